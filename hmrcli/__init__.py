@@ -1,0 +1,3 @@
+"""Human mesh recovery: a photo in, a posed 3D body out."""
+
+__version__ = "0.1.0"

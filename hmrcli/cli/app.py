@@ -1,0 +1,41 @@
+"""The `hmr` command: wires the commands together."""
+
+from typing import Annotated
+
+import typer
+
+from hmrcli import __version__
+from hmrcli.cli.console import exit_codes
+from hmrcli.cli.infer import infer
+
+app = typer.Typer(
+    name="hmr",
+    help="Human mesh recovery: a photo in, a posed 3D body out.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"hmr {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command(name="infer")(infer)
+
+
+def main() -> None:
+    """Runs the command line with the exit codes of the contract."""
+    with exit_codes():
+        app()

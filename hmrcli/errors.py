@@ -1,0 +1,28 @@
+"""Errors a user can act on. Each carries its exit code and prints as one line, without a traceback.
+
+A message names the file, the field and what was expected, and ends with the next command.
+"""
+
+
+class HmrError(Exception):
+    """An error that the user can resolve; `exit_code` is what the process returns."""
+
+    exit_code = 1
+
+
+class UsageError(HmrError):
+    """The command was called in a way that cannot work."""
+
+    exit_code = 2
+
+
+class MissingFile(HmrError):
+    """Something must be obtained first: say what, why, under which licence, and the exact next command."""
+
+    exit_code = 3
+
+
+class BadInput(HmrError):
+    """An image, checkpoint, annotation or recipe cannot be used: say which file, which field, what was expected."""
+
+    exit_code = 4
