@@ -1,0 +1,83 @@
+"""Square crops, turned so that the person stands upright, as the landmark network expects them.
+
+A crop is its affine (2, 3), which takes crop pixels to image pixels: turn, uniform scale, shift.
+"""
+
+import cv2
+import numpy as np
+
+from hmrcli.people.skeleton import KEYPOINTS
+
+CROP_SIZE = 256
+_SHOULDERS = [KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("right_shoulder")]
+_HIPS = [KEYPOINTS.index("left_hip"), KEYPOINTS.index("right_hip")]
+
+
+def upright_crops(center: np.ndarray, up: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Affines of square crops around people.
+
+    Args:
+        center: (N, 2) the middle of each crop, pixels.
+        up: (N, 2) direction in the image that points up in the crop; any length but zero.
+        radius: (N,) half the side of each crop, pixels.
+    Returns:
+        (N, 2, 3) crop pixels → image pixels.
+    """
+    down = -up / np.linalg.norm(up, axis=1, keepdims=True)
+    right = np.stack([down[:, 1], -down[:, 0]], 1)
+    linear = np.stack([right, down], 2) * (2 * radius / CROP_SIZE)[:, None, None]
+    middle = np.full(2, (CROP_SIZE - 1) / 2)
+    return np.concatenate([linear, (center - linear @ middle)[:, :, None]], 2)
+
+
+def crops_from_boxes(bbox_xywh: np.ndarray) -> np.ndarray:
+    """Crops around boxes (N, 4), not turned, with a margin of a tenth of the longer side all around."""
+    bbox_xywh = np.asarray(bbox_xywh, float)
+    center = bbox_xywh[:, :2] + bbox_xywh[:, 2:] / 2
+    up = np.tile([0.0, -1.0], (len(bbox_xywh), 1))
+    return upright_crops(center, up, 0.6 * bbox_xywh[:, 2:].max(1))
+
+
+def crop_from_keypoints(bbox_xywh: np.ndarray, keypoints: np.ndarray, confident: float) -> np.ndarray:
+    """The crop (2, 3) around the hips that holds all confident keypoints, turned along the spine.
+
+    Where hips or shoulders are not confident, as on half-body portraits, it is the crop of the box.
+
+    Args:
+        keypoints: (17, 3) x, y, confidence.
+        confident: keypoints below this are not used.
+    """
+    seen = keypoints[:, 2] >= confident
+    if not (seen[_HIPS].any() and seen[_SHOULDERS].any()):
+        return crops_from_boxes(bbox_xywh[None])[0]
+    hips, shoulders = (keypoints[[i for i in pair if seen[i]], :2].mean(0) for pair in (_HIPS, _SHOULDERS))
+    if np.linalg.norm(shoulders - hips) < 1:
+        return crops_from_boxes(bbox_xywh[None])[0]
+    reach = np.linalg.norm(keypoints[seen, :2] - hips, axis=1).max()
+    # Keypoints end at eyes and ankles: a quarter more holds the crown and the feet.
+    return upright_crops(hips[None], (shoulders - hips)[None], np.array([1.25 * reach]))[0]
+
+
+def warp_crops(image: np.ndarray, crop_to_image: np.ndarray) -> np.ndarray:
+    """One warp per crop, black outside the image: (N, 256, 256, 3) uint8."""
+    crops = np.empty((len(crop_to_image), CROP_SIZE, CROP_SIZE, 3), np.uint8)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for crop, affine in zip(crops, crop_to_image):
+        cv2.warpAffine(image, affine, (CROP_SIZE, CROP_SIZE), dst=crop, flags=flags)
+    return crops
+
+
+def to_image(points: np.ndarray, crop_to_image: np.ndarray) -> np.ndarray:
+    """Points (N, K, 2) of crops (N, 2, 3) in the image."""
+    return points @ crop_to_image[:, :, :2].transpose(0, 2, 1) + crop_to_image[:, None, :, 2]
+
+
+def turn_of(crop_to_image: np.ndarray) -> np.ndarray:
+    """(N, 2, 2) rotations from crop axes to image axes."""
+    linear = crop_to_image[:, :, :2]
+    return linear / np.sqrt(np.linalg.det(linear))[:, None, None]
+
+
+def mask_to_image(mask: np.ndarray, crop_to_image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A crop's mask (256, 256) in the full image (height, width), 0 outside the crop."""
+    return cv2.warpAffine(mask, crop_to_image, (width, height), flags=cv2.INTER_LINEAR)

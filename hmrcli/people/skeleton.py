@@ -1,0 +1,57 @@
+"""The two landmark sets, as data: MoveNet's 17 COCO keypoints and BlazePose's 33 body landmarks."""
+
+KEYPOINTS = (
+    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow "
+    "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
+).split()
+"""17 COCO keypoints; left and right are the person's own."""
+
+KEYPOINT_SIGMAS = (
+    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+)
+"""How far annotators of COCO disagree about each keypoint, relative to the person's size."""
+
+LANDMARKS = (
+    "nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer left_ear right_ear "
+    "mouth_left mouth_right left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist "
+    "left_pinky right_pinky left_index right_index left_thumb right_thumb left_hip right_hip left_knee right_knee "
+    "left_ankle right_ankle left_heel right_heel left_foot_index right_foot_index"
+).split()
+"""33 BlazePose landmarks; left and right are the person's own."""
+
+LANDMARK_INDEX = {name: index for index, name in enumerate(LANDMARKS)}
+
+LANDMARK_EDGES = tuple(
+    (LANDMARK_INDEX[a], LANDMARK_INDEX[b])
+    for a, b in (
+        ("left_shoulder", "right_shoulder"),
+        ("left_hip", "right_hip"),
+        ("mouth_left", "mouth_right"),
+        *(
+            (f"{side}_{a}", f"{side}_{b}")
+            for side in ("left", "right")
+            for a, b in (
+                ("shoulder", "elbow"),
+                ("elbow", "wrist"),
+                ("wrist", "pinky"),
+                ("wrist", "index"),
+                ("wrist", "thumb"),
+                ("pinky", "index"),
+                ("shoulder", "hip"),
+                ("hip", "knee"),
+                ("knee", "ankle"),
+                ("ankle", "heel"),
+                ("ankle", "foot_index"),
+                ("heel", "foot_index"),
+                ("eye_inner", "eye"),
+                ("eye", "eye_outer"),
+                ("eye_outer", "ear"),
+            )
+        ),
+    )
+)
+"""Pairs of landmark indices to draw as lines."""
+
+LANDMARK_KEYPOINTS = tuple(LANDMARK_INDEX[name] for name in KEYPOINTS)
+"""The landmark at the place of each of the 17 keypoints."""
