@@ -1,0 +1,230 @@
+"""The typed reader of `registry.yaml`: every file that can be fetched or placed, and who may use it."""
+
+import difflib
+import os
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from hmrcli.errors import BadInput, MissingFile, UsageError
+
+BUNDLED_REGISTRY = Path(__file__).with_name("registry.yaml")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Frozen):
+    """One place that serves a file: an address or a Google Drive id, and the member to take from an archive."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
+    drive: Annotated[str, StringConstraints(pattern=r"^[\w-]+$")] | None = None
+    member: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.url is None) == (self.drive is None):
+            raise ValueError("a source has either `url` or `drive`")
+        return self
+
+    def address(self, drive_base: str) -> str:
+        """What is requested first."""
+        return self.url or f"{drive_base}?id={self.drive}&export=download"
+
+    @property
+    def browser_address(self) -> str:
+        """What a person opens to fetch the file by hand."""
+        return self.url or f"https://drive.google.com/file/d/{self.drive}/view"
+
+    def __str__(self) -> str:
+        return self.url.split("?")[0] if self.url else f"Google Drive {self.drive}"
+
+
+class Licence(_Frozen):
+    """Terms of a file; `restricted` ones are shown before anything is fetched."""
+
+    name: str
+    who: str
+    page: str | None = None
+    restricted: bool = False
+
+
+class Check(_Frozen):
+    """What a good file must hold, read without running any code of the file.
+
+    `tensors`: names and shapes in a state dict; `arrays`: those of an npz file or a pickled dictionary; `shape`:
+    that of an npy array. None stands for any shape, and in a shape for any length.
+    """
+
+    tensors: dict[str, tuple[int, ...]] = {}
+    arrays: dict[str, tuple[int | None, ...] | None] = {}
+    shape: tuple[int | None, ...] | None = None
+
+
+class Unpack(_Frozen):
+    """The source is an archive; its members of these names become a folder."""
+
+    take: tuple[str, ...]
+    limit_gb: float
+
+
+class Asset(_Frozen):
+    """One file (or unpacked folder) and everything known about it.
+
+    `sha256` is the published digest, or its published first digits. `accepts` are the names (globs, any case)
+    under which users get the file; `formats` are other endings it may have.
+    """
+
+    name: str
+    group: str
+    path: str
+    about: str
+    licence: str
+    sources: tuple[Source, ...] = ()
+    page: str | None = None
+    size: int | None = None
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+    check: Check = Check()
+    unpack: Unpack | None = None
+    accepts: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        path = PurePosixPath(self.path)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError("`path` must lie below the data root")
+        if not self.sources and self.page is None:
+            raise ValueError("a file without `sources` needs the `page` where people get it")
+        return self
+
+    def target(self, root: Path, suffix: str = "") -> Path:
+        """Where the file goes; `suffix` picks one of its other formats."""
+        path = root / self.path
+        return path.with_suffix(suffix) if suffix in self.formats else path
+
+    def present(self, root: Path) -> Path | None:
+        """Path of the file in whichever of its formats is there."""
+        targets = [self.target(root, suffix) for suffix in ("", *self.formats)]
+        return next((path for path in targets if path.exists()), None)
+
+    def fits_name(self, name: str) -> bool:
+        """Whether a file of that name may be this one."""
+        patterns = (self.name, PurePosixPath(self.path).name, *self.accepts)
+        return any(PurePosixPath(name.lower()).match(pattern.lower()) for pattern in patterns)
+
+
+class Registry(_Frozen):
+    """All files; `drive` is the address at which Google Drive serves ids."""
+
+    drive: Annotated[str, StringConstraints(pattern=r"^https?://")]
+    groups: dict[str, str]
+    licences: dict[str, Licence]
+    files: Annotated[tuple[Asset, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for asset in self.files:
+            if asset.group not in self.groups:
+                raise ValueError(f"{asset.name}: unknown group {asset.group!r}")
+            if asset.licence not in self.licences:
+                raise ValueError(f"{asset.name}: unknown licence {asset.licence!r}")
+        for field in ("name", "path"):
+            values = [getattr(asset, field) for asset in self.files]
+            if twice := {value for value in values if values.count(value) > 1}:
+                raise ValueError(f"{field} given twice: {', '.join(sorted(twice))}")
+        return self
+
+    @cached_property
+    def by_name(self) -> dict[str, Asset]:
+        """Files by their names."""
+        return {asset.name: asset for asset in self.files}
+
+    def select(self, names: list[str]) -> list[Asset]:
+        """The files that names of files and groups stand for, each once, in the registry's order.
+
+        Raises:
+            UsageError: a name is unknown.
+        """
+        chosen = set()
+        for name in names:
+            if name in self.by_name:
+                chosen.add(name)
+            elif name in self.groups:
+                chosen.update(asset.name for asset in self.files if asset.group == name)
+            else:
+                near = difflib.get_close_matches(name, [*self.groups, *self.by_name], n=3)
+                hint = f"; did you mean {', '.join(near)}?" if near else ""
+                raise UsageError(f"no file or group is called {name!r}{hint} All names: hmr download --list")
+        return [asset for asset in self.files if asset.name in chosen]
+
+    def terms(self, asset: Asset) -> str:
+        """The licence of a file, who may use it and where the terms are, in one sentence part."""
+        licence = self.licences[asset.licence]
+        return f"{licence.name}: {licence.who}" + (f" ({licence.page})" if licence.page else "")
+
+    def how_to_get(self, asset: Asset, why: str, options: str = "") -> str:
+        """One line: what is missing, why, under which licence, and the exact next command.
+
+        Args:
+            asset: the file.
+            why: reason in a few words, for example "is missing".
+            options: further options of the next command, for example ` --data-root D`.
+        """
+        command = f"hmr download {asset.name} --from-file PATH{options}"
+        if asset.sources:
+            pages = " or ".join(source.browser_address for source in asset.sources)
+            step = f"open {pages} in a browser, save the file"
+            if member := asset.sources[0].member:
+                step += f" (it is an archive that holds {member})"
+        else:
+            step = f"get it at {asset.page}"
+        what = f"It is {asset.about}. Licence: {self.terms(asset)}."
+        return f"{asset.name} {why}. {what} To go on, {step}, then run: {command}"
+
+
+def load_registry(path: Path | None = None) -> Registry:
+    """Reads the list of files.
+
+    Args:
+        path: another registry than the package's own; `HMR_REGISTRY` names one too (for a group that keeps its
+            licensed files on a server of its own).
+
+    Raises:
+        BadInput: the file is not a valid registry; names file and field.
+    """
+    path = path or Path(os.environ.get("HMR_REGISTRY") or BUNDLED_REGISTRY)
+    try:
+        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document["files"] = [{"name": name, **fields} for name, fields in document["files"].items()]
+        return Registry.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"{path}: {field}: {first['msg']}; correct it or unset HMR_REGISTRY") from error
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(
+            f"{path}: not a registry of files ({error}); correct it or unset HMR_REGISTRY"
+        ) from error
+
+
+def find_asset(name: str, root: Path) -> Path:
+    """Path of a file below the data root.
+
+    Raises:
+        MissingFile: it is not there; the message ends with the command that brings it.
+    """
+    registry = load_registry()
+    asset = registry.by_name[name]
+    if path := asset.present(root):
+        return path
+    if not asset.sources:
+        raise MissingFile(registry.how_to_get(asset, f"is missing in {root}"))
+    raise MissingFile(
+        f"{asset.name} is missing in {root}. It is {asset.about}. Licence: {registry.terms(asset)}. "
+        f"Run: hmr download {asset.name}"
+    )

@@ -1,0 +1,145 @@
+"""Whether a file holds what it should, by its format and without running any code from it."""
+
+import math
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from hmrcli.assets.pickles import read_pickle
+from hmrcli.assets.refusal import Refused
+from hmrcli.assets.registry import Check
+from hmrcli.errors import BadInput
+
+_WRAPPERS = ("state_dict.", "model.", "module.", "backbone.")
+
+
+def check_structure(path: Path, suffix: str, check: Check) -> None:
+    """Refuses a file that is damaged or is another thing than it should be.
+
+    Args:
+        path: the file, under whatever temporary name.
+        suffix: ending of its final name, which tells the format.
+        check: what it must hold.
+
+    Raises:
+        Refused: says what was expected and what was found.
+    """
+    with path.open("rb") as file:
+        if file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            raise Refused("it is a web page, not the file")
+    if suffix in (".pth", ".pt", ".bin"):
+        _check_state_dict(path, check)
+    elif suffix == ".npz":
+        _check_npz(path, check)
+    elif suffix == ".npy":
+        _check_npy(path, check)
+    elif suffix == ".pkl":
+        _check_pickle(path, check)
+
+
+def _check_state_dict(path: Path, check: Check) -> None:
+    shapes = tensor_shapes(path)
+    for name, shape in check.tensors.items():
+        if name not in shapes:
+            raise Refused(
+                f"it holds another network: no {name} among {len(shapes)} tensors ({next(iter(shapes))}, …)"
+            )
+        if shapes[name] != shape:
+            raise Refused(f"it holds another network: {name} is {shapes[name]}, expected {shape}")
+
+
+def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors in a checkpoint, without the wrappers that training code adds.
+
+    Nested dictionaries give dotted names; leading `state_dict.`, `model.`, `module.`, `backbone.` are dropped. The tensors themselves are not read into memory.
+
+    Raises:
+        Refused: not a checkpoint that loads with `weights_only`, or one without tensors.
+    """
+    import torch
+
+    try:
+        content = torch.load(path, map_location="meta", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds for damaged files and for pickled code
+        raise Refused(f"it cannot be read as network weights ({str(error).splitlines()[0]})") from error
+
+    def walk(value: Any, name: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+        if isinstance(value, torch.Tensor):
+            yield name, tuple(value.shape)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                yield from walk(item, f"{name}.{key}" if name else str(key))
+
+    shapes = {_unwrapped(name): shape for name, shape in walk(content, "")}
+    if not shapes:
+        raise Refused("it holds no tensors")
+    return shapes
+
+
+def _unwrapped(name: str) -> str:
+    while wrapper := next((prefix for prefix in _WRAPPERS if name.startswith(prefix)), None):
+        name = name.removeprefix(wrapper)
+    return name
+
+
+def _check_npz(path: Path, check: Check) -> None:
+    shapes = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise Refused(f"it is damaged: {damaged} does not match its checksum")
+            for name in archive.namelist():
+                with archive.open(name) as file:
+                    shapes[name.removesuffix(".npy")] = _header(file)[0]
+    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError) as error:
+        raise Refused(f"it is not a whole npz file ({error})") from error
+    _require_arrays(shapes, check)
+
+
+def _check_npy(path: Path, check: Check) -> None:
+    try:
+        with path.open("rb") as file:
+            shape, dtype = _header(file)
+            present = path.stat().st_size - file.tell()
+    except ValueError as error:
+        raise Refused(f"it is not an npy file ({error})") from error
+    if not dtype.hasobject and present != math.prod(shape) * dtype.itemsize:
+        raise Refused(
+            f"it is cut short: {present} bytes of data, expected {math.prod(shape) * dtype.itemsize}"
+        )
+    if check.shape:
+        _require_shape("its array", shape, check.shape)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _check_pickle(path: Path, check: Check) -> None:
+    try:
+        content = read_pickle(path)
+    except BadInput as error:
+        raise Refused(str(error).replace(str(path), "it")) from error
+    if not isinstance(content, dict):
+        raise Refused(f"it holds a {type(content).__name__}, expected a dictionary")
+    _require_arrays({name: getattr(value, "shape", ()) for name, value in content.items()}, check)
+
+
+def _require_arrays(shapes: dict[str, tuple[int, ...]], check: Check) -> None:
+    if lacking := [name for name in check.arrays if name not in shapes]:
+        raise Refused(f"it lacks {', '.join(lacking)}")
+    for name, expected in check.arrays.items():
+        if expected:
+            _require_shape(name, shapes[name], expected)
+
+
+def _require_shape(name: str, shape: tuple[int, ...], expected: tuple[int | None, ...]) -> None:
+    if len(shape) != len(expected) or any(e not in (None, n) for e, n in zip(expected, shape, strict=True)):
+        text = ", ".join("any" if n is None else str(n) for n in expected)
+        raise Refused(f"{name} is {shape}, expected ({text})")
