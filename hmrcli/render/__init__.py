@@ -1,0 +1,1 @@
+"""Pictures and mesh files of people: a z-buffer rasteriser, overlays on photos, glb/obj/ply."""

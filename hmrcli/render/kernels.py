@@ -1,0 +1,177 @@
+"""The compiled inner loops of the rasteriser.
+
+Import this module only where a picture is made: it imports numba, and the first call of a function
+compiles it.
+
+Visibility follows Olano & Greer, "Triangle scan conversion using 2D homogeneous coordinates" (1997). With
+corners p0, p1, p2 in camera coordinates and the ray d = ((x - cx) / f, (y - cy) / f, 1) through a sample, the
+edge functions are e0 = d . (p1 x p2), e1 = d . (p2 x p0), e2 = d . (p0 x p1) and det = p0 . (p1 x p2). The
+ray meets the triangle where all three have the sign of det; there z = det / (e0 + e1 + e2), and e / (e0 + e1
++ e2) are barycentric coordinates on the triangle itself, so interpolation is perspective-correct. Corners
+behind the camera need no clipping, and both triangles at a shared edge compute the same number with opposite
+signs, so no gap can open.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+_SLIVER = 1e-14
+"""A triangle seen edge-on: |det| below this share of |p0||p1||p2| is rounding noise, not a surface."""
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles on first call, kept on disk where a place for it can be written."""
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # a read-only installation without a home folder
+        return numba.njit(nogil=True)(function)
+
+
+@_compiled
+def _edges(vertices, faces, face):  # type: ignore[no-untyped-def]
+    """The three edge normals of a face, signed so that inside is positive, and |det|; 0 for a sliver."""
+    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+    ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
+    bx, by, bz = vertices[b, 0], vertices[b, 1], vertices[b, 2]
+    cx, cy, cz = vertices[c, 0], vertices[c, 1], vertices[c, 2]
+    n0x, n0y, n0z = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
+    n1x, n1y, n1z = cy * az - cz * ay, cz * ax - cx * az, cx * ay - cy * ax
+    n2x, n2y, n2z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    det = ax * n0x + ay * n0y + az * n0z
+    squares = (ax * ax + ay * ay + az * az) * (bx * bx + by * by + bz * bz) * (cx * cx + cy * cy + cz * cz)
+    if det * det <= _SLIVER * _SLIVER * squares:
+        det = 0.0
+    if det < 0.0:
+        return -n0x, -n0y, -n0z, -n1x, -n1y, -n1z, -n2x, -n2y, -n2z, -det
+    return n0x, n0y, n0z, n1x, n1y, n1z, n2x, n2y, n2z, det
+
+
+@_compiled
+def _weights(vertices, faces, face, dx, dy):  # type: ignore[no-untyped-def]
+    """Barycentric coordinates where the ray (dx, dy, 1) meets a face that it is known to meet."""
+    n0x, n0y, n0z, n1x, n1y, n1z, n2x, n2y, n2z, _ = _edges(vertices, faces, face)
+    e0 = n0x * dx + n0y * dy + n0z
+    e1 = n1x * dx + n1y * dy + n1z
+    e2 = n2x * dx + n2y * dy + n2z
+    total = 1.0 / (e0 + e1 + e2)
+    return e0 * total, e1 * total, e2 * total
+
+
+@_compiled
+def bounds(vertices, faces, focal, cx, cy, near, out):  # type: ignore[no-untyped-def]
+    """Pixel box (x0, y0, x1, y1) of what each face has beyond the near plane; inverted if there is none."""
+    for face in range(faces.shape[0]):
+        x0, y0, x1, y1 = math.inf, math.inf, -math.inf, -math.inf
+        for corner in range(3):
+            a, b = faces[face, corner], faces[face, (corner + 1) % 3]
+            za, zb = vertices[a, 2], vertices[b, 2]
+            if za >= near:
+                x = focal * vertices[a, 0] / za + cx
+                y = focal * vertices[a, 1] / za + cy
+                x0, y0, x1, y1 = min(x0, x), min(y0, y), max(x1, x), max(y1, y)
+            if (za >= near) != (zb >= near):  # this edge pierces the near plane
+                t = (near - za) / (zb - za)
+                x = focal * (vertices[a, 0] + t * (vertices[b, 0] - vertices[a, 0])) / near + cx
+                y = focal * (vertices[a, 1] + t * (vertices[b, 1] - vertices[a, 1])) / near + cy
+                x0, y0, x1, y1 = min(x0, x), min(y0, y), max(x1, x), max(y1, y)
+        out[face, 0], out[face, 1], out[face, 2], out[face, 3] = x0, y0, x1, y1
+
+
+@_compiled
+def visibility(vertices, faces, boxes, focal, cx, cy, near, left, top, samples, nearest, owner):  # type: ignore[no-untyped-def]
+    """Nearest face and its 1/z at each sample of a window whose corner is (left, top) in pixels.
+
+    Sample (i, j) lies at pixel (left + (j + 0.5) / samples, top + (i + 0.5) / samples). `nearest` (1/z, 0
+    where nothing is) and `owner` are updated in place; at equal depth the lower face index stays.
+    """
+    height, width = nearest.shape
+    step, scale, limit = 1.0 / samples, 1.0 / focal, 1.0 / near
+    slack = 1e-6  # the box only limits the search: a sample on its border is decided by the edge functions
+    for face in range(faces.shape[0]):
+        j0 = math.ceil(max((boxes[face, 0] - left) * samples - 0.5 - slack, 0.0))
+        j1 = math.floor(min((boxes[face, 2] - left) * samples - 0.5 + slack, width - 1.0))
+        if j0 > j1:
+            continue
+        i0 = math.ceil(max((boxes[face, 1] - top) * samples - 0.5 - slack, 0.0))
+        i1 = math.floor(min((boxes[face, 3] - top) * samples - 0.5 + slack, height - 1.0))
+        if i0 > i1:
+            continue
+        n0x, n0y, n0z, n1x, n1y, n1z, n2x, n2y, n2z, det = _edges(vertices, faces, face)
+        if det == 0.0:
+            continue
+        inverse = 1.0 / det
+        for i in range(i0, i1 + 1):
+            dy = (top + (i + 0.5) * step - cy) * scale
+            entered = False
+            for j in range(j0, j1 + 1):
+                dx = (left + (j + 0.5) * step - cx) * scale
+                e0 = n0x * dx + n0y * dy + n0z
+                e1 = n1x * dx + n1y * dy + n1z
+                e2 = n2x * dx + n2y * dy + n2z
+                if e0 < 0.0 or e1 < 0.0 or e2 < 0.0:
+                    if entered:  # a triangle is convex: this row is done
+                        break
+                    continue
+                entered = True
+                nearness = (e0 + e1 + e2) * inverse
+                if nearest[i, j] < nearness <= limit:
+                    nearest[i, j] = nearness
+                    owner[i, j] = face
+
+
+@_compiled
+def interpolate(vertices, faces, attributes, owner, focal, cx, cy, left, top, samples, out):  # type: ignore[no-untyped-def]
+    """Perspective-correct vertex attributes at every sample that a face owns."""
+    for i in range(owner.shape[0]):
+        dy = (top + (i + 0.5) / samples - cy) / focal
+        for j in range(owner.shape[1]):
+            face = owner[i, j]
+            if face < 0:
+                continue
+            dx = (left + (j + 0.5) / samples - cx) / focal
+            w0, w1, w2 = _weights(vertices, faces, face, dx, dy)
+            for k in range(attributes.shape[1]):
+                out[i, j, k] = (
+                    w0 * attributes[faces[face, 0], k]
+                    + w1 * attributes[faces[face, 1], k]
+                    + w2 * attributes[faces[face, 2], k]
+                )
+
+
+@_compiled
+def paint(vertices, linear, faces, owner, focal, cx, cy, left, top, samples, opacity, image):  # type: ignore[no-untyped-def]
+    """Blends the mean colour of the owned samples over `image`, a uint8 window changed in place.
+
+    `linear` holds vertex colours in linear light (gamma 2: the square root is what a screen shows), in which
+    samples are summed so that antialiased edges keep their brightness.
+    """
+    step, scale = 1.0 / samples, 1.0 / focal
+    share = opacity / (samples * samples)
+    for i in range(image.shape[0]):
+        for j in range(image.shape[1]):
+            red, green, blue, covered, last = 0.0, 0.0, 0.0, 0, -1
+            r, g, b = 0.0, 0.0, 0.0
+            for si in range(i * samples, (i + 1) * samples):
+                for sj in range(j * samples, (j + 1) * samples):
+                    face = owner[si, sj]
+                    if face < 0:
+                        continue
+                    if face != last:  # samples of one face within a pixel share its colour
+                        dx = (left + (sj + 0.5) * step - cx) * scale
+                        dy = (top + (si + 0.5) * step - cy) * scale
+                        w0, w1, w2 = _weights(vertices, faces, face, dx, dy)
+                        v0, v1, v2 = faces[face, 0], faces[face, 1], faces[face, 2]
+                        r = w0 * linear[v0, 0] + w1 * linear[v1, 0] + w2 * linear[v2, 0]
+                        g = w0 * linear[v0, 1] + w1 * linear[v1, 1] + w2 * linear[v2, 1]
+                        b = w0 * linear[v0, 2] + w1 * linear[v1, 2] + w2 * linear[v2, 2]
+                        last = face
+                    red, green, blue, covered = red + r, green + g, blue + b, covered + 1
+            if covered:
+                blend = share * covered
+                for k, total in enumerate((red, green, blue)):
+                    image[i, j, k] = int(
+                        image[i, j, k] * (1.0 - blend) + 255.0 * blend * math.sqrt(total / covered) + 0.5
+                    )

@@ -1,0 +1,143 @@
+"""People drawn over their photo, and beside it the same people seen from the side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrcli.render.rasteriser import Camera, merge, paint
+from hmrcli.render.shading import shade
+
+Image = NDArray[np.uint8]
+Array = NDArray[Any]
+
+PALETTE = (
+    np.array(
+        [
+            (148, 187, 227),  # sky
+            (162, 208, 158),  # sage
+            (194, 172, 230),  # lavender
+            (238, 208, 138),  # sand
+            (132, 206, 204),  # lagoon
+            (232, 162, 190),  # rose
+            (240, 150, 132),  # coral
+            (196, 202, 212),  # silver
+        ]
+    )
+    / 255
+)
+"""(8, 3) colours of people in [0, 1], repeated after the eighth."""
+
+
+def overlay(
+    image: Image,
+    people: Sequence[Array],
+    faces: Array,
+    focal_length: float,
+    principal_point: tuple[float, float],
+    *,
+    identities: Sequence[int] | None = None,
+    side_view: bool = True,
+    opacity: float = 0.9,
+    max_side: int = 2048,
+    samples: int = 2,
+) -> Image:
+    """Draws people over a photo and, beside it, from the side.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        people: (V, 3) vertices of each person in camera coordinates (`vertices + transl`), metres.
+        faces: (F, 3) indices, the same for everyone.
+        focal_length: pixels of the given image.
+        principal_point: (cx, cy), pixels of the given image.
+        identities: a number per person that keeps its colour from picture to picture; the position in
+            `people` when not given.
+        side_view: adds the panel on the right. Nearer is further left there; everyone has the same scale.
+        opacity: of the mesh over the photo.
+        max_side: a photo with a longer side is reduced to it first, with the camera.
+        samples: along each side of a pixel, for smooth edges.
+
+    Returns:
+        (H', W' + panel, 3) uint8 RGB; the photo alone where there is nobody.
+    """
+    picture, scale = _reduced(image, max_side)
+    if not people:
+        return picture
+    numbers = range(len(people)) if identities is None else identities
+    colours = np.concatenate(
+        [
+            np.broadcast_to(PALETTE[number % len(PALETTE)], body.shape)
+            for number, body in zip(numbers, people, strict=True)
+        ]
+    )
+    camera = Camera(focal_length * scale, (principal_point[0] * scale, principal_point[1] * scale))
+    vertices, triangles = merge(people, faces)
+    paint(picture, vertices, triangles, shade(vertices, triangles, colours), camera, opacity, samples)
+    if not side_view:
+        return picture
+    panel = _side_panel(people, vertices, triangles, colours, picture.shape[0], picture.shape[1], samples)
+    return np.concatenate([picture, panel], axis=1)
+
+
+def _reduced(image: Image, max_side: int) -> tuple[Image, float]:
+    """A copy whose longer side is at most `max_side`, and its scale."""
+    import cv2
+
+    height, width = image.shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    if scale == 1.0:
+        return np.array(image, order="C"), scale
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), scale
+
+
+def _side_panel(
+    people: Sequence[Array],
+    vertices: Array,
+    triangles: Array,
+    colours: Array,
+    height: int,
+    max_width: int,
+    samples: int,
+) -> Image:
+    """The scene from its right, so depth runs to the right; as high as the photo and at most as wide."""
+    margin = 0.08 * height
+    turned = np.stack([vertices[:, 2], vertices[:, 1], -vertices[:, 0]], axis=1)
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    extent = np.maximum(high - low, 1e-3)
+    scale = float((height - 2 * margin) / extent[1])
+    width = int(np.clip(extent[0] * scale + 2 * margin, min(0.5 * height, max_width), max_width))
+    scale = min(scale, float(max(width - 2 * margin, 1.0) / extent[0]))
+
+    panel = _backdrop(height, width)
+    middle = (low + high) / 2
+    for body in people:
+        at = (
+            (body[:, 2].mean() - middle[0]) * scale + width / 2,
+            (body[:, 1].max() - middle[1]) * scale + height / 2,
+        )
+        _ground_shadow(panel, at, float(np.ptp(body[:, 2])) * scale)
+    # Seen from a hundred times its size away, a scene has the same scale throughout.
+    distance = 100 * float(extent.max())
+    camera = Camera(scale * distance, (width / 2, height / 2))
+    placed = turned - middle + (0, 0, distance)
+    paint(panel, placed, triangles, shade(placed, triangles, colours), camera, 1.0, samples)
+    return panel
+
+
+def _backdrop(height: int, width: int) -> Image:
+    """A neutral sheet, a little darker towards the bottom."""
+    shade = np.linspace(247, 226, height).round().astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(shade[:, None, None], (height, width, 3)))
+
+
+def _ground_shadow(panel: Image, centre: tuple[float, float], length: float) -> None:
+    """A soft flat shadow under somebody's lowest point, in place: the hint of a ground."""
+    reach, rise = max(0.75 * length, 4.0), max(0.10 * length, 1.5)
+    left, top = max(int(centre[0] - 2 * reach), 0), max(int(centre[1] - 2 * rise), 0)
+    part = panel[top : int(centre[1] + 2 * rise) + 1, left : int(centre[0] + 2 * reach) + 1]
+    x = (left + np.arange(part.shape[1]) + 0.5 - centre[0]) / reach
+    y = (top + np.arange(part.shape[0]) + 0.5 - centre[1]) / rise
+    dark = 0.30 * np.exp(-2.0 * x**2)[None, :] * np.exp(-2.0 * y**2)[:, None]
+    part[:] = np.rint(part * (1 - dark[..., None]))
