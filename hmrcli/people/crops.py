@@ -6,9 +6,9 @@ A crop is its affine (2, 3), which takes crop pixels to image pixels: turn, unif
 import cv2
 import numpy as np
 
+from hmrcli.people.blazepose import CROP_SIZE
 from hmrcli.people.skeleton import KEYPOINTS
 
-CROP_SIZE = 256
 _SHOULDERS = [KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("right_shoulder")]
 _HIPS = [KEYPOINTS.index("left_hip"), KEYPOINTS.index("right_hip")]
 
@@ -38,7 +38,7 @@ def crops_from_boxes(bbox_xywh: np.ndarray) -> np.ndarray:
     return upright_crops(center, up, 0.6 * bbox_xywh[:, 2:].max(1))
 
 
-def crop_from_keypoints(bbox_xywh: np.ndarray, keypoints: np.ndarray, confident: float) -> np.ndarray:
+def crop_from_keypoints(bbox_xywh: np.ndarray, keypoints: np.ndarray, confident: float = 0.2) -> np.ndarray:
     """The crop (2, 3) around the hips that holds all confident keypoints, turned along the spine.
 
     Where hips or shoulders are not confident, as on half-body portraits, it is the crop of the box.

@@ -1,7 +1,7 @@
 """MoveNet MultiPose: people with 17 keypoints from one look at an image.
 
-The network (CenterNet with MobileNetV2 and a feature pyramid) gives dense heads at a quarter of the input size. They
-are decoded as in the published graph, but for any number of people.
+The network (CenterNet with MobileNetV2 and a feature pyramid) gives dense heads at a quarter of the input
+size. They are decoded as in the published graph, but for any number of people.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def decode(
 
     Args:
         heads: by name, (channels, rows, columns); `center` and `keypoint_heatmap` are logits.
-        min_score: people below are left out; a score is the centre's times the mean of the confident keypoints.
+        min_score: people below are left out. The score is the centre's times the mean of confident keypoints.
         limit: most people to return, by centre score.
     Returns:
         For each person the box (4: x0, y0, x1, y1), the score and the keypoints (17, 3: x, y, confidence).
@@ -74,8 +74,8 @@ def decode(
         offset_y, offset_x = heads["box_offset"][:, y, x]
         limits = np.array([columns, rows, columns, rows])
         middle = np.array([x + offset_x, y + offset_y] * 2)
-        box = np.clip(middle + [-half_x, -half_y, half_x, half_y], 0, limits)
-        regressed = heads["keypoint_regression"][:, y, x].reshape(17, 2) + [y, x]
+        box = np.clip(middle + np.array([-half_x, -half_y, half_x, half_y]), 0, limits)
+        regressed = heads["keypoint_regression"][:, y, x].reshape(17, 2) + np.array([y, x])
         distance = (grid_y - regressed[:, 0, None, None]) ** 2 + (grid_x - regressed[:, 1, None, None]) ** 2
         inside = (grid_x >= box[0]) & (grid_x < box[2]) & (grid_y >= box[1]) & (grid_y < box[3])
         likely = (heatmap * np.exp(-distance / spread) * inside).reshape(17, -1)

@@ -1,9 +1,12 @@
 """The two landmark sets, as data: MoveNet's 17 COCO keypoints and BlazePose's 33 body landmarks."""
 
+_PAIRED = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+
 KEYPOINTS = (
-    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow "
-    "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
-).split()
+    "nose",
+    *("left_eye", "right_eye", "left_ear", "right_ear"),
+    *(f"{side}_{part}" for part in _PAIRED for side in ("left", "right")),
+)
 """17 COCO keypoints; left and right are the person's own."""
 
 KEYPOINT_SIGMAS = (
@@ -13,11 +16,14 @@ KEYPOINT_SIGMAS = (
 """How far annotators of COCO disagree about each keypoint, relative to the person's size."""
 
 LANDMARKS = (
-    "nose left_eye_inner left_eye left_eye_outer right_eye_inner right_eye right_eye_outer left_ear right_ear "
-    "mouth_left mouth_right left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist "
-    "left_pinky right_pinky left_index right_index left_thumb right_thumb left_hip right_hip left_knee right_knee "
-    "left_ankle right_ankle left_heel right_heel left_foot_index right_foot_index"
-).split()
+    "nose",
+    *("left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer"),
+    *("left_ear", "right_ear", "mouth_left", "mouth_right"),
+    *(f"{side}_{part}" for part in ("shoulder", "elbow", "wrist") for side in ("left", "right")),
+    *(f"{side}_{part}" for part in ("pinky", "index", "thumb") for side in ("left", "right")),
+    *(f"{side}_{part}" for part in ("hip", "knee", "ankle") for side in ("left", "right")),
+    *(f"{side}_{part}" for part in ("heel", "foot_index") for side in ("left", "right")),
+)
 """33 BlazePose landmarks; left and right are the person's own."""
 
 LANDMARK_INDEX = {name: index for index, name in enumerate(LANDMARKS)}
@@ -55,3 +61,9 @@ LANDMARK_EDGES = tuple(
 
 LANDMARK_KEYPOINTS = tuple(LANDMARK_INDEX[name] for name in KEYPOINTS)
 """The landmark at the place of each of the 17 keypoints."""
+
+LANDMARK_MIRROR = tuple(
+    LANDMARK_INDEX[name.replace("left", "*").replace("right", "left").replace("*", "right")]
+    for name in LANDMARKS
+)
+"""Where each landmark comes from in a mirrored image."""
