@@ -1,0 +1,137 @@
+"""From a recipe and a body to a network: five plain functions behind a five-entry dict."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from hmrcli.errors import BadInput
+from hmrcli.networks.graph import Body, SparseMatrix
+from hmrcli.networks.graphcmr import GraphCMR, GraphCNN, SMPLParamRegressor
+from hmrcli.networks.graphormer import Graphormer
+from hmrcli.networks.hmr import HMR, HMRHead
+from hmrcli.networks.hrnet import ClassificationHRNet, PoseHRNet
+from hmrcli.networks.mean import MeanParameters, rest_parameters
+from hmrcli.networks.pare import PARE, PAREHead
+from hmrcli.networks.resnet import ResNet, resnet50
+
+Backbone = TypeVar("Backbone")
+
+_EVALUATION_JOINTS = (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10)
+"""Rows of the Human3.6M regressor: right ankle, knee, hip, left hip, knee, ankle, right wrist … head top."""
+
+
+class NetworkRecipe(Protocol):
+    """The part of a recipe that describes a network."""
+
+    @property
+    def backbone(self) -> str:
+        """`resnet50`, `hrnet_w32`, `hrnet_w48` or `hrnet_w64`, as the algorithm allows."""
+
+    @property
+    def iterations(self) -> int | None:
+        """How often HMR's head corrects its estimate; None for the other algorithms."""
+
+
+class Recipe(Protocol):
+    """What `build_network` reads of a recipe."""
+
+    @property
+    def algorithm(self) -> str:
+        """A key of `BUILDERS`."""
+
+    @property
+    def network(self) -> NetworkRecipe:
+        """The network's own settings."""
+
+
+def build_hmr(body: Body, backbone: str = "resnet50", iterations: int = 3, mean: MeanParameters | None = None) -> HMR:
+    """HMR, also SPIN's network. Without `mean` the iteration starts from the rest pose."""
+    choices: dict[str, Callable[[], ResNet | PoseHRNet]] = {
+        "resnet50": resnet50,
+        "hrnet_w32": lambda: PoseHRNet(width=32),
+    }
+    head = HMRHead(rest_parameters() if mean is None else mean, iterations)
+    return HMR(_choose(choices, backbone), head, body)
+
+
+def build_graphcmr(body: Body, backbone: str = "resnet50") -> GraphCMR:
+    """GraphCMR on mesh level 1 of the body.
+
+    The template at each vertex is centred on its bounding box and scaled by its largest coordinate.
+    """
+    levels = body.levels
+    template = body.v_template.detach().float().cpu()
+    template = template - (template.amax(0) + template.amin(0)) / 2
+    template = (template / template.abs().max())[torch.as_tensor(levels.down[0])]
+    graph_cnn = GraphCNN(
+        _choose({"resnet50": resnet50}, backbone), template, SparseMatrix(levels.adjacency(1))
+    )
+    return GraphCMR(graph_cnn, SMPLParamRegressor(len(template)), SparseMatrix(levels.up_matrix(1)), body)
+
+
+def build_pare(body: Body, backbone: str = "hrnet_w32") -> PARE:
+    """PARE with its own HRNet."""
+    choices = {"hrnet_w32": lambda: PoseHRNet(width=32), "hrnet_w48": lambda: PoseHRNet(width=48)}
+    network = _choose(choices, backbone)
+    return PARE(network, PAREHead(network.out_channels), body)
+
+
+def build_graphormer(body: Body, backbone: str = "hrnet_w48") -> Graphormer:
+    """Graphormer on mesh level 2 of the body; published models use `hrnet_w64`."""
+    choices = {
+        "hrnet_w48": lambda: ClassificationHRNet(width=48),
+        "hrnet_w64": lambda: ClassificationHRNet(width=64),
+    }
+    levels = body.levels
+    full, middle, coarse = levels.sizes[:3]
+    neighbours = SparseMatrix(levels.adjacency(2))
+    return Graphormer(_choose(choices, backbone), graphormer_references(body), neighbours, (full, middle, coarse))
+
+
+def graphormer_references(body: Body) -> Tensor:
+    """The rest body upright in the camera, whose y points down, with its pelvis at the origin.
+
+    Returns:
+        (14 + V2, 3): the evaluation joints, then the vertices of mesh level 2, in metres.
+    """
+    posed = body.v_template.detach().float().cpu() * torch.tensor([1.0, -1.0, -1.0])
+    joints = body.h36m_regressor.detach().float().cpu() @ posed
+    down = body.levels.down
+    coarse = posed[torch.as_tensor(down[0])][torch.as_tensor(down[1])]
+    return torch.cat([joints[list(_EVALUATION_JOINTS)], coarse]) - joints[0]
+
+
+BUILDERS: dict[str, Callable[[Body, NetworkRecipe, MeanParameters | None], nn.Module]] = {
+    "hmr": lambda body, recipe, mean: build_hmr(body, recipe.backbone, recipe.iterations or 3, mean),
+    "spin": lambda body, recipe, mean: build_hmr(body, recipe.backbone, recipe.iterations or 3, mean),
+    "graphcmr": lambda body, recipe, mean: build_graphcmr(body, recipe.backbone),
+    "pare": lambda body, recipe, mean: build_pare(body, recipe.backbone),
+    "graphormer": lambda body, recipe, mean: build_graphormer(body, recipe.backbone),
+}
+
+
+def build_network(recipe: Recipe, body: Body, mean: MeanParameters | None = None) -> nn.Module:
+    """The network of a recipe with fresh weights, in training mode.
+
+    Args:
+        recipe: names the algorithm and its backbone.
+        body: mesh, joints and levels are taken from it, whatever their sizes.
+        mean: where HMR's and SPIN's iteration starts; by default the rest pose. Weight files bring their own.
+
+    Returns:
+        Module that maps (B, 3, 224, 224) normalised RGB to a `Prediction`.
+
+    Raises:
+        BadInput: the algorithm is unknown or cannot stand on that backbone.
+    """
+    if recipe.algorithm not in BUILDERS:
+        raise BadInput(f"recipe: `algorithm` is {recipe.algorithm!r}, expected one of {', '.join(BUILDERS)}")
+    return BUILDERS[recipe.algorithm](body, recipe.network, mean)
+
+
+def _choose(choices: dict[str, Callable[[], Backbone]], name: str) -> Backbone:
+    if name not in choices:
+        raise BadInput(f"recipe: `network.backbone` is {name!r}, expected one of {', '.join(choices)}")
+    return choices[name]()

@@ -1,0 +1,68 @@
+"""HMR's adversary (Kanazawa et al. 2018, section 3.2): is this a human pose and shape?"""
+
+import torch
+from torch import Tensor, nn
+
+_JOINTS = 23  # the root's rotation depends on the camera, so it is not judged
+
+
+class PoseDiscriminator(nn.Module):
+    """A shared embedding of every joint's rotation, then one judge a joint."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_blocks = nn.ModuleDict({"conv_0": nn.Conv2d(9, 32, 1), "conv_1": nn.Conv2d(32, 32, 1)})
+        self.fc_layer = nn.ModuleList(nn.Linear(32, 1) for _ in range(_JOINTS))
+
+    def forward(self, rotmat: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 23, 3, 3) -> scores (B, 23), embeddings (B, 32, 23)."""
+        x = rotmat.flatten(2).transpose(1, 2)[:, :, None]
+        x = self.conv_blocks["conv_1"](self.conv_blocks["conv_0"](x))[:, :, 0]
+        weight = torch.cat([layer.weight for layer in self.fc_layer])  # type: ignore[misc]
+        bias = torch.cat([layer.bias for layer in self.fc_layer])  # type: ignore[misc]
+        return torch.einsum("bcj,jc->bj", x, weight) + bias, x
+
+
+class MLPDiscriminator(nn.Module):
+    """Fully connected layers with ReLU between them, down to one score.
+
+    Args:
+        widths: input and hidden widths.
+    """
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        layers = {f"regressor_fc_{i}": nn.Linear(a, b) for i, (a, b) in enumerate(zip(widths, (*widths[1:], 1)))}
+        self.fc_blocks = nn.ModuleDict(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, widths[0]) -> (B, 1)."""
+        first, *rest = self.fc_blocks.values()
+        x = first(x)
+        for layer in rest:
+            x = layer(torch.relu(x))
+        return x
+
+
+class Discriminator(nn.Module):
+    """Judges each joint, the whole pose and the shape; 1,807,509 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pose_discriminator = PoseDiscriminator()
+        self.full_pose_discriminator = MLPDiscriminator((32 * _JOINTS, 1024, 1024))
+        self.shape_discriminator = MLPDiscriminator((10, 5))
+
+    def forward(self, rotmat: Tensor, betas: Tensor) -> Tensor:
+        """Scores, 1 for real and 0 for made up (least-squares GAN).
+
+        Args:
+            rotmat: (B, 24, 3, 3) rotations, root first.
+            betas: (B, 10).
+
+        Returns:
+            (B, 25): 23 joints, the whole pose, the shape.
+        """
+        joints, embedding = self.pose_discriminator(rotmat[:, 1:])
+        pose = self.full_pose_discriminator(embedding.flatten(1))
+        return torch.cat([joints, pose, self.shape_discriminator(betas)], dim=1)

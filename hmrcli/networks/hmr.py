@@ -1,0 +1,84 @@
+"""HMR (Kanazawa et al. 2018): iterative regression of pose, shape and camera. SPIN trains the same network."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hmrcli.networks.graph import Body
+from hmrcli.networks.hrnet import PoseHRNet
+from hmrcli.networks.mean import MeanParameters
+from hmrcli.networks.prediction import Prediction, rotation_from_6d
+from hmrcli.networks.resnet import ResNet
+
+
+class HMRHead(nn.Module):
+    """Regresses residuals to the current estimate, a fixed number of times.
+
+    There is no activation between the two layers, as in the published networks.
+
+    Args:
+        mean: where the iteration starts.
+        iterations: how often the estimate is corrected (3 in the paper).
+    """
+
+    init_pose: Tensor
+    init_shape: Tensor
+    init_cam: Tensor
+
+    def __init__(self, mean: MeanParameters, iterations: int) -> None:
+        super().__init__()
+        self.iterations = iterations
+        self.fc1 = nn.Linear(2048 + 144 + 10 + 3, 1024)
+        self.fc2 = nn.Linear(1024, 1024)
+        self.decpose = nn.Linear(1024, 144)
+        self.decshape = nn.Linear(1024, 10)
+        self.deccam = nn.Linear(1024, 3)
+        for layer in (self.decpose, self.decshape, self.deccam):
+            nn.init.xavier_uniform_(layer.weight, gain=0.01)
+        self.register_buffer("init_pose", mean.pose.clone())
+        self.register_buffer("init_shape", mean.shape.clone())
+        self.register_buffer("init_cam", mean.cam.clone())
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, 2048) -> rotmat (B, 24, 3, 3), betas (B, 10), cam (B, 3)."""
+        batch = len(features)
+        pose = self.init_pose.expand(batch, -1)
+        betas = self.init_shape.expand(batch, -1)
+        cam = self.init_cam.expand(batch, -1)
+        for _ in range(self.iterations):
+            x = torch.cat([features, pose, betas, cam], dim=1)
+            x = F.dropout(self.fc1(x), 0.5, self.training)
+            x = F.dropout(self.fc2(x), 0.5, self.training)
+            pose = pose + self.decpose(x)
+            betas = betas + self.decshape(x)
+            cam = cam + self.deccam(x)
+        return rotation_from_6d(pose), betas.float(), cam.float()
+
+
+class HMR(nn.Module):
+    """Backbone and iterative head; 26,977,501 parameters with ResNet-50.
+
+    Args:
+        backbone: ResNet, or HRNet-W32 for the benchmark's wider experiments.
+        head: the regressor.
+        body: turns pose and shape into vertices.
+    """
+
+    def __init__(self, backbone: ResNet | PoseHRNet, head: HMRHead, body: Body) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.body = body
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, 3, 224, 224) normalised RGB -> (B, 2048).
+
+        A spatial mean for ResNet. HRNet's 480 maps are cut into 2048 runs of equal length instead, which mixes
+        channels: that is how the published HRNet models were trained.
+        """
+        return self.backbone(images).reshape(len(images), 2048, -1).mean(dim=2)
+
+    def forward(self, images: Tensor) -> Prediction:
+        """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices."""
+        rotmat, betas, cam = self.head(self.features(images))
+        return Prediction(cam=cam, vertices=self.body(rotmat, betas), rotmat=rotmat, betas=betas)

@@ -1,0 +1,86 @@
+"""PARE (Kocabas et al. 2021): part maps attend to the pixels that tell about each joint."""
+
+import torch
+from torch import Tensor, nn
+
+from hmrcli.networks.graph import Body
+from hmrcli.networks.hrnet import PoseHRNet
+from hmrcli.networks.mean import rest_parameters
+from hmrcli.networks.prediction import Prediction, rotation_from_6d
+
+_JOINTS = 24
+
+
+class JointwiseLinear(nn.Module):
+    """A linear map of its own for every joint, without bias."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, out_channels, in_channels, _JOINTS, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, 24) -> (B, 24, out_channels)."""
+        return torch.einsum("bcj,ocj->bjo", x, self.weight[0, ..., 0, 0])
+
+
+class PAREHead(nn.Module):
+    """Two branches of features; the part branch says where the other one looks.
+
+    Args:
+        in_channels: width of the backbone's map (480 for HRNet-W32).
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.keypoint_deconv_layers = _branch(in_channels)
+        self.smpl_deconv_layers = _branch(in_channels)
+        self.keypoint_final_layer = nn.Conv2d(128, 1 + _JOINTS, 1)
+        self.smpl_final_layer = nn.Conv2d(128, 64, 1)
+        self.shape_mlp = nn.Linear(64 * _JOINTS, 10)
+        self.cam_mlp = nn.Linear(64 * _JOINTS, 3)
+        self.pose_mlp = JointwiseLinear(128, 6)
+        mean = rest_parameters()  # these four buffers are stored by published files and read by nothing
+        self.register_buffer("temperature", torch.tensor(1.0))
+        self.register_buffer("init_pose", mean.pose)
+        self.register_buffer("init_shape", mean.shape)
+        self.register_buffer("init_cam", mean.cam)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(B, in_channels, H, W) -> rotmat (B, 24, 3, 3), betas (B, 10), cam (B, 3), part maps (B, 25, H, W)."""
+        part_maps = self.keypoint_final_layer(self.keypoint_deconv_layers(features))
+        attention = part_maps[:, 1:].flatten(2).softmax(dim=2).transpose(1, 2)
+        maps = self.smpl_deconv_layers(features)
+        pose = maps.flatten(2) @ attention
+        shape = (self.smpl_final_layer(maps).flatten(2) @ attention).flatten(1)
+        rotmat = rotation_from_6d(self.pose_mlp(pose).flatten(1))
+        return rotmat, self.shape_mlp(shape).float(), self.cam_mlp(shape).float(), part_maps
+
+
+class PARE(nn.Module):
+    """Backbone and part-attention head; 32,861,502 parameters with HRNet-W32.
+
+    Args:
+        backbone: HRNet with upsampled branches.
+        head: the part-attention regressor.
+        body: turns pose and shape into vertices.
+    """
+
+    def __init__(self, backbone: PoseHRNet, head: PAREHead, body: Body) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.body = body
+
+    def forward(self, images: Tensor) -> Prediction:
+        """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices, part_maps (B, 25, 56, 56)."""
+        rotmat, betas, cam, part_maps = self.head(self.backbone(images))
+        return Prediction(
+            cam=cam, vertices=self.body(rotmat, betas), rotmat=rotmat, betas=betas, part_maps=part_maps
+        )
+
+
+def _branch(in_channels: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels in (in_channels, 128):
+        layers += [nn.Conv2d(channels, 128, 3, padding=1, bias=False), nn.BatchNorm2d(128), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
