@@ -61,6 +61,27 @@ def _weights(vertices, faces, face, dx, dy):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def add_face_normals(vertices, faces, sums):  # type: ignore[no-untyped-def]
+    """Adds to each vertex the normals of its faces, as long as twice their areas."""
+    for face in range(faces.shape[0]):
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        ux, uy, uz = (
+            vertices[b, 0] - vertices[a, 0],
+            vertices[b, 1] - vertices[a, 1],
+            vertices[b, 2] - vertices[a, 2],
+        )
+        vx, vy, vz = (
+            vertices[c, 0] - vertices[a, 0],
+            vertices[c, 1] - vertices[a, 1],
+            vertices[c, 2] - vertices[a, 2],
+        )
+        normal = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
+        for corner in range(3):
+            for k in range(3):
+                sums[faces[face, corner], k] += normal[k]
+
+
+@_compiled
 def bounds(vertices, faces, focal, cx, cy, near, out):  # type: ignore[no-untyped-def]
     """Pixel box (x0, y0, x1, y1) of what each face has beyond the near plane; inverted if there is none."""
     for face in range(faces.shape[0]):

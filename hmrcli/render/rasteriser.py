@@ -202,11 +202,13 @@ def _visible(
 
 def _tiles(boxes: Array, width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
     """Windows (left, top, width, height) that cover the part of the image which the boxes span."""
-    drawn = boxes[boxes[:, 2] >= boxes[:, 0]]
-    if not len(drawn):
+    if not len(boxes):
         return
-    x0, y0 = np.clip(np.floor(drawn[:, :2].min(0)), 0, (width, height)).astype(int).tolist()
-    x1, y1 = np.clip(np.ceil(drawn[:, 2:].max(0)), 0, (width, height)).astype(int).tolist()
+    span = [boxes[:, 0].min(), boxes[:, 1].min(), boxes[:, 2].max(), boxes[:, 3].max()]
+    if not np.isfinite(span).all():  # all of it is behind the camera
+        return
+    x0, x1 = np.clip([np.floor(span[0]), np.ceil(span[2])], 0, width).astype(int).tolist()
+    y0, y1 = np.clip([np.floor(span[1]), np.ceil(span[3])], 0, height).astype(int).tolist()
     for top in range(y0, y1, TILE):
         for left in range(x0, x1, TILE):
             yield left, top, min(TILE, x1 - left), min(TILE, y1 - top)

@@ -4,18 +4,19 @@ import numpy as np
 
 from hmrcli.render.rasteriser import Array
 
-_KEY = np.array([-0.45, -0.70, -0.55])
+_KEY = np.array([-0.45, -0.70, -0.55]) / np.linalg.norm([-0.45, -0.70, -0.55])
 """Direction towards the key light: from the upper left, before the subject. Camera y points down."""
 
 
 def vertex_normals(vertices: Array, faces: Array) -> Array:
     """Unit normals (V, 3): the mean of the face normals around, weighted by area; 0 for a lone vertex."""
-    corners = vertices[faces]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    corner_of = faces.ravel()
-    sums = [np.bincount(corner_of, np.repeat(across[:, axis], 3), len(vertices)) for axis in range(3)]
-    normals = np.stack(sums, axis=1)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+    from hmrcli.render import kernels
+
+    sums = np.zeros((len(vertices), 3))
+    kernels.add_face_normals(
+        np.ascontiguousarray(vertices, np.float64), np.ascontiguousarray(faces, np.int32), sums
+    )
+    return _unit(sums)
 
 
 def shade(vertices: Array, faces: Array, colour: Array) -> Array:
@@ -29,17 +30,22 @@ def shade(vertices: Array, faces: Array, colour: Array) -> Array:
     Returns:
         (V, 3) in [0, 1], sRGB.
     """
-    normals = vertex_normals(vertices, faces)
-    towards_eye = -vertices / np.maximum(np.linalg.norm(vertices, axis=1, keepdims=True), 1e-30)
-    key_light = _KEY / np.linalg.norm(_KEY)
-    halfway = key_light + towards_eye
-    halfway /= np.maximum(np.linalg.norm(halfway, axis=1, keepdims=True), 1e-30)
-
-    key = np.clip((normals @ key_light + 0.2) / 1.2, 0, 1)
+    normals, towards_eye = vertex_normals(vertices, faces), _unit(-vertices)
+    halfway = _unit(towards_eye + _KEY)
+    key = np.clip((normals @ _KEY + 0.2) / 1.2, 0, 1)
     sky = 0.5 - 0.5 * normals[:, 1]
-    rim = (1 - np.clip((normals * towards_eye).sum(axis=1), 0, 1)) ** 2
-    gloss = np.clip((normals * halfway).sum(axis=1), 0, 1) ** 24
+    rim = np.square(1 - np.clip(_dot(normals, towards_eye), 0, 1))
+    gloss = np.square(np.square(np.square(np.square(np.clip(_dot(normals, halfway), 0, 1)))))
     light = 0.10 + 0.30 * sky + 0.90 * key - 0.16 * rim
-    shine = 0.08 * gloss + 0.18 * rim**2 * sky
-    linear = light[:, None] * np.asarray(colour) ** 2.2 + shine[:, None]
-    return np.clip(linear, 0, 1) ** (1 / 2.2)
+    shine = 0.08 * gloss + 0.18 * rim * rim * sky
+    return np.sqrt(
+        np.clip(light[:, None] * np.square(colour) + shine[:, None], 0, 1)
+    )  # gamma 2, nearly sRGB's
+
+
+def _dot(a: Array, b: Array) -> Array:
+    return np.einsum("vc,vc->v", a, b)
+
+
+def _unit(vectors: Array) -> Array:
+    return vectors / np.sqrt(np.maximum(_dot(vectors, vectors), 1e-60))[:, None]

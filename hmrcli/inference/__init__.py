@@ -1,0 +1,1 @@
+"""From a photo to people: reading images, finding people, recovering and placing their bodies."""

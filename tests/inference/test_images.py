@@ -1,0 +1,333 @@
+import os
+import struct
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from hmrcli.errors import BadInput
+from hmrcli.inference import images
+from hmrcli.inference.images import expand_inputs, read_image
+
+# Three colours in bands, so that channel order, rotation and inversion all show.
+BANDS = np.zeros((24, 36, 3), np.uint8)
+BANDS[:, :12], BANDS[:, 12:24], BANDS[:, 24:] = (250, 30, 20), (20, 240, 60), (10, 20, 230)
+BANDS[:12] = BANDS[:12] // 2
+NOISE = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+
+
+def saved(folder, name, picture, **options):
+    path = folder / name
+    picture.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp", "a.ppm", "a.gif", "a.webp", "a.jp2"])
+def test_lossless_formats_give_the_pixels_saved(tmp_path, name):
+    options = {"lossless": True} if name == "a.webp" else {}
+    path = saved(tmp_path, name, Image.fromarray(BANDS), **options)
+    image = read_image(path)
+    assert image.dtype == np.uint8 and image.flags.c_contiguous and image.flags.writeable
+    np.testing.assert_array_equal(image, BANDS)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.avif"])
+def test_lossy_formats_give_nearly_the_pixels_saved(tmp_path, name):
+    smooth = cv2.resize(BANDS, (144, 96), interpolation=cv2.INTER_LINEAR)
+    image = read_image(saved(tmp_path, name, Image.fromarray(smooth), quality=95))
+    assert np.abs(image.astype(int) - smooth).mean() < 4
+
+
+def test_jpeg_agrees_with_another_decoder(tmp_path):
+    path = saved(tmp_path, "a.jpg", Image.fromarray(NOISE), quality=90)
+    assert np.abs(read_image(path).astype(int) - cv2.imread(str(path))[..., ::-1]).max() <= 2
+
+
+# How a camera that writes this tag saw the scene (EXIF 2.32, section 4.6.4: where row 0 and column 0 lie).
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+def test_rotation_from_exif_is_applied_once(tmp_path, name, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if name == "a.webp" else {}
+    path = saved(tmp_path, name, Image.fromarray(BANDS), exif=exif.tobytes(), **options)
+    image, expected = read_image(path), UPRIGHT[orientation](BANDS)
+    assert image.shape == expected.shape
+    assert np.abs(image.astype(int) - expected).mean() < (8 if name == "a.jpg" else 1e-9)
+    if name == "a.jpg":
+        np.testing.assert_allclose(image.astype(int), cv2.imread(str(path))[..., ::-1], atol=3)
+
+
+def test_unreadable_exif_does_not_hide_the_picture(tmp_path):
+    path = saved(tmp_path, "a.png", Image.fromarray(BANDS), exif=b"Exif\x00\x00not a header at all")
+    np.testing.assert_array_equal(read_image(path), BANDS)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_16_bits_are_scaled_not_clipped(tmp_path, name, channels):
+    ramp = np.linspace(0, 65535, 24 * 36).astype(np.uint16).reshape(24, 36)
+    ramp = ramp if channels == 1 else np.stack([ramp, ramp[::-1], ramp[:, ::-1]], axis=2)
+    path = tmp_path / name
+    assert cv2.imwrite(str(path), ramp if channels == 1 else ramp[..., ::-1])
+    expected = np.repeat(ramp[..., None], 3, axis=2) if channels == 1 else ramp
+    np.testing.assert_allclose(read_image(path).astype(float), expected / 257.0, atol=1)
+
+
+def test_floating_point_pixels_are_refused(tmp_path):
+    path = saved(tmp_path, "a.tif", Image.fromarray(np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10)))
+    with pytest.raises(BadInput, match=r"a\.tif: .*8 or 16 bits"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "LA"])
+def test_grey_becomes_rgb(tmp_path, mode):
+    picture = Image.fromarray(BANDS).convert(mode)
+    expected = np.repeat(np.asarray(picture.convert("L"))[..., None], 3, axis=2)
+    np.testing.assert_array_equal(read_image(saved(tmp_path, "a.png", picture)), expected)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tif"])
+def test_transparency_is_laid_on_white(tmp_path, name):
+    alpha = np.full(BANDS.shape[:2], 255, np.uint8)
+    alpha[:, :12], alpha[:, 12:24] = 0, 128
+    picture = Image.fromarray(np.dstack([BANDS, alpha]))
+    image = read_image(saved(tmp_path, name, picture, **({"lossless": True} if name == "a.webp" else {})))
+    share = alpha[..., None] / 255
+    np.testing.assert_allclose(image, BANDS * share + 255 * (1 - share), atol=1)
+
+
+def test_palettes_with_and_without_transparency(tmp_path):
+    picture = Image.fromarray(BANDS).convert("P", palette=Image.Palette.ADAPTIVE)
+    np.testing.assert_array_equal(read_image(saved(tmp_path, "a.png", picture)), BANDS)
+    index = np.asarray(picture)
+    hidden = int(index[20, 3])
+    image = read_image(saved(tmp_path, "b.png", picture, transparency=hidden))
+    np.testing.assert_array_equal(image, np.where((index == hidden)[..., None], 255, BANDS))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+def test_cmyk_is_not_inverted(tmp_path, name):
+    """Pillow and Adobe write CMYK JPEGs inverted and say so in a marker; OpenCV is the witness."""
+    path = saved(
+        tmp_path, name, Image.fromarray(BANDS).convert("CMYK"), **({"quality": 95} if name == "a.jpg" else {})
+    )
+    assert (b"Adobe" in path.read_bytes()) == (name == "a.jpg")
+    image = read_image(path).astype(int)
+    assert np.abs(image - BANDS).mean() < 6
+    assert np.abs(image - cv2.imread(str(path))[..., ::-1]).mean() < 2
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.tif", "a.webp", "a.png"])
+def test_of_several_pictures_the_first_is_taken(tmp_path, name):
+    options = {"lossless": True} if name == "a.webp" else {}
+    others = [Image.fromarray(255 - BANDS)]
+    path = saved(tmp_path, name, Image.fromarray(BANDS), save_all=True, append_images=others, **options)
+    np.testing.assert_array_equal(read_image(path), BANDS)
+
+
+def test_of_a_stereo_photo_the_main_picture_is_taken(tmp_path):
+    """Phones write a depth map or a second view behind the photo (MPO)."""
+    others = [Image.fromarray(255 - BANDS)]
+    path = saved(tmp_path, "a.jpg", Image.fromarray(BANDS), format="MPO", save_all=True, append_images=others)
+    assert np.abs(read_image(path).astype(int) - BANDS).mean() < 8
+
+
+def test_content_decides_not_the_suffix_and_any_name_will_do(tmp_path):
+    path = tmp_path / "ひと 👤 ä.data"
+    Image.fromarray(BANDS).save(path, format="PNG")
+    np.testing.assert_array_equal(read_image(path), BANDS)
+    np.testing.assert_array_equal(read_image(str(path)), BANDS)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "a.gif", "a.jp2", "a.avif", "a.ppm"]
+)
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.95])
+def test_files_cut_short_are_refused_by_name(tmp_path, name, kept, capfd):
+    path = saved(tmp_path, name, Image.fromarray(NOISE))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(BadInput) as caught:
+        read_image(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("empty.jpg", b"", "empty"),
+        ("page.png", b"<html>404 not found</html>", "not an image"),
+        ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        ("clip.MP4", b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "videos are not read"),
+        (
+            "drawing.eps",
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
+            "not an image",
+        ),
+    ],
+)
+def test_other_files_are_refused_with_the_reason(tmp_path, name, content, word):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=word) as caught:
+        read_image(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+
+
+def test_folders_missing_and_locked_files_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="folder"):
+        read_image(tmp_path)
+    with pytest.raises(BadInput, match="no such file"):
+        read_image(tmp_path / "none.jpg")
+    if os.name == "posix":
+        loop = tmp_path / "loop.jpg"
+        loop.symlink_to(loop)
+        with pytest.raises(BadInput, match=r"loop\.jpg"):
+            read_image(loop)
+
+
+def claiming_png(width, height):
+    """A PNG of a few bytes that says it is large."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(claiming_png(60000, 60000))
+    with pytest.raises(BadInput, match="60000x60000 is 3600 megapixels, expected at most 200"):
+        read_image(path)
+
+
+def test_large_photos_pass_without_a_warning_and_the_limit_of_others_stays(tmp_path, monkeypatch):
+    path = saved(tmp_path, "a.png", Image.fromarray(NOISE))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(read_image(path), NOISE)
+    assert Image.MAX_IMAGE_PIXELS == 100
+    monkeypatch.setattr(images, "MAX_PIXELS", 59_999)
+    with pytest.raises(BadInput, match="300x200"):
+        read_image(path)
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"II*\0", b"BM", b"RIFF"]),
+)
+def test_no_bytes_whatever_end_in_another_error(tmp_path_factory, content, magic):
+    path = tmp_path_factory.getbasetemp() / "fuzz.jpg"
+    path.write_bytes(magic + content)
+    try:
+        image = read_image(path)
+    except BadInput:
+        return
+    assert image.ndim == 3 and image.dtype == np.uint8
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def names(paths, folder):
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def test_a_folder_gives_its_images_in_natural_order(tmp_path):
+    touch(
+        tmp_path,
+        "frame10.jpg",
+        "frame2.PNG",
+        "Frame1.jpg",
+        "notes.txt",
+        "clip.mp4",
+        "._frame2.PNG",
+        "deep/a.jpg",
+    )
+    assert names(expand_inputs([str(tmp_path)]), tmp_path) == ["Frame1.jpg", "frame2.PNG", "frame10.jpg"]
+
+
+def test_patterns_match_images_and_two_stars_go_deeper(tmp_path):
+    touch(tmp_path, "b/2.jpg", "b/10.jpg", "a/1.jpg", "a/1.txt", "0.jpg", ".hidden/3.jpg")
+    assert names(expand_inputs([f"{tmp_path}/*/*"]), tmp_path) == ["a/1.jpg", "b/2.jpg", "b/10.jpg"]
+    assert names(expand_inputs([f"{tmp_path}/**/*.jpg"]), tmp_path) == [
+        "0.jpg",
+        "a/1.jpg",
+        "b/2.jpg",
+        "b/10.jpg",
+    ]
+
+
+def test_a_file_is_taken_as_named_once_and_in_order(tmp_path, monkeypatch):
+    touch(tmp_path, "z.jpg", "a.jpg", "x[1].jpg", "odd.data")
+    monkeypatch.chdir(tmp_path)
+    given_names = ["z.jpg", "x[1].jpg", "odd.data", "./z.jpg", str(tmp_path / "z.jpg"), "*.jpg"]
+    assert expand_inputs(given_names) == [Path(name) for name in ("z.jpg", "x[1].jpg", "odd.data", "a.jpg")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the home folder has another variable there")
+def test_home_is_known_in_quoted_inputs(tmp_path, monkeypatch):
+    touch(tmp_path, "me.jpg")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expand_inputs(["~/me.jpg"]) == expand_inputs(["~/*.jpg"]) == [tmp_path / "me.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("none.jpg", "no such file"),
+        ("none/*.jpg", "no image matches"),
+        ("*.txt", "no image matches"),
+        ("clip.mov", "videos are not read.*ffmpeg -i"),
+        ("texts", "no image in this folder"),
+    ],
+)
+def test_inputs_without_an_image_are_refused_by_name(tmp_path, monkeypatch, text, word):
+    touch(tmp_path, "clip.mov", "texts/a.txt", "a.txt", "fine.jpg")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=word) as caught:
+        expand_inputs(["fine.jpg", text])
+    assert str(caught.value).startswith(f"{text}: ")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "B", "frame_", ""]), st.integers(0, 10**6)), unique=True))
+def test_natural_order_is_by_number(entries):
+    paths = [Path(f"{word}{number}.jpg") for word, number in entries]
+    ordered = sorted(paths, key=images._natural)
+    expected = sorted(entries, key=lambda entry: (entry[0] != "", entry[0].lower(), entry[1]))
+    assert ordered == [Path(f"{word}{number}.jpg") for word, number in expected]
