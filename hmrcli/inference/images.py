@@ -76,7 +76,10 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise
     except UnidentifiedImageError:
         raise BadInput(f"{path}: not an image that can be read; {_advice(path)}") from None
-    except Exception as error:  # a decoder meets a damaged file with many kinds of error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise BadInput(f"{path}: cannot be read: {_reason(error)}") from None
+        # A decoder meets a damaged file with many kinds of error.
         raise BadInput(f"{path}: damaged ({_reason(error)}); get it again, or save it as JPEG") from None
 
 
@@ -136,8 +139,9 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 def _decode(path: Path) -> NDArray[np.uint8]:
     from PIL import Image
 
-    with _own_limit(), path.open("rb") as file:
-        picture: Image.Image = Image.open(file, formats=_FORMATS)
+    with path.open("rb") as file:
+        with _own_limit():
+            picture: Image.Image = Image.open(file, formats=_FORMATS)
         width, height = picture.size
         if width * height > MAX_PIXELS:
             raise BadInput(
@@ -174,7 +178,7 @@ def _rgb(picture: "Image", path: Path) -> "Image":
 
 @contextmanager
 def _own_limit() -> Iterator[None]:
-    """Lifts Pillow's own limit (it warns at 89 megapixels and refuses twice that) while ours is applied."""
+    """Lifts Pillow's own limit (it warns at 89 megapixels and refuses twice that) while a header is read."""
     from PIL import Image
 
     with _pillow_limit:

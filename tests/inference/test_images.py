@@ -208,6 +208,17 @@ def test_folders_missing_and_locked_files_are_refused(tmp_path):
             read_image(loop)
 
 
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    path = saved(tmp_path, "a.png", Image.fromarray(BANDS))
+
+    def locked(self, mode):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", locked)
+    with pytest.raises(BadInput, match=r"a\.png: cannot be read: permission denied$"):
+        read_image(path)
+
+
 def claiming_png(width, height):
     """A PNG of a few bytes that says it is large."""
 
@@ -243,6 +254,7 @@ def test_large_photos_pass_without_a_warning_and_the_limit_of_others_stays(tmp_p
     assert Image.MAX_IMAGE_PIXELS == 100
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Truncated File")
 @given(
     st.binary(max_size=300),
     st.sampled_from([b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"II*\0", b"BM", b"RIFF"]),
