@@ -1,0 +1,196 @@
+"""Reads body models: the bundled open body, and SMPL files that the user obtained from its authors."""
+
+import contextlib
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hmrcli.assets.bundled import bundled
+from hmrcli.assets.pickles import SparseMatrix, read_npy, read_npz, read_pickle
+from hmrcli.body.joints import LANDMARKS, PARENTS
+from hmrcli.body.levels import MeshLevels, edges_of, read_published_levels
+from hmrcli.body.model import BodyModel, TextureMap
+from hmrcli.errors import BadInput, MissingFile
+
+_SMPL_FIELDS = {
+    # stored name: (name in BodyModel, shape with V vertices and F faces)
+    "v_template": ("v_template", ("V", 3)),
+    "shapedirs": ("shapedirs", ("V", 3, "10 or more")),
+    "posedirs": ("posedirs", ("V", 3, 207)),
+    "J_regressor": ("joint_regressor", (24, "V")),
+    "weights": ("weights", ("V", 24)),
+    "f": ("faces", ("F", 3)),
+}
+
+
+def load_body(source: str | Path = "open", *, assets_dir: Path | None = None) -> BodyModel:
+    """Reads a body model.
+
+    Args:
+        source: "open" for the bundled body, or the path of an SMPL file (.pkl or .npz).
+        assets_dir: folder of SMPL's joint regressors and mesh levels, which are read when first needed.
+            By default the folder above `smpl/`, as the data root lays it out.
+
+    Raises:
+        MissingFile: the file is not there; the message says how to obtain it.
+        BadInput: the file is damaged, or a field is missing or has a wrong shape.
+    """
+    path = bundled("body/open_body.npz") if source == "open" else Path(source)
+    if not path.is_file():
+        raise MissingFile(
+            f"body model {path} not found. SMPL is free for research but licensed: register at "
+            "https://smpl.is.tue.mpg.de, accept its licence, download it, then run "
+            f"`hmr download body --from-file {path.name}` (or use --body-model open, which needs no licence)"
+        )
+    if path.suffix not in (".npz", ".pkl"):
+        raise BadInput(f"{path}: a body model must be a .npz or .pkl file")
+    stored = read_npz(path) if path.suffix == ".npz" else read_pickle(path)
+    if not isinstance(stored, dict):
+        raise BadInput(f"{path}: expected a dictionary of SMPL's fields, found {type(stored).__name__}")
+    arrays = _checked(stored, path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if "metadata" in stored:
+        return _open_body(stored, arrays, sha256)
+    folder = assets_dir or (path.parent.parent if path.parent.name == "smpl" else path.parent)
+    return BodyModel(
+        name="smpl",
+        sha256=sha256,
+        arrays=arrays,
+        landmark_vertices=_landmarks(len(arrays["v_template"]), path),
+        extras=_published_extras(folder, len(arrays["v_template"])),
+        engine=_SmplxEngine(arrays),
+    )
+
+
+def _checked(stored: dict[str, Any], path: Path) -> dict[str, NDArray[Any]]:
+    """SMPL's fields as BodyModel names them, each of the right shape and kind."""
+    arrays: dict[str, NDArray[Any]] = {}
+    vertices: int | None = None
+    for field, (name, shape) in _SMPL_FIELDS.items():
+        array = _numbers(stored, field, path)
+        vertices = len(array) if vertices is None and array.ndim else vertices
+        wanted = tuple(vertices if n == "V" else n for n in shape)
+        fits = len(wanted) == array.ndim and all(
+            n == have or n == "F" or (n == "10 or more" and have >= 10)
+            for n, have in zip(wanted, array.shape)
+        )
+        if not fits:
+            text = ", ".join(map(str, wanted))
+            raise BadInput(f"{path}: field {field} has shape {array.shape}, expected ({text})")
+        arrays[name] = array
+    arrays["shapedirs"] = arrays["shapedirs"][:, :, :10]
+    faces = arrays["faces"].astype(np.int64)
+    if vertices is None or faces.min(initial=0) < 0 or faces.max(initial=0) >= vertices:
+        raise BadInput(f"{path}: field f names vertices outside 0 to {(vertices or 0) - 1}")
+    arrays["faces"] = faces
+    if not np.allclose(arrays["weights"].sum(1), 1, atol=1e-3):
+        raise BadInput(f"{path}: field weights must sum to 1 for every vertex")
+    tree = _numbers(stored, "kintree_table", path)
+    if tree.shape != (2, 24) or tuple(tree[0, 1:].astype(np.int64)) != PARENTS[1:]:
+        raise BadInput(f"{path}: field kintree_table must be SMPL's tree of 24 joints, shape (2, 24)")
+    return arrays
+
+
+def _numbers(stored: dict[str, Any], field: str, path: Path) -> NDArray[Any]:
+    if field not in stored:
+        raise BadInput(f"{path}: field {field} is missing; this is not a complete SMPL model file")
+    value = stored[field]
+    if isinstance(value, SparseMatrix):
+        value = value.toarray()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise BadInput(f"{path}: field {field} has type {array.dtype}, expected numbers")
+    if not np.isfinite(array).all():
+        raise BadInput(f"{path}: field {field} holds values that are not finite")
+    return array
+
+
+def _landmarks(vertices: int, path: Path) -> NDArray[np.int64]:
+    landmarks = np.array(list(LANDMARKS.values()))
+    if vertices <= landmarks.max():
+        raise BadInput(f"{path}: field v_template has {vertices} vertices, expected SMPL's 6890")
+    return landmarks
+
+
+def _open_body(stored: dict[str, Any], arrays: dict[str, NDArray[Any]], sha256: str) -> BodyModel:
+    level_faces = [arrays["faces"], stored["level1_faces"], stored["level2_faces"]]
+    levels = MeshLevels(
+        sizes=(len(arrays["v_template"]), len(stored["level1_kept"]), len(stored["level2_kept"])),
+        down=tuple(stored[f"level{n}_kept"].astype(np.int64) for n in (1, 2)),
+        up=tuple(
+            (stored[f"level{n}_up_index"].astype(np.int64), stored[f"level{n}_up_weight"]) for n in (1, 2)
+        ),
+        edges=tuple(edges_of(faces) for faces in level_faces),
+    )
+    extras = {**{name: stored[name] for name in ("h36m_regressor", "extra_regressor")}, "levels": levels}
+    return BodyModel(
+        name=json.loads(str(stored["metadata"]))["name"],
+        sha256=sha256,
+        arrays=arrays,
+        landmark_vertices=stored["landmark_vertices"].astype(np.int64),
+        extras=extras.__getitem__,
+        mirror=stored["mirror"].astype(np.int64),
+        uv=TextureMap(stored["vt"], stored["ft"].astype(np.int64)),
+    )
+
+
+def _published_extras(folder: Path, vertices: int) -> Callable[[str], Any]:
+    """Reads what SMPL files lack from the files that GraphCMR and SPIN published beside them."""
+    files = {
+        "h36m_regressor": "J_regressor_h36m.npy",
+        "extra_regressor": "J_regressor_extra.npy",
+        "levels": "mesh_downsampling.npz",
+    }
+
+    def read(name: str) -> Any:
+        path = folder / files[name]
+        if not path.is_file():
+            raise MissingFile(f"{path} not found; it goes with SMPL: run `hmr download body`")
+        if name == "levels":
+            return read_published_levels(path)
+        regressor = np.asarray(read_npy(path))
+        if name == "extra_regressor" and len(regressor) == 14:
+            regressor = regressor[5:]  # GraphCMR's file starts with five landmark vertices
+        rows = 17 if name == "h36m_regressor" else 9
+        if regressor.shape != (rows, vertices) or regressor.dtype.kind != "f":
+            raise BadInput(f"{path}: expected numbers of shape ({rows}, {vertices}), found {regressor.shape}")
+        return regressor
+
+    return read
+
+
+class _SmplxEngine(nn.Module):
+    """SMPL's authors' own code, which its licence goes with; imported for their files only."""
+
+    def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        super().__init__()
+        import smplx
+
+        fields = {field: arrays[name].astype(np.float32) for field, (name, _) in _SMPL_FIELDS.items()}
+        fields["f"] = arrays["faces"]
+        fields["kintree_table"] = np.array([PARENTS, range(24)])
+        parameters = ("betas", "body_pose", "global_orient", "transl")
+        with contextlib.redirect_stdout(io.StringIO()):  # it remarks on the number of betas
+            self.smpl = smplx.SMPL(
+                model_path="",
+                data_struct=smplx.utils.Struct(**fields),
+                **{f"create_{name}": False for name in parameters},
+            )
+
+    def forward(self, betas: Tensor, rotmat: Tensor, transl: Tensor) -> tuple[Tensor, Tensor]:
+        output = self.smpl(
+            betas=betas,
+            global_orient=rotmat[:, :1],
+            body_pose=rotmat[:, 1:],
+            transl=transl,
+            pose2rot=False,
+        )
+        return output.vertices, torch.narrow(output.joints, 1, 0, 24)

@@ -1,0 +1,204 @@
+"""The body model: shape and pose in, vertices and joints out (Loper et al., SMPL, SIGGRAPH Asia 2015)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hmrcli.body.joints import GENERATIONS, PARENTS
+from hmrcli.body.levels import MeshLevels
+
+
+class BodyOutput(NamedTuple):
+    """Posed bodies: vertices (B, V, 3) and joints (B, 24, 3), metres."""
+
+    vertices: Tensor
+    joints: Tensor
+
+
+@dataclass(frozen=True)
+class TextureMap:
+    """Where the surface lies in a texture image.
+
+    Attributes:
+        coordinates: (T, 2) u to the right and v up, in [0, 1].
+        faces: (F, 3) per corner of each face an index into the coordinates.
+    """
+
+    coordinates: NDArray[np.float32]
+    faces: NDArray[np.int64]
+
+
+class BodyModel(nn.Module):
+    """A body with SMPL's parameters, either the bundled open one or SMPL itself.
+
+    Nothing of it enters a state dict, so that checkpoints hold no part of a body model.
+
+    Attributes:
+        name: "open" or "smpl".
+        sha256: of the file it was read from.
+        num_vertices: V.
+        parents: of the 24 joints, -1 for the root.
+        faces: (F, 3) int64.
+        v_template: (V, 3) metres, the mean body in T-pose.
+        shapedirs: (V, 3, 10) metres per standard deviation.
+        posedirs: (V, 3, 207) metres, for the rotation matrices minus identity of joints 1 to 23.
+        joint_regressor: (24, V).
+        weights: (V, 24) skin weights.
+        landmark_vertices: (21,) nose, eyes, ears, toes, heels, finger tips (`joints.LANDMARKS`).
+        parts: (V,) the joint that moves a vertex most.
+        mirror: (V,) the vertex on the other side, or None where a body is not mirror symmetric.
+        uv: texture map, or None.
+    """
+
+    faces: Tensor
+    v_template: Tensor
+    shapedirs: Tensor
+    posedirs: Tensor
+    joint_regressor: Tensor
+    weights: Tensor
+    landmark_vertices: Tensor
+    parts: Tensor
+    mirror: Tensor | None
+    _bone_parents: Tensor
+    _directions: Tensor
+    _rest_joints: Tensor
+    _joint_shapedirs: Tensor
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        sha256: str,
+        arrays: dict[str, NDArray[Any]],
+        landmark_vertices: NDArray[np.int64],
+        extras: Callable[[str], Any],
+        mirror: NDArray[np.int64] | None = None,
+        uv: TextureMap | None = None,
+        engine: nn.Module | None = None,
+    ) -> None:
+        """Takes what `load_body` read.
+
+        Args:
+            arrays: v_template, shapedirs, posedirs, joint_regressor, weights, faces.
+            extras: gives h36m_regressor, extra_regressor or levels when first asked for.
+            engine: runs the forward pass in place of our own: (betas, rotmat, transl) to vertices and joints.
+        """
+        super().__init__()
+        self.name, self.sha256, self.parents, self.uv = name, sha256, PARENTS, uv
+        self.num_vertices = len(arrays["v_template"])
+        self._extras = extras
+        for key, array in arrays.items():
+            kind = torch.int64 if key == "faces" else torch.float32
+            self._keep(key, torch.as_tensor(np.ascontiguousarray(array)).to(kind))
+        self._keep("landmark_vertices", torch.as_tensor(landmark_vertices))
+        self._keep("parts", self.weights.argmax(1))
+        self._keep("_bone_parents", torch.tensor(PARENTS[1:]))
+        self._keep("mirror", None if mirror is None else torch.as_tensor(mirror))
+        # A tuple hides the engine from state dicts; `_apply` moves it along.
+        self._engine = (engine,) if engine else ()
+        if not engine:
+            self._prepare()
+
+    def _keep(self, name: str, value: Tensor | None) -> None:
+        self.register_buffer(name, value, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "BodyModel":
+        for engine in self._engine:
+            engine._apply(fn)
+        super()._apply(fn, recurse)
+        return self
+
+    def _prepare(self) -> None:
+        """Merges what the forward pass multiplies, with the three coordinates outermost."""
+        v = self.num_vertices
+        both = torch.cat([self.shapedirs, self.posedirs], dim=2)  # (V, 3, 217)
+        self._keep("_directions", both.permute(2, 1, 0).reshape(-1, 3 * v).contiguous())
+        self._keep("_rest_joints", self.joint_regressor @ self.v_template)
+        self._keep("_joint_shapedirs", torch.einsum("jv,vck->kjc", self.joint_regressor, self.shapedirs))
+
+    def forward(self, rotmat: Tensor, betas: Tensor, transl: Tensor | None = None) -> BodyOutput:
+        """Poses the body.
+
+        Args:
+            rotmat: (B, 24, 3, 3) rotation of each joint relative to its parent, the root's to the camera.
+            betas: (B, 10) shape, in standard deviations.
+            transl: (B, 3) metres, added to vertices and joints.
+        """
+        if self._engine:
+            shift = torch.zeros_like(betas[:, :3]) if transl is None else transl
+            return BodyOutput(*self._engine[0](betas, rotmat, shift))
+        rest_joints = self._rest_joints + torch.tensordot(betas, self._joint_shapedirs, dims=1)
+        rotations, joints = self._kinematics(rotmat, rest_joints)
+        moves = joints - (rotations @ rest_joints[..., None])[..., 0]  # of the skin: x -> R x + (j' - R j)
+        if transl is not None:
+            joints, moves = joints + transl[:, None], moves + transl[:, None]
+        return BodyOutput(self._skin(self._shaped(rotmat, betas), rotations, moves), joints)
+
+    def _shaped(self, rotmat: Tensor, betas: Tensor) -> Tensor:
+        """(B, 3, V) rest vertices of shape and pose correctives (SMPL, eq. 6 to 9), in one product."""
+        correctives = (rotmat[:, 1:] - torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)).flatten(1)
+        factors = torch.cat([betas, correctives], dim=1)
+        return torch.addmm(self.v_template.T.reshape(1, -1), factors, self._directions).unflatten(1, (3, -1))
+
+    def _kinematics(self, rotmat: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
+        """World rotations (B, 24, 3, 3) and joints (B, 24, 3), one generation of the tree at a time."""
+        bones = rest_joints[:, 1:] - rest_joints[:, self._bone_parents]
+        rotations, joints = rotmat[:, :1], rest_joints[:, :1]
+        for first, end in GENERATIONS:
+            above = self._bone_parents[first - 1 : end - 1]
+            turned = rotations[:, above]
+            joints = torch.cat(
+                [joints, joints[:, above] + (turned @ bones[:, first - 1 : end - 1, :, None])[..., 0]], dim=1
+            )
+            rotations = torch.cat([rotations, turned @ rotmat[:, first:end]], dim=1)
+        return rotations, joints
+
+    def _skin(self, shaped: Tensor, rotations: Tensor, moves: Tensor) -> Tensor:
+        """Linear blend skinning (SMPL, eq. 2): (B, 3, V) to (B, V, 3).
+
+        Vertices run along the last axis, so that every step is long rows of plain arithmetic.
+        """
+        affine = torch.cat([rotations, moves[..., None]], dim=-1).flatten(2)  # (B, 24, 12)
+        blend = (affine.transpose(1, 2) @ self.weights.T).unflatten(1, (3, 4))  # (B, 3, 4, V)
+        posed = blend[:, :, 3]
+        for axis in range(3):
+            posed = torch.addcmul(posed, blend[:, :, axis], shaped[:, axis : axis + 1])
+        return posed.transpose(1, 2).contiguous()
+
+    @property
+    def h36m_regressor(self) -> Tensor:
+        """(17, V) Human3.6M's joints, rows as `joints.H36M_NAMES`."""
+        return self._regressor("h36m_regressor")
+
+    @property
+    def extra_regressor(self) -> Tensor:
+        """(9, V) joints 45 to 53 of `joints.SMPL_54_NAMES`."""
+        return self._regressor("extra_regressor")
+
+    @property
+    def levels(self) -> MeshLevels:
+        """The mesh and its coarser versions."""
+        levels: MeshLevels = self._extras("levels")
+        return levels
+
+    def _regressor(self, name: str) -> Tensor:
+        if f"_{name}" not in self._buffers:
+            value = torch.as_tensor(self._extras(name))
+            self._keep(f"_{name}", value.to(self.v_template))
+        regressor = self._buffers[f"_{name}"]
+        assert regressor is not None
+        return regressor
+
+    def h36m_joints(self, vertices: Tensor) -> Tensor:
+        """(B, V, 3) vertices to (B, 17, 3) joints of Human3.6M."""
+        return self.h36m_regressor @ vertices
+
+    def smpl_54_joints(self, output: BodyOutput) -> Tensor:
+        """(B, 54, 3): the 24 joints, 21 landmark vertices and 9 regressed joints (`joints.SMPL_54_NAMES`)."""
+        landmarks = output.vertices[:, self.landmark_vertices]
+        return torch.cat([output.joints, landmarks, self.extra_regressor @ output.vertices], dim=1)

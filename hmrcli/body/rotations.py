@@ -1,0 +1,54 @@
+"""Rotations in the forms that networks, body models and fits use."""
+
+import roma
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+
+def rotmat_from_6d(numbers: Tensor) -> Tensor:
+    """The rotation whose first two columns are nearest to the given ones (Zhou et al., CVPR 2019, eq. 15).
+
+    Args:
+        numbers: (..., 6) six numbers a joint, a (3, 2) matrix row by row: its columns are the two vectors, so
+            they lie interleaved (a1x, a2x, a1y, a2y, a1z, a2z).
+
+    Returns:
+        (..., 3, 3) rotation matrices.
+    """
+    first, second = numbers.unflatten(-1, (3, 2)).unbind(-1)
+    x = normalize(first, dim=-1, eps=1e-12)
+    y = normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1, eps=1e-12)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
+
+
+def sixd_from_rotmat(rotmat: Tensor) -> Tensor:
+    """The inverse of `rotmat_from_6d`: (..., 3, 3) to (..., 6), the first two columns interleaved."""
+    return rotmat[..., :2].flatten(-2)
+
+
+def rotmat_from_axis_angle(axis_angle: Tensor) -> Tensor:
+    """Axis-angle (..., 3) in radians to rotation matrices (..., 3, 3), through a quaternion.
+
+    The angle is the norm of the vector plus 1e-8, as in SMPL's own code and in HMR (Kanazawa et al., CVPR
+    2018): differentiable at rest, and equal to published numbers to the last digit.
+    """
+    angle = (axis_angle + 1e-8).norm(dim=-1, keepdim=True)
+    axis = axis_angle / angle
+    quaternion = torch.cat([axis * torch.sin(angle / 2), torch.cos(angle / 2)], dim=-1)
+    return roma.unitquat_to_rotmat(normalize(quaternion, dim=-1))
+
+
+def axis_angle_from_rotmat(rotmat: Tensor) -> Tensor:
+    """Rotation matrices (..., 3, 3) to axis-angle (..., 3) in radians, angles in [0, pi]."""
+    return roma.rotmat_to_rotvec(rotmat)
+
+
+def rotmat_from_pose(pose: Tensor) -> Tensor:
+    """SMPL's pose vector (..., 72) to (..., 24, 3, 3)."""
+    return rotmat_from_axis_angle(pose.unflatten(-1, (24, 3)))
+
+
+def pose_from_rotmat(rotmat: Tensor) -> Tensor:
+    """(..., 24, 3, 3) to SMPL's pose vector (..., 72) in radians."""
+    return axis_angle_from_rotmat(rotmat).flatten(-2)
