@@ -1,9 +1,9 @@
 """Brings files to their place: from their sources, or from a file the user fetched by hand.
 
 A file takes its final name only after its hash and structure were checked: it is made in a folder of its own
-beside the target (removed whatever happens, Ctrl-C included) and moved by one rename, so two processes may fetch
-the same file at once. Where no full hash is published, that of the first good file is recorded beside it
-(`NAME.sha256`, which `sha256sum -c` reads) and holds from then on.
+beside the target (removed whatever happens, Ctrl-C included) and moved by one rename, so two processes may
+fetch the same file at once. Where no full hash is published, that of the first good file is recorded beside
+it (`NAME.sha256`, which `sha256sum -c` reads) and holds from then on.
 """
 
 import errno
@@ -28,12 +28,11 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Placed:
-    """A file in its place. `source` says where it came from, `sha256` is None for a folder."""
+    """A file in its place, and where it came from."""
 
     asset: Asset
     path: Path
     source: str
-    sha256: str | None
 
 
 def fetch(
@@ -147,6 +146,11 @@ def verify(asset: Asset, root: Path) -> str | None:
     return None
 
 
+def known_sha256(asset: Asset, path: Path) -> str | None:
+    """SHA-256 of a file in place, as published or recorded; None for a folder or a file not placed by us."""
+    return asset.sha256 if len(asset.sha256 or "") == 64 else _recorded(path)
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal digits."""
     import pooch
@@ -195,7 +199,7 @@ def _settle(
     (stage / "mode").touch()  # the copy was made readable for its owner alone; a data root may be shared
     shutil.copymode(stage / "mode", served)
     served.replace(target)
-    return Placed(asset, target, source, digest)
+    return Placed(asset, target, source)
 
 
 def _settle_folder(asset: Asset, served: Path, target: Path, stage: Path, source: str) -> Placed:
@@ -211,7 +215,7 @@ def _settle_folder(asset: Asset, served: Path, target: Path, stage: Path, source
     except OSError:
         if not target.is_dir():  # otherwise another process has unpacked it meanwhile
             raise
-    return Placed(asset, target, source, None)
+    return Placed(asset, target, source)
 
 
 def _place_one(asset: Asset, offered: Path, member: str | None, root: Path, options: str) -> Placed:
@@ -249,16 +253,16 @@ def _placing(asset: Asset, target: Path, options: str) -> Iterator[None]:
         yield
     except NoSpace as error:
         raise MissingFile(_full(asset, str(error), options)) from error
-    except PermissionError as error:
-        raise UsageError(
-            f"{target.parent}: cannot be written; name another folder with --data-root or HMR_DATA"
-        ) from error
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise MissingFile(
-            _full(asset, f"does not fit: the disk of {target.parent} is full", options)
-        ) from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise MissingFile(
+                _full(asset, f"does not fit: the disk of {target.parent} is full", options)
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise UsageError(
+                f"{target.parent}: cannot be written; name another folder with --data-root or HMR_DATA"
+            ) from error
+        raise
 
 
 def _full(asset: Asset, why: str, options: str) -> str:

@@ -19,7 +19,7 @@ class _Frozen(BaseModel):
 
 
 class Source(_Frozen):
-    """One place that serves a file: an address or a Google Drive id, and the member to take from an archive."""
+    """What serves a file: an address or a Google Drive id; `member` is what to take out of an archive."""
 
     url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
     drive: Annotated[str, StringConstraints(pattern=r"^[\w-]+$")] | None = None
@@ -56,8 +56,8 @@ class Licence(_Frozen):
 class Check(_Frozen):
     """What a good file must hold, read without running any code of the file.
 
-    `tensors`: names and shapes in a state dict; `arrays`: those of an npz file or a pickled dictionary; `shape`:
-    that of an npy array. None stands for any shape, and in a shape for any length.
+    `tensors`: names and shapes in a state dict; `arrays`: those of an npz file or a pickled dictionary;
+    `shape`: that of an npy array. None stands for any shape, and in a shape for any length.
     """
 
     tensors: dict[str, tuple[int, ...]] = {}
@@ -191,8 +191,8 @@ def load_registry(path: Path | None = None) -> Registry:
     """Reads the list of files.
 
     Args:
-        path: another registry than the package's own; `HMR_REGISTRY` names one too (for a group that keeps its
-            licensed files on a server of its own).
+        path: another registry than the package's own; `HMR_REGISTRY` names one too (for a group that
+            keeps its licensed files on a server of its own).
 
     Raises:
         BadInput: the file is not a valid registry; names file and field.

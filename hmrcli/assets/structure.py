@@ -54,7 +54,8 @@ def _check_state_dict(path: Path, check: Check) -> None:
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors in a checkpoint, without the wrappers that training code adds.
 
-    Nested dictionaries give dotted names; leading `state_dict.`, `model.`, `module.`, `backbone.` are dropped. The tensors themselves are not read into memory.
+    Nested dictionaries give dotted names; leading `state_dict.`, `model.`, `module.`, `backbone.` are left
+    out. The tensors themselves are not read into memory.
 
     Raises:
         Refused: not a checkpoint that loads with `weights_only`, or one without tensors.

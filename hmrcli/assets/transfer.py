@@ -1,7 +1,7 @@
 """One file over HTTP: resumed after a broken connection, given up on when it stalls, and never a web page.
 
-pooch's own downloader neither resumes nor notices a server that drips, and gdown takes any body for a file, so this
-is the downloader that `pooch.retrieve` calls.
+pooch's own downloader neither resumes nor notices a server that drips, and gdown takes any body for a file,
+so this is the downloader that `pooch.retrieve` calls.
 """
 
 import shutil
@@ -30,8 +30,8 @@ _HEADERS = {"User-Agent": f"hmrcli/{__version__}", "Accept-Encoding": "identity"
 class Limits:
     """Patience with a server.
 
-    `stall` seconds in which fewer than `least_bytes` come end a try; there are `attempts` of them, `pause` seconds
-    apart, doubled each time.
+    `stall` seconds in which fewer than `least_bytes` come end a try; there are `attempts` of them, `pause`
+    seconds apart, doubled each time.
     """
 
     stall: float = 30.0
