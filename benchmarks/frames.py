@@ -2,8 +2,8 @@
 
     python benchmarks/frames.py [--draw FOLDER]
 
-`frames()` gives (name, load, people) for other benchmarks. Packages are fetched into data/packages on first use.
-The ultralytics pictures are AGPL-3.0: they are looked at, never kept in the repository.
+`frames()` gives (name, load, people) for other benchmarks. Packages are fetched into data/packages at first
+use. The ultralytics pictures are AGPL-3.0: they are looked at, never kept in the repository.
 """
 
 import argparse

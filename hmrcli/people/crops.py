@@ -19,13 +19,13 @@ def upright_crops(center: np.ndarray, up: np.ndarray, radius: np.ndarray) -> np.
     Args:
         center: (N, 2) the middle of each crop, pixels.
         up: (N, 2) direction in the image that points up in the crop; any length but zero.
-        radius: (N,) half the side of each crop, pixels.
+        radius: (N,) half the side of each crop, pixels; at least 1 is used.
     Returns:
         (N, 2, 3) crop pixels → image pixels.
     """
-    down = -up / np.linalg.norm(up, axis=1, keepdims=True)
+    down = -up / np.maximum(np.linalg.norm(up, axis=1, keepdims=True), 1e-9)
     right = np.stack([down[:, 1], -down[:, 0]], 1)
-    linear = np.stack([right, down], 2) * (2 * radius / CROP_SIZE)[:, None, None]
+    linear = np.stack([right, down], 2) * (2 * np.maximum(radius, 1) / CROP_SIZE)[:, None, None]
     middle = np.full(2, (CROP_SIZE - 1) / 2)
     return np.concatenate([linear, (center - linear @ middle)[:, :, None]], 2)
 

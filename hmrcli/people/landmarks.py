@@ -8,13 +8,13 @@ import numpy as np
 from hmrcli.people.blazepose import Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
     crop_from_keypoints,
-    crops_from_boxes,
     mask_to_image,
     to_image,
     turn_of,
     upright_crops,
     warp_crops,
 )
+from hmrcli.people.detect import person_in_box
 from hmrcli.people.movenet import Detection
 from hmrcli.people.similarity import keypoint_similarity
 from hmrcli.people.skeleton import LANDMARK_KEYPOINTS, LANDMARKS
@@ -69,9 +69,8 @@ def body_landmarks(
     """
     trusted = isinstance(people, np.ndarray)
     if isinstance(people, np.ndarray):
-        crops = crops_from_boxes(people.reshape(-1, 4))
-    else:
-        crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints) for p in people], (-1, 2, 3))
+        people = [person_in_box(image, box) for box in people.reshape(-1, 4)]
+    crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints) for p in people], (-1, 2, 3))
     first = read_crops(warp_crops(image, crops))
     follow = first.score >= min_score / 2
     crops[follow] = _next_crops(to_image(first.points[follow], crops[follow])[:, len(LANDMARKS) :])
