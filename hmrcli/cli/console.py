@@ -4,13 +4,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 
 from hmrcli.errors import HmrError
+
+Item = TypeVar("Item")
 
 log = Console(stderr=True, highlight=False)
 """For a person: progress, notes, warnings."""
@@ -22,6 +24,15 @@ def print_json(document: Any, *, indent: int | None = 2) -> None:
     Non-finite numbers are refused, because they are not JSON.
     """
     sys.stdout.write(json.dumps(document, indent=indent, allow_nan=False) + "\n")
+
+
+def progress(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
+    """Passes items on, with a bar for a person who is watching; a single item needs none."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=log, disable=total < 2 or not log.is_terminal, transient=True) as bar:
+        yield from bar.track(items, total, description=description)
 
 
 @contextmanager
@@ -37,14 +48,14 @@ def exit_codes() -> Iterator[None]:
     except HmrError as error:
         if os.environ.get("HMR_DEBUG") == "1":
             raise
-        log.print(f"[bold red]error:[/] {_escape(str(error))}", soft_wrap=True)
+        complain("error:", error)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         log.print("interrupted")
         raise SystemExit(130) from None
 
 
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+def complain(word: str, error: HmrError) -> None:
+    """Says an error in one line on stderr."""
+    log.print(word, style="bold red", end=" ")
+    log.print(str(error), soft_wrap=True, markup=False)

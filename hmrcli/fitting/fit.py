@@ -1,0 +1,115 @@
+"""SMPLify-style fitting (Bogo et al. 2016) to body landmarks in 2D and 3D, with a second-order solver."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from hmrcli.body import BodyModel
+from hmrcli.fitting.initial import initial_state
+from hmrcli.fitting.landmarks import ATTACHMENTS
+from hmrcli.fitting.points import BodyPoints, BodyState, PosedPoints, body_points, pose_points
+from hmrcli.fitting.priors import PosePrior, pose_prior, pose_terms, shape_terms
+from hmrcli.fitting.solver import Quadratic, levenberg_marquardt, robust_least_squares
+from hmrcli.fitting.targets import Targets, fitted_targets
+
+
+class Strengths(NamedTuple):
+    """Weights of the objective; standard deviations say how far each landmark source is believed."""
+
+    deviation2d: float = 0.012
+    """Share of the box side."""
+    deviation3d: float = 0.05
+    """Metres."""
+    outlier2d: float = 0.08
+    outlier3d: float = 0.2
+    pose: float = 0.5
+    limit: float = 400.0
+    shape: float = 1.0
+    depth_scale: tuple[float, float] = (1.08, 0.15)
+    """Factor from landmark metres to body metres: usual, and spread of its logarithm."""
+
+
+class Fit(NamedTuple):
+    """Fitted bodies."""
+
+    rotmat: Tensor
+    """(B, 24, 3, 3) float32."""
+    betas: Tensor
+    """(B, 10)."""
+    transl: Tensor
+    """(B, 3) metres in camera space."""
+    cost: Tensor
+    """(B,) value of the objective."""
+
+
+def fit_landmarks(
+    body: BodyModel, targets: Targets, strengths: Strengths = Strengths(), iterations: int = 15
+) -> Fit:
+    """Estimates pose, shape and place of each person.
+
+    Args:
+        body: any body model in SMPL's format.
+        targets: landmarks of B people; float64 keeps the result the same for any batch.
+        iterations: greatest number of steps.
+
+    Returns:
+        the fits, in float32.
+    """
+    model, prior = body_points(body, ATTACHMENTS), pose_prior()
+    targets = fitted_targets(targets)
+    state = initial_state(model, prior, targets)
+
+    def objective(state: BodyState) -> Quadratic:
+        return landmark_objective(model, prior, targets, strengths, state)
+
+    state, cost = levenberg_marquardt(state, objective, BodyState.moved, iterations)
+    return Fit(state.rotmat.float(), state.betas.float(), state.transl.float(), cost.float())
+
+
+def landmark_objective(
+    model: BodyPoints, prior: PosePrior, targets: Targets, strengths: Strengths, state: BodyState
+) -> Quadratic:
+    """The objective around a state: reprojection, 3D landmarks, pose, joint limits, shape."""
+    posed = pose_points(model, state)
+    total = reprojection_term(posed, targets, strengths)
+    total = total.plus(points3d_term(posed, targets, strengths))
+    total = total.plus(pose_terms(prior, state, strengths.pose, strengths.limit))
+    return total.plus(shape_terms(state, strengths.shape))
+
+
+def reprojection_term(posed: PosedPoints, targets: Targets, strengths: Strengths) -> Quadratic:
+    """Distance of projected points to 2D landmarks, in standard deviations."""
+    depth = posed.points[..., 2:].clamp(min=0.1)
+    slope = posed.points[..., :2] / depth
+    unit = strengths.deviation2d * targets.extent[:, None, None]
+    focal = targets.focal_length[:, None, None] / unit
+    residual = focal * slope + (targets.principal_point[:, None] - targets.points2d) / unit
+    across, along = posed.jacobian[..., :2, :], posed.jacobian[..., 2:, :]
+    jacobian = (focal / depth)[..., None] * (across - slope[..., None] * along)
+    return robust_least_squares(
+        residual, jacobian, targets.confidence, strengths.outlier2d / strengths.deviation2d
+    )
+
+
+def points3d_term(posed: PosedPoints, targets: Targets, strengths: Strengths) -> Quadratic:
+    """Distance to 3D landmarks about their common centre, in standard deviations.
+
+    The landmarks' scale is a guess of their network, so it follows the body within `depth_scale`. It is solved
+    for each state, which leaves the gradient as it is (the envelope theorem).
+    """
+    weight = targets.confidence
+    share = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
+    body = posed.points - (share[..., None] * posed.points).sum(1, keepdim=True)
+    jacobian = posed.jacobian - (share[..., None, None] * posed.jacobian).sum(1, keepdim=True)
+    seen = targets.points3d - (share[..., None] * targets.points3d).sum(1, keepdim=True)
+    usual, spread = strengths.depth_scale
+    pull = (strengths.deviation3d / (usual * spread)) ** 2
+    energy = (weight[..., None] * seen.square()).sum((1, 2))
+    scale = ((weight[..., None] * seen * body).sum((1, 2)) + pull * usual) / (energy + pull)
+    residual = (body - scale[:, None, None] * seen) / strengths.deviation3d
+    return robust_least_squares(
+        residual,
+        jacobian / strengths.deviation3d,
+        weight,
+        strengths.outlier3d / strengths.deviation3d,
+    )

@@ -1,0 +1,91 @@
+"""A first guess in closed form: torso by Procrustes, limbs by their directions, place by least squares."""
+
+import roma
+import torch
+from torch import Tensor
+
+from hmrcli.fitting.landmarks import NAMES
+from hmrcli.fitting.points import BodyPoints, BodyState, pose_points, world_rotations
+from hmrcli.fitting.priors import PosePrior
+from hmrcli.fitting.targets import Targets
+
+# Each limb: upper joint, lower joint, the landmarks at its three ends, and its hinge in the rest pose.
+# A knee bends about the subject's left; an elbow brings the forearm of a sideways arm to the front.
+_LIMBS = (
+    (1, 4, [NAMES.index(f"left_{name}") for name in ("hip", "knee", "ankle")], (1.0, 0.0, 0.0)),
+    (2, 5, [NAMES.index(f"right_{name}") for name in ("hip", "knee", "ankle")], (1.0, 0.0, 0.0)),
+    (16, 18, [NAMES.index(f"left_{name}") for name in ("shoulder", "elbow", "wrist")], (0.0, -1.0, 0.0)),
+    (17, 19, [NAMES.index(f"right_{name}") for name in ("shoulder", "elbow", "wrist")], (0.0, 1.0, 0.0)),
+)
+_TORSO = [NAMES.index(f"{side}_{name}") for side in ("left", "right") for name in ("shoulder", "hip")]
+_SEEN = 0.1
+"""Limbs with a landmark of less confidence start in their usual pose."""
+
+
+def initial_state(model: BodyPoints, prior: PosePrior, targets: Targets) -> BodyState:
+    """A state near the landmarks, from which the solver converges.
+
+    Args:
+        model: points of the body at the landmarks.
+        prior: gives the pose of what is not seen.
+        targets: with 3D landmarks in the axes of the photo's camera.
+    """
+    batch = len(targets.points3d)
+    rest = model.points[_TORSO].expand(batch, -1, -1)
+    root, _ = roma.rigid_points_registration(rest, targets.points3d[:, _TORSO])
+    usual = roma.rotvec_to_rotmat(prior.usual).expand(batch, 23, 3, 3)
+    rotmat = torch.cat([root[:, None], usual], 1)
+    for upper, lower, ends, hinge in _LIMBS:
+        start, middle, end = ends
+        seen = targets.points3d[:, [middle, end]] - targets.points3d[:, [start, middle]]
+        bones = model.points[[middle, end]] - model.points[[start, middle]]
+        axis = torch.tensor(hinge).to(bones)
+        parent = world_rotations(model.parents, rotmat)[:, model.parents[upper]]
+        # A straight limb shows no hinge; then it keeps the one of the smallest turn.
+        swung = _least_turn(parent @ bones[0], seen[:, 0]) @ parent
+        bend = torch.linalg.cross(_unit(seen[:, 0]), _unit(seen[:, 1])) + 0.2 * (swung @ axis)
+        turned = _frame(seen[:, 0], bend) @ _frame(bones[0], axis).mT
+        bent = turned.mT @ _least_turn(turned @ bones[1], seen[:, 1]) @ turned
+        known = (targets.confidence[:, ends].amin(1) >= _SEEN)[:, None, None]
+        rotmat[:, upper] = torch.where(known, parent.mT @ turned, rotmat[:, upper])
+        rotmat[:, lower] = torch.where(known, bent, rotmat[:, lower])
+    betas = model.points.new_zeros(batch, 10)
+    state = BodyState(rotmat, betas, model.points.new_zeros(batch, 3))
+    return state._replace(transl=_place(pose_points(model, state).points, targets))
+
+
+def _unit(vector: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(vector, dim=-1, eps=1e-9)
+
+
+def _frame(along: Tensor, about: Tensor) -> Tensor:
+    """Rotation whose columns are `along`, the part of `about` across it, and their cross product."""
+    first = _unit(along)
+    second = _unit(about - (about * first).sum(-1, keepdim=True) * first)
+    return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
+
+
+def _least_turn(source: Tensor, target: Tensor) -> Tensor:
+    """Smallest rotation (B, 3, 3) that brings one direction (B, 3) to another."""
+    source, target = _unit(source), _unit(target)
+    axis = torch.linalg.cross(source, target)
+    angle = torch.atan2(axis.norm(dim=-1), (source * target).sum(-1))
+    return roma.rotvec_to_rotmat(_unit(axis) * angle[:, None])
+
+
+def _place(points: Tensor, targets: Targets) -> Tensor:
+    """Translation (B, 3) that brings points (B, N, 3) nearest to their rays: linear in homogeneous pixels."""
+    slope = (targets.points2d - targets.principal_point[:, None]) / targets.focal_length[:, None, None]
+    zero, one = torch.zeros_like(slope[..., 0]), torch.ones_like(slope[..., 0])
+    rows = torch.stack(
+        [torch.stack([one, zero, -slope[..., 0]], -1), torch.stack([zero, one, -slope[..., 1]], -1)], 2
+    )
+    values = slope * points[..., 2:] - points[..., :2]
+    weight = targets.confidence.sqrt()[..., None, None]
+    place = torch.linalg.lstsq((weight * rows).flatten(1, 2), (weight * values[..., None]).flatten(1, 2)).solution[..., 0]
+    # Few, far or contradicting landmarks can put the solution behind the camera; take the depth by size then.
+    depth = 1.7 * targets.focal_length / targets.extent
+    ahead = place[:, 2] > 0.3
+    centre = (targets.confidence[..., None] * slope).sum(1) / targets.confidence.sum(1)[:, None].clamp(min=1e-6)
+    by_size = torch.cat([centre * depth[:, None], depth[:, None]], 1)
+    return torch.where(ahead[:, None], place, by_size)

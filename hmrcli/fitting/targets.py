@@ -1,0 +1,47 @@
+"""What is fitted to: landmarks of people seen by a camera."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hmrcli.fitting.landmarks import INDICES, TRUST
+
+
+class Targets(NamedTuple):
+    """Landmarks of a batch of people, in the order of `hmrcli.people`."""
+
+    points2d: Tensor
+    """(B, 33, 2) pixels of the full image."""
+    points3d: Tensor
+    """(B, 33, 3) metres in axes of a camera that looks at the person; origin and scale are not trusted."""
+    confidence: Tensor
+    """(B, 33) in [0, 1]."""
+    extent: Tensor
+    """(B,) pixels: side of the person's box, the unit of 2D errors."""
+    focal_length: Tensor
+    """(B,) pixels."""
+    principal_point: Tensor
+    """(B, 2) pixels."""
+
+
+def fitted_targets(targets: Targets) -> Targets:
+    """The landmarks that the body has a place for, in float64, 3D ones in the axes of the photo's camera."""
+    targets = Targets(*(value.double() for value in targets))
+    points3d = (view_rotation(targets)[:, None] @ targets.points3d[:, INDICES, :, None])[..., 0]
+    confidence = targets.confidence[:, INDICES] * torch.tensor(TRUST).to(points3d)
+    return targets._replace(points2d=targets.points2d[:, INDICES], points3d=points3d, confidence=confidence)
+
+
+def view_rotation(targets: Targets) -> Tensor:
+    """(B, 3, 3) rotation from a camera that looks at the person to the photo's camera.
+
+    The landmark network sees a crop, as if the person stood in the middle of the picture.
+    """
+    seen = targets.confidence[..., None]
+    centre = (seen * targets.points2d).sum(1) / seen.sum(1).clamp(min=1e-6)
+    ray = torch.cat([(centre - targets.principal_point) / targets.focal_length[:, None], torch.ones_like(centre[:, :1])], 1)
+    forward = torch.nn.functional.normalize(ray, dim=1)
+    down = torch.tensor([0.0, 1.0, 0.0]).to(ray).expand_as(ray)
+    right = torch.nn.functional.normalize(torch.linalg.cross(down, forward), dim=1)
+    return torch.stack([right, torch.linalg.cross(forward, right), forward], -1)
