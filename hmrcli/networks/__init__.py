@@ -1,1 +1,20 @@
 """Networks: images in, bodies out. One file an algorithm; SPIN is HMR's network with another training."""
+
+from hmrcli.networks.build import BUILDERS, build_network
+from hmrcli.networks.discriminator import Discriminator
+from hmrcli.networks.mean import MeanParameters, load_mean_parameters
+from hmrcli.networks.prediction import Prediction
+from hmrcli.networks.weights import WeightReport, load_backbone, load_weights, save_weights
+
+__all__ = [
+    "BUILDERS",
+    "Discriminator",
+    "MeanParameters",
+    "Prediction",
+    "WeightReport",
+    "build_network",
+    "load_backbone",
+    "load_mean_parameters",
+    "load_weights",
+    "save_weights",
+]

@@ -6,8 +6,9 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from hmrcli.body.model import BodyModel
 from hmrcli.errors import BadInput
-from hmrcli.networks.graph import Body, SparseMatrix
+from hmrcli.networks.graph import SparseMatrix
 from hmrcli.networks.graphcmr import GraphCMR, GraphCNN, SMPLParamRegressor
 from hmrcli.networks.graphormer import Graphormer
 from hmrcli.networks.hmr import HMR, HMRHead
@@ -46,7 +47,9 @@ class Recipe(Protocol):
         """The network's own settings."""
 
 
-def build_hmr(body: Body, backbone: str = "resnet50", iterations: int = 3, mean: MeanParameters | None = None) -> HMR:
+def build_hmr(
+    body: BodyModel, backbone: str = "resnet50", iterations: int = 3, mean: MeanParameters | None = None
+) -> HMR:
     """HMR, also SPIN's network. Without `mean` the iteration starts from the rest pose."""
     choices: dict[str, Callable[[], ResNet | PoseHRNet]] = {
         "resnet50": resnet50,
@@ -56,7 +59,7 @@ def build_hmr(body: Body, backbone: str = "resnet50", iterations: int = 3, mean:
     return HMR(_choose(choices, backbone), head, body)
 
 
-def build_graphcmr(body: Body, backbone: str = "resnet50") -> GraphCMR:
+def build_graphcmr(body: BodyModel, backbone: str = "resnet50") -> GraphCMR:
     """GraphCMR on mesh level 1 of the body.
 
     The template at each vertex is centred on its bounding box and scaled by its largest coordinate.
@@ -71,14 +74,14 @@ def build_graphcmr(body: Body, backbone: str = "resnet50") -> GraphCMR:
     return GraphCMR(graph_cnn, SMPLParamRegressor(len(template)), SparseMatrix(levels.up_matrix(1)), body)
 
 
-def build_pare(body: Body, backbone: str = "hrnet_w32") -> PARE:
+def build_pare(body: BodyModel, backbone: str = "hrnet_w32") -> PARE:
     """PARE with its own HRNet."""
     choices = {"hrnet_w32": lambda: PoseHRNet(width=32), "hrnet_w48": lambda: PoseHRNet(width=48)}
     network = _choose(choices, backbone)
     return PARE(network, PAREHead(network.out_channels), body)
 
 
-def build_graphormer(body: Body, backbone: str = "hrnet_w48") -> Graphormer:
+def build_graphormer(body: BodyModel, backbone: str = "hrnet_w48") -> Graphormer:
     """Graphormer on mesh level 2 of the body; published models use `hrnet_w64`."""
     choices = {
         "hrnet_w48": lambda: ClassificationHRNet(width=48),
@@ -87,10 +90,12 @@ def build_graphormer(body: Body, backbone: str = "hrnet_w48") -> Graphormer:
     levels = body.levels
     full, middle, coarse = levels.sizes[:3]
     neighbours = SparseMatrix(levels.adjacency(2))
-    return Graphormer(_choose(choices, backbone), graphormer_references(body), neighbours, (full, middle, coarse))
+    return Graphormer(
+        _choose(choices, backbone), graphormer_references(body), neighbours, (full, middle, coarse)
+    )
 
 
-def graphormer_references(body: Body) -> Tensor:
+def graphormer_references(body: BodyModel) -> Tensor:
     """The rest body upright in the camera, whose y points down, with its pelvis at the origin.
 
     Returns:
@@ -103,7 +108,7 @@ def graphormer_references(body: Body) -> Tensor:
     return torch.cat([joints[list(_EVALUATION_JOINTS)], coarse]) - joints[0]
 
 
-BUILDERS: dict[str, Callable[[Body, NetworkRecipe, MeanParameters | None], nn.Module]] = {
+BUILDERS: dict[str, Callable[[BodyModel, NetworkRecipe, MeanParameters | None], nn.Module]] = {
     "hmr": lambda body, recipe, mean: build_hmr(body, recipe.backbone, recipe.iterations or 3, mean),
     "spin": lambda body, recipe, mean: build_hmr(body, recipe.backbone, recipe.iterations or 3, mean),
     "graphcmr": lambda body, recipe, mean: build_graphcmr(body, recipe.backbone),
@@ -112,7 +117,7 @@ BUILDERS: dict[str, Callable[[Body, NetworkRecipe, MeanParameters | None], nn.Mo
 }
 
 
-def build_network(recipe: Recipe, body: Body, mean: MeanParameters | None = None) -> nn.Module:
+def build_network(recipe: Recipe, body: BodyModel, mean: MeanParameters | None = None) -> nn.Module:
     """The network of a recipe with fresh weights, in training mode.
 
     Args:

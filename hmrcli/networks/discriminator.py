@@ -1,5 +1,7 @@
 """HMR's adversary (Kanazawa et al. 2018, section 3.2): is this a human pose and shape?"""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -32,8 +34,8 @@ class MLPDiscriminator(nn.Module):
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
-        layers = {f"regressor_fc_{i}": nn.Linear(a, b) for i, (a, b) in enumerate(zip(widths, (*widths[1:], 1)))}
-        self.fc_blocks = nn.ModuleDict(layers)
+        steps = enumerate(pairwise((*widths, 1)))
+        self.fc_blocks = nn.ModuleDict({f"regressor_fc_{i}": nn.Linear(*step) for i, step in steps})
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, widths[0]) -> (B, 1)."""

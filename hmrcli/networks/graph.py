@@ -1,27 +1,10 @@
-"""The mesh of a body as the graph networks see it, and the layers both of them use."""
+"""Layers on a mesh that the two graph networks share."""
 
 import math
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from hmrcli.body.levels import MeshLevels
-
-
-class Body(Protocol):
-    """What networks need of a body model; `hmrcli.body.load_body` provides it."""
-
-    v_template: Tensor
-    """(V, 3) rest vertices in metres."""
-    h36m_regressor: Tensor
-    """(17, V) joints of Human3.6M from vertices, in the published row order."""
-    levels: MeshLevels
-    """Coarser versions of the mesh."""
-
-    def __call__(self, rotmat: Tensor, betas: Tensor) -> Tensor:
-        """(B, 24, 3, 3), (B, 10) -> (B, V, 3) vertices."""
 
 
 class SparseMatrix(nn.Module):

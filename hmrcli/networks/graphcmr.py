@@ -1,10 +1,12 @@
-"""GraphCMR (Kolotouros et al. 2019): a graph network places every vertex, then pose and shape are read off them."""
+"""GraphCMR (Kolotouros et al. 2019): a graph network places vertices, pose and shape are read off them."""
 
+import roma
 import torch
 from torch import Tensor, nn
 
-from hmrcli.networks.graph import Body, GraphConvolution, GraphLinear, SparseMatrix
-from hmrcli.networks.prediction import Prediction, rotation_from_matrix
+from hmrcli.body.model import BodyModel
+from hmrcli.networks.graph import GraphConvolution, GraphLinear, SparseMatrix
+from hmrcli.networks.prediction import Prediction, full_precision
 from hmrcli.networks.resnet import ResNet
 from hmrcli.networks.stored import stored_only
 
@@ -81,13 +83,14 @@ class GraphCNN(nn.Module):
 
     def regress(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 2048) -> vertices (B, V1, 3), cam (B, 3)."""
-        # The first layer sees (template, image feature) at each vertex. The feature is the same everywhere, so its
-        # share is computed once a sample instead of once a vertex.
+        # The first layer sees (template, image feature) at each vertex. The feature is the same everywhere:
+        # its share is computed once a sample, not once a vertex.
         first: GraphLinear = self.gc[0]  # type: ignore[assignment]
         place, image = first.W.split([3, 2048], dim=1)
         x = (place @ self.template.T)[None] + (features @ image.T + first.b)[:, :, None]
         x = self.gc[1:](x)
-        return self.shape(x).transpose(1, 2).float(), self.camera_fc(x)[:, 0].float()
+        with full_precision(x):
+            return self.shape(x.float()).transpose(1, 2), self.camera_fc(x.float())[:, 0]
 
 
 class FullyConnectedBlock(nn.Module):
@@ -125,7 +128,7 @@ class SMPLParamRegressor(nn.Module):
     def forward(self, mesh: Tensor) -> tuple[Tensor, Tensor]:
         """(B, V1, 6) predicted and template coordinates -> rotmat (B, 24, 3, 3), betas (B, 10)."""
         matrices, betas = self.layers(mesh.flatten(1)).split([24 * 9, 10], dim=1)
-        return rotation_from_matrix(matrices.view(-1, 24, 3, 3)), betas.float()
+        return rotation_from_matrix(matrices.view(-1, 24, 3, 3)), betas
 
 
 class GraphCMR(nn.Module):
@@ -139,7 +142,11 @@ class GraphCMR(nn.Module):
     """
 
     def __init__(
-        self, graph_cnn: GraphCNN, smpl_param_regressor: SMPLParamRegressor, upsample: SparseMatrix, body: Body
+        self,
+        graph_cnn: GraphCNN,
+        smpl_param_regressor: SMPLParamRegressor,
+        upsample: SparseMatrix,
+        body: BodyModel,
     ) -> None:
         super().__init__()
         self.graph_cnn = graph_cnn
@@ -148,14 +155,27 @@ class GraphCMR(nn.Module):
         self.body = body
 
     def forward(self, images: Tensor) -> Prediction:
-        """(B, 3, 224, 224) normalised RGB -> cam, rotmat, betas, vertices (parametric), mesh_levels (free)."""
+        """(B, 3, 224, 224) normalised RGB -> cam, rotmat, betas, parametric vertices, free mesh_levels."""
         mesh, cam = self.graph_cnn(images)
         template = self.graph_cnn.template.expand_as(mesh)
-        rotmat, betas = self.smpl_param_regressor(torch.cat([mesh.detach(), template], dim=2))
-        return Prediction(
-            cam=cam,
-            vertices=self.body(rotmat, betas),
-            rotmat=rotmat,
-            betas=betas,
-            mesh_levels=(mesh, self.upsample(mesh)),
-        )
+        with full_precision(mesh):
+            rotmat, betas = self.smpl_param_regressor(torch.cat([mesh.detach(), template], dim=2))
+            vertices = self.body(rotmat, betas).vertices
+        levels = (mesh, self.upsample(mesh))
+        return Prediction(cam=cam, vertices=vertices, rotmat=rotmat, betas=betas, mesh_levels=levels)
+
+
+def rotation_from_matrix(matrices: Tensor) -> Tensor:
+    """Orthogonal factor of the polar decomposition, times its determinant (GraphCMR's projection).
+
+    A left-handed factor is negated as a whole, which differs from the nearest rotation but is what published
+    weights were trained with. The gradient stays finite where singular values coincide.
+
+    Args:
+        matrices: (..., 3, 3).
+
+    Returns:
+        (..., 3, 3) rotations.
+    """
+    orthogonal = roma.procrustes(matrices, force_rotation=False)
+    return orthogonal * torch.linalg.det(orthogonal).detach().sign()[..., None, None]

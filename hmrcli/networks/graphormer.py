@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from hmrcli.networks.graph import GraphConvolution, GraphLinear, SparseMatrix
 from hmrcli.networks.hrnet import ClassificationHRNet
-from hmrcli.networks.prediction import Prediction
+from hmrcli.networks.prediction import Prediction, full_precision
 from hmrcli.networks.stored import stored_only
 
 _JOINTS = 14
@@ -56,7 +56,8 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, channels) -> same shape."""
         query, key, value = (
-            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
         )
         dropout = _DROPOUT if self.training else 0.0
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout).transpose(1, 2).flatten(2)
@@ -102,15 +103,14 @@ class EncoderLayer(nn.Module):
         return self.output(F.gelu(self.intermediate["dense"](x)), x)
 
 
-class Encoder(nn.Module):
-    """One of the three transformers: embeds, attends, and brings tokens to a smaller width.
+class Bert(nn.Module):
+    """Embeds tokens and lets them attend to each other.
 
     Args:
         in_channels: width of its input.
-        channels: width inside.
-        out_channels: width of its output.
+        channels: width of a token inside.
         tokens: how many it must place; the published table has room for 512.
-        neighbours: adjacency of the vertex tokens, for the encoder that has graph blocks.
+        neighbours: adjacency of the vertex tokens; None leaves graph blocks out.
         layers: number of encoder layers.
         heads: attention heads.
     """
@@ -119,31 +119,47 @@ class Encoder(nn.Module):
         self,
         in_channels: int,
         channels: int,
-        out_channels: int,
         tokens: int,
         neighbours: SparseMatrix | None,
         layers: int = 4,
         heads: int = 4,
     ) -> None:
         super().__init__()
-        layer_list = nn.ModuleList(EncoderLayer(channels, heads, neighbours) for _ in range(layers))
-        word_embeddings = nn.ModuleDict(
-            {
-                "word_embeddings": nn.Embedding(30522, channels),
-                "position_embeddings": nn.Embedding(512, channels),
-                "token_type_embeddings": nn.Embedding(2, channels),
-                "LayerNorm": nn.LayerNorm(channels),
-            }
-        )
-        self.bert = nn.ModuleDict(
-            {
-                "embeddings": stored_only(word_embeddings),
-                "encoder": nn.ModuleDict({"layer": layer_list}),
-                "pooler": stored_only(nn.ModuleDict({"dense": nn.Linear(channels, channels)})),
-                "position_embeddings": nn.Embedding(max(512, tokens), channels),
-                "img_embedding": nn.Linear(in_channels, channels),
-            }
-        )
+        self.img_embedding = nn.Linear(in_channels, channels)
+        self.position_embeddings = nn.Embedding(max(512, tokens), channels)
+        stack = nn.Sequential(*(EncoderLayer(channels, heads, neighbours) for _ in range(layers)))
+        self.encoder = nn.ModuleDict({"layer": stack})
+        language = {
+            "word_embeddings": nn.Embedding(30522, channels),
+            "position_embeddings": nn.Embedding(512, channels),
+            "token_type_embeddings": nn.Embedding(2, channels),
+            "LayerNorm": nn.LayerNorm(channels, eps=1e-12),
+        }
+        self.embeddings = stored_only(nn.ModuleDict(language))
+        self.pooler = stored_only(nn.ModuleDict({"dense": nn.Linear(channels, channels)}))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, in_channels) -> (B, T, channels)."""
+        hidden = self.img_embedding(x) + self.position_embeddings.weight[: x.shape[1]]
+        return self.encoder["layer"](F.dropout(hidden, _DROPOUT, self.training))
+
+
+class Encoder(nn.Module):
+    """One of the three transformers, which brings tokens to a smaller width.
+
+    Args:
+        in_channels: width of its input.
+        channels: width inside.
+        out_channels: width of its output.
+        tokens: number of tokens.
+        neighbours: adjacency of the vertex tokens; None leaves graph blocks out.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, out_channels: int, tokens: int, neighbours: SparseMatrix | None
+    ) -> None:
+        super().__init__()
+        self.bert = Bert(in_channels, channels, tokens, neighbours)
         self.cls_head = nn.Linear(channels, out_channels)
         self.residual = nn.Linear(in_channels, out_channels)
         for module in self.modules():
@@ -154,11 +170,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, in_channels) -> (B, T, out_channels)."""
-        positions = self.bert["position_embeddings"].weight[: x.shape[1]]
-        hidden = F.dropout(self.bert["img_embedding"](x) + positions, _DROPOUT, self.training)
-        for layer in self.bert["encoder"]["layer"]:  # type: ignore[index]
-            hidden = layer(hidden)
-        return self.cls_head(hidden) + self.residual(x)
+        return self.cls_head(self.bert(x)) + self.residual(x)
 
 
 class Graphormer(nn.Module):
@@ -210,19 +222,20 @@ class Graphormer(nn.Module):
         if self.training:
             tokens = self._mask(tokens)
         cells = self.grid_feat_dim(grid.flatten(2).transpose(1, 2))
-        joints, coarse, _ = _split(self.trans_encoder(torch.cat([tokens, cells], dim=1)).float())
-
-        middle = self.upsampling(coarse.transpose(1, 2))
-        full = self.upsampling2(middle).transpose(1, 2).float()
-        cam = self.cam_param_fc3(self.cam_param_fc2(self.cam_param_fc(coarse).transpose(1, 2)))[:, 0]
-        levels = (coarse, middle.transpose(1, 2).float(), full)
-        return Prediction(cam=cam.float(), vertices=full, mesh_levels=levels, joints3d=joints)
+        tokens = self.trans_encoder[:2](torch.cat([tokens, cells], dim=1))
+        with full_precision(tokens):
+            joints, coarse, _ = _split(self.trans_encoder[2](tokens.float()))
+            middle = self.upsampling(coarse.transpose(1, 2))
+            full = self.upsampling2(middle).transpose(1, 2)
+            cam = self.cam_param_fc3(self.cam_param_fc2(self.cam_param_fc(coarse).transpose(1, 2)))[:, 0]
+        levels = (coarse, middle.transpose(1, 2), full)
+        return Prediction(cam=cam, vertices=full, mesh_levels=levels, joints3d=joints)
 
     @staticmethod
     def _mask(tokens: Tensor) -> Tensor:
-        """Masked vertex modelling (Lin et al. 2021, METRO, section 3.3): hides up to 30 % of joints and of vertices.
+        """Masked vertex modelling (METRO, Lin et al. 2021, section 3.3): hides up to 30 % of the tokens.
 
-        How many is drawn anew for each sample and for joints and vertices apart; grid cells are never hidden.
+        How many is drawn for each sample, for joints and vertices apart; grid cells are never hidden.
         """
         batch, queries, _ = tokens.shape
         hidden = []

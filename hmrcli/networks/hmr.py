@@ -1,13 +1,14 @@
-"""HMR (Kanazawa et al. 2018): iterative regression of pose, shape and camera. SPIN trains the same network."""
+"""HMR (Kanazawa et al. 2018): iterative regression of pose, shape and camera; SPIN shares the network."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrcli.networks.graph import Body
+from hmrcli.body.model import BodyModel
+from hmrcli.body.rotations import rotmat_from_6d
 from hmrcli.networks.hrnet import PoseHRNet
 from hmrcli.networks.mean import MeanParameters
-from hmrcli.networks.prediction import Prediction, rotation_from_6d
+from hmrcli.networks.prediction import Prediction, full_precision
 from hmrcli.networks.resnet import ResNet
 
 
@@ -52,7 +53,7 @@ class HMRHead(nn.Module):
             pose = pose + self.decpose(x)
             betas = betas + self.decshape(x)
             cam = cam + self.deccam(x)
-        return rotation_from_6d(pose), betas.float(), cam.float()
+        return rotmat_from_6d(pose.unflatten(1, (24, 6))), betas, cam
 
 
 class HMR(nn.Module):
@@ -64,7 +65,7 @@ class HMR(nn.Module):
         body: turns pose and shape into vertices.
     """
 
-    def __init__(self, backbone: ResNet | PoseHRNet, head: HMRHead, body: Body) -> None:
+    def __init__(self, backbone: ResNet | PoseHRNet, head: HMRHead, body: BodyModel) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -73,12 +74,15 @@ class HMR(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, 224, 224) normalised RGB -> (B, 2048).
 
-        A spatial mean for ResNet. HRNet's 480 maps are cut into 2048 runs of equal length instead, which mixes
-        channels: that is how the published HRNet models were trained.
+        A spatial mean for ResNet. HRNet's 480 maps are cut into 2048 runs of equal length instead, which
+        mixes channels: that is how the published HRNet models were trained.
         """
         return self.backbone(images).reshape(len(images), 2048, -1).mean(dim=2)
 
     def forward(self, images: Tensor) -> Prediction:
         """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices."""
-        rotmat, betas, cam = self.head(self.features(images))
-        return Prediction(cam=cam, vertices=self.body(rotmat, betas), rotmat=rotmat, betas=betas)
+        features = self.features(images)
+        with full_precision(features):
+            rotmat, betas, cam = self.head(features.float())
+            vertices = self.body(rotmat, betas).vertices
+        return Prediction(cam=cam, vertices=vertices, rotmat=rotmat, betas=betas)

@@ -3,6 +3,7 @@
 The pose variant feeds PARE, the classification variant feeds Graphormer; both share stem and stages.
 """
 
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -143,9 +144,11 @@ class ClassificationHRNet(HighResolutionStages):
             nn.Sequential(Bottleneck(width * 2**b, channels)) for b, channels in enumerate(inner)
         )
         self.downsamp_modules = nn.ModuleList(
-            _convolution(4 * fine, 4 * coarse, stride=2, bias=True) for fine, coarse in zip(inner, inner[1:])
+            _convolution(4 * fine, 4 * coarse, stride=2, bias=True) for fine, coarse in pairwise(inner)
         )
-        self.final_layer = nn.Sequential(nn.Conv2d(1024, 2048, 1), nn.BatchNorm2d(2048), nn.ReLU(inplace=True))
+        self.final_layer = nn.Sequential(
+            nn.Conv2d(1024, 2048, 1), nn.BatchNorm2d(2048), nn.ReLU(inplace=True)
+        )
         self.classifier = stored_only(nn.Linear(2048, 1000))
         _initialise(self)
 
@@ -156,8 +159,8 @@ class ClassificationHRNet(HighResolutionStages):
         """
         features = self.multiscale(images)
         grid = self.incre_modules[0](features[0])
-        for widen, downsample, x in zip(self.incre_modules[1:], self.downsamp_modules, features[1:]):  # type: ignore[arg-type]
-            grid = widen(x) + downsample(grid)
+        for step, downsample in enumerate(self.downsamp_modules, start=1):
+            grid = self.incre_modules[step](features[step]) + downsample(grid)
         return self.final_layer(grid).mean(dim=(2, 3)), grid
 
 
@@ -182,7 +185,9 @@ def _fuse(channels: tuple[int, ...], source: int, target: int) -> nn.Module:
             nn.BatchNorm2d(channels[target]),
             nn.Upsample(scale_factor=2 ** (source - target), mode="nearest"),
         )
-    halvings = [_convolution(channels[source], channels[source], stride=2) for _ in range(target - source - 1)]
+    halvings = [
+        _convolution(channels[source], channels[source], stride=2) for _ in range(target - source - 1)
+    ]
     last = _convolution(channels[source], channels[target], stride=2)[:2]  # the sum comes before the ReLU
     return nn.Sequential(*halvings, last)
 

@@ -42,7 +42,9 @@ def load_mean_parameters(path: Path) -> MeanParameters:
         BadInput: the file is not an npz file or lacks one of the three arrays.
     """
     if not path.exists():
-        raise MissingFile(f"{path} is missing; the start of HMR's iteration comes from it: run `hmr download body`")
+        raise MissingFile(
+            f"{path} is missing; the start of HMR's iteration comes from it: run `hmr download body`"
+        )
     arrays = []
     try:
         with np.load(path, allow_pickle=False) as data:

@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from hmrcli.networks.graph import Body
+from hmrcli.body.model import BodyModel
+from hmrcli.body.rotations import rotmat_from_6d
 from hmrcli.networks.hrnet import PoseHRNet
 from hmrcli.networks.mean import rest_parameters
-from hmrcli.networks.prediction import Prediction, rotation_from_6d
+from hmrcli.networks.prediction import Prediction, full_precision
+from hmrcli.networks.stored import stored_only
 
 _JOINTS = 24
 
@@ -39,21 +41,23 @@ class PAREHead(nn.Module):
         self.shape_mlp = nn.Linear(64 * _JOINTS, 10)
         self.cam_mlp = nn.Linear(64 * _JOINTS, 3)
         self.pose_mlp = JointwiseLinear(128, 6)
-        mean = rest_parameters()  # these four buffers are stored by published files and read by nothing
+        mean = rest_parameters()
         self.register_buffer("temperature", torch.tensor(1.0))
         self.register_buffer("init_pose", mean.pose)
         self.register_buffer("init_shape", mean.shape)
         self.register_buffer("init_cam", mean.cam)
+        stored_only(self, "temperature", "init_pose", "init_shape", "init_cam")
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, in_channels, H, W) -> rotmat (B, 24, 3, 3), betas (B, 10), cam (B, 3), part maps (B, 25, H, W)."""
-        part_maps = self.keypoint_final_layer(self.keypoint_deconv_layers(features))
-        attention = part_maps[:, 1:].flatten(2).softmax(dim=2).transpose(1, 2)
-        maps = self.smpl_deconv_layers(features)
-        pose = maps.flatten(2) @ attention
-        shape = (self.smpl_final_layer(maps).flatten(2) @ attention).flatten(1)
-        rotmat = rotation_from_6d(self.pose_mlp(pose).flatten(1))
-        return rotmat, self.shape_mlp(shape).float(), self.cam_mlp(shape).float(), part_maps
+        """(B, in_channels, H, W) -> rotmat (B, 24, 3, 3), betas (B, 10), cam (B, 3), maps (B, 25, H, W)."""
+        part_maps = self.keypoint_final_layer(self.keypoint_deconv_layers(features)).float()
+        pose_maps = self.smpl_deconv_layers(features)
+        shape_maps = self.smpl_final_layer(pose_maps)
+        with full_precision(features):
+            attention = part_maps[:, 1:].flatten(2).softmax(dim=2).transpose(1, 2)
+            pose = pose_maps.float().flatten(2) @ attention
+            shape = (shape_maps.float().flatten(2) @ attention).flatten(1)
+            return rotmat_from_6d(self.pose_mlp(pose)), self.shape_mlp(shape), self.cam_mlp(shape), part_maps
 
 
 class PARE(nn.Module):
@@ -65,7 +69,7 @@ class PARE(nn.Module):
         body: turns pose and shape into vertices.
     """
 
-    def __init__(self, backbone: PoseHRNet, head: PAREHead, body: Body) -> None:
+    def __init__(self, backbone: PoseHRNet, head: PAREHead, body: BodyModel) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -74,13 +78,17 @@ class PARE(nn.Module):
     def forward(self, images: Tensor) -> Prediction:
         """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices, part_maps (B, 25, 56, 56)."""
         rotmat, betas, cam, part_maps = self.head(self.backbone(images))
-        return Prediction(
-            cam=cam, vertices=self.body(rotmat, betas), rotmat=rotmat, betas=betas, part_maps=part_maps
-        )
+        with full_precision(images):
+            vertices = self.body(rotmat, betas).vertices
+        return Prediction(cam=cam, vertices=vertices, rotmat=rotmat, betas=betas, part_maps=part_maps)
 
 
 def _branch(in_channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (in_channels, 128):
-        layers += [nn.Conv2d(channels, 128, 3, padding=1, bias=False), nn.BatchNorm2d(128), nn.ReLU(inplace=True)]
+        layers += [
+            nn.Conv2d(channels, 128, 3, padding=1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.ReLU(inplace=True),
+        ]
     return nn.Sequential(*layers)

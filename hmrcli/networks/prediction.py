@@ -1,8 +1,7 @@
-"""What every network returns, and the two rotation maps that their heads share."""
+"""What every network returns."""
 
 from typing import NamedTuple
 
-import roma
 import torch
 from torch import Tensor
 
@@ -30,29 +29,9 @@ class Prediction(NamedTuple):
     """(B, 25, H, W) PARE's part scores before the softmax: background, then the 24 joints."""
 
 
-def rotation_from_6d(values: Tensor) -> Tensor:
-    """Gram-Schmidt of two columns (Zhou et al. 2019, eq. 11-13).
+def full_precision(x: Tensor) -> torch.autocast:
+    """Switches mixed precision off for what follows on the device of `x`; pass `x.float()` in.
 
-    Args:
-        values: (B, 144); each joint's six numbers are a 3×2 matrix row by row, as the published files have it.
-
-    Returns:
-        (B, 24, 3, 3) rotations.
+    Coordinates and rotations need more than bfloat16's three digits, and what makes them costs little.
     """
-    return roma.special_gramschmidt(values.float().view(-1, 24, 3, 2), epsilon=1e-12)
-
-
-def rotation_from_matrix(matrices: Tensor) -> Tensor:
-    """Orthogonal factor of the polar decomposition, times its determinant (GraphCMR's projection).
-
-    A left-handed factor is negated as a whole, which differs from the nearest rotation but is what published
-    weights were trained with. The gradient stays finite where singular values coincide.
-
-    Args:
-        matrices: (..., 3, 3).
-
-    Returns:
-        (..., 3, 3) rotations.
-    """
-    orthogonal = roma.procrustes(matrices.float(), force_rotation=False)
-    return orthogonal * torch.linalg.det(orthogonal).detach().sign()[..., None, None]
+    return torch.autocast(x.device.type, enabled=False)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hmrcli.body.levels import MeshLevels
+from hmrcli.body.model import BodyOutput
 from hmrcli.networks.mean import MeanParameters, load_mean_parameters
 from hmrcli.networks.stored import stored_only_names
 
@@ -47,14 +48,16 @@ def assert_close(actual: Tensor, expected: np.ndarray, tolerance: float = 1e-4) 
 
 
 class MadeUpBody:
-    """A body on the made-up mesh of the golden vectors; its vertices are a fixed function of pose and shape."""
+    """A body on the made-up mesh of the golden vectors, rigid but for a shift by its shape."""
 
     def __init__(self, v_template: np.ndarray) -> None:
         data = golden("mesh_hierarchy")
         count = len(v_template)
         sizes = (count, len(data["D0"]), len(data["D1"]))
         regressor = torch.zeros(17, count)
-        regressor.scatter_(1, torch.from_numpy(data["h36m_index"]).long(), torch.from_numpy(data["h36m_weight"]))
+        regressor.scatter_(
+            1, torch.from_numpy(data["h36m_index"]).long(), torch.from_numpy(data["h36m_weight"])
+        )
         rng = np.random.default_rng(0)
         weights = rng.dirichlet(np.ones(3), count).astype(np.float32)
         middle_weights = rng.dirichlet(np.ones(3), sizes[1]).astype(np.float32)
@@ -70,8 +73,9 @@ class MadeUpBody:
             edges=(np.zeros((2, 0), np.int64), data["A1"].astype(np.int64), data["A2"].astype(np.int64)),
         )
 
-    def __call__(self, rotmat: Tensor, betas: Tensor) -> Tensor:
-        return self.v_template @ rotmat[:, 0].mT + betas[:, None, :3]
+    def __call__(self, rotmat: Tensor, betas: Tensor) -> BodyOutput:
+        joints = rotmat.new_zeros(len(rotmat), 24, 3)
+        return BodyOutput(self.v_template @ rotmat[:, 0].mT + betas[:, None, :3], joints)
 
 
 def recipe(algorithm: str, backbone: str) -> SimpleNamespace:

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+
+from hmrcli.body import load_body
+from hmrcli.errors import BadInput, MissingFile
+from hmrcli.networks import BUILDERS, Prediction, build_network, load_mean_parameters
+from hmrcli.networks.mean import rest_parameters
+from tests.networks.golden import images, mean_parameters, recipe
+
+BACKBONES = {
+    "hmr": "resnet50",
+    "spin": "resnet50",
+    "graphcmr": "resnet50",
+    "pare": "hrnet_w32",
+    "graphormer": "hrnet_w48",
+}
+
+
+@pytest.fixture(scope="module")
+def open_body():
+    return load_body("open")
+
+
+@pytest.mark.parametrize("algorithm", BUILDERS)
+def test_five_algorithms_on_the_open_body(algorithm, open_body):
+    network = build_network(recipe(algorithm, BACKBONES[algorithm]), open_body).eval()
+    assert not any(name.startswith("body") for name in network.state_dict())
+    with torch.inference_mode():
+        prediction = network(images()[:1])
+    assert isinstance(prediction, Prediction)
+    assert prediction.vertices.shape == (1, open_body.num_vertices, 3)
+    assert prediction.cam.shape == (1, 3)
+    if algorithm == "graphormer":
+        assert prediction.rotmat is prediction.betas is None
+        assert prediction.joints3d.shape == (1, 14, 3)
+        assert [level.shape[1] for level in prediction.mesh_levels] == list(open_body.levels.sizes[::-1])
+        return
+    expected = open_body(prediction.rotmat, prediction.betas).vertices
+    torch.testing.assert_close(prediction.vertices, expected)
+    assert (prediction.part_maps is not None) == (algorithm == "pare")
+    assert (prediction.mesh_levels is not None) == (algorithm == "graphcmr")
+
+
+def test_spin_is_hmrs_network(body):
+    built = [build_network(recipe(name, "resnet50"), body, mean_parameters()) for name in ("hmr", "spin")]
+    assert type(built[0]) is type(built[1])
+    assert torch.equal(built[1].head.init_pose, mean_parameters().pose)
+
+
+def test_hmr_stands_on_hrnet(body):
+    network = build_network(recipe("hmr", "hrnet_w32"), body).eval()
+    with torch.inference_mode():
+        assert network.features(images()[:1]).shape == (1, 2048)
+
+
+def test_unknown_choices_name_the_field(body):
+    with pytest.raises(BadInput, match="`algorithm` is 'hmmr', expected one of hmr, spin"):
+        build_network(recipe("hmmr", "resnet50"), body)
+    with pytest.raises(BadInput, match=r"`network\.backbone` is 'vit', expected one of hrnet_w32, hrnet_w48"):
+        build_network(recipe("pare", "vit"), body)
+
+
+def test_mean_parameters_are_read_and_checked(tmp_path):
+    mean = mean_parameters()
+    assert [tuple(part.shape) for part in mean] == [tuple(part.shape) for part in rest_parameters()]
+    with pytest.raises(MissingFile, match="hmr download body"):
+        load_mean_parameters(tmp_path / "none.npz")
+    path = tmp_path / "mean.npz"
+    np.savez(path, pose=np.zeros(144), shape=np.zeros(9), cam=np.zeros(3))
+    with pytest.raises(BadInput, match="`shape` has 9 numbers instead of 10"):
+        load_mean_parameters(path)
+    np.savez(path, pose=np.zeros(144), shape=np.zeros(10))
+    with pytest.raises(BadInput, match=r"expected an npz file with pose \(144\)"):
+        load_mean_parameters(path)
+    path.write_bytes(b"<html>")
+    with pytest.raises(BadInput, match="hmr download body"):
+        load_mean_parameters(path)

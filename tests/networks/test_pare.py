@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torch import nn
+
+from hmrcli.networks.build import build_pare
+from hmrcli.networks.pare import PARE
+from tests.networks.checks import (
+    assert_rotations,
+    assert_same,
+    assert_trains,
+    parameter_count,
+    published_state,
+)
+from tests.networks.golden import assert_close, golden, images, regenerate
+
+
+@pytest.fixture(scope="module")
+def network(body) -> PARE:
+    network = build_pare(body)
+    regenerate(network)
+    return network.eval()
+
+
+def test_equals_published_network(network):
+    expected = golden("pare")
+    assert published_state(network) == set(expected["state"])
+    assert parameter_count(network) == 32_861_502
+    assert parameter_count(network.head) == 1_451_750
+    with torch.inference_mode():
+        features = network.backbone(images())
+        rotmat, betas, cam, part_maps = network.head(features)
+    assert features.shape == (2, 480, 56, 56)
+    assert_close(features.mean((2, 3)), expected["features"])
+    assert_close(part_maps[:, :, ::4, ::4], expected["part_maps"])
+    assert_close(rotmat, expected["rotmat"])
+    assert_close(betas, expected["betas"])
+    assert_close(cam, expected["cam"])
+
+
+def test_samples_do_not_mix(network):
+    batch = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        whole = network(batch)
+        assert_same(whole, [network(one[None]) for one in batch])
+    assert whole.part_maps.shape == (2, 25, 16, 16)
+    assert_rotations(whole.rotmat)
+
+
+def test_trains_with_frozen_statistics(body):
+    network = build_pare(body).train()
+    norms = [m for m in network.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms and not any(norm.training for norm in norms)
+    assert network.head.keypoint_deconv_layers[1].training
+    before = norms[0].running_mean.clone()
+    prediction = network(torch.randn(2, 3, 64, 64))
+    assert torch.equal(norms[0].running_mean, before)
+    assert_trains(network, [prediction.rotmat, prediction.betas, prediction.cam, prediction.part_maps])
