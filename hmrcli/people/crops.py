@@ -23,7 +23,7 @@ def upright_crops(center: np.ndarray, up: np.ndarray, radius: np.ndarray) -> np.
     Returns:
         (N, 2, 3) crop pixels → image pixels.
     """
-    down = -up / np.maximum(np.linalg.norm(up, axis=1, keepdims=True), 1e-9)
+    down = -up / np.linalg.norm(up, axis=1, keepdims=True)
     right = np.stack([down[:, 1], -down[:, 0]], 1)
     linear = np.stack([right, down], 2) * (2 * np.maximum(radius, 1) / CROP_SIZE)[:, None, None]
     middle = np.full(2, (CROP_SIZE - 1) / 2)

@@ -17,7 +17,7 @@ from hmrcli.people.crops import (
 from hmrcli.people.detect import person_in_box
 from hmrcli.people.movenet import Detection
 from hmrcli.people.similarity import keypoint_similarity
-from hmrcli.people.skeleton import LANDMARK_KEYPOINTS, LANDMARKS
+from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_KEYPOINTS, LANDMARKS
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,16 @@ def _next_crops(alignment: np.ndarray) -> np.ndarray:
 def _in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tuple[int, ...]) -> Landmarks:
     points = to_image(reading.points[:, : len(LANDMARKS)], crops)
     inside = ((points >= 0) & (points < [size[1], size[0]])).all(-1)
-    turned = reading.world[..., :2] @ turn_of(crops).transpose(0, 2, 1)
+    hips = [LANDMARK_INDEX["left_hip"], LANDMARK_INDEX["right_hip"]]
+    world = reading.world - reading.world[:, hips].mean(
+        1, keepdims=True
+    )  # the network is some millimetres off
+    turned = world[..., :2] @ turn_of(crops).transpose(0, 2, 1)
     return Landmarks(
         points2d=points,
         visibility=reading.visibility * inside,
         presence=reading.presence,
-        points3d=np.concatenate([turned, reading.world[..., 2:]], 2),
+        points3d=np.concatenate([turned, world[..., 2:]], 2),
         score=reading.score,
         masks=reading.mask,
         crop_to_image=crops,

@@ -1,0 +1,94 @@
+import cv2
+import numpy as np
+import pytest
+
+from hmrcli.people import detect_people
+from hmrcli.people.detect import person_in_box, same_person
+from hmrcli.people.similarity import overlap
+
+WOMAN = np.array([906, 520, 242, 412])  # drawn by eye
+MAN = np.array([589, 74, 116, 380])
+
+
+def test_finds_the_woman_and_the_man_on_the_roof(detections):
+    assert len(detections) == 2
+    assert overlap(detections[0].bbox_xywh, WOMAN) > 0.8
+    assert overlap(detections[1].bbox_xywh, MAN) > 0.8
+    assert 1 > detections[0].score >= detections[1].score > 0.25
+
+
+def test_keypoints_are_inside_the_box(detections):
+    for person in detections:
+        x, y, width, height = person.bbox_xywh
+        seen = person.keypoints[person.keypoints[:, 2] > 0.3, :2]
+        assert len(seen) > 10
+        assert (seen > [x - 15, y - 15]).all()
+        assert (seen < [x + width + 15, y + height + 15]).all()
+
+
+def test_is_deterministic(photo, detections):
+    again = detect_people(photo)
+    assert [p.score for p in again] == [p.score for p in detections]
+    assert all(np.array_equal(a.keypoints, b.keypoints) for a, b in zip(again, detections))
+
+
+def test_max_people_keeps_the_best(photo, detections):
+    (best,) = detect_people(photo, max_people=1)
+    assert np.array_equal(best.bbox_xywh, detections[0].bbox_xywh)
+
+
+@pytest.mark.parametrize("image", ["black", "white", "noise", "photo without people", "one pixel", "a line"])
+def test_nobody(image, photo):
+    images = {
+        "black": np.zeros((480, 640, 3), np.uint8),
+        "white": np.full((480, 640, 3), 255, np.uint8),
+        "noise": np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8),
+        "photo without people": np.ascontiguousarray(photo[:, 1160:]),
+        "one pixel": np.zeros((1, 1, 3), np.uint8),
+        "a line": np.zeros((2, 900, 3), np.uint8),
+    }
+    assert detect_people(images[image]) == []
+
+
+@pytest.mark.parametrize("scale", [0.4, 0.7, 1.5])
+def test_finds_the_same_people_at_other_scales(photo, detections, scale):
+    scaled = detect_people(cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    assert len(scaled) == 2
+    for a in detections:
+        assert max(overlap(a.bbox_xywh, b.bbox_xywh / scale) for b in scaled) > 0.85
+
+
+def test_two_copies_side_by_side_are_two_people(photo):
+    woman = photo[470:980, 860:1190]
+    people = detect_people(np.concatenate([woman, woman], 1))
+    assert len(people) == 2
+    left, right = sorted(people, key=lambda p: p.bbox_xywh[0])
+    assert right.bbox_xywh[0] - left.bbox_xywh[0] == pytest.approx(330, abs=10)
+
+
+def test_more_than_six_people(photo):
+    woman = cv2.resize(photo[470:980, 860:1190], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    assert len(detect_people(np.tile(woman, (2, 5, 1)))) == 10
+
+
+def test_a_portrait_the_detector_misses_is_found_whole(photo, detections):
+    half = np.ascontiguousarray(photo[490:760, 890:1160])
+    people = detect_people(half, min_score=0.9)  # no detection scores that much
+    assert len(people) == 1
+    assert np.array_equal(people[0].bbox_xywh, [0, 0, 270, 270])
+    nose = detections[0].keypoints[0, :2] - [890, 490]
+    assert people[0].keypoints[0, :2] == pytest.approx(nose, abs=12)
+
+
+def test_a_box_gives_the_person_in_it(photo, detections):
+    person = person_in_box(photo, WOMAN)
+    assert np.array_equal(person.bbox_xywh, WOMAN)
+    assert same_person(person, detections[0])
+    assert not same_person(person, detections[1])
+
+
+@pytest.mark.parametrize(
+    "box", [(1300, 100, 200, 300), (-500, -500, 100, 100), (5000, 5000, 50, 50), (0, 0, 0, 0)]
+)
+def test_a_box_without_a_person_has_no_keypoints(photo, box):
+    assert not person_in_box(photo, np.array(box, float)).keypoints.any()
