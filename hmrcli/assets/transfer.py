@@ -124,9 +124,7 @@ class Transfer:
         with target.open("ab" if start else "wb") as file:
             while chunk := response.raw.read1(_CHUNK):
                 if done == 0 and chunk.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-                    raise Refused(
-                        page_reason((chunk + response.raw.read(_LARGEST_PAGE)).decode("utf-8", "replace"))
-                    )
+                    raise Refused(page_reason(chunk.decode("utf-8", "replace")))
                 file.write(chunk)
                 done += len(chunk)
                 self.progress(done, total)
@@ -134,8 +132,6 @@ class Transfer:
                     if done - mark_bytes < self.limits.least_bytes:
                         raise _Broken(f"the server stalls at {done} bytes")
                     mark_time, mark_bytes = now, done
-        if total is not None and done != total:
-            raise _Broken(f"the connection ends after {done} of {total} bytes")
 
 
 def require_space(folder: Path, needed: int) -> None:

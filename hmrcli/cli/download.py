@@ -113,14 +113,16 @@ def _verify(
 ) -> None:
     from hmrcli.assets.fetch import verify
 
-    documents, bad, missing = [], [], []
+    documents, missing = [], []
+    bad: dict[str, str] = {}
     for asset in assets:
         if asset.present(root) is None:
             missing += [asset] if asset.name in names else []
             documents.append(_describe(asset, registry, root))
             continue
         wrong = verify(asset, root)
-        bad += [f"{asset.present(root)}: {wrong}"] if wrong else []
+        if wrong:
+            bad[asset.name] = f"{asset.present(root)}: {wrong}"
         documents.append(
             {**_describe(asset, registry, root), "state": "bad" if wrong else "good", "error": wrong}
         )
@@ -129,7 +131,8 @@ def _verify(
     if as_json:
         _print_document(root, documents)
     if bad:
-        raise BadInput(f"{'; '.join(bad)}. Remove it, then run: hmr download NAME{options}")
+        command = f"hmr download {' '.join(bad)}{options}"
+        raise BadInput(f"{'; '.join(bad.values())}. Remove what is bad, then run: {command}")
     if missing:
         raise MissingFile(registry.how_to_get(missing[0], f"is missing in {root}", options))
 
@@ -229,7 +232,7 @@ def _describe(
         "path": str(path or asset.target(root)),
         "size": path.stat().st_size if path and path.is_file() else asset.size,
         "sha256": known_sha256(asset, path) if path else None,
-        "licence": {**licence.model_dump()},
+        "licence": licence.model_dump(),
         "sources": [each.browser_address for each in asset.sources],
         "page": asset.page,
         "source": source,

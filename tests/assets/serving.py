@@ -1,10 +1,13 @@
 """A local server that plays what real ones do, and what it serves."""
 
 import io
+import json
+import os
 import tarfile
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -56,6 +59,13 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass  # clients that hang up early are part of the plays
+
+    def publish(self, registry: Registry, path: Path) -> dict[str, str]:
+        """Writes the registry; gives the environment in which a process uses it."""
+        document = registry.model_dump(mode="json", exclude_defaults=True)
+        document["files"] = {asset.pop("name"): asset for asset in document["files"]}
+        path.write_text(json.dumps(document))
+        return {**os.environ, "HMR_REGISTRY": str(path), "PYTHONPATH": str(Path(__file__).parents[2])}
 
     def asked(self, path: str) -> list[dict[str, str]]:
         return [headers for seen, headers in self.seen if seen == path]

@@ -3,10 +3,9 @@
 import errno
 import hashlib
 import io
-import json
-import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -125,6 +124,13 @@ def test_without_a_version_the_download_starts_over(server: Server, tmp_path: Pa
     server.routes["/f"] = in_turn(cut(bytes(len(BODY)), 400_000), whole(BODY))
     assert get(server.file("/f"), tmp_path).read_bytes() == BODY
     assert "Range" not in server.asked("/f")[1]
+
+
+def test_server_that_refuses_the_rest_is_asked_for_the_whole(server: Server, tmp_path: Path) -> None:
+    refuse = lambda handler: handler.head(416, Content_Length=0)  # noqa: E731
+    server.routes["/f"] = in_turn(cut(bytes(len(BODY)), 400_000, ETag='"one"'), refuse, whole(BODY))
+    assert get(server.file("/f"), tmp_path).read_bytes() == BODY
+    assert "Range" not in server.asked("/f")[2]
 
 
 def test_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
@@ -274,6 +280,33 @@ def test_interruption_leaves_nothing(server: Server, tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process")
+def test_ctrl_c_ends_with_130_and_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    started = threading.Event()
+
+    def endless(handler: Any) -> None:
+        handler.head(200, Content_Length=len(BODY))
+        handler.wfile.write(BODY[:1000])
+        started.set()
+        server.closing.wait()
+
+    server.routes["/f"] = endless
+    script = (
+        "import typer; from hmrcli.cli.console import exit_codes; from hmrcli.cli.download import download\n"
+        "app = typer.Typer(pretty_exceptions_enable=False); app.command()(download)\n"
+        "with exit_codes(): app()"
+    )
+    env = server.publish(server.file("/f"), tmp_path / "registry.yaml")
+    root = tmp_path / "root"
+    command = [sys.executable, "-c", script, "f.npy", "--data-root", str(root)]
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    assert started.wait(60)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in told
+    assert files(root) == []
+
+
 def test_two_processes_fetch_the_same_file_at_once(server: Server, tmp_path: Path) -> None:
     both = threading.Barrier(2, timeout=60)
 
@@ -284,15 +317,12 @@ def test_two_processes_fetch_the_same_file_at_once(server: Server, tmp_path: Pat
         handler.wfile.write(BODY[1000:])
 
     server.routes["/f"] = together
-    document = server.file("/f").model_dump(mode="json", exclude_defaults=True)
-    document["files"] = {asset.pop("name"): asset for asset in document["files"]}
-    (tmp_path / "registry.yaml").write_text(json.dumps(document))
+    env = server.publish(server.file("/f"), tmp_path / "registry.yaml")
     script = (
         "import sys; from pathlib import Path; from hmrcli.assets.fetch import fetch;"
         "from hmrcli.assets.registry import load_registry; r = load_registry();"
         "fetch(r.by_name['f.npy'], r, Path(sys.argv[1]))"
     )
-    env = {**os.environ, "HMR_REGISTRY": str(tmp_path / "registry.yaml")}
     root = tmp_path / "root"
     running = [subprocess.Popen([sys.executable, "-c", script, str(root)], env=env) for _ in range(2)]
     assert [process.wait(timeout=120) for process in running] == [0, 0]

@@ -139,7 +139,7 @@ def test_damaged_npz_is_refused(tmp_path: Path) -> None:
     content = bytearray((tmp_path / "smpl_mean_params.npz").read_bytes())
     content[600] ^= 1
     (tmp_path / "smpl_mean_params.npz").write_bytes(content)
-    with pytest.raises(BadInput, match="damaged"):
+    with pytest.raises(BadInput, match="does not match its checksum"):
         place(BODY_FILES, tmp_path / "smpl_mean_params.npz", tmp_path / "root")
     np.savez(tmp_path / "smpl_mean_params.npz", pose=np.zeros(144))
     with pytest.raises(BadInput, match="lacks shape, cam"):
@@ -183,6 +183,20 @@ def test_archive_becomes_a_folder(tmp_path: Path) -> None:
     assert verify(asset, tmp_path / "root") == "set/im1.jpg is missing"
     with pytest.raises(BadInput, match="remove it"):
         place([asset], archive, tmp_path / "root")
+
+
+def test_folder_that_another_process_unpacked_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slower(*arguments: Any) -> dict[str, str]:
+        digests = extract_tree(*arguments)
+        zipfile.ZipFile(archive).extractall(tmp_path / "root/datasets/set")
+        return digests
+
+    archive = zip_of(tmp_path / "set.zip", **{"im1.jpg": b"1"})
+    monkeypatch.setattr("hmrcli.assets.fetch.extract_tree", slower)
+    place([unpacked()], archive, tmp_path / "root")
+    assert left(tmp_path / "root/datasets") == ["set.sha256", "set/im1.jpg"]
 
 
 def test_leading_folder_stays_where_it_is_not_shared(tmp_path: Path) -> None:

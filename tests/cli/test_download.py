@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -129,6 +130,17 @@ def test_licensed_file_is_asked_for_by_its_page(served: Path, tmp_path: Path) ->
     assert text.endswith(f"hmr download body.npy --from-file PATH --data-root {tmp_path}/other")
     group = run("bodies")
     assert group.exit_code == 0 and "hmr download body.npy --from-file PATH" in group.stderr
+
+
+def test_member_of_an_archive_leaves_no_archive_behind(served: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(served / "set.zip", "w") as archive:
+        archive.write(served / "good.npy", "set/good.npy")
+    registry = json.loads((tmp_path / "registry.json").read_text())
+    registry["files"]["good.npy"]["sources"] = [{"url": f"{registry['drive']}/set.zip", "member": "good.npy"}]
+    (tmp_path / "registry.json").write_text(json.dumps(registry))
+    assert run("good.npy").exit_code == 0
+    left = {path.name for path in (tmp_path / "root").rglob("*")}
+    assert left == {"arrays", "good.npy", "good.npy.sha256"}
 
 
 def test_from_file(served: Path, tmp_path: Path) -> None:
