@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from hmrcli.body.joints import GENERATIONS, PARENTS
 from hmrcli.body.levels import MeshLevels
+from hmrcli.body.skinning import blend_rows, from_row_arrays, row_arrays, sparse_product
+
+_ROW_PARTS = ("pointers", "columns", "values")
 
 
 class BodyOutput(NamedTuple):
@@ -65,7 +68,6 @@ class BodyModel(nn.Module):
     parts: Tensor
     mirror: Tensor | None
     _bone_parents: Tensor
-    _directions: Tensor
     _rest_joints: Tensor
     _joint_shapedirs: Tensor
 
@@ -114,21 +116,31 @@ class BodyModel(nn.Module):
         return self
 
     def _prepare(self) -> None:
-        """Merges what the forward pass multiplies, with the three coordinates outermost."""
-        v = self.num_vertices
-        both = torch.cat([self.shapedirs, self.posedirs], dim=2)  # (V, 3, 217)
-        self._keep("_directions", both.permute(2, 1, 0).reshape(-1, 3 * v).contiguous())
+        """What the forward pass needs and can be known before."""
         self._keep("_rest_joints", self.joint_regressor @ self.v_template)
         self._keep("_joint_shapedirs", torch.einsum("jv,vck->kjc", self.joint_regressor, self.shapedirs))
+        # Most pose directions are zero: each vertex reacts to the few joints near it.
+        by_row = self.posedirs.flatten(0, 1)
+        for name, matrix in (("_pose_rows", by_row), ("_pose_columns", by_row.T)):
+            for part, value in zip(_ROW_PARTS, row_arrays(matrix)):
+                self._keep(f"{name}_{part}", value)
 
     def forward(self, rotmat: Tensor, betas: Tensor, transl: Tensor | None = None) -> BodyOutput:
         """Poses the body.
+
+        Always in the precision of the model, since half precision would move the skin by millimetres.
 
         Args:
             rotmat: (B, 24, 3, 3) rotation of each joint relative to its parent, the root's to the camera.
             betas: (B, 10) shape, in standard deviations.
             transl: (B, 3) metres, added to vertices and joints.
         """
+        with torch.autocast(betas.device.type, enabled=False):
+            kind = self.v_template.dtype
+            shift = None if transl is None else transl.to(kind)
+            return self._posed(rotmat.to(kind), betas.to(kind), shift)
+
+    def _posed(self, rotmat: Tensor, betas: Tensor, transl: Tensor | None) -> BodyOutput:
         if self._engine:
             shift = torch.zeros_like(betas[:, :3]) if transl is None else transl
             return BodyOutput(*self._engine[0](betas, rotmat, shift))
@@ -140,10 +152,21 @@ class BodyModel(nn.Module):
         return BodyOutput(self._skin(self._shaped(rotmat, betas), rotations, moves), joints)
 
     def _shaped(self, rotmat: Tensor, betas: Tensor) -> Tensor:
-        """(B, 3, V) rest vertices of shape and pose correctives (SMPL, eq. 6 to 9), in one product."""
-        correctives = (rotmat[:, 1:] - torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)).flatten(1)
-        factors = torch.cat([betas, correctives], dim=1)
-        return torch.addmm(self.v_template.T.reshape(1, -1), factors, self._directions).unflatten(1, (3, -1))
+        """(V, 3, B) rest vertices of shape and pose correctives (SMPL, eq. 6 to 9)."""
+        identity = torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)
+        factors = (rotmat[:, 1:] - identity).flatten(1).T.contiguous()
+        if factors.device.type == "cpu":
+            rows = self._sparse("_pose_rows", 207)
+            columns = self._sparse("_pose_columns", 3 * self.num_vertices)
+            corrected = sparse_product(rows, columns, factors)
+        else:
+            corrected = self.posedirs.flatten(0, 1) @ factors
+        shaped = torch.addmm(self.v_template.reshape(-1, 1), self.shapedirs.flatten(0, 1), betas.T)
+        return (shaped + corrected).unflatten(0, (-1, 3))
+
+    def _sparse(self, name: str, width: int) -> Tensor:
+        pointers, columns, values = (self.get_buffer(f"{name}_{part}") for part in _ROW_PARTS)
+        return from_row_arrays(pointers, columns, values, width)
 
     def _kinematics(self, rotmat: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
         """World rotations (B, 24, 3, 3) and joints (B, 24, 3), one generation of the tree at a time."""
@@ -159,16 +182,14 @@ class BodyModel(nn.Module):
         return rotations, joints
 
     def _skin(self, shaped: Tensor, rotations: Tensor, moves: Tensor) -> Tensor:
-        """Linear blend skinning (SMPL, eq. 2): (B, 3, V) to (B, V, 3).
+        """Linear blend skinning (SMPL, eq. 2): (V, 3, B) to (B, V, 3).
 
-        Vertices run along the last axis, so that every step is long rows of plain arithmetic.
+        With the batch last, all bodies are blended in one product and every step runs along long rows.
         """
         affine = torch.cat([rotations, moves[..., None]], dim=-1).flatten(2)  # (B, 24, 12)
-        blend = (affine.transpose(1, 2) @ self.weights.T).unflatten(1, (3, 4))  # (B, 3, 4, V)
-        posed = blend[:, :, 3]
-        for axis in range(3):
-            posed = torch.addcmul(posed, blend[:, :, axis], shaped[:, axis : axis + 1])
-        return posed.transpose(1, 2).contiguous()
+        blend = self.weights @ affine.permute(1, 2, 0).reshape(24, -1)
+        posed = blend_rows(blend.view(self.num_vertices, 3, 4, -1), shaped)
+        return posed.flatten(0, 1).T.contiguous().unflatten(1, (-1, 3))
 
     @property
     def h36m_regressor(self) -> Tensor:
