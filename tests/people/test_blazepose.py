@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from hmrcli.people.blazepose import read_crops, read_crops_both_ways, refine
+from hmrcli.people import blazepose
+from hmrcli.people.blazepose import Reading, read_crops, read_crops_both_ways, refine
 from hmrcli.people.crops import warp_crops
-from hmrcli.people.skeleton import LANDMARK_MIRROR
+from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_MIRROR
 
 
 def test_refine_moves_to_the_centre_of_mass_only_where_confident():
@@ -28,6 +29,31 @@ def test_reading_both_ways_is_the_same_for_the_mirrored_crop(photo, found):
     body = mirrored.points[:, list(LANDMARK_MIRROR)] * [-1, 1] + [255, 0]
     assert plain.points[:, :33] == pytest.approx(body, abs=0.01)
     assert plain.mask == pytest.approx(mirrored.mask[:, :, ::-1], abs=1e-3)
+
+
+def test_looks_that_disagree_are_not_averaged(monkeypatch):
+    """The first of two people is read alike both ways; the plain look swaps the second's ankles."""
+    left, right = LANDMARK_INDEX["left_ankle"], LANDMARK_INDEX["right_ankle"]
+    points = np.random.default_rng(0).uniform(50, 200, (2, 35, 2))
+    truth = Reading(
+        points,
+        np.full((2, 33), 0.8, np.float32),
+        np.ones((2, 33), np.float32),
+        np.zeros((2, 33, 3), np.float32),
+        np.ones(2, np.float32),
+        np.zeros((2, 256, 256), np.float32),
+    )
+    shifted = points + 4
+    shifted[1, [left, right]] = shifted[1, [right, left]]
+    plain = truth._replace(points=shifted, visibility=truth.visibility - 0.1)
+    order = [*LANDMARK_MIRROR, 33, 34]
+    mirrored = truth._replace(points=points[:, order] * [-1, 1] + [255, 0])
+    looks = iter([plain, mirrored])
+    monkeypatch.setattr(blazepose, "read_crops", lambda crops: next(looks))
+    joined = read_crops_both_ways(np.empty((2, 256, 256, 3), np.uint8))
+    assert joined.points[0] == pytest.approx(points[0] + 2)
+    assert joined.points[1] == pytest.approx(points[1])
+    assert joined.visibility[:, 0] == pytest.approx([0.75, 0.8])
 
 
 def test_a_batch_reads_as_one_by_one(photo, found):
