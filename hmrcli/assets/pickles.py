@@ -40,6 +40,7 @@ _ALLOWED = {
     "numpy.ndarray": _NDARRAY,
     "numpy.dtype": _DTYPE,
     "_codecs.encode": _BYTES,
+    **{f"{module}.bytes": _BYTES for module in ("__builtin__", "builtins")},
     **{
         f"scipy.sparse.{module}.{kind}_matrix": _SPARSE
         for kind in ("csc", "csr")
@@ -221,6 +222,11 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def _raw(data: Any) -> bytes:
+    """The bytes of an array, which Python 2 wrote as text and Python 3 may write as a call."""
+    if isinstance(data, _Record) and data.kind == _BYTES:
+        return _bytes(data)
+    if not isinstance(data, str | bytes | bytearray):
+        raise ValueError(f"array content of type {type(data).__name__}")
     return data.encode("latin1") if isinstance(data, str) else bytes(data)
 
 
@@ -260,8 +266,7 @@ def _buffer(record: _Record, depth: int) -> NDArray[Any]:
 
 
 def _scalar(record: _Record, depth: int) -> Any:
-    data = _plain(record.args[1], depth)
-    return _from_bytes(_raw(data), _dtype(record.args[0]), (), False)[()]
+    return _from_bytes(_raw(record.args[1]), _dtype(record.args[0]), (), False)[()]
 
 
 def _sparse(record: _Record, depth: int) -> SparseMatrix:
@@ -295,11 +300,10 @@ def _select(record: _Record, depth: int) -> NDArray[Any]:
     return chosen.reshape(_plain(shape, depth)) if shape is not None else chosen
 
 
-def _bytes(record: _Record, depth: int) -> bytes:
-    text, encoding = record.args
-    if encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"bytes in encoding {encoding!r}")
-    return _raw(text)
+def _bytes(record: _Record, depth: int = 0) -> bytes:
+    if record.args and record.args[1:] not in (("latin1",), ("latin-1",)):
+        raise ValueError("bytes that are not in latin-1")
+    return _raw(record.args[0]) if record.args else b""
 
 
 def _set(record: _Record, depth: int) -> set[Any]:
