@@ -1,4 +1,4 @@
-"""Writes data/photos/walk.jpg: one frame of the demo video of Sports2D (BSD-3-Clause, David Pagnon).
+"""Writes data/photos/walk.jpg: one frame of the demo video of Sports2D (BSD-3-Clause, perfanalytics).
 
 python data/build/photo.py
 """
