@@ -19,7 +19,7 @@ POSES = 1500
 LARGEST = 0.05  # metres: an offset beyond this is a fault of the target, not of the skin
 SMALLEST = 3e-4  # metres: what stays below is stored as zero
 STEP = 2e-4  # metres: offsets are rounded to it, which keeps the file small
-MUSH_STEPS = 12
+MUSH_STEPS = 6
 RIDGE = 5.0
 
 

@@ -31,7 +31,7 @@ def fit_row(people: Array, joint: Array, allowed: Array) -> Array:
     """
     mean = people.mean(0)
     distance = np.where(allowed, np.linalg.norm(mean - joint.mean(0), axis=1), np.inf)
-    radius = max(0.11, 1.6 * np.sort(distance)[60])
+    radius = max(0.11, 2.2 * np.sort(distance)[60])
     candidates = np.flatnonzero(distance < radius)
     if len(candidates) > MOST_CANDIDATES:
         first = int(distance[candidates].argmin())

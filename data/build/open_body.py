@@ -128,9 +128,9 @@ def numbering(kept: Index, landmarks: dict[str, int]) -> Index:
 
 
 def four_weights(weights: Array) -> Array:
-    """At most four joints a vertex, as SMPL."""
-    smallest = np.sort(weights, axis=1)[:, [-4]]
-    weights = np.where((weights >= smallest) & (weights > 1e-3), weights, 0)
+    """At most four joints a vertex, as SMPL; of mirror twins that tie for the last place neither stays."""
+    fifth = np.maximum(np.sort(weights, axis=1)[:, [-5]], 1e-3)
+    weights = np.where(weights > fifth + 1e-9, weights, 0)
     return weights / weights.sum(1, keepdims=True)
 
 

@@ -74,7 +74,7 @@ def test_plain_data_and_arrays(tmp_path, protocol):
 
 @pytest.mark.parametrize("protocol", [0, 1, 2])
 def test_smpl_pickle_of_chumpy_and_scipy(tmp_path, foreign, protocol):
-    """The structure of the official files: chumpy arrays, a selection of one, a scipy matrix, latin-1 text."""
+    """The structure of the official files: chumpy arrays, a selection of one, a scipy matrix, and text."""
     ch = foreign("chumpy.ch", "Ch")
     select = foreign("chumpy.reordering", "Select")
     csc = foreign("scipy.sparse.csc", "csc_matrix")
