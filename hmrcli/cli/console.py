@@ -18,12 +18,12 @@ log = Console(stderr=True, highlight=False)
 """For a person: progress, notes, warnings."""
 
 
-def print_json(document: Any, *, indent: int | None = 2) -> None:
+def print_json(document: Any) -> None:
     """Writes one JSON document and nothing else to stdout.
 
     Non-finite numbers are refused, because they are not JSON.
     """
-    sys.stdout.write(json.dumps(document, indent=indent, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
 
 
 def progress(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:

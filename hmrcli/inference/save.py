@@ -84,7 +84,7 @@ def save_image(
     }
     if "json" in saves:
         with whole_file(target.with_name(f"{target.name}.json")) as temporary:
-            temporary.write_text(json.dumps(document([entry], body), indent=2, allow_nan=False) + "\n")
+            temporary.write_text(json.dumps(document([entry], body), allow_nan=False) + "\n")
     return entry
 
 

@@ -9,8 +9,14 @@ import numpy as np
 from hmrcli.people.blazepose import CROP_SIZE
 from hmrcli.people.skeleton import KEYPOINTS
 
+_EYES = [KEYPOINTS.index("left_eye"), KEYPOINTS.index("right_eye")]
 _SHOULDERS = [KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("right_shoulder")]
 _HIPS = [KEYPOINTS.index("left_hip"), KEYPOINTS.index("right_hip")]
+_LEGS = [KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right") for name in ("knee", "ankle")]
+
+# In lengths from the shoulders to the eyes: the hips' distance from the shoulders, and half the side of a crop
+# that holds the whole person.
+HIPS_BELOW, REACH = 2.3, 5.2
 
 
 def upright_crops(center: np.ndarray, up: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -41,13 +47,20 @@ def crops_from_boxes(bbox_xywh: np.ndarray) -> np.ndarray:
 def crop_from_keypoints(bbox_xywh: np.ndarray, keypoints: np.ndarray, confident: float = 0.2) -> np.ndarray:
     """The crop (2, 3) around the hips that holds all confident keypoints, turned along the spine.
 
-    Where hips or shoulders are not confident, as on half-body portraits, it is the crop of the box.
+    Half-body portraits get the crop the whole person would have, by the distance from the eyes to the shoulders:
+    the network takes what fills its crop for a whole person. Where that is unknown too, it is the crop of the box.
 
     Args:
         keypoints: (17, 3) x, y, confidence.
         confident: keypoints below this are not used.
     """
     seen = keypoints[:, 2] >= confident
+    if seen[_EYES].all() and seen[_SHOULDERS].all() and not seen[_LEGS].any():
+        eyes, shoulders = keypoints[_EYES, :2].mean(0), keypoints[_SHOULDERS, :2].mean(0)
+        neck = np.linalg.norm(eyes - shoulders)
+        if neck >= 1:
+            up = (eyes - shoulders) / neck
+            return upright_crops((shoulders - HIPS_BELOW * neck * up)[None], up[None], np.array([REACH * neck]))[0]
     if not (seen[_HIPS].any() and seen[_SHOULDERS].any()):
         return crops_from_boxes(bbox_xywh[None])[0]
     hips, shoulders = (keypoints[[i for i in pair if seen[i]], :2].mean(0) for pair in (_HIPS, _SHOULDERS))
