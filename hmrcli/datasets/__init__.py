@@ -1,0 +1,1 @@
+"""Training and test data: annotations, crops and their augmentation."""

@@ -1,0 +1,114 @@
+"""Square crops of people, by one affine each and one warp each.
+
+An affine (2, 3) takes pixels of the full image to pixels of the crop. Everything that moves a person within
+the crop (place, size, turn, mirror) is composed into it, so that an image is resampled once and its points go
+the same way. Conventions are mmhuman3d's, pinned by tests/golden/augment.npz: the middle of a box lands on
+pixel size / 2, bilinear sampling without prefilter, black outside the image.
+"""
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from hmrcli.body.camera import CROP_SIZE
+from hmrcli.errors import BadInput
+
+IMAGE_MEAN = (123.675, 116.28, 103.53)
+IMAGE_STD = (58.395, 57.12, 57.375)
+"""Of ImageNet's red, green and blue in grey levels: what every published backbone was trained with."""
+
+
+def square_around(
+    bbox_xywh: ArrayLike, scale: float = 1.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The square around the middle of a box, as large as its longer side.
+
+    Args:
+        bbox_xywh: (..., 4) x, y of the top left corner, width, height, pixels.
+        scale: multiplies the side. 1 for annotations, whose boxes were padded when they were made; 1.25 for
+            boxes drawn tightly around a person.
+
+    Returns:
+        (..., 2) centre and (...,) side, pixels.
+
+    Raises:
+        BadInput: a number is not finite, width or height is negative, or both are zero.
+    """
+    bbox = np.asarray(bbox_xywh, np.float64)
+    usable = np.isfinite(bbox).all(-1) & (bbox[..., 2:] >= 0).all(-1) & (bbox[..., 2:].max(-1) > 0)
+    if not usable.all():
+        wrong = ", ".join(f"{number:g}" for number in bbox[~usable][0])
+        raise BadInput(f"bbox_xywh: expected finite x, y, width, height with a positive size, got {wrong}")
+    return bbox[..., :2] + bbox[..., 2:] / 2, bbox[..., 2:].max(-1) * scale
+
+
+def crop_affine(
+    center: ArrayLike,
+    side: ArrayLike,
+    rotation: ArrayLike = 0.0,
+    size: int = CROP_SIZE,
+    mirror: ArrayLike = False,
+) -> NDArray[np.float64]:
+    """Affines from the full image to square crops: p' = size / 2 + size / side * R(-rotation) (p - centre).
+
+    Args:
+        center: (..., 2) of the square in the image, pixels.
+        side: (...,) of the square, pixels, positive.
+        rotation: (...,) radians by which the square is turned, from x (right) to y (down); its content turns
+            the other way in the crop.
+        size: side of the crop, pixels.
+        mirror: (...,) whether image and square are mirrored first (x becomes width - 1 - x), before the
+            square is turned. `center` stays that of the unmirrored image.
+
+    Returns:
+        (..., 2, 3) image pixels → crop pixels.
+    """
+    center = np.asarray(center, np.float64)
+    zoom = size / np.asarray(side, np.float64)
+    cosine, sine = zoom * np.cos(rotation), zoom * np.sin(rotation)
+    # The mirrored point relative to the mirrored centre is -(x - centre): the image's width cancels.
+    sign = np.where(mirror, -1.0, 1.0)
+    linear = np.stack([np.stack([sign * cosine, sine], -1), np.stack([-sign * sine, cosine], -1)], -2)
+    shift = size / 2 - (linear @ center[..., None])[..., 0]
+    return np.concatenate([linear, shift[..., None]], -1)
+
+
+def invert_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The affine (..., 2, 3) back from the crop to the image."""
+    linear = np.linalg.inv(affine[..., :2])
+    return np.concatenate([linear, -linear @ affine[..., 2:]], -1)
+
+
+def transform_points(points: NDArray[np.floating], affine: NDArray[np.float64]) -> NDArray[np.floating]:
+    """Points (..., N, 2 or more) through affines (..., 2, 3); columns after x, y (a confidence) are kept."""
+    moved = points[..., :2] @ affine[..., :2].swapaxes(-1, -2) + affine[..., None, :, 2]
+    return np.concatenate([moved.astype(points.dtype), points[..., 2:]], -1)
+
+
+def crop_image(
+    image: NDArray[np.uint8], affine: NDArray[np.float64], size: int = CROP_SIZE
+) -> NDArray[np.uint8]:
+    """One crop (size, size, 3) of an image (H, W, 3), through an affine (2, 3) made for the same size."""
+    crop = cv2.warpAffine(image, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(crop, np.uint8)
+
+
+def normalise(crops: Tensor) -> Tensor:
+    """Network input from crops, on the device where they are: upload bytes, a quarter of the floats.
+
+    Args:
+        crops: (..., H, W, 3) RGB, uint8.
+
+    Returns:
+        (..., 3, H, W) float32, contiguous: each channel less its mean, over its deviation.
+    """
+    pixels = torch.empty_like(
+        crops.movedim(-1, -3), dtype=torch.float32, memory_format=torch.contiguous_format
+    )
+    pixels.copy_(crops.movedim(-1, -3))
+    # Numbers instead of tensors of means: nothing is uploaded, so a GPU's queue does not have to drain.
+    for channel, mean, deviation in zip(pixels.unbind(-3), IMAGE_MEAN, IMAGE_STD):
+        channel.sub_(mean).div_(deviation)
+    return pixels
