@@ -58,7 +58,8 @@ class GraphLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, V) -> (B, out_channels, V)."""
-        return self.W @ x + self.b[:, None]
+        # Unlike `W @ x`, this neither copies x into another layout nor leaves the result in one.
+        return torch.baddbmm(self.b[:, None], self.W.expand(len(x), -1, -1), x)
 
 
 class GraphConvolution(nn.Module):
@@ -79,4 +80,4 @@ class GraphConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, V, in_channels) -> (B, V, out_channels)."""
-        return self.neighbours(x @ self.weight) + self.bias
+        return self.neighbours(torch.bmm(x, self.weight.expand(len(x), -1, -1))) + self.bias
