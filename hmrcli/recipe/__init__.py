@@ -1,0 +1,6 @@
+"""Recipes: a YAML file that names everything a training needs, read into a frozen `Recipe`."""
+
+from hmrcli.recipe.load import load_recipe, recipe_names
+from hmrcli.recipe.schema import Recipe
+
+__all__ = ["Recipe", "load_recipe", "recipe_names"]

@@ -1,0 +1,144 @@
+"""YAML documents that know the line of each key, and that cannot run code.
+
+The scalars are those of YAML 1.2 (`1e-4` is a number, `on` is a word). Anchors are refused: a recipe says
+everything where it is read.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hmrcli.errors import BadInput
+
+NEXT = "`hmr train --recipe hmr_normal --dry-run` shows a whole recipe"
+"""How messages about recipes end."""
+
+_LARGEST = 1_000_000
+"""Bytes; a longer file is no recipe."""
+
+_SCALARS = {
+    "null": (r"~|null|", ["~", "n", ""]),
+    "bool": (r"true|false", list("tf")),
+    "int": (r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    "float": (
+        r"[-+]?((\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|\.inf)|\.nan",
+        list("-+.0123456789"),
+    ),
+}
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases are not allowed; write the value out",
+                problem_mark=event.start_mark,
+            )
+        return super().compose_node(parent, index)
+
+
+class _Dumper(yaml.SafeDumper):
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+for _tag, (_pattern, _first) in _SCALARS.items():
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
+
+
+class Document:
+    """A YAML mapping and the lines of its keys.
+
+    Args:
+        path: the file.
+
+    Raises:
+        BadInput: the file is no YAML mapping, has a key twice, or asks for more than plain data.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            if path.stat().st_size > _LARGEST:
+                raise BadInput(f"{path}: is too large to be a recipe; {NEXT}")
+            self._root, self.values = _read(path.read_bytes())
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = f":{mark.line + 1}" if mark else ""
+            raise BadInput(f"{path}{line}: {error.problem or error.context}; {NEXT}") from error
+        except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+            raise BadInput(f"{path}: cannot be read as YAML ({_first_line(error)}); {NEXT}") from error
+        if not isinstance(self.values, dict):
+            found = "nothing" if self.values is None else type(self.values).__name__
+            raise BadInput(f"{path}: expected a mapping of keys to values, found {found}; {NEXT}")
+
+    def line(self, key: tuple[str | int, ...]) -> int:
+        """Line of a key, from 1; of the innermost mapping or list around it where it is not there."""
+        node: yaml.Node | None = self._root
+        line = 1
+        for part in key:
+            if isinstance(node, yaml.MappingNode):
+                pair = next((pair for pair in node.value if pair[0].value == part), None)
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+                pair = (node.value[part], node.value[part])
+            else:
+                pair = None
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        return line
+
+
+def parse_value(text: str) -> Any:
+    """The value that a YAML document consists of; ValueError when it is none."""
+    try:
+        return _read(text.encode())[1]
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(_first_line(error)) from error
+
+
+def dump_document(values: dict[str, Any]) -> str:
+    """YAML in the given order of keys."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _read(text: bytes) -> tuple[yaml.Node | None, Any]:
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None, None
+        _refuse_twins(root)
+        return root, loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def _refuse_twins(node: yaml.Node) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for child in node.value:
+            _refuse_twins(child)
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            if key.tag != "tag:yaml.org,2002:str":
+                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key.start_mark)
+            if key.value in lines:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key `{key.value}` is already given in line {lines[key.value]}",
+                    problem_mark=key.start_mark,
+                )
+            lines[key.value] = key.start_mark.line + 1
+            _refuse_twins(value)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,279 @@
+"""The schema of a recipe: everything that a row of the benchmark needs, by name.
+
+Lengths are in metres unless a name says otherwise. A key that an algorithm has no use for is left out.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from hmrcli.recipe.document import dump_document
+from hmrcli.recipe.rules import LearningRateGroup, check
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+File = Annotated[str, StringConstraints(min_length=1)]
+"""Name of a file in its folder below the data root, or a path."""
+Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
+"""Name of a folder."""
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Figure(Section):
+    """A published number and where it stands."""
+
+    value: Positive
+    source: str
+
+
+class Published(Section):
+    """The figure that this recipe aims at, on 3DPW-test."""
+
+    metric: Literal["pa_mpjpe_mm"]
+    value: Positive
+    source: str
+    also_listed: tuple[Figure, ...] = ()
+    """Other values that public lists gave to the same row."""
+
+
+class Initialisation(Section):
+    """A weight file, for the backbone alone or for the whole network."""
+
+    backbone: File | None = None
+    network: File | None = None
+
+
+class Network(Section):
+    """What `hmrcli.networks.build_network` builds, and where its weights start."""
+
+    backbone: Literal["resnet50", "hrnet_w32", "hrnet_w48", "hrnet_w64"]
+    initialisation: Initialisation | None
+    """None starts from random weights."""
+    batch_norm: Literal["synchronised", "local", "frozen"]
+    """Statistics of the batch on all devices, of the batch on each device, or those of the weight file."""
+    iterations: Count | None = None
+    """HMR and SPIN: how often the head corrects its estimate."""
+    mean_parameters: File | None = None
+    """HMR and SPIN: where that iteration starts; None is the rest pose."""
+    masked_fraction: Probability | None = None
+    """Graphormer: largest share of joint and vertex tokens that training hides."""
+
+
+class Dataset(Section):
+    """A training set; its images lie in the folder of its name below `datasets/`."""
+
+    annotations: File
+    share: Probability | None = None
+    """Probability that a sample is drawn from this set; None in all sets: each sample once an epoch."""
+    fits: File | None = None
+    """SPIN: the stored body fits where fitting in the loop starts."""
+
+
+class Data(Section):
+    """Images and labels to learn from."""
+
+    image_size: Literal[224]
+    joints: Literal["smpl_54", "smpl_49", "common_24", "evaluation_14"]
+    """The joint set of the keypoint losses (see `hmrcli.body.joints`)."""
+    epoch_length: Count | Literal["max", "sum"]
+    """Samples of an epoch: as many as the largest set has, as all sets have, or a number."""
+    mixture: Annotated[Mapping[Name, Dataset], Field(min_length=1)]
+
+
+class Camera(Section):
+    """How 3D joints become 2D ones in the losses.
+
+    Perspective: at (tx, ty, 2 focal / (224 s)), compared as 2 p / 223 - 1. Orthographic: s (x + tx), compared
+    with 2 p / 224 - 1.
+    """
+
+    kind: Literal["perspective", "orthographic"]
+    focal_length: Positive | None = None
+    """Pixels of the crop; perspective only."""
+
+
+class Adversary(Section):
+    """HMR's discriminator of real poses and shapes from predicted ones."""
+
+    annotations: File
+    """Real examples."""
+
+
+class Rotation(Section):
+    """With `probability`, a turn drawn from a normal distribution and clipped at twice its deviation."""
+
+    degrees: NotNegative
+    probability: Probability
+
+
+Range = tuple[Positive, Positive]
+
+
+class SelfMix(Section):
+    """Blends a patch of the crop over another place of the same crop."""
+
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1)]
+    probability: Probability
+    area: Range
+    """Share of the crop, drawn evenly."""
+    aspect: Range
+    """Height over width, drawn evenly."""
+    blend: Range
+    """Weight of the patch, drawn evenly."""
+    attempts: Count
+    """Draws until a patch fits inside the crop."""
+
+
+class Augmentation(Section):
+    """Random changes of a sample."""
+
+    channel_noise: Probability
+    """n: each channel is multiplied by a number drawn evenly from 1 - n to 1 + n."""
+    flip: Probability
+    scale: Probability
+    """Deviation of the factor on the box, drawn from a normal distribution about 1 and clipped there."""
+    rotation: Rotation
+    self_mix: SelfMix | None
+
+
+class Loss(Section):
+    """A term of the loss.
+
+    `smooth_l1` bends at 1; `lsgan` is (score - target)²; `exp` is exp(-10 s)², which keeps cameras positive.
+    """
+
+    kind: Literal["l1", "mse", "smooth_l1", "lsgan", "exp"]
+    weight: NotNegative
+    over: Literal["visible", "flagged", "all"] | None = None
+    """Keypoint terms: the mean is taken over joints with confidence, over all joints of samples that have
+    such keypoints, or over all joints of the batch; confidence weighs each joint in all three."""
+
+
+class LearningRates(Section):
+    """A rate for each group of parameters; `head` is all but backbone and adversary."""
+
+    backbone: Positive
+    head: Positive
+    adversary: Positive | None = None
+
+
+class Optimizer(Section):
+    """Adam; without gradient clipping."""
+
+    kind: Literal["adam"]
+    lr: Positive | LearningRates
+    """One rate for all parameters, or one for each group."""
+    betas: tuple[Probability, Probability]
+    weight_decay: NotNegative
+
+    def learning_rate(self, group: LearningRateGroup) -> float:
+        """The rate of a group of parameters at the start of training."""
+        if isinstance(self.lr, LearningRates):
+            return getattr(self.lr, group)
+        return self.lr
+
+
+class LearningRateDecay(Section):
+    """The learning rate is multiplied by `factor` when an epoch of `epochs` (counted from 0) begins."""
+
+    epochs: Annotated[tuple[Count, ...], Field(min_length=1)]
+    factor: Positive
+
+
+class Schedule(Section):
+    """How long and how much at a time."""
+
+    epochs: Count
+    batch_size: Count
+    """Samples of a step, on all devices together."""
+    lr_decay: LearningRateDecay | None
+
+
+class FitWeights(Section):
+    """Weights of the terms beside the reprojection in SPIN's fitting."""
+
+    pose_prior: NotNegative
+    angle_prior: NotNegative
+    shape_prior: NotNegative
+
+
+class InTheLoop(Section):
+    """SPIN's fitting of the body to 2D joints while training (Kolotouros et al. 2019, section 3.3).
+
+    `objective: benchmark` takes coordinates divided by 223, the robust function on squared residuals, a
+    threshold on the sum over joints and exp(θ) - 1 in the angle prior. `original` is SPIN's own: pixels, the
+    robust function on residuals, a threshold on the mean, exp(θ), and a term that holds the first depth.
+    `corrected: false` repeats what is wrong in the benchmark's code: fits start at translation (s, tx, ty),
+    vertex targets keep the fitted translation, and the angle prior looks three numbers too far.
+    """
+
+    objective: Literal["benchmark", "original"]
+    corrected: bool
+    steps: tuple[Count, Count]
+    """Of the root and translation alone, then of root, pose and shape."""
+    lr: Positive
+    stop_below: Positive | None
+    """A stage ends when the loss changes by a smaller share than this; None runs all steps."""
+    sigma: Positive
+    """Scale of the robust function (Geman-McClure)."""
+    weights: FitWeights
+    pose_prior: File
+    ignored_joints: tuple[Annotated[int, Field(ge=0, le=48)], ...]
+    threshold: Positive
+    """Reprojection loss below which a fit is used as a label."""
+    largest_beta: Positive
+    """Fits with a larger shape coefficient get the mean shape."""
+
+
+class Evaluation(Section):
+    """What is measured while training and by `hmr eval`."""
+
+    protocol: Literal["3dpw", "h36m", "open"]
+    dataset: Name
+    """Folder of the images below `datasets/`."""
+    annotations: File
+    every_epochs: Count
+    surfaces: Annotated[tuple[Literal["parametric", "free"], ...], Field(min_length=1)] | None = None
+    """GraphCMR: which of its two meshes are scored; the first is compared with the published figure."""
+
+
+class Recipe(Section):
+    """A whole recipe; `load_recipe` reads one."""
+
+    name: Name
+    algorithm: Literal["hmr", "spin", "graphcmr", "pare", "graphormer"]
+    variant: Literal["normal", "l1", "l1_coco", "l1_coco_aug", "open"]
+    published: Published | None
+    body_model: Literal["smpl", "open"]
+    network: Network
+    data: Data
+    camera: Camera
+    adversary: Adversary | None = None
+    augmentation: Augmentation
+    losses: Annotated[Mapping[str, Loss], Field(min_length=1)]
+    optimizer: Optimizer
+    schedule: Schedule
+    in_the_loop: InTheLoop | None = None
+    evaluation: Evaluation
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        check(self)
+        return self
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings, numbers and None, in the order of the schema."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+    def dump(self) -> str:
+        """YAML that loads to an equal recipe."""
+        return dump_document(self.as_dict())
