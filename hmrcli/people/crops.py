@@ -17,6 +17,8 @@ _LEGS = [KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right") for nam
 # In lengths from the shoulders to the eyes: the hips' distance from the shoulders, and half the side of a crop
 # that holds the whole person.
 HIPS_BELOW, REACH = 2.3, 5.2
+HIPS_SEEN = 0.37
+"""A portrait ends above them: their mean confidence is lower."""
 
 
 def upright_crops(center: np.ndarray, up: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -55,8 +57,9 @@ def crop_from_keypoints(bbox_xywh: np.ndarray, keypoints: np.ndarray, confident:
         confident: keypoints below this are not used.
     """
     seen = keypoints[:, 2] >= confident
-    if seen[_EYES].all() and seen[_SHOULDERS].all() and not seen[_LEGS].any():
-        eyes, shoulders = keypoints[_EYES, :2].mean(0), keypoints[_SHOULDERS, :2].mean(0)
+    hips_seen = keypoints[_HIPS, 2].mean() >= HIPS_SEEN
+    if seen[_EYES].any() and seen[_SHOULDERS].all() and not hips_seen and not seen[_LEGS].any():
+        eyes, shoulders = (keypoints[[i for i in pair if seen[i]], :2].mean(0) for pair in (_EYES, _SHOULDERS))
         neck = np.linalg.norm(eyes - shoulders)
         if neck >= 1:
             up = (eyes - shoulders) / neck

@@ -62,3 +62,15 @@ def test_mask_lands_where_the_crop_was():
     ys, xs = np.nonzero(full > 0.5)
     assert (xs.min(), xs.max()) == pytest.approx((90, 168), abs=2)
     assert (ys.min(), ys.max()) == pytest.approx((220, 318), abs=2)
+
+
+def test_a_portrait_gets_the_crop_of_the_whole_person():
+    keypoints = np.zeros((17, 3))
+    keypoints[[1, 2], :2], keypoints[[5, 6], :2] = [[110, 100], [90, 100]], [[140, 150], [60, 150]]
+    keypoints[[1, 2, 5, 6], 2] = 0.9
+    crop = crop_from_keypoints(np.array([50.0, 50, 100, 120]), keypoints)
+    middle = to_image(MIDDLE, crop[None])[0, 0]
+    assert np.allclose(middle, [100, 150 + 2.3 * 50]) and np.isclose(crop[0, 0] * 256, 2 * 5.2 * 50)
+    keypoints[[11, 12, 15, 16]] = [[120, 300, 0.9], [80, 300, 0.9], [120, 500, 0.9], [80, 500, 0.9]]
+    whole = crop_from_keypoints(np.array([50.0, 50, 100, 460]), keypoints)
+    assert np.allclose(to_image(MIDDLE, whole[None])[0, 0], [100, 300])
