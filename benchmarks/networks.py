@@ -91,10 +91,22 @@ def graphcmr(network: GraphCMR, features: Tensor) -> Outputs:
 # Graphormer as published
 
 
-def encoders_baseline(network: Graphormer, adjacency: Tensor, tokens: Tensor) -> Outputs:
+def graphormer_baseline(network: Graphormer, adjacency: Tensor, feature: Tensor, grid: Tensor) -> Outputs:
+    references = network.references.expand(len(feature), -1, -1)
+    queries = torch.cat([references, feature[:, None].expand(-1, references.shape[1], -1)], dim=2)
+    tokens = torch.cat([queries, network.grid_feat_dim(grid.flatten(2).transpose(1, 2))], dim=1)
     for encoder in network.trans_encoder:
         tokens = encoder_baseline(encoder, adjacency, tokens)
-    return (tokens,)
+    joints, coarse = tokens[:, :14], tokens[:, 14:-49]
+    middle = network.upsampling(coarse.transpose(1, 2))
+    full = network.upsampling2(middle).transpose(1, 2)
+    cam = network.cam_param_fc3(network.cam_param_fc2(network.cam_param_fc(coarse).transpose(1, 2)))[:, 0]
+    return joints, full, cam
+
+
+def graphormer(network: Graphormer, feature: Tensor, grid: Tensor) -> Outputs:
+    prediction = network.regress(feature, grid)
+    return prediction.joints3d, prediction.vertices, prediction.cam
 
 
 def encoder_baseline(encoder: Encoder, adjacency: Tensor, x: Tensor) -> Tensor:
@@ -195,11 +207,11 @@ def benchmark_graphormer(body: BodyModel, repeat: int) -> None:
     network = build_graphormer(body).eval()
     adjacency = body.levels.adjacency(2)
     for batch in (1, 16):
-        tokens = torch.randn(batch, len(network.references) + 49, 2051)
+        feature, grid = torch.randn(batch, 2048), torch.randn(batch, 1024, 7, 7)
         compare(
-            f"Graphormer encoders, batch {batch}",
-            lambda tokens=tokens: (network.trans_encoder(tokens),),
-            lambda tokens=tokens: encoders_baseline(network, adjacency, tokens),
+            f"Graphormer layers, batch {batch}",
+            lambda feature=feature, grid=grid: graphormer(network, feature, grid),
+            lambda feature=feature, grid=grid: graphormer_baseline(network, adjacency, feature, grid),
             repeat,
         )
 

@@ -12,6 +12,8 @@ from hmrcli.networks.stored import stored_only
 _JOINTS = 14
 _GRID = 7 * 7
 _DROPOUT = 0.1
+_MASKED_SHARE = 0.3
+_MASK_VALUE = 0.01
 
 
 class TokenLinear(GraphLinear):
@@ -139,8 +141,8 @@ class Bert(nn.Module):
         self.pooler = stored_only(nn.ModuleDict({"dense": nn.Linear(channels, channels)}))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, in_channels) -> (B, T, channels)."""
-        hidden = self.img_embedding(x) + self.position_embeddings.weight[: x.shape[1]]
+        """Embedded tokens (B, T, channels) -> same shape."""
+        hidden = x + self.position_embeddings.weight[: x.shape[1]]
         return self.encoder["layer"](F.dropout(hidden, _DROPOUT, self.training))
 
 
@@ -170,7 +172,11 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, in_channels) -> (B, T, out_channels)."""
-        return self.cls_head(self.bert(x)) + self.residual(x)
+        return self.attend(self.bert.img_embedding(x), self.residual(x))
+
+    def attend(self, embedded: Tensor, shortcut: Tensor) -> Tensor:
+        """After the two maps of the input: (B, T, channels), (B, T, out_channels) -> (B, T, out_channels)."""
+        return self.cls_head(self.bert(embedded)) + shortcut
 
 
 class Graphormer(nn.Module):
@@ -215,14 +221,12 @@ class Graphormer(nn.Module):
 
     def regress(self, feature: Tensor, grid: Tensor) -> Prediction:
         """Feature (B, 2048) and grid (B, 1024, 7, 7) -> the prediction, without running the backbone."""
-        batch, queries = len(feature), len(self.references)
-        tokens = torch.cat(
-            [self.references.expand(batch, -1, -1), feature[:, None].expand(-1, queries, -1)], dim=2
-        )
-        if self.training:
-            tokens = self._mask(tokens)
+        hidden = self._hidden(len(feature)) if self.training else None
         cells = self.grid_feat_dim(grid.flatten(2).transpose(1, 2))
-        tokens = self.trans_encoder[:2](torch.cat([tokens, cells], dim=1))
+        first: Encoder = self.trans_encoder[0]  # type: ignore[assignment]
+        embedded = self._map_tokens(first.bert.img_embedding, feature, cells, hidden)
+        shortcut = self._map_tokens(first.residual, feature, cells, hidden)
+        tokens = self.trans_encoder[1](first.attend(embedded, shortcut))
         with full_precision(tokens):
             joints, coarse, _ = _split(self.trans_encoder[2](tokens.float()))
             middle = self.upsampling(coarse.transpose(1, 2))
@@ -231,19 +235,31 @@ class Graphormer(nn.Module):
         levels = (coarse, middle.transpose(1, 2), full)
         return Prediction(cam=cam, vertices=full, mesh_levels=levels, joints3d=joints)
 
-    @staticmethod
-    def _mask(tokens: Tensor) -> Tensor:
-        """Masked vertex modelling (METRO, Lin et al. 2021, section 3.3): hides up to 30 % of the tokens.
+    def _map_tokens(self, linear: nn.Linear, feature: Tensor, cells: Tensor, hidden: Tensor | None) -> Tensor:
+        """Applies the first encoder's input map to all tokens: (B, T, out).
 
-        How many is drawn for each sample, for joints and vertices apart; grid cells are never hidden.
+        A joint's or vertex's token is (rest position, image feature). The feature is the same in all of them,
+        so its share is computed once a sample; hidden tokens are constant, so theirs is computed once.
         """
-        batch, queries, _ = tokens.shape
-        hidden = []
-        for count in (_JOINTS, queries - _JOINTS):
-            wanted = (torch.rand(batch, 1, device=tokens.device) * 0.3 * count).floor()
-            rank = torch.rand(batch, count, device=tokens.device).argsort(dim=1).argsort(dim=1)
-            hidden.append(rank < wanted)
-        return tokens.masked_fill(torch.cat(hidden, dim=1)[:, :, None], 0.01)
+        place, image = linear.weight.split([3, feature.shape[1]], dim=1)
+        queries = self.references @ place.T + F.linear(feature, image, linear.bias)[:, None]
+        if hidden is not None:
+            constant = _MASK_VALUE * linear.weight.sum(dim=1) + linear.bias
+            queries = torch.where(hidden[:, :, None], constant.to(queries.dtype), queries)
+        return torch.cat([queries, linear(cells)], dim=1)
+
+    def _hidden(self, batch: int) -> Tensor:
+        """Masked vertex modelling (METRO, Lin et al. 2021, section 3.3): which tokens to hide, (B, 14 + V2).
+
+        Up to 30 % of them; how many is drawn for each sample, for joints and vertices apart. Grid cells stay.
+        """
+        device = self.references.device
+        parts = []
+        for count in (_JOINTS, len(self.references) - _JOINTS):
+            wanted = (torch.rand(batch, 1, device=device) * _MASKED_SHARE * count).floor()
+            rank = torch.rand(batch, count, device=device).argsort(dim=1).argsort(dim=1)
+            parts.append(rank < wanted)
+        return torch.cat(parts, dim=1)
 
 
 def _split(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:

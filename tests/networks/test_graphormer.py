@@ -69,16 +69,24 @@ def test_samples_do_not_mix(network):
         assert_same(network.regress(feature, grid), parts)
 
 
-def test_masks_up_to_three_tenths_of_joints_and_of_vertices():
+def test_hides_up_to_three_tenths_of_joints_and_of_vertices(network):
     torch.manual_seed(0)
-    tokens = Graphormer._mask(torch.ones(400, 14 + 431, 2))
-    hidden = tokens[:, :, 0] == 0.01
-    assert torch.equal(hidden, tokens[:, :, 1] == 0.01)
+    hidden = network._hidden(400)
     for part, most in ((hidden[:, :14], 4), (hidden[:, 14:], 129)):
         counts = part.sum(1)
         assert counts.min() == 0 and most - 2 <= counts.max() <= most
         assert part.any(0).all(), "every token is hidden at times"
-    assert (tokens[~hidden] == 1).all()
+
+
+def test_hidden_tokens_are_constant_and_cells_are_not_hidden(network):
+    torch.manual_seed(0)
+    linear = network.trans_encoder[0].residual
+    feature, cells, hidden = torch.randn(2, 2048), torch.randn(2, 49, 2051), torch.rand(2, 445) < 0.3
+    tokens = torch.cat([network.references.expand(2, -1, -1), feature[:, None].expand(-1, 445, -1)], dim=2)
+    tokens[hidden] = 0.01
+    with torch.inference_mode():
+        mapped = network._map_tokens(linear, feature, cells, hidden)
+        torch.testing.assert_close(mapped, linear(torch.cat([tokens, cells], dim=1)), atol=1e-4, rtol=1e-4)
 
 
 def test_trains_every_parameter_that_is_read(network):
