@@ -89,7 +89,9 @@ def offsets(body: BodyModel, count: int) -> dict[str, list[float]]:
             offset = robust_solution(slope, shift)
             error = np.median(np.abs(slope @ offset - shift))
             before = np.median(np.abs(shift))
-            print(f"{name:16} {len(shift) // 2:4} seen, median distance {before:.4f} -> {error:.4f} m, {offset.round(3)}")
+            print(
+                f"{name:16} {len(shift) // 2:4} seen, median distance {before:.4f} -> {error:.4f} m, {offset.round(3)}"
+            )
             found[name] = [round(float(value), 4) for value in offset]
     return found
 

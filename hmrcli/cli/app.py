@@ -6,6 +6,7 @@ import typer
 
 from hmrcli import __version__
 from hmrcli.cli.console import exit_codes
+from hmrcli.cli.download import download
 from hmrcli.cli.infer import infer
 
 app = typer.Typer(
@@ -26,13 +27,15 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     pass
 
 
 app.command(name="infer")(infer)
+app.command(name="download")(download)
 
 
 def main() -> None:

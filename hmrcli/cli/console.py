@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -41,8 +40,6 @@ def exit_codes() -> Iterator[None]:
 
     `HMR_DEBUG=1` shows the traceback instead. Interruption exits with 130.
     """
-    if hasattr(signal, "SIGPIPE"):  # `hmr ... | head` ends quietly, as other tools do
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         yield
     except HmrError as error:
@@ -53,6 +50,9 @@ def exit_codes() -> Iterator[None]:
     except KeyboardInterrupt:
         log.print("interrupted")
         raise SystemExit(130) from None
+    except BrokenPipeError:  # `hmr ... | head` ends quietly; what Python would still flush goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
 
 
 def complain(word: str, error: HmrError) -> None:

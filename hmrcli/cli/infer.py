@@ -30,13 +30,19 @@ def infer(
     ] = "open",
     bbox: Annotated[
         list[str] | None,
-        typer.Option(metavar="X,Y,W,H", help="Box of a person in pixels; repeat it for more. Skips detection."),
+        typer.Option(
+            metavar="X,Y,W,H", help="Box of a person in pixels; repeat it for more. Skips detection."
+        ),
     ] = None,
     save: Annotated[str, typer.Option(help=f"What to write, of {','.join(SAVES)}.")] = "overlay,mesh,json",
     mesh_format: Annotated[MeshFormat, typer.Option(help="Kind of mesh file.")] = MeshFormat.glb,
     out: Annotated[Path, typer.Option(help="Folder for the files; made if absent.")] = Path("hmr_out"),
-    max_people: Annotated[int | None, typer.Option(min=1, help="Keep the best so many people of an image.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    max_people: Annotated[
+        int | None, typer.Option(min=1, help="Keep the best so many people of an image.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
+    ] = False,
 ) -> None:
     """Recover the people of photos as posed 3D bodies.
 
@@ -78,7 +84,9 @@ def infer(
     if as_json:
         print_json(document(entries, body))
     if failures:
-        raise BadInput(f"{failures} of {len(entries) + failures} inputs could not be read; they are named above")
+        raise BadInput(
+            f"{failures} of {len(entries) + failures} inputs could not be read; they are named above"
+        )
 
 
 def _say(entry: dict[str, Any], target: Path | None) -> None:

@@ -29,6 +29,9 @@ class Strengths(NamedTuple):
     """Factor from landmark metres to body metres: usual, and spread of its logarithm."""
 
 
+USUAL = Strengths()
+
+
 class Fit(NamedTuple):
     """Fitted bodies."""
 
@@ -43,7 +46,7 @@ class Fit(NamedTuple):
 
 
 def fit_landmarks(
-    body: BodyModel, targets: Targets, strengths: Strengths = Strengths(), iterations: int = 15
+    body: BodyModel, targets: Targets, strengths: Strengths = USUAL, iterations: int = 15
 ) -> Fit:
     """Estimates pose, shape and place of each person.
 

@@ -82,10 +82,13 @@ def _place(points: Tensor, targets: Targets) -> Tensor:
     )
     values = slope * points[..., 2:] - points[..., :2]
     weight = targets.confidence.sqrt()[..., None, None]
-    place = torch.linalg.lstsq((weight * rows).flatten(1, 2), (weight * values[..., None]).flatten(1, 2)).solution[..., 0]
+    left, right = (weight * rows).flatten(1, 2), (weight * values[..., None]).flatten(1, 2)
+    place = torch.linalg.lstsq(left, right).solution[..., 0]
     # Few, far or contradicting landmarks can put the solution behind the camera; take the depth by size then.
     depth = 1.7 * targets.focal_length / targets.extent
     ahead = place[:, 2] > 0.3
-    centre = (targets.confidence[..., None] * slope).sum(1) / targets.confidence.sum(1)[:, None].clamp(min=1e-6)
+    centre = (targets.confidence[..., None] * slope).sum(1) / targets.confidence.sum(1)[:, None].clamp(
+        min=1e-6
+    )
     by_size = torch.cat([centre * depth[:, None], depth[:, None]], 1)
     return torch.where(ahead[:, None], place, by_size)

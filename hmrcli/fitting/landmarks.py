@@ -27,8 +27,6 @@ _MIDDLE_AND_LEFT = {
 _RIGHT_VERTEX = {583: 4071, 2746: 6191, 2800: 6260, 3216: 6617, 3387: 6787}
 
 
-
-
 def _right(place: Attachment) -> Attachment:
     x, y, z = place.offset
     if place.vertex is not None:

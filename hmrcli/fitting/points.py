@@ -61,7 +61,9 @@ class Attachment(NamedTuple):
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-def body_points(body: BodyModel, attachments: Sequence[Attachment], dtype: torch.dtype = torch.float64) -> BodyPoints:
+def body_points(
+    body: BodyModel, attachments: Sequence[Attachment], dtype: torch.dtype = torch.float64
+) -> BodyPoints:
     """Picks points of a body.
 
     Pose correctives are left out: at joints and landmark vertices they are millimetres.
@@ -85,7 +87,13 @@ def body_points(body: BodyModel, attachments: Sequence[Attachment], dtype: torch
     for child in range(23, 0, -1):
         subtree[body.parents[child]] += subtree[child]
     return BodyPoints(
-        body.parents, subtree, joints, joint_dirs, torch.stack(points), torch.stack(dirs), torch.stack(weights)
+        body.parents,
+        subtree,
+        joints,
+        joint_dirs,
+        torch.stack(points),
+        torch.stack(dirs),
+        torch.stack(weights),
     )
 
 

@@ -30,7 +30,11 @@ _RANGES = {
     "wrist": [((-45, 45), (0, 15)), ((-30, 25), (0, 10)), ((-75, 75), (0, 18))],
     "hand": [((-10, 10), (0, 4)), ((-10, 10), (0, 4)), ((-60, 20), (-10, 12))],
 }
-_JOINTS = ["root", "hip", "-hip", "spine", "knee", "-knee", "spine", "ankle", "-ankle", "spine", "foot", "-foot", "neck", "collar", "-collar", "neck", "shoulder", "-shoulder", "elbow", "-elbow", "wrist", "-wrist", "hand", "-hand"]
+_JOINTS = (
+    *("root", "hip", "-hip", "spine", "knee", "-knee", "spine", "ankle", "-ankle", "spine", "foot", "-foot"),
+    *("neck", "collar", "-collar", "neck", "shoulder", "-shoulder", "elbow", "-elbow", "wrist", "-wrist"),
+    *("hand", "-hand"),
+)
 
 
 class PosePrior(NamedTuple):
@@ -94,4 +98,5 @@ def shape_terms(state: BodyState, strength: float) -> Quadratic:
     gradient[:, SHAPE] = strength * state.betas
     curve = torch.zeros(STEP).to(state.betas)
     curve[SHAPE] = strength
-    return Quadratic(0.5 * strength * state.betas.square().sum(1), gradient, torch.diag(curve).expand(len(gradient), -1, -1))
+    hessian = torch.diag(curve).expand(len(gradient), -1, -1)
+    return Quadratic(0.5 * strength * state.betas.square().sum(1), gradient, hessian)

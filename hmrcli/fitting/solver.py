@@ -51,7 +51,9 @@ def robust_least_squares(residual: Tensor, jacobian: Tensor, weight: Tensor, sca
     """
     damped = 1 / (1 + residual.square().sum(-1) / scale**2)
     around = least_squares(
-        residual.flatten(1), jacobian.flatten(1, 2), (weight * damped**2).repeat_interleave(residual.shape[-1], 1)
+        residual.flatten(1),
+        jacobian.flatten(1, 2),
+        (weight * damped**2).repeat_interleave(residual.shape[-1], 1),
     )
     return around._replace(cost=0.5 * (weight * damped * residual.square().sum(-1)).sum(-1))
 

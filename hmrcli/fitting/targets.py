@@ -40,7 +40,8 @@ def view_rotation(targets: Targets) -> Tensor:
     """
     seen = targets.confidence[..., None]
     centre = (seen * targets.points2d).sum(1) / seen.sum(1).clamp(min=1e-6)
-    ray = torch.cat([(centre - targets.principal_point) / targets.focal_length[:, None], torch.ones_like(centre[:, :1])], 1)
+    slope = (centre - targets.principal_point) / targets.focal_length[:, None]
+    ray = torch.cat([slope, torch.ones_like(slope[:, :1])], 1)
     forward = torch.nn.functional.normalize(ray, dim=1)
     down = torch.tensor([0.0, 1.0, 0.0]).to(ray).expand_as(ray)
     right = torch.nn.functional.normalize(torch.linalg.cross(down, forward), dim=1)

@@ -50,19 +50,19 @@ class Person:
 
     def arrays(self) -> dict[str, Array]:
         """What the `npz` file holds, by the names of the contract."""
-        names = ["bbox_xywh", "rotmat", "betas", "cam", "transl", "principal_point", "vertices", "joints3d", "joints2d"]
-        return {name: getattr(self, name) for name in names} | {
-            "pose": self.pose,
-            "score": np.float32(self.score),
-            "focal_length": np.float32(self.focal_length),
-        }
+        values = {name: np.asarray(getattr(self, name), np.float32) for name in _NUMBERS}
+        return values | {"vertices": self.vertices}
 
     def as_json(self) -> dict[str, Any]:
         """The person in the contract's JSON, without its files."""
-        values = {name: _rounded(value) for name, value in self.arrays().items() if name != "vertices"}
-        order = ["bbox_xywh", "score", "rotmat", "pose", "betas", "cam", "transl", "focal_length", "principal_point", "joints3d", "joints2d"]
-        document = {name: values[name] for name in order}
-        return {"bbox_xywh": document.pop("bbox_xywh"), "score": document.pop("score"), "method": self.method, **document}
+        numbers = {name: _rounded(getattr(self, name)) for name in _NUMBERS}
+        return {"bbox_xywh": numbers["bbox_xywh"], "score": numbers["score"], "method": self.method} | numbers
+
+
+_NUMBERS = (
+    *("bbox_xywh", "score", "rotmat", "pose", "betas", "cam", "transl"),
+    *("focal_length", "principal_point", "joints3d", "joints2d"),
+)
 
 
 def _rounded(value: Any) -> Any:

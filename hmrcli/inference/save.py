@@ -72,14 +72,16 @@ def save_image(
         if "npz" in saves:
             npz_path = target.with_name(f"{name}.npz")
             with whole_file(npz_path) as temporary:
-                np.savez_compressed(temporary, faces=faces, **person.arrays())
+                arrays: dict[str, Any] = person.arrays() | {"faces": faces}
+                np.savez_compressed(temporary, **arrays)
             named["npz"] = str(npz_path)
     entry = {
         "path": str(path),
         "width": image.shape[1],
         "height": image.shape[0],
         "people": [
-            person.as_json() | {"vertices": named.get("npz"), "files": named} for person, named in zip(people, files)
+            person.as_json() | {"vertices": named.get("npz"), "files": named}
+            for person, named in zip(people, files)
         ],
     }
     if "json" in saves:

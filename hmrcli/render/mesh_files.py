@@ -4,13 +4,13 @@ Files hold metres in the viewers' convention (glTF's): x right, y up, z towards 
 coordinates get there by a half turn about x, which changes the signs of y and z: left and right stay.
 """
 
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from hmrcli.errors import UsageError
+from hmrcli.files import whole_file
 from hmrcli.render.rasteriser import Array
 from hmrcli.render.shading import vertex_normals
 
@@ -52,13 +52,8 @@ def write_mesh(
     tints = np.broadcast_to(0.75 if colours is None else colours, (len(bodies), 3))
 
     content = _export(bodies, np.asarray(faces), names, tints, suffix)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
+    with whole_file(path) as temporary:
         temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

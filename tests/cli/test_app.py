@@ -35,4 +35,6 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
 
 
 def test_completion_can_be_installed() -> None:
-    assert "_HMR_COMPLETE" in hmr("--show-completion", "bash").stdout or hmr("--show-completion").returncode == 0
+    assert (
+        "_HMR_COMPLETE" in hmr("--show-completion", "bash").stdout or hmr("--show-completion").returncode == 0
+    )

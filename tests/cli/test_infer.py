@@ -24,7 +24,10 @@ class Done:
         result = CliRunner().invoke(app, ["infer", *arguments])
         error = result.exception
         self.code = error.exit_code if isinstance(error, HmrError) else result.exit_code
-        self.stdout, self.stderr = result.stdout, result.stderr + str(error if isinstance(error, HmrError) else "")
+        self.stdout, self.stderr = (
+            result.stdout,
+            result.stderr + str(error if isinstance(error, HmrError) else ""),
+        )
         if error is not None and not isinstance(error, (HmrError, SystemExit)):
             raise error
 
@@ -111,7 +114,9 @@ def test_the_same_photo_gives_the_same_json(walk: tuple[dict, Path]) -> None:
 
 @pytest.mark.parametrize("suffix", ["obj", "ply"])
 def test_mesh_formats(tmp_path: Path, suffix: str) -> None:
-    done = Done([str(PHOTO), "--max-people", "1", "--save", "mesh", "--mesh-format", suffix, "--out", str(tmp_path)])
+    done = Done(
+        [str(PHOTO), "--max-people", "1", "--save", "mesh", "--mesh-format", suffix, "--out", str(tmp_path)]
+    )
     (path,) = tmp_path.iterdir()
     assert path.suffix == f".{suffix}" and str(path) in done.stdout
     assert len(trimesh.load(path, force="mesh").faces) > 10_000

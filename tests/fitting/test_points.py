@@ -42,4 +42,6 @@ def test_derivatives(body: BodyModel, state: BodyState) -> None:
         step = torch.zeros(2, STEP, dtype=torch.float64)
         step[:, column] = 1e-6
         ahead, behind = pose_points(model, state.moved(step)), pose_points(model, state.moved(-step))
-        torch.testing.assert_close(jacobian[..., column], (ahead.points - behind.points) / 2e-6, atol=1e-7, rtol=0)
+        torch.testing.assert_close(
+            jacobian[..., column], (ahead.points - behind.points) / 2e-6, atol=1e-7, rtol=0
+        )
