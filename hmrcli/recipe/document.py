@@ -19,8 +19,8 @@ _LARGEST = 1_000_000
 """Bytes; a longer file is no recipe."""
 
 _SCALARS = {
-    "null": (r"~|null|", ["~", "n", ""]),
-    "bool": (r"true|false", list("tf")),
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     "int": (r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
     "float": (
         r"[-+]?((\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|\.inf)|\.nan",
@@ -51,7 +51,7 @@ class _Dumper(yaml.SafeDumper):
 
 for _tag, (_pattern, _first) in _SCALARS.items():
     for _class in (_Loader, _Dumper):
-        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
 
 
 class Document:
@@ -107,7 +107,7 @@ def parse_value(text: str) -> Any:
 
 def dump_document(values: dict[str, Any]) -> str:
     """YAML in the given order of keys."""
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, width=110)
 
 
 def _read(text: bytes) -> tuple[yaml.Node | None, Any]:
@@ -141,4 +141,4 @@ def _refuse_twins(node: yaml.Node) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return (getattr(error, "problem", None) or str(error) or type(error).__name__).splitlines()[0]

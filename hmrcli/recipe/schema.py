@@ -58,7 +58,7 @@ class Network(Section):
     initialisation: Initialisation | None
     """None starts from random weights."""
     batch_norm: Literal["synchronised", "local", "frozen"]
-    """Statistics of the batch on all devices, of the batch on each device, or those of the weight file."""
+    """The backbone's statistics in training: of the batch on all devices or on each, or the weight file's."""
     iterations: Count | None = None
     """HMR and SPIN: how often the head corrects its estimate."""
     mean_parameters: File | None = None

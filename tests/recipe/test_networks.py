@@ -1,0 +1,73 @@
+"""Every recipe's network on the open body: it learns, and its weights survive a file."""
+
+import functools
+
+import pytest
+import torch
+from torch import nn
+
+from hmrcli.body import load_body
+from hmrcli.networks import Prediction, build_network, load_weights, save_weights
+from hmrcli.recipe import Recipe, load_recipe, recipe_names
+from tests.networks.checks import assert_trains
+
+ALGORITHMS = ("hmr", "spin", "graphcmr", "pare", "graphormer")
+
+
+@functools.cache
+def body():
+    return load_body("open")
+
+
+def outputs(prediction: Prediction) -> list[torch.Tensor]:
+    found: list[torch.Tensor] = []
+    for value in prediction:
+        found += value if isinstance(value, tuple) else [value]
+    return [value for value in found if value is not None]
+
+
+def signature(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in network.state_dict().items()}
+
+
+def what_is_built(recipe: Recipe) -> dict[str, object]:
+    return recipe.network.model_dump(exclude={"initialisation"})
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_step_reaches_every_parameter_and_weights_survive_a_file(algorithm, tmp_path):
+    recipe = load_recipe(f"{algorithm}_normal")
+    torch.manual_seed(0)
+    network = build_network(recipe, body()).train()
+    images = torch.randn(2, 3, recipe.data.image_size, recipe.data.image_size)
+    assert_trains(network, outputs(network(images)))
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert any(not norm.training for norm in norms) == (recipe.network.batch_norm == "frozen")
+
+    path = tmp_path / "model.safetensors"
+    save_weights(network, path)
+    torch.manual_seed(1)
+    other = build_network(recipe, body())
+    before = [value.clone() for value in other.state_dict().values()]
+    report = load_weights(other, path)
+    assert not report.missing
+    assert not report.unexpected
+    assert any(not torch.equal(a, b) for a, b in zip(before, other.state_dict().values(), strict=True))
+    with torch.inference_mode():
+        expected, found = (outputs(each.eval()(images[:1])) for each in (network, other))
+    for a, b in zip(expected, found, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if not name.startswith("open_")])
+def test_every_recipe_builds_the_network_of_its_algorithm(name):
+    """The four rows of an algorithm share one network, whose step the test above takes."""
+    recipe = load_recipe(name)
+    normal = load_recipe(f"{recipe.algorithm}_normal")
+    assert what_is_built(recipe) == what_is_built(normal)
+    assert signature(build_network(recipe, body())) == _normal_signature(recipe.algorithm)
+
+
+@functools.cache
+def _normal_signature(algorithm: str) -> dict[str, torch.Size]:
+    return signature(build_network(load_recipe(f"{algorithm}_normal"), body()))
