@@ -1,7 +1,7 @@
 """From a recipe and a body to a network: five plain functions behind a five-entry dict."""
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,35 +16,13 @@ from hmrcli.networks.hrnet import ClassificationHRNet, PoseHRNet
 from hmrcli.networks.mean import MeanParameters, rest_parameters
 from hmrcli.networks.pare import PARE, PAREHead
 from hmrcli.networks.resnet import ResNet, resnet50
+from hmrcli.recipe import Recipe
+from hmrcli.recipe.schema import Network
 
 Backbone = TypeVar("Backbone")
 
 _EVALUATION_JOINTS = (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10)
 """Rows of the Human3.6M regressor: right ankle, knee, hip, left hip, knee, ankle, right wrist … head top."""
-
-
-class NetworkRecipe(Protocol):
-    """The part of a recipe that describes a network."""
-
-    @property
-    def backbone(self) -> str:
-        """`resnet50`, `hrnet_w32`, `hrnet_w48` or `hrnet_w64`, as the algorithm allows."""
-
-    @property
-    def iterations(self) -> int | None:
-        """How often HMR's head corrects its estimate; None for the other algorithms."""
-
-
-class Recipe(Protocol):
-    """What `build_network` reads of a recipe."""
-
-    @property
-    def algorithm(self) -> str:
-        """A key of `BUILDERS`."""
-
-    @property
-    def network(self) -> NetworkRecipe:
-        """The network's own settings."""
 
 
 def build_hmr(
@@ -81,7 +59,9 @@ def build_pare(body: BodyModel, backbone: str = "hrnet_w32") -> PARE:
     return PARE(network, PAREHead(network.out_channels), body)
 
 
-def build_graphormer(body: BodyModel, backbone: str = "hrnet_w48") -> Graphormer:
+def build_graphormer(
+    body: BodyModel, backbone: str = "hrnet_w48", masked_fraction: float = 0.3
+) -> Graphormer:
     """Graphormer on mesh level 2 of the body; published models use `hrnet_w64`."""
     choices = {
         "hrnet_w48": lambda: ClassificationHRNet(width=48),
@@ -108,12 +88,14 @@ def graphormer_references(body: BodyModel) -> Tensor:
     return torch.cat([joints[list(_EVALUATION_JOINTS)], coarse]) - joints[0]
 
 
-BUILDERS: dict[str, Callable[[BodyModel, NetworkRecipe, MeanParameters | None], nn.Module]] = {
-    "hmr": lambda body, recipe, mean: build_hmr(body, recipe.backbone, recipe.iterations or 3, mean),
-    "spin": lambda body, recipe, mean: build_hmr(body, recipe.backbone, recipe.iterations or 3, mean),
-    "graphcmr": lambda body, recipe, mean: build_graphcmr(body, recipe.backbone),
-    "pare": lambda body, recipe, mean: build_pare(body, recipe.backbone),
-    "graphormer": lambda body, recipe, mean: build_graphormer(body, recipe.backbone),
+BUILDERS: dict[str, Callable[[BodyModel, Network, MeanParameters | None], nn.Module]] = {
+    "hmr": lambda body, network, mean: build_hmr(body, network.backbone, network.iterations or 3, mean),
+    "spin": lambda body, network, mean: build_hmr(body, network.backbone, network.iterations or 3, mean),
+    "graphcmr": lambda body, network, mean: build_graphcmr(body, network.backbone),
+    "pare": lambda body, network, mean: build_pare(body, network.backbone),
+    "graphormer": lambda body, network, mean: build_graphormer(
+        body, network.backbone, network.masked_fraction or 0.0
+    ),
 }
 
 
@@ -121,18 +103,17 @@ def build_network(recipe: Recipe, body: BodyModel, mean: MeanParameters | None =
     """The network of a recipe with fresh weights, in training mode.
 
     Args:
-        recipe: names the algorithm and its backbone.
+        recipe: names the algorithm and its network.
         body: mesh, joints and levels are taken from it, whatever their sizes.
-        mean: where HMR's and SPIN's iteration starts; by default the rest pose. Weight files bring their own.
+        mean: where HMR's and SPIN's iteration starts, read from the recipe's `mean_parameters`; by default the
+            rest pose. Weight files bring their own.
 
     Returns:
         Module that maps (B, 3, 224, 224) normalised RGB to a `Prediction`.
 
     Raises:
-        BadInput: the algorithm is unknown or cannot stand on that backbone.
+        MissingFile: the body's mesh levels or joint regressor are not there.
     """
-    if recipe.algorithm not in BUILDERS:
-        raise BadInput(f"recipe: `algorithm` is {recipe.algorithm!r}, expected one of {', '.join(BUILDERS)}")
     return BUILDERS[recipe.algorithm](body, recipe.network, mean)
 
 

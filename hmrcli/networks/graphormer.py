@@ -12,7 +12,6 @@ from hmrcli.networks.stored import stored_only
 _JOINTS = 14
 _GRID = 7 * 7
 _DROPOUT = 0.1
-_MASKED_SHARE = 0.3
 _MASK_VALUE = 0.01
 
 
@@ -187,6 +186,7 @@ class Graphormer(nn.Module):
         references: (14 + V2, 3) rest joints and coarse vertices, upright in the camera, pelvis at the origin.
         neighbours: adjacency of the V2 coarse vertices.
         sizes: vertices of the full mesh and of its two coarser levels.
+        masked_fraction: largest share of joint and vertex tokens that training hides.
     """
 
     references: Tensor
@@ -197,11 +197,13 @@ class Graphormer(nn.Module):
         references: Tensor,
         neighbours: SparseMatrix,
         sizes: tuple[int, int, int],
+        masked_fraction: float = 0.3,
     ) -> None:
         super().__init__()
         full, middle, coarse = sizes
         tokens = _JOINTS + coarse + _GRID
         self.backbone = backbone
+        self.masked_fraction = masked_fraction
         self.register_buffer("references", references.float(), persistent=False)
         self.trans_encoder = nn.Sequential(
             Encoder(3 + 2048, 1024, 512, tokens, neighbours=None),
@@ -251,12 +253,12 @@ class Graphormer(nn.Module):
     def _hidden(self, batch: int) -> Tensor:
         """Masked vertex modelling (METRO, Lin et al. 2021, section 3.3): which tokens to hide, (B, 14 + V2).
 
-        Up to 30 % of them; how many is drawn for each sample, for joints and vertices apart. Grid cells stay.
+        How many, up to `masked_fraction`, is drawn for each sample, for joints and vertices apart. Grid cells stay.
         """
         device = self.references.device
         parts = []
         for count in (_JOINTS, len(self.references) - _JOINTS):
-            wanted = (torch.rand(batch, 1, device=device) * _MASKED_SHARE * count).floor()
+            wanted = (torch.rand(batch, 1, device=device) * self.masked_fraction * count).floor()
             rank = torch.rand(batch, count, device=device).argsort(dim=1).argsort(dim=1)
             parts.append(rank < wanted)
         return torch.cat(parts, dim=1)

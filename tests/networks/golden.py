@@ -2,7 +2,6 @@
 
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -76,10 +75,6 @@ class MadeUpBody:
     def __call__(self, rotmat: Tensor, betas: Tensor) -> BodyOutput:
         joints = rotmat.new_zeros(len(rotmat), 24, 3)
         return BodyOutput(self.v_template @ rotmat[:, 0].mT + betas[:, None, :3], joints)
-
-
-def recipe(algorithm: str, backbone: str) -> SimpleNamespace:
-    return SimpleNamespace(algorithm=algorithm, network=SimpleNamespace(backbone=backbone, iterations=3))
 
 
 def _normal(name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -5,16 +5,10 @@ import torch
 from hmrcli.body import load_body
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.networks import BUILDERS, Prediction, build_network, load_mean_parameters
+from hmrcli.networks.build import build_hmr, build_pare
 from hmrcli.networks.mean import rest_parameters
-from tests.networks.golden import images, mean_parameters, recipe
-
-BACKBONES = {
-    "hmr": "resnet50",
-    "spin": "resnet50",
-    "graphcmr": "resnet50",
-    "pare": "hrnet_w32",
-    "graphormer": "hrnet_w48",
-}
+from hmrcli.recipe import load_recipe, rules
+from tests.networks.golden import images, mean_parameters
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +18,7 @@ def open_body():
 
 @pytest.mark.parametrize("algorithm", BUILDERS)
 def test_five_algorithms_on_the_open_body(algorithm, open_body):
-    network = build_network(recipe(algorithm, BACKBONES[algorithm]), open_body).eval()
+    network = build_network(load_recipe(f"{algorithm}_normal"), open_body).eval()
     assert not any(name.startswith("body") for name in network.state_dict())
     with torch.inference_mode():
         prediction = network(images()[:1])
@@ -43,22 +37,25 @@ def test_five_algorithms_on_the_open_body(algorithm, open_body):
 
 
 def test_spin_is_hmrs_network(body):
-    built = [build_network(recipe(name, "resnet50"), body, mean_parameters()) for name in ("hmr", "spin")]
+    built = [build_network(load_recipe(f"{n}_l1"), body, mean_parameters()) for n in ("hmr", "spin")]
     assert type(built[0]) is type(built[1])
     assert torch.equal(built[1].head.init_pose, mean_parameters().pose)
 
 
 def test_hmr_stands_on_hrnet(body):
-    network = build_network(recipe("hmr", "hrnet_w32"), body).eval()
+    network = build_hmr(body, "hrnet_w32").eval()
     with torch.inference_mode():
         assert network.features(images()[:1]).shape == (1, 2048)
 
 
-def test_unknown_choices_name_the_field(body):
-    with pytest.raises(BadInput, match="`algorithm` is 'hmmr', expected one of hmr, spin"):
-        build_network(recipe("hmmr", "resnet50"), body)
-    with pytest.raises(BadInput, match=r"`network\.backbone` is 'vit', expected one of hrnet_w32, hrnet_w48"):
-        build_network(recipe("pare", "vit"), body)
+def test_recipes_and_builders_know_the_same_networks(body):
+    assert list(BUILDERS) == list(rules.BACKBONES)
+    with pytest.raises(BadInput, match="'vit', expected one of hrnet_w32, hrnet_w48"):
+        build_pare(body, "vit")
+    with pytest.raises(
+        BadInput, match=r"`network\.backbone` is 'hrnet_w48', expected one of resnet50, hrnet_w32"
+    ):
+        build_hmr(body, "hrnet_w48")
 
 
 def test_mean_parameters_are_read_and_checked(tmp_path):

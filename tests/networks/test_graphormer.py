@@ -76,6 +76,9 @@ def test_hides_up_to_three_tenths_of_joints_and_of_vertices(network):
         counts = part.sum(1)
         assert counts.min() == 0 and most - 2 <= counts.max() <= most
         assert part.any(0).all(), "every token is hidden at times"
+    network.masked_fraction = 0.0
+    assert not network._hidden(10).any()
+    network.masked_fraction = 0.3
 
 
 def test_hidden_tokens_are_constant_and_cells_are_not_hidden(network):
