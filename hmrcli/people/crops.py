@@ -59,11 +59,15 @@ def crop_from_keypoints(bbox_xywh: np.ndarray, keypoints: np.ndarray, confident:
     seen = keypoints[:, 2] >= confident
     hips_seen = keypoints[_HIPS, 2].mean() >= HIPS_SEEN
     if seen[_EYES].any() and seen[_SHOULDERS].all() and not hips_seen and not seen[_LEGS].any():
-        eyes, shoulders = (keypoints[[i for i in pair if seen[i]], :2].mean(0) for pair in (_EYES, _SHOULDERS))
+        eyes, shoulders = (
+            keypoints[[i for i in pair if seen[i]], :2].mean(0) for pair in (_EYES, _SHOULDERS)
+        )
         neck = np.linalg.norm(eyes - shoulders)
         if neck >= 1:
             up = (eyes - shoulders) / neck
-            return upright_crops((shoulders - HIPS_BELOW * neck * up)[None], up[None], np.array([REACH * neck]))[0]
+            return upright_crops(
+                (shoulders - HIPS_BELOW * neck * up)[None], up[None], np.array([REACH * neck])
+            )[0]
     if not (seen[_HIPS].any() and seen[_SHOULDERS].any()):
         return crops_from_boxes(bbox_xywh[None])[0]
     hips, shoulders = (keypoints[[i for i in pair if seen[i]], :2].mean(0) for pair in (_HIPS, _SHOULDERS))
