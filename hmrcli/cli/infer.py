@@ -3,12 +3,18 @@
 import math
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hmrcli.cli.console import complain, print_json, progress
 from hmrcli.errors import BadInput, UsageError
+
+if TYPE_CHECKING:
+    from hmrcli.inference import Predictor
+
+BATCH_BYTES = 100_000_000
+"""Images read before their people go through the network together: sixteen photos of 2 megapixels."""
 
 SAVES = ("overlay", "mesh", "json", "npz")
 
@@ -25,14 +31,27 @@ def infer(
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT", help="Images, folders of images, or quoted patterns.")
     ],
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Recipe of a trained network: a bundled name or a YAML file. Needs --checkpoint."),
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="The network's weights, ours or published.")] = None,
     body_model: Annotated[
-        str, typer.Option(metavar="open|PATH", help="The body to pose: the bundled one, or an SMPL file.")
-    ] = "open",
+        str | None,
+        typer.Option(
+            metavar="open|PATH",
+            help="The body to pose: the bundled one, or an SMPL file. By default the recipe's, else the bundled one.",
+        ),
+    ] = None,
     bbox: Annotated[
         list[str] | None,
         typer.Option(
             metavar="X,Y,W,H", help="Box of a person in pixels; repeat it for more. Skips detection."
         ),
+    ] = None,
+    bbox_scale: Annotated[
+        float | None,
+        typer.Option(help="A network's crop, as a multiple of the box's longer side. [default: 1.25]"),
     ] = None,
     save: Annotated[str, typer.Option(help=f"What to write, of {','.join(SAVES)}.")] = "overlay,mesh,json",
     mesh_format: Annotated[MeshFormat, typer.Option(help="Kind of mesh file.")] = MeshFormat.glb,
@@ -40,16 +59,31 @@ def infer(
     max_people: Annotated[
         int | None, typer.Option(min=1, help="Keep the best so many people of an image.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Where a network runs: cpu, cuda, cuda:1, mps. [default: the fastest there is]"),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help="Folder of fetched files. [default: HMR_DATA, ./data, the user's data folder]"),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document and nothing else.")
     ] = False,
 ) -> None:
     """Recover the people of photos as posed 3D bodies.
 
-    Needs no licensed file: small bundled networks find landmarks, and the open body is fitted to them.
+    Needs no licensed file: small bundled networks find landmarks, and the open body is fitted to them. With a recipe
+    and a checkpoint, a trained network regresses the bodies instead.
     """
     saves = _saves(save)
     boxes = [_box(text) for text in bbox] if bbox else None
+    if (recipe is None) != (checkpoint is None):
+        raise UsageError(
+            "a network needs both --recipe and --checkpoint; without them the bundled default runs"
+        )
+    if bbox_scale is not None and not 0.1 <= bbox_scale <= 10:
+        raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
     from hmrcli.inference.images import expand_inputs, read_image
 
     failures = 0
@@ -63,30 +97,76 @@ def infer(
     if boxes and len(paths) > 1:
         raise UsageError(f"--bbox speaks of one image, the inputs are {len(paths)}: run it image by image")
 
-    from hmrcli.body import load_body
-    from hmrcli.inference.predictor import Predictor
     from hmrcli.inference.save import document, save_image, targets
 
-    body = load_body(body_model)
-    predictor = Predictor.from_default(body)
+    predictor = _predictor(recipe, checkpoint, body_model, bbox_scale, device, data_root)
     entries: list[dict[str, Any]] = []
-    for path, target in progress(zip(paths, targets(paths, out)), "people", len(paths)):
+    batch: list[tuple[Path, Path, Any]] = []
+
+    def finish() -> None:
+        images = [image for _, _, image in batch]
+        recovered = predictor.many(images, None if boxes is None else [boxes], max_people)
+        for (path, target, image), people in zip(batch, recovered):
+            entries.append(save_image(path, image, people, predictor, target, saves, mesh_format))
+            if not as_json:
+                _say(entries[-1], target if "json" in saves else None)
+        batch.clear()
+
+    for path, target in progress(zip(paths, targets(paths, out)), "images", len(paths)):
         try:
-            image = read_image(path)
-            people = predictor(image, boxes, max_people)
+            batch.append((path, target, read_image(path)))
         except BadInput as error:
             complain("skipped:", error)
             failures += 1
-            continue
-        entries.append(save_image(path, image, people, body, target, saves, mesh_format))
-        if not as_json:
-            _say(entries[-1], target if "json" in saves else None)
+        if sum(image.size for _, _, image in batch) > BATCH_BYTES:
+            finish()
+    if batch:
+        finish()
     if as_json:
-        print_json(document(entries, body))
+        print_json(document(entries, predictor))
     if failures:
         raise BadInput(
             f"{failures} of {len(entries) + failures} inputs could not be read; they are named above"
         )
+
+
+def _predictor(
+    recipe: str | None,
+    checkpoint: Path | None,
+    body_model: str | None,
+    bbox_scale: float | None,
+    device: str | None,
+    root: Path | None,
+) -> "Predictor":
+    from hmrcli.assets.data_root import data_root
+    from hmrcli.assets.registry import find_asset
+    from hmrcli.body import load_body
+    from hmrcli.inference.predictor import BBOX_SCALE, Predictor
+    from hmrcli.recipe import load_recipe
+
+    folder = data_root(root)
+    resolved = None if recipe is None else load_recipe(recipe)
+    if body_model is None:
+        smpl = resolved is not None and resolved.body_model == "smpl"
+        body_model = str(find_asset("SMPL_NEUTRAL.pkl", folder)) if smpl else "open"
+    body = load_body(body_model, assets_dir=folder / "body_models")
+    return Predictor(
+        resolved, checkpoint, body=body, device=_device(device), bbox_scale=bbox_scale or BBOX_SCALE
+    )
+
+
+def _device(name: str | None) -> str | None:
+    """The device asked for, if this machine has it."""
+    import torch
+
+    if name is None:
+        return None
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device: '{name}' cannot be used here ({reason}); try cpu") from None
+    return name
 
 
 def _say(entry: dict[str, Any], target: Path | None) -> None:

@@ -1,7 +1,7 @@
 """One recovered person, in the terms of the JSON contract."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import roma
@@ -19,8 +19,9 @@ class Person:
         bbox_xywh: (4,) pixels.
         score: confidence in [0, 1].
         method: how it was found: `regression` by a network, `fit` to landmarks.
-        rotmat: (24, 3, 3) joint rotations in their parent's frame, the root's in the camera's.
-        betas: (10,) shape.
+        rotmat: (24, 3, 3) joint rotations in their parent's frame, the root's in the camera's; None where a network
+            gives a mesh without parameters.
+        betas: (10,) shape; None likewise.
         cam: (3,) weak-perspective camera (s, tx, ty) in the person's square crop: x = s (X + tx) in [-1, 1].
         transl: (3,) metres; `vertices + transl` lie in camera space.
         focal_length: pixels.
@@ -32,9 +33,9 @@ class Person:
 
     bbox_xywh: Array
     score: float
-    method: Literal["regression", "fit"]
-    rotmat: Array
-    betas: Array
+    method: str
+    rotmat: Array | None
+    betas: Array | None
     cam: Array
     transl: Array
     focal_length: float
@@ -44,14 +45,16 @@ class Person:
     joints2d: Array
 
     @property
-    def pose(self) -> Array:
-        """(72,) axis-angle of the 24 joints, radians."""
+    def pose(self) -> Array | None:
+        """(72,) axis-angle of the 24 joints, radians; None without `rotmat`."""
+        if self.rotmat is None:
+            return None
         return roma.rotmat_to_rotvec(torch.from_numpy(self.rotmat)).flatten().numpy()
 
     def arrays(self) -> dict[str, Array]:
         """What the `npz` file holds, by the names of the contract."""
-        values = {name: np.asarray(getattr(self, name), np.float32) for name in _NUMBERS}
-        return values | {"vertices": self.vertices}
+        values = {name: getattr(self, name) for name in (*_NUMBERS, "vertices")}
+        return {name: np.asarray(value, np.float32) for name, value in values.items() if value is not None}
 
     def as_json(self) -> dict[str, Any]:
         """The person in the contract's JSON, without its files."""
@@ -67,4 +70,4 @@ _NUMBERS = (
 
 def _rounded(value: Any) -> Any:
     """Plain numbers to a micrometre, a microradian or a millionth of a pixel: beyond that is rounding noise."""
-    return np.asarray(value, np.float64).round(6).tolist()
+    return None if value is None else np.asarray(value, np.float64).round(6).tolist()

@@ -1,7 +1,9 @@
 """What `hmr infer` leaves behind: an overlay, meshes, arrays and a JSON document for each image."""
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +12,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli import __version__
-from hmrcli.body import BodyModel
 from hmrcli.files import whole_file
 from hmrcli.inference.person import Person
+from hmrcli.inference.predictor import Predictor
 from hmrcli.render.mesh_files import write_mesh
 from hmrcli.render.overlay import PALETTE, overlay
 
 
-def document(images: Sequence[dict[str, Any]], body: BodyModel) -> dict[str, Any]:
-    """The contract's JSON document for some images, recovered with the bundled default."""
+def document(images: Sequence[dict[str, Any]], predictor: Predictor) -> dict[str, Any]:
+    """The contract's JSON document for some images; recipe and checkpoint are null for the bundled default."""
+    body, checkpoint = predictor.body, predictor.checkpoint
     return {
         "images": list(images),
-        "recipe": None,
-        "checkpoint": None,
+        "recipe": None if predictor.recipe is None else predictor.recipe.name,
+        "checkpoint": None
+        if checkpoint is None
+        else {"path": str(checkpoint), "sha256": _sha256(checkpoint)},
         "body_model": {"name": body.name, "vertices": body.num_vertices, "sha256": body.sha256},
         "version": __version__,
     }
+
+
+@cache
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_image(
     path: Path,
     image: NDArray[np.uint8],
     people: Sequence[Person],
-    body: BodyModel,
+    predictor: Predictor,
     target: Path,
     saves: Collection[str],
     mesh_format: str = "glb",
@@ -43,6 +54,7 @@ def save_image(
         path: of the image, as the user named it.
         image: (H, W, 3) RGB.
         people: what was found in it.
+        predictor: that found them.
         target: folder and stem of the files: `target_overlay.png`, `target_0.glb`, `target_0.npz`, `target.json`.
         saves: of `overlay`, `mesh`, `npz`, `json`.
         mesh_format: suffix of mesh files.
@@ -50,7 +62,7 @@ def save_image(
     Returns:
         the entry; `files` and `vertices` name what was written.
     """
-    faces = body.faces.numpy()
+    faces = predictor.body.faces.cpu().numpy()
     placed = [person.vertices + person.transl for person in people]
     files: list[dict[str, str]] = [{} for _ in people]
     if people and "overlay" in saves:
@@ -86,7 +98,7 @@ def save_image(
     }
     if "json" in saves:
         with whole_file(target.with_name(f"{target.name}.json")) as temporary:
-            temporary.write_text(json.dumps(document([entry], body), allow_nan=False) + "\n")
+            temporary.write_text(json.dumps(document([entry], predictor), allow_nan=False) + "\n")
     return entry
 
 

@@ -71,7 +71,11 @@ def build_graphormer(
     full, middle, coarse = levels.sizes[:3]
     neighbours = SparseMatrix(levels.adjacency(2))
     return Graphormer(
-        _choose(choices, backbone), graphormer_references(body), neighbours, (full, middle, coarse)
+        _choose(choices, backbone),
+        graphormer_references(body),
+        neighbours,
+        (full, middle, coarse),
+        masked_fraction=masked_fraction,
     )
 
 

@@ -1,5 +1,6 @@
 """`hmr infer` through the command line, on the bundled photo and on inputs that cannot work."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -7,12 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 import trimesh
 from typer.testing import CliRunner
 
 from hmrcli.assets.bundled import bundled
+from hmrcli.body import load_body
 from hmrcli.cli.app import app
 from hmrcli.errors import HmrError
+from hmrcli.networks import build_network
+from hmrcli.recipe import load_recipe
 
 PHOTO = bundled("photos/walk.jpg")
 
@@ -178,3 +183,82 @@ def test_wrong_usage(arguments: list[str], word: str) -> None:
 def test_a_missing_body_says_how_to_get_it() -> None:
     done = Done([str(PHOTO), "--body-model", "absent/SMPL_NEUTRAL.pkl"])
     assert done.code == 3 and "absent/SMPL_NEUTRAL.pkl" in done.stderr and "hmr download" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of fresh weights, in the layout of a published file."""
+    path = tmp_path_factory.mktemp("published") / "hmr.pth"
+    torch.manual_seed(0)
+    network = build_network(load_recipe("hmr_l1"), load_body("open"))
+    torch.save({"state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}, "meta": {}}, path)
+    return path
+
+
+def test_a_network_regresses_people(checkpoint: Path, tmp_path: Path) -> None:
+    network = [
+        "--recipe",
+        "hmr_l1",
+        "--checkpoint",
+        str(checkpoint),
+        "--body-model",
+        "open",
+        "--device",
+        "cpu",
+    ]
+    done = Done([str(PHOTO), *network, "--json", "--out", str(tmp_path)])
+    assert done.code == 0
+    document = json.loads(done.stdout)
+    assert document["recipe"] == "hmr_l1"
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert document["checkpoint"] == {"path": str(checkpoint), "sha256": sha256}
+    people = document["images"][0]["people"]
+    assert len(people) == 2 and all(person["method"] == "regression" for person in people)
+    assert all(Path(path).exists() for person in people for path in person["files"].values())
+
+
+def test_a_body_file_of_one_s_own(tmp_path: Path) -> None:
+    """The open body without its label is what a licensed SMPL file looks like."""
+    with np.load(bundled("body/open_body.npz")) as stored:
+        fields = ["v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f"]
+        np.savez(tmp_path / "SMPL_NEUTRAL.npz", **{name: stored[name] for name in fields})
+    body = str(tmp_path / "SMPL_NEUTRAL.npz")
+    done = Done([str(PHOTO), "--body-model", body, "--json", "--out", str(tmp_path), "--max-people", "1"])
+    assert done.code == 0
+    own, bundled_body = (
+        json.loads(done.stdout),
+        Done([str(PHOTO), "--json", "--out", str(tmp_path), "--max-people", "1"]),
+    )
+    assert own["body_model"]["name"] == "smpl"
+    joints = [d["images"][0]["people"][0]["joints2d"] for d in (own, json.loads(bundled_body.stdout))]
+    assert np.allclose(*joints, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--recipe", "hmr_l1"], 2, "--checkpoint"),
+        (["--checkpoint", "x.pth"], 2, "--recipe"),
+        (["--recipe", "hmr_l2", "--checkpoint", "CHECKPOINT", "--body-model", "open"], 4, "hmr_l1"),
+        (["--recipe", "hmr_l1", "--checkpoint", "absent.pth", "--body-model", "open"], 3, "absent.pth"),
+        (["--recipe", "pare_l1", "--checkpoint", "CHECKPOINT", "--body-model", "open"], 4, "HMR"),
+        (
+            ["--recipe", "hmr_l1", "--checkpoint", "CHECKPOINT"],
+            3,
+            "hmr download SMPL_NEUTRAL.pkl --from-file",
+        ),
+        (["--bbox-scale", "0"], 2, "bbox-scale"),
+        (["--device", "abacus"], 2, "abacus"),
+    ],
+)
+def test_networks_that_cannot_run(
+    arguments: list[str],
+    code: int,
+    words: str,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HMR_DATA", str(tmp_path))
+    done = Done([str(PHOTO), *(str(checkpoint) if a == "CHECKPOINT" else a for a in arguments)])
+    assert done.code == code and words in done.stderr

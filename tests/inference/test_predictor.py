@@ -1,0 +1,112 @@
+"""Networks in the loop: from crops to bodies in the full image, with fresh weights on the open body."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hmrcli.assets.bundled import bundled
+from hmrcli.body import load_body
+from hmrcli.errors import BadInput
+from hmrcli.inference import Predictor
+from hmrcli.inference.images import read_image
+from hmrcli.networks import build_network, save_weights
+from hmrcli.recipe import load_recipe
+
+BOX = [900.0, 540.0, 240.0, 380.0]
+
+
+def checkpoint_of(recipe: str, folder: Path) -> Path:
+    torch.manual_seed(0)
+    path = folder / f"{recipe}.safetensors"
+    save_weights(build_network(load_recipe(recipe), load_body("open")), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def hmr(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    return Predictor("hmr_normal", checkpoint_of("hmr_normal", tmp_path_factory.mktemp("hmr")), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def photo() -> np.ndarray:
+    return read_image(bundled("photos/walk.jpg"))
+
+
+def test_the_body_lies_where_the_crop_s_camera_puts_it(hmr: Predictor, photo: np.ndarray) -> None:
+    (person,) = hmr(photo, [BOX])
+    assert person.method == "regression" and np.allclose(person.bbox_xywh, BOX)
+    s, tx, ty = person.cam
+    x, y, width, height = BOX
+    side = 1.25 * max(width, height)
+    crop = s * (person.joints3d[:, :2] + [tx, ty])  # in [-1, 1]
+    expected = crop * side / 2 + [x + width / 2, y + height / 2]
+    # Perspective differs from the crop's weak perspective by the depth within the body, about a tenth.
+    assert np.abs(person.joints2d - expected).max() < 0.06 * side
+    far = person.joints3d.copy()
+    far[:, 2] = 0  # no depth within the body: then they are the same
+    placed = far + person.transl
+    projected = person.focal_length * placed[:, :2] / placed[:, 2:] + person.principal_point
+    assert np.allclose(projected, expected, atol=0.05)
+
+
+def test_people_and_images_go_through_in_one_batch_as_one_by_one(hmr: Predictor, photo: np.ndarray) -> None:
+    other = np.ascontiguousarray(photo[:, ::-1])
+    boxes = [[BOX, [560, 60, 130, 390]], [[100, 100, 200, 300]]]
+    first, second = hmr.many([photo, other], boxes)
+    assert (len(first), len(second)) == (2, 1)
+    for together, image, box in zip([*first, *second], [photo, photo, other], [*boxes[0], *boxes[1]]):
+        (alone,) = hmr(image, [box])
+        assert np.allclose(together.vertices, alone.vertices, atol=1e-4)
+        assert np.allclose(together.transl, alone.transl, rtol=1e-3)
+
+
+def test_a_network_answers_for_the_same_people_as_the_default(hmr: Predictor, photo: np.ndarray) -> None:
+    regressed, fitted = hmr(photo), Predictor.from_default()(photo)
+    assert np.allclose([p.bbox_xywh for p in regressed], [p.bbox_xywh for p in fitted])
+    assert hmr(np.full((200, 200, 3), 127, np.uint8)) == []
+    assert len(hmr(photo, max_people=1)) == 1
+
+
+def test_several_images_are_fitted_as_one_by_one(photo: np.ndarray) -> None:
+    predictor = Predictor.from_default()
+    blank = np.full((64, 64, 3), 127, np.uint8)
+    several = predictor.many([blank, photo, blank])
+    assert [len(people) for people in several] == [0, 2, 0]
+    for together, alone in zip(several[1], predictor(photo)):
+        assert np.allclose(together.rotmat, alone.rotmat, atol=1e-4)
+
+
+def test_the_crop_s_scale_is_the_caller_s(hmr: Predictor, photo: np.ndarray) -> None:
+    tight = Predictor(hmr.recipe, hmr.checkpoint, device="cpu", bbox_scale=1.0)
+    x, y, width, height = BOX
+    grown = [x + width / 2 - 0.625 * height, y - 0.125 * height, 1.25 * height, 1.25 * height]
+    (wide,), (same,) = hmr(photo, [BOX]), tight(photo, [grown])
+    assert np.allclose(wide.vertices, same.vertices, atol=1e-5)
+    (narrow,) = tight(photo, [BOX])
+    assert not np.allclose(wide.vertices, narrow.vertices, atol=1e-5)
+
+
+@pytest.mark.parametrize("recipe", ["graphcmr_l1", "graphormer_l1"])
+def test_mesh_networks(recipe: str, tmp_path: Path, photo: np.ndarray) -> None:
+    predictor = Predictor(recipe, checkpoint_of(recipe, tmp_path), device="cpu")
+    (person,) = predictor(photo, [BOX])
+    assert person.vertices.shape == (predictor.body.num_vertices, 3) and person.joints3d.shape == (24, 3)
+    assert np.isfinite(person.joints2d).all()
+    document = person.as_json()
+    if recipe == "graphormer_l1":  # a mesh, and no parameters
+        assert document["rotmat"] is document["pose"] is document["betas"] is None
+        assert not {"rotmat", "pose", "betas"} & set(person.arrays())
+    else:
+        assert np.shape(document["rotmat"]) == (24, 3, 3)
+
+
+def test_a_checkpoint_of_another_network_is_refused(hmr: Predictor) -> None:
+    with pytest.raises(BadInput, match="HMR"):
+        Predictor("graphcmr_l1", hmr.checkpoint)
+
+
+def test_recipe_and_checkpoint_go_together(hmr: Predictor) -> None:
+    with pytest.raises(ValueError, match="both"):
+        Predictor("hmr_l1")
