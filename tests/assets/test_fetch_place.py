@@ -147,9 +147,16 @@ def test_damaged_npz_is_refused(tmp_path: Path) -> None:
 
 
 def test_regressor_of_another_shape_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "J_regressor_extra.npy").write_bytes(npy(14, 6890))
-    with pytest.raises(BadInput, match=r"is \(14, 6890\), expected \(9, 6890\)"):
-        place(BODY_FILES, tmp_path / "J_regressor_extra.npy", tmp_path / "root")
+    (tmp_path / "J_regressor_h36m.npy").write_bytes(npy(24, 6890))
+    with pytest.raises(BadInput, match=r"is \(24, 6890\), expected \(17, 6890\)"):
+        place(BODY_FILES, tmp_path / "J_regressor_h36m.npy", tmp_path / "root")
+
+
+@pytest.mark.parametrize("rows", [9, 14])
+def test_both_published_extra_regressors_are_taken(tmp_path: Path, rows: int) -> None:
+    (tmp_path / "J_regressor_extra.npy").write_bytes(npy(rows, 6890))
+    (placed,) = place(BODY_FILES, tmp_path / "J_regressor_extra.npy", tmp_path / "root")
+    assert placed.path == tmp_path / "root" / "body_models" / "J_regressor_extra.npy"
 
 
 def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
