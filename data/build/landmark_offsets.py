@@ -1,8 +1,8 @@
 """Remakes `data/fitting/landmark_offsets.json`: where the landmark network sees each landmark on the body.
 
-What annotators call a hip is not SMPL's hip joint. The open body is rendered in poses of the pose prior, seen from
-all sides, in plain clothes on blurred colours; the landmark network looks at the renders; and for each landmark
-the offset from its joint or vertex that explains the network's answers best is kept, the same on both sides.
+What annotators call a hip is not SMPL's hip joint. The open body is rendered in poses by the table of pose_prior.py,
+seen from all sides, in plain clothes on blurred colours; the landmark network looks at the renders; and for each
+landmark the offset from its joint or vertex that explains its answers best is kept, the same on both sides.
 
     python data/build/landmark_offsets.py [number of renders]
 """
@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 import roma
 import torch
+from pose_prior import table_radians
 
 from hmrcli.body import BodyModel, load_body
 from hmrcli.fitting.landmarks import ANCHORS, INDICES, NAMES
 from hmrcli.fitting.points import BodyState, body_points, pose_points, world_rotations
-from hmrcli.fitting.priors import pose_prior
+from hmrcli.fitting.priors import both_sides
 from hmrcli.people import body_landmarks
 from hmrcli.render.rasteriser import Camera, paint
 from hmrcli.render.shading import shade
@@ -31,7 +32,7 @@ SEEN, OUTLIER = 0.6, 0.02  # visibility; metres
 
 
 def random_state(generator: torch.Generator) -> BodyState:
-    prior = pose_prior()
+    prior = both_sides(table_radians())
     angles = prior.usual + 0.6 * prior.spread * torch.randn(23, 3, generator=generator, dtype=torch.float64)
     angles = torch.minimum(torch.maximum(angles, prior.least), prior.greatest)
     turn, tilt = torch.rand(1, generator=generator).item(), torch.randn(1, generator=generator).item()

@@ -46,7 +46,11 @@ class Fit(NamedTuple):
 
 
 def fit_landmarks(
-    body: BodyModel, targets: Targets, strengths: Strengths = USUAL, iterations: int = 15
+    body: BodyModel,
+    targets: Targets,
+    strengths: Strengths = USUAL,
+    iterations: int = 15,
+    prior: PosePrior | None = None,
 ) -> Fit:
     """Estimates pose, shape and place of each person.
 
@@ -54,11 +58,12 @@ def fit_landmarks(
         body: any body model in SMPL's format.
         targets: landmarks of B people; float64 keeps the result the same for any batch.
         iterations: greatest number of steps.
+        prior: of the pose; the bundled one when not given.
 
     Returns:
         the fits, in float32.
     """
-    model, prior = body_points(body, ATTACHMENTS), pose_prior()
+    model, prior = body_points(body, ATTACHMENTS), prior or pose_prior()
     targets = fitted_targets(targets)
     state = initial_state(model, prior, targets)
 

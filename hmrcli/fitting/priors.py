@@ -1,40 +1,26 @@
-"""What poses and shapes people have, from open knowledge alone.
+"""What poses and shapes people have, from open data alone (`data/build/pose_prior.py`)."""
 
-Ranges of motion are the averages that clinical goniometry tables give (American Academy of Orthopaedic Surgeons,
-*Joint Motion*, 1965; Boone and Azen, J. Bone Joint Surg. 61-A, 1979), shared out over the joints of the body and
-turned into its axes: x to the subject's left, y up, z to the front, arms sideways at rest.
-"""
-
-import math
+import json
+from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import roma
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from hmrcli.assets.bundled import bundled
 from hmrcli.fitting.points import SHAPE, STEP, BodyState
 from hmrcli.fitting.solver import Quadratic
 
-# Degrees about x, y, z for the joints of the middle and of the left: (least, greatest), (usual, spread).
-# The right mirrors the left: y and z change sign.
-_RANGES = {
-    "hip": [((-120, 25), (-5, 30)), ((-40, 40), (0, 15)), ((-25, 45), (3, 12))],
-    "knee": [((0, 150), (8, 30)), ((-12, 12), (0, 5)), ((-8, 8), (0, 4))],
-    "ankle": [((-25, 50), (0, 15)), ((-20, 20), (0, 10)), ((-25, 25), (0, 8))],
-    "foot": [((-45, 30), (0, 10)), ((-8, 8), (0, 4)), ((-8, 8), (0, 4))],
-    "spine": [((-12, 30), (3, 9)), ((-16, 16), (0, 7)), ((-13, 13), (0, 6))],
-    "neck": [((-30, 28), (2, 12)), ((-38, 38), (0, 14)), ((-22, 22), (0, 9))],
-    "collar": [((-15, 15), (0, 6)), ((-25, 20), (-3, 8)), ((-12, 35), (0, 9))],
-    "shoulder": [((-80, 90), (5, 35)), ((-130, 50), (-15, 35)), ((-100, 95), (-55, 40))],
-    "elbow": [((-85, 85), (0, 30)), ((-150, 3), (-35, 40)), ((-12, 12), (0, 8))],
-    "wrist": [((-45, 45), (0, 15)), ((-30, 25), (0, 10)), ((-75, 75), (0, 18))],
-    "hand": [((-10, 10), (0, 4)), ((-10, 10), (0, 4)), ((-60, 20), (-10, 12))],
-}
-_JOINTS = (
-    *("root", "hip", "-hip", "spine", "knee", "-knee", "spine", "ankle", "-ankle", "spine", "foot", "-foot"),
+JOINTS = (
+    *("hip", "-hip", "spine", "knee", "-knee", "spine", "ankle", "-ankle", "spine", "foot", "-foot"),
     *("neck", "collar", "-collar", "neck", "shoulder", "-shoulder", "elbow", "-elbow", "wrist", "-wrist"),
     *("hand", "-hand"),
 )
+"""The row of the prior for each joint below the root; the right side mirrors the left."""
 
 
 class PosePrior(NamedTuple):
@@ -46,16 +32,28 @@ class PosePrior(NamedTuple):
     spread: Tensor
 
 
-def pose_prior(dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> PosePrior:
-    """The ranges of all joints as tensors."""
-    rows = []
-    for name in _JOINTS[1:]:
-        mirrored = name.startswith("-")
-        for axis, ((least, greatest), (usual, spread)) in enumerate(_RANGES[name.lstrip("-")]):
-            if mirrored and axis > 0:
-                least, greatest, usual = -greatest, -least, -usual
-            rows.append([math.radians(value) for value in (least, greatest, usual, spread)])
-    return PosePrior(*torch.tensor(rows, dtype=dtype, device=device).view(23, 3, 4).unbind(-1))
+@cache
+def pose_prior() -> PosePrior:
+    """The bundled prior, in float64."""
+    return both_sides(json.loads(bundled("fitting/pose_prior.json").read_text()))
+
+
+def both_sides(rows: Mapping[str, ArrayLike]) -> PosePrior:
+    """The prior of the whole body.
+
+    Args:
+        rows: by the names in `JOINTS`, for the middle and the left, (3, 4) each: for x, y and z the least,
+            greatest and usual angle and its spread, radians.
+    """
+    joints = []
+    for name in JOINTS:
+        least, greatest, usual, spread = np.asarray(rows[name.lstrip("-")], np.float64).T
+        if name.startswith("-"):  # y and z change sign
+            keep = np.array([True, False, False])
+            least, greatest = np.where(keep, least, -greatest), np.where(keep, greatest, -least)
+            usual = np.where(keep, usual, -usual)
+        joints.append([least, greatest, usual, spread])
+    return PosePrior(*torch.from_numpy(np.array(joints)).unbind(1))
 
 
 def log_rotation(rotmat: Tensor) -> tuple[Tensor, Tensor]:
