@@ -1,0 +1,145 @@
+"""Annotations of people in images, in one form for all the files they come in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrcli.body.joints import (
+    EVALUATION_14_FROM_COMMON_24,
+    HUMAN_DATA_FROM_H36M,
+    HUMAN_DATA_FROM_SMPL_49,
+    HUMAN_DATA_FROM_SMPL_54,
+    HUMAN_DATA_SIZE,
+)
+
+_COMMON_24 = HUMAN_DATA_FROM_SMPL_49[25:]
+
+JOINT_SETS: dict[str, tuple[int, ...]] = {
+    "human_data": tuple(range(HUMAN_DATA_SIZE)),
+    "smpl_54": HUMAN_DATA_FROM_SMPL_54,
+    "smpl_49": HUMAN_DATA_FROM_SMPL_49,
+    "common_24": _COMMON_24,
+    "evaluation_14": tuple(_COMMON_24[i] for i in EVALUATION_14_FROM_COMMON_24),
+    "h36m": HUMAN_DATA_FROM_H36M,
+}
+"""The sets that keypoints come in; each joint as its place among HumanData's 190."""
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """What is known of N people, one in each row; arrays may be mapped from a file and then are read-only.
+
+    Slices, index arrays and masks in brackets choose rows.
+    """
+
+    dataset: str
+    """Folder of the images."""
+    joints: str
+    """The set of the keypoints, a name in `JOINT_SETS`."""
+    image_path: NDArray[np.str_]
+    """(N,) below the folder of the images."""
+    bbox_xywh: NDArray[np.float32]
+    """(N, 4) top left corner and size, pixels."""
+    keypoints2d: NDArray[np.float32] | None
+    """(N, J, 3) pixels and confidence; None where the file has none."""
+    keypoints3d: NDArray[np.float32] | None
+    """(N, J, 4) metres and confidence; None where the file has none."""
+    pose: NDArray[np.float32]
+    """(N, 72) axis-angle, radians, the root's in the camera's frame; zeros where unknown."""
+    betas: NDArray[np.float32]
+    """(N, 10); zeros where unknown."""
+    has_smpl: NDArray[np.bool_]
+    """(N,) whether pose and betas are known."""
+    gender: NDArray[np.str_]
+    """(N,) m, f or n; of the body model that pose and betas are for."""
+    transl: NDArray[np.float32] | None = None
+    """(N, 3) of the body, metres."""
+    intrinsics: NDArray[np.float32] | None = None
+    """(N, 3, 3) of the camera, pixels."""
+
+    def __len__(self) -> int:
+        return len(self.image_path)
+
+    def __getitem__(self, rows: slice | NDArray[Any] | Sequence[int]) -> "Annotations":
+        chosen = rows if isinstance(rows, slice) else np.atleast_1d(rows)
+        return replace(self, **{name: array[chosen] for name, array in self.arrays().items()})
+
+    def arrays(self) -> dict[str, Any]:
+        """The fields that have a row for each person, without those that are None."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+    def select(self, joints: str) -> "Annotations":
+        """The same people with the keypoints of another set, all of whose joints must be in this one.
+
+        Raises:
+            ValueError: the set is unknown, or this one lacks joints of it.
+        """
+        if joints == self.joints:
+            return self
+        own, wanted = joint_set(self.joints), joint_set(joints)
+        if lacking := set(wanted) - set(own):
+            raise ValueError(
+                f"{self.joints} lacks {len(lacking)} joints of {joints}; read the file as {joints}"
+            )
+        return replace(
+            self,
+            joints=joints,
+            keypoints2d=None if self.keypoints2d is None else regroup(self.keypoints2d, own, wanted),
+            keypoints3d=None if self.keypoints3d is None else regroup(self.keypoints3d, own, wanted),
+        )
+
+    def labels(self, rows: slice | NDArray[Any] | Sequence[int]) -> dict[str, NDArray[Any]]:
+        """What training uses of some rows (B): kinds of labels that the file lacks are zeros with flag 0.
+
+        Returns:
+            keypoints2d (B, J, 3) pixels, keypoints3d (B, J, 4) metres, pose (B, 72) radians, betas (B, 10), and
+            has_keypoints2d, has_keypoints3d, has_smpl (B,) bool.
+        """
+        part = self[rows]
+        count, joints = len(part), len(joint_set(self.joints))
+        keypoints2d, keypoints3d = part.keypoints2d, part.keypoints3d
+        return {
+            "keypoints2d": _or_zeros(keypoints2d, (count, joints, 3)),
+            "keypoints3d": _or_zeros(keypoints3d, (count, joints, 4)),
+            "pose": part.pose,
+            "betas": part.betas,
+            "has_keypoints2d": np.full(count, keypoints2d is not None),
+            "has_keypoints3d": np.full(count, keypoints3d is not None),
+            "has_smpl": part.has_smpl,
+        }
+
+
+def joint_set(joints: str) -> tuple[int, ...]:
+    """Joints of a set as places among HumanData's 190.
+
+    Raises:
+        ValueError: there is no such set.
+    """
+    if joints not in JOINT_SETS:
+        raise ValueError(f"no joint set is called {joints!r}; there are {', '.join(JOINT_SETS)}")
+    return JOINT_SETS[joints]
+
+
+def shared(stored: Sequence[int], wanted: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Columns of the joints that two sets have in common: in the stored set, and in the wanted one."""
+    column = {joint: i for i, joint in enumerate(stored)}
+    pairs = [(column[joint], i) for i, joint in enumerate(wanted) if joint in column]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def regroup(
+    keypoints: NDArray[np.float32], stored: Sequence[int], wanted: Sequence[int]
+) -> NDArray[np.float32]:
+    """Keypoints (N, stored, D) in another set (N, wanted, D); joints that were not stored are zeros."""
+    columns, positions = shared(stored, wanted)
+    out = np.zeros((len(keypoints), len(wanted), keypoints.shape[-1]), np.float32)
+    out[:, positions] = keypoints[:, columns]
+    return out
+
+
+def _or_zeros(values: NDArray[np.float32] | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.zeros(shape, np.float32) if values is None else values

@@ -1,0 +1,143 @@
+"""Kinds of files, refusals that all kinds share, and conversions."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from hmrcli.datasets.human_data import write_human_data
+from hmrcli.datasets.read import convert, read_annotations
+from hmrcli.datasets.spin_npz import write_spin
+from hmrcli.errors import BadInput, MissingFile
+from tests.datasets.people import assert_same, people, rewrite
+
+
+class Call:
+    """Pickles as a call of a function."""
+
+    def __init__(self, function, *args):
+        self.call = (function, args)
+
+    def __reduce__(self):
+        return self.call
+
+
+class Foreign:
+    """A class that a file may name and that is not data."""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "walks.npz"
+    write_human_data(path, people())
+    return path
+
+
+def hostile(payload) -> np.ndarray:
+    array = np.empty((), object)
+    array[()] = payload
+    return array
+
+
+@pytest.mark.parametrize("field", ["smpl", "meta", "image_path", "cam_param"])
+def test_nothing_in_a_file_is_run(file, tmp_path, field):
+    proof = tmp_path / "proof"
+    rewrite(file, **{field: hostile(Call(os.mkdir, str(proof)))})
+    proof.rmdir() if proof.exists() else None
+    with pytest.raises(BadInput, match=rf"field {field} asks for \w+\.mkdir, which is not data"):
+        read_annotations(file, cameras=True)
+    assert not proof.exists()
+    np.load(file, allow_pickle=True)[field]
+    assert proof.exists(), "the file would have run code elsewhere"
+
+
+def test_foreign_classes_are_refused_by_name(file):
+    rewrite(file, smpl=hostile({"betas": Foreign()}))
+    with pytest.raises(BadInput, match=r"field smpl asks for .*test_read\.Foreign, which is not data"):
+        read_annotations(file)
+
+
+def test_absent_files_come_with_the_command_that_brings_them(tmp_path):
+    with pytest.raises(
+        MissingFile, match=r"lsp_train.npz: no such file.*Licence: .*Run: hmr download lsp_train.npz$"
+    ):
+        read_annotations(tmp_path / "lsp_train.npz")
+    with pytest.raises(MissingFile, match=r"then run: hmr download h36m_mosh_train.npz --from-file PATH"):
+        read_annotations(tmp_path / "h36m_mosh_train.npz")
+    for name in ("mine.npz", "mine.safetensors"):
+        with pytest.raises(MissingFile, match=rf"{name}: no such file.*hmr download --list"):
+            read_annotations(tmp_path / name)
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.999])
+def test_truncated_files_are_refused(file, share):
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(BadInput, match=r"walks.npz: not a complete .npz file"):
+        read_annotations(file)
+
+
+def test_a_header_that_claims_too_much_is_refused(file):
+    import io
+    import zipfile
+
+    claim = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        claim, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 4)}
+    )
+    rewrite(file, drop=("bbox_xywh",))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("bbox_xywh.npy", claim.getvalue())
+    with pytest.raises(BadInput, match=r"field bbox_xywh is not a complete array: 0 bytes for shape"):
+        read_annotations(file)
+
+
+def test_other_files_are_told_apart(tmp_path):
+    np.savez(tmp_path / "other.npz", pose=np.zeros(3))
+    with pytest.raises(
+        BadInput, match=r"expected a field image_path \(HumanData\) or imgname \(SPIN\); .* has pose"
+    ):
+        read_annotations(tmp_path / "other.npz")
+    (tmp_path / "plain.npz").write_bytes(pickle.dumps({"image_path": []}))
+    with pytest.raises(BadInput, match=r"plain.npz: not a complete .npz file"):
+        read_annotations(tmp_path / "plain.npz")
+
+
+def test_conversions_keep_everything(tmp_path, file):
+    original = read_annotations(file)
+    convert(file, tmp_path / "again.npz")
+    convert(tmp_path / "again.npz", tmp_path / "walks.safetensors", "smpl_54", dataset="walks")
+    assert_same(read_annotations(tmp_path / "again.npz", dataset="walks"), original)
+    assert_same(read_annotations(tmp_path / "walks.safetensors", "smpl_54"), original.select("smpl_54"))
+
+
+def test_spin_files_become_human_data(tmp_path):
+    square = np.array([[10, 20, 80, 80]], np.float32).repeat(7, 0)
+    written = people(joints="smpl_49", transl=None, bbox_xywh=square)
+    write_spin(tmp_path / "walks.npz", written)
+    converted = convert(tmp_path / "walks.npz", tmp_path / "out" / "walks.npz", "smpl_49")
+    read = read_annotations(tmp_path / "out" / "walks.npz", "smpl_49")
+    assert_same(read, converted)
+    np.testing.assert_array_equal(read.keypoints2d, written.keypoints2d)
+    np.testing.assert_array_equal(read.keypoints3d[:, 25:], written.keypoints3d[:, 25:])
+
+
+def test_unknown_endings_and_sets_are_refused(tmp_path, file):
+    with pytest.raises(
+        BadInput, match=r"walks.json: expected a name ending in .safetensors \(compact\) or .npz"
+    ):
+        convert(file, tmp_path / "walks.json")
+    with pytest.raises(ValueError, match="no joint set is called 'coco'"):
+        read_annotations(file, "coco")
+
+
+def test_half_written_files_never_take_the_name(tmp_path, file, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez_compressed", fail)
+    before = file.read_bytes()
+    with pytest.raises(OSError, match="disk full"):
+        write_human_data(file, people(3))
+    assert file.read_bytes() == before and [entry.name for entry in tmp_path.iterdir()] == ["walks.npz"]
