@@ -1,0 +1,166 @@
+"""`hmr table`: the published figures, and what was measured beside them."""
+
+import io
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hmrcli.cli.console import complain, log
+from hmrcli.errors import BadInput, UsageError
+
+if TYPE_CHECKING:
+    from hmrcli.results.runs import Run
+    from hmrcli.results.sheet import Report
+
+RUNS = Path("runs")
+
+FILE_WIDTH = 140
+"""Characters of a line of the terminal's table in a file."""
+
+
+class Format(StrEnum):
+    """What the table is written as."""
+
+    rich = "rich"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+    json = "json"
+    html = "html"
+
+
+class Benchmark(StrEnum):
+    """Which 20 rows: those of the public list, or those that need no licensed file."""
+
+    pw3d = "3dpw"
+    open = "open"
+
+
+SUFFIXES = {
+    ".md": Format.markdown,
+    ".tex": Format.latex,
+    ".csv": Format.csv,
+    ".json": Format.json,
+    ".html": Format.html,
+}
+
+
+def table(
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Set this machine's results beside the published figures.")
+    ] = False,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with results.json files at any depth, as hmr eval writes them; implies --compare. "
+            f"[default: {RUNS}]",
+        ),
+    ] = None,
+    benchmark: Annotated[
+        Benchmark, typer.Option(help="The public list on 3DPW, or the one that needs no licensed file.")
+    ] = Benchmark.pw3d,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--table",
+            metavar="NAME",
+            help="algorithms (the 20 rows), or a wider published table: pretrained-backbones, combine, mixed, "
+            "mixed-l1, backbones, datasets.",
+        ),
+    ] = "algorithms",
+    format: Annotated[
+        Format | None, typer.Option(help="What to print. [default: by the suffix of --out, else rich]")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of stdout.")
+    ] = None,
+) -> None:
+    """Show the 20 published figures, and how close this machine's results come.
+
+    A result stands beside a figure only if protocol, body and number of samples are the list's; every other one is
+    shown apart, with the reason. Each figure names its source, and footnotes say what is disputed.
+    """
+    from hmrcli.results.published import ALGORITHMS
+    from hmrcli.results.table import algorithms_report, wide_report
+
+    if results is not None and not results.is_dir():
+        raise UsageError(f"--results: {results} is not a folder")
+    if name != ALGORITHMS:
+        report = wide_report(name)
+        if compare or results is not None or benchmark is Benchmark.open:
+            raise UsageError(
+                f"--table {name} is published only; leave out --compare, --results and --benchmark"
+            )
+    elif compare or results is not None or benchmark is Benchmark.open:
+        report = algorithms_report(_runs(results or RUNS), "open" if benchmark is Benchmark.open else "3dpw")
+        if all(row["run"] is None for row in report.main.records):
+            log.print(
+                f"nothing measured for these rows below {results or RUNS}; hmr eval writes results",
+                markup=False,
+            )
+    else:
+        report = algorithms_report()
+    if out is not None and out.is_dir():
+        raise UsageError(f"--out: {out} is a folder, expected a file")
+    _write(report, format or SUFFIXES.get(out.suffix.lower() if out else "", Format.rich), out)
+
+
+def _runs(folder: Path) -> "list[Run]":
+    """Readable results; the others are named on stderr. With nothing but unreadable ones there is nothing to show."""
+    from hmrcli.results.runs import read_runs
+
+    runs, bad = read_runs(folder)
+    for error in bad:
+        complain("skipped:", error)
+    if bad and not runs:
+        raise BadInput(f"{folder}: none of its {len(bad)} results files can be read; they are named above")
+    return runs
+
+
+def _write(report: "Report", kind: Format, out: Path | None) -> None:
+    from hmrcli.results import formats
+    from hmrcli.results.page import to_html
+
+    writers: dict[Format, Callable[[Report], str]] = {
+        Format.markdown: formats.to_markdown,
+        Format.latex: formats.to_latex,
+        Format.csv: formats.to_csv,
+        Format.json: formats.to_json,
+        Format.html: to_html,
+    }
+    if kind is Format.csv and report.others:
+        apart = sum(len(sheet.records) for sheet in report.others if "reason" in sheet.records[0])
+        if apart:
+            log.print(f"{apart} results are set apart and not in the CSV; see --format json")
+    if kind is Format.rich:
+        _print_rich(report, out)
+    elif out is None:
+        sys.stdout.write(writers[kind](report))
+    else:
+        _to_file(out, writers[kind](report))
+
+
+def _print_rich(report: "Report", out: Path | None) -> None:
+    from rich.console import Console
+
+    from hmrcli.results.terminal import print_report
+
+    if out is None:
+        print_report(report, Console(highlight=False))
+        return
+    plain = io.StringIO()
+    print_report(report, Console(file=plain, width=FILE_WIDTH, color_system=None))
+    _to_file(out, "".join(f"{line.rstrip()}\n" for line in plain.getvalue().splitlines()))
+
+
+def _to_file(out: Path, text: str) -> None:
+    from hmrcli.files import whole_file
+
+    with whole_file(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    log.print(f"wrote {out}", soft_wrap=True, markup=False)

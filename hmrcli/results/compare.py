@@ -1,0 +1,91 @@
+"""Which measured result stands beside which published figure, and what that says."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from hmrcli.results.published import Benchmark, Cell
+from hmrcli.results.runs import Estimate, Results, Run, Score
+
+Verdict = Literal["reproduced", "better", "worse"]
+BenchmarkName = Literal["3dpw", "open"]
+
+TOLERANCE_MM = 1.0
+"""A difference of the means up to this counts as reproduced: a convention, stated with every comparison."""
+
+RULE = (
+    f"Reproduced where the published figure lies in the 95 % interval of the measured mean or differs from that mean "
+    f"by at most {TOLERANCE_MM:g} mm; else better (measured is lower) or worse. The interval tells of the test samples "
+    f"alone, not of training again."
+)
+LATEST = "Of several runs of one recipe the latest counts."
+
+
+def verdict(published: float, measured: Estimate) -> Verdict:
+    """What a measured mean says about a published figure, both in mm and both better when lower."""
+    difference = measured.value - published
+    # Figures have two decimals; what binary fractions add to 1.00 must not decide.
+    if measured.low <= published <= measured.high or round(abs(difference), 6) <= TOLERANCE_MM:
+        return "reproduced"
+    return "better" if difference < 0 else "worse"
+
+
+class Apart(NamedTuple):
+    """A score that stands beside no figure, and why."""
+
+    run: Run
+    score: Score
+    reason: str
+
+
+class Arranged(NamedTuple):
+    """Runs by the recipe whose cell they fill, and the scores that fill none."""
+
+    cells: dict[str, Run]
+    apart: list[Apart]
+
+
+def cell_recipe(cell: Cell, which: BenchmarkName) -> str:
+    """The recipe that fills a cell; the open benchmark has an `open_` one for each of the 20."""
+    return cell.recipe if which == "3dpw" else f"open_{cell.recipe}"
+
+
+def arrange(runs: Iterable[Run], benchmark: Benchmark, which: BenchmarkName) -> Arranged:
+    """Gives each run its place; the first score of a run is the one that counts.
+
+    Args:
+        runs: newest first.
+        benchmark: the cells and what a result must be to stand among them.
+        which: the benchmark of 3DPW with SMPL, or the one that needs no licensed file.
+    """
+    recipes = [cell_recipe(cell, which) for cell in benchmark.cells]
+    cells: dict[str, Run] = {}
+    apart: list[Apart] = []
+    for run in runs:
+        counted, *others = run.results.scores
+        reason = _mismatch(run.results, recipes, benchmark, which)
+        if not reason and run.results.recipe in cells:
+            reason = "an earlier run of this recipe"
+        if not reason:
+            assert run.results.recipe is not None  # a result without a recipe is a mismatch
+            cells[run.results.recipe] = run
+        else:
+            apart.append(Apart(run, counted, reason))
+        apart += [Apart(run, score, reason or "another mesh of the same network") for score in others]
+    return Arranged(cells, apart)
+
+
+def _mismatch(results: Results, recipes: Sequence[str], benchmark: Benchmark, which: BenchmarkName) -> str:
+    """Why results cannot stand among the cells; empty when they can."""
+    protocol, body = (benchmark.protocol, benchmark.body_model) if which == "3dpw" else ("open", "open")
+    found_body = results.body_model.name if results.body_model else "unknown"
+    if results.protocol != protocol:
+        return f"protocol {results.protocol}, not {protocol}"
+    if found_body != body:
+        return f"body {found_body}, not {body}"
+    if results.recipe not in recipes:
+        return f"{results.recipe or 'no recipe'} is none of the {len(recipes)}"
+    if which == "3dpw" and results.samples != benchmark.samples:
+        return f"{results.samples:,} samples, not the {benchmark.samples:,} of the set"
+    if benchmark.metric not in results.scores[0].metrics:
+        return f"has no {benchmark.metric}"
+    return ""

@@ -1,0 +1,151 @@
+"""A report as Markdown, LaTeX, CSV and JSON.
+
+The JSON document:
+
+    {"table": "algorithms", "benchmark": "3dpw" | "open", "title": "…", "caption": "…",
+     "rows": [{…}], "others": [{"title": "…", "rows": [{…}]}], "notes": {"a": "…"}, "remarks": ["…"],
+     "version": "0.1.0"}
+
+A row of the 20 has `recipe`, `algorithm`, `variant`, `published`, `first_listed`, `datasets`, `backbone`,
+`initialisation`, `sources` ([{`value`, `source`}]) and `notes` (letters). With measured results it also has
+`pa_mpjpe_mm`, `pa_mpjpe_mm_low`, `pa_mpjpe_mm_high`, the same three of `mpjpe_mm`, `surface`, `difference` (measured
+minus published), `verdict`, `run`, `protocol`, `dataset`, `samples`, `body_model`, `checkpoint`, `checkpoint_sha256`
+and `created`, all null where nothing was measured. The open benchmark has no published keys, difference or verdict.
+A row of a wider table has the keys of `published.yaml`. Results set apart are in `others`, with the `reason`.
+
+CSV has the same rows under the same names, without `sources` and `others`; lists are joined by `; `.
+"""
+
+import csv
+import io
+import json
+import re
+from typing import Any
+
+from hmrcli import __version__
+from hmrcli.results.sheet import Column, Record, Report, Sheet, marks
+
+
+def to_json(report: Report) -> str:
+    """One JSON document."""
+    document = {
+        "table": report.name,
+        "benchmark": report.benchmark,
+        "title": report.main.title,
+        "caption": report.caption,
+        "rows": report.main.records,
+        "others": [{"title": sheet.title, "rows": sheet.records} for sheet in report.others],
+        "notes": report.notes,
+        "remarks": report.remarks,
+        "version": __version__,
+    }
+    return json.dumps(document, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def to_csv(report: Report) -> str:
+    """The rows of the main table with a heading; no notes, and nothing that is set apart."""
+    keys = [key for key in report.main.records[0] if key != "sources"]
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(keys)
+    writer.writerows([_plain(record[key]) for key in keys] for record in report.main.records)
+    return stream.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    return "; ".join(value) if isinstance(value, list) else value
+
+
+def to_markdown(report: Report) -> str:
+    """Tables of GitHub's Markdown, with footnotes below."""
+    parts = [f"## {_md(report.main.title)}", _md(report.caption), _md_table(report.main)]
+    parts += [f"<sup>{letter}</sup> {_md(text)}" for letter, text in report.notes.items()]
+    parts += [_md(remark) for remark in report.remarks]
+    for sheet in report.others:
+        parts += [f"### {_md(sheet.title)}", _md_table(sheet)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _md_table(sheet: Sheet) -> str:
+    lines = [
+        [_md(column.title) for column in sheet.columns],
+        ["---:" if column.number else "---" for column in sheet.columns],
+        *([_md_cell(record, column) for column in sheet.columns] for record in sheet.records),
+    ]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _md_cell(record: Record, column: Column) -> str:
+    letters = marks(record, column)
+    return _md(column.text(record)) + (f"<sup>{letters}</sup>" if letters else "")
+
+
+def _md(text: str) -> str:
+    # Underscores within words are left alone by Markdown, and recipes are full of them.
+    return re.sub(r"([\\|<>*`\[\]]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "−": "$-$",
+    "≤": r"$\leq$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+}
+
+
+def to_latex(report: Report) -> str:
+    """Tables for a document with `booktabs` (and an engine that reads UTF-8)."""
+    below = [f"\\textsuperscript{{{letter}}} {_tex(text)}" for letter, text in report.notes.items()]
+    below += [_tex(remark) for remark in report.remarks]
+    parts = ["% Needs \\usepackage{booktabs}.", _tex_table(report.main, report.caption, below)]
+    parts += [_tex_table(sheet, "", []) for sheet in report.others]
+    return "\n\n".join(parts) + "\n"
+
+
+def _tex_table(sheet: Sheet, caption: str, below: list[str]) -> str:
+    columns = [column for column in sheet.columns if not column.wide]
+    lines = [
+        r"\begin{table}",
+        r"  \centering\small",
+        f"  \\caption{{{_tex(sheet.title)}. {_tex(caption)}}}"
+        if caption
+        else f"  \\caption{{{_tex(sheet.title)}.}}",
+        f"  \\begin{{tabular}}{{@{{}}{''.join('r' if c.number else 'l' for c in columns)}@{{}}}}",
+        r"    \toprule",
+        _tex_row([_tex(column.title) for column in columns]),
+        r"    \midrule",
+    ]
+    for index, group in enumerate(sheet.groups):
+        lines += [r"    \addlinespace"] if index and sheet.group_by else []
+        for position, record in enumerate(group):
+            lines.append(_tex_row([_tex_cell(record, column, position > 0) for column in columns]))
+    lines += [r"    \bottomrule", r"  \end{tabular}"]
+    if below:
+        lines += [r"", r"  \smallskip", r"  \parbox{\linewidth}{\footnotesize"]
+        lines += [f"    {text}\\par" for text in below] + ["  }"]
+    return "\n".join(lines + [r"\end{table}"])
+
+
+def _tex_row(cells: list[str]) -> str:
+    # A bracket after the \\ of the line before would be read as its argument.
+    guard = "{}" if cells[0].startswith(("[", "*")) else ""
+    return f"    {guard}{' & '.join(cells)} \\\\"
+
+
+def _tex_cell(record: Record, column: Column, repeated: bool) -> str:
+    if column.shared and repeated:
+        return ""
+    letters = marks(record, column)
+    return _tex(column.text(record)) + (f"\\textsuperscript{{{letters}}}" if letters else "")
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(character, character) for character in text)

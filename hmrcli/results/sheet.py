@@ -1,0 +1,67 @@
+"""A report as every format shows it: sheets of records, and footnotes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Record = Mapping[str, Any]
+"""A row as CSV and JSON give it: plain values by key. `notes` are the letters of its footnotes."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the formats that people read."""
+
+    title: str
+    text: Callable[[Record], str]
+    number: bool = False
+    """Aligned at the right."""
+    noted: bool = False
+    """Carries the footnote letters of the row."""
+    shared: bool = False
+    """The same in all rows of a group, so that it is said once."""
+    wide: bool = False
+    """Left out where room is scarce."""
+    styled: bool = False
+    """Coloured by the verdict that it says."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table; rows with the same value of `group_by` belong together."""
+
+    title: str
+    columns: Sequence[Column]
+    records: Sequence[Record]
+    group_by: str | None = None
+
+    @property
+    def groups(self) -> list[list[Record]]:
+        """Runs of rows that belong together; each row by itself without `group_by`."""
+        groups: list[list[Record]] = []
+        for record in self.records:
+            joins = groups and self.group_by and groups[-1][0][self.group_by] == record[self.group_by]
+            groups[-1].append(record) if joins else groups.append([record])
+        return groups
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `hmr table` prints."""
+
+    name: str
+    """Of the table."""
+    benchmark: str
+    caption: str
+    main: Sheet
+    others: Sequence[Sheet]
+    """Runs and results that are set apart; CSV leaves them out."""
+    notes: Mapping[str, str]
+    """Footnotes by letter."""
+    remarks: Sequence[str]
+    """What holds for all rows."""
+
+
+def marks(record: Record, column: Column) -> str:
+    """Letters of the footnotes that belong at a value."""
+    return "".join(record["notes"]) if column.noted else ""
