@@ -1,0 +1,92 @@
+"""Similarity alignment of point sets, in closed form for whole batches."""
+
+import torch
+from torch import Tensor
+
+_NEWTON_STEPS = 20
+_WELL_DETERMINED = 1e-3
+
+
+def align_similarity(source: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Moves each point set onto its target by the least-squares similarity (Umeyama 1991, eq. 40 to 43).
+
+    Points that all coincide go to the target's mean.
+
+    Args:
+        source: (N, P, 3) float64 points, any unit.
+        target: (N, P, 3) float64 points, same unit.
+        valid: (N, P) bool, the points that are fitted; all are moved.
+
+    Returns:
+        (N, P, 3) source after scale, rotation (never a reflection) and translation.
+    """
+    weight = None if valid is None else valid.to(source)[..., None]
+    target_mean = _centroid(target, weight)
+    centred = source - _centroid(source, weight)
+    fitted = centred if weight is None else weight * centred
+    sums = fitted.mT @ (target - target_mean)
+    rotation = nearest_rotation(sums)
+    spread = torch.linalg.vecdot(fitted.flatten(1), centred.flatten(1))
+    size = torch.linalg.vecdot(source.flatten(1), source.flatten(1))
+    coincide = spread <= 1e-28 * size  # what rounding leaves of equal points
+    scale = torch.where(coincide, 0, (rotation * sums).sum((1, 2)) / spread)
+    return (centred @ (scale[:, None, None] * rotation)).add_(target_mean)
+
+
+def nearest_rotation(matrix: Tensor) -> Tensor:
+    """The rotation R with the largest trace(R' M): U diag(1, 1, det(U V')) V' of M = U S V'.
+
+    With a, b, c the singular values, c negative where M reflects, the trace t = a + b + c is the largest root
+    of a quartic (Horn, JOSA A 1987; coefficients as Theobald, Acta Cryst. A 2005), which Newton's method reaches
+    from above. M = R P with a symmetric P of eigenvalues a, b, c; the theorem of Cayley and Hamilton for P,
+    applied to M'M = P² and to the cofactors of M, leaves R in terms of M (Hoger and Carlson 1984):
+
+        (t i - d) R = t cof(M) + (t² - i) M - M M'M,   i = ab + bc + ca,   d = det(M)
+
+    The factor on the left is (a + b)(b + c)(c + a). Where it is small the rotation is hardly determined, or not
+    at all, and these few matrices go through the singular value decomposition.
+
+    Args:
+        matrix: (N, 3, 3) float64.
+
+    Returns:
+        (N, 3, 3).
+    """
+    unit = matrix / torch.linalg.vector_norm(matrix, dim=(1, 2), keepdim=True)
+    first, second, third = unit.unbind(1)
+    cofactors = torch.stack(
+        [
+            torch.linalg.cross(second, third),
+            torch.linalg.cross(third, first),
+            torch.linalg.cross(first, second),
+        ],
+        dim=1,
+    )
+    determinant = torch.linalg.vecdot(first, cofactors[:, 0])
+    gram = unit.mT @ unit
+    constant = 2 * gram.square().sum((1, 2)) - 1
+    trace = torch.full_like(determinant, 3**0.5)
+    for _ in range(_NEWTON_STEPS):
+        square = trace * trace
+        value = (square - 2) * square - 8 * determinant * trace + constant
+        trace = trace - value / (4 * (square - 1) * trace - 8 * determinant)
+    pairs = (trace * trace - 1) / 2
+    factor = trace * pairs - determinant
+    by_column = (trace * trace - pairs)[:, None, None] * unit - unit @ gram
+    rotation = (trace[:, None, None] * cofactors + by_column) / factor[:, None, None]
+    if (poor := ~(factor > _WELL_DETERMINED)).any():  # with matrices of zeros, whose factor is not a number
+        rotation[poor] = _by_decomposition(matrix[poor])
+    return rotation
+
+
+def _by_decomposition(matrix: Tensor) -> Tensor:
+    left, _, right = torch.linalg.svd(matrix)
+    left[:, :, 2] *= torch.linalg.det(left @ right).sign()[:, None]
+    return left @ right
+
+
+def _centroid(points: Tensor, weight: Tensor | None) -> Tensor:
+    """(N, 1, 3) mean of the points that count; of none, the origin."""
+    if weight is None:
+        return points.mean(1, keepdim=True)
+    return (weight * points).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)

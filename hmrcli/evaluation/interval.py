@@ -1,0 +1,82 @@
+"""The mean of a metric over samples, and how sure it is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hmrcli.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A mean over samples and its bootstrap interval.
+
+    Attributes:
+        mean: over the samples that have a value.
+        low: 2.5 % quantile of the resampled means; None where there is one unit to draw from.
+        high: 97.5 % quantile.
+        count: of the samples that have a value.
+        drawn: how many units were drawn from, samples or groups.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    count: int
+    drawn: int
+
+
+def aggregate(
+    values: Tensor | NDArray[Any], groups: NDArray[Any] | None = None, *, resamples: int = 1000, seed: int = 0
+) -> Aggregate:
+    """The mean of a metric over samples, with a 95 % percentile bootstrap interval (Efron 1979).
+
+    Args:
+        values: (N,) one per sample; NaN is left out.
+        groups: (N,) samples that belong together, such as a sequence's frames, are drawn together: neighbouring
+            frames are alike, and drawing them one by one makes the interval far too narrow.
+        resamples: how often the samples are drawn anew.
+        seed: equal seeds give equal intervals.
+
+    Raises:
+        BadInput: no sample has a value, or one is infinite.
+    """
+    numbers = np.asarray(values.cpu() if isinstance(values, Tensor) else values, np.float64)
+    if numbers.ndim != 1 or (groups is not None and np.shape(groups) != numbers.shape):
+        raise BadInput(f"values: expected shape (N,), and groups the same; found {numbers.shape}")
+    if (infinite := np.flatnonzero(np.isinf(numbers))).size:
+        raise BadInput(f"values: row {infinite[0]} is infinite")
+    kept = ~np.isnan(numbers)
+    numbers = numbers[kept]
+    if not numbers.size:
+        raise BadInput("values: no sample has a value")
+    sums, sizes = numbers, None
+    if groups is not None:
+        member = np.unique(np.asarray(groups)[kept], return_inverse=True)[1].reshape(-1)
+        sums, sizes = np.bincount(member, numbers).astype(np.float64), np.bincount(member)
+    if len(sums) == 1:
+        return Aggregate(float(numbers.mean()), None, None, len(numbers), 1)
+    low, high = np.quantile(_resampled(sums, sizes, resamples, seed), [0.025, 0.975])
+    return Aggregate(float(numbers.mean()), float(low), float(high), len(numbers), len(sums))
+
+
+def _resampled(
+    sums: NDArray[np.float64], sizes: NDArray[np.int64] | None, resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """(resamples,) means of units drawn with replacement, a few million draws at a time.
+
+    Args:
+        sums: (G,) of the values of each unit.
+        sizes: (G,) their number; one where not given.
+    """
+    generator = np.random.default_rng(seed)
+    at_once = max(1, 2_000_000 // len(sums))
+    means = []
+    for start in range(0, resamples, at_once):
+        shape = (min(at_once, resamples - start), len(sums))
+        drawn = generator.integers(len(sums), size=shape, dtype=np.int32)
+        means.append(sums[drawn].sum(1) / (len(sums) if sizes is None else sizes[drawn].sum(1)))
+    return np.concatenate(means)

@@ -1,0 +1,228 @@
+"""Errors between predicted and true points, one number per sample.
+
+Points are (N, P, 3) in millimetres, numpy or torch; a metric returns (N,) float64 of the kind of `pred`. Joint
+metrics take an optional mask (N, P) of the points that count; a sample without any is NaN and left out of
+means. Wrong shapes, and values that are not finite where points count, raise BadInput.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hmrcli.errors import BadInput
+from hmrcli.evaluation.alignment import align_similarity
+
+Array = TypeVar("Array", Tensor, NDArray[Any])
+Mask = Tensor | NDArray[Any] | None
+
+PCK_THRESHOLD = 150.0
+"""Millimetres within which a joint counts as found (Mehta et al., 3DV 2017)."""
+_AUC_THRESHOLDS = 5.0 * torch.arange(31, dtype=torch.float64)
+
+
+def _distances(ours: Tensor, theirs: Tensor) -> Tensor:
+    """(N, P, 3) to (N, P)."""
+    return torch.linalg.vector_norm(ours - theirs, dim=-1)
+
+
+def _mean(values: Tensor, valid: Tensor | None) -> Tensor:
+    """(N, P) to (N,), over the points that count."""
+    return values.mean(1) if valid is None else (values * valid).sum(1) / valid.sum(1)
+
+
+def _share_below(errors: Tensor, valid: Tensor | None, threshold: float = PCK_THRESHOLD) -> Tensor:
+    return 100 * _mean((errors < threshold).to(errors), valid)
+
+
+def _area_below(errors: Tensor, valid: Tensor | None) -> Tensor:
+    reached = torch.bucketize(errors, _AUC_THRESHOLDS.to(errors), right=True)
+    return 100 * _mean(1 - reached.to(errors) / len(_AUC_THRESHOLDS), valid)
+
+
+class Metric(NamedTuple):
+    """What a metric is taken of, how its points are reduced to a number, and how it is shown."""
+
+    of: str
+    """"joints" or "vertices"."""
+    aligned: bool
+    reduce: Callable[[Tensor, Tensor | None], Tensor]
+    unit: str
+    about: str
+
+
+METRICS = {
+    "mpjpe": Metric("joints", False, _mean, "mm", "mean distance of joints"),
+    "pa_mpjpe": Metric("joints", True, _mean, "mm", "mean distance of joints after a similarity"),
+    "pve": Metric("vertices", False, _mean, "mm", "mean distance of vertices"),
+    "pa_pve": Metric("vertices", True, _mean, "mm", "mean distance of vertices after a similarity"),
+    "pck": Metric("joints", False, _share_below, "%", "joints within 150 mm"),
+    "pa_pck": Metric("joints", True, _share_below, "%", "joints within 150 mm after a similarity"),
+    "auc": Metric("joints", False, _area_below, "%", "mean of PCK at 31 thresholds, 0 to 150 mm"),
+    "pa_auc": Metric("joints", True, _area_below, "%", "mean of PA-PCK at 31 thresholds, 0 to 150 mm"),
+    "accel": Metric("joints", False, _mean, "mm/frame²", "mean error of the joints' acceleration"),
+}
+"""Every metric by the name it has in results; lower is better for lengths, higher for percentages."""
+
+
+def measure(names: Collection[str], pred: Array, target: Array, valid: Mask = None) -> dict[str, Array]:
+    """Several metrics of the same points, which are checked and aligned once.
+
+    Args:
+        names: of METRICS, all but `accel`.
+        pred: (N, P, 3) mm.
+        target: (N, P, 3) mm.
+        valid: (N, P) the points that count.
+
+    Returns:
+        name -> (N,) float64.
+    """
+    ours, theirs, mask = _checked(pred, target, valid)
+    distances: dict[bool, Tensor] = {}
+    for aligned in {METRICS[name].aligned for name in names}:
+        moved = align_similarity(ours, theirs, mask) if aligned else ours
+        distances[aligned] = _distances(moved, theirs)
+    return {name: _like(pred, METRICS[name].reduce(distances[METRICS[name].aligned], mask)) for name in names}
+
+
+def mpjpe(pred: Array, target: Array, valid: Mask = None) -> Array:
+    """Mean per joint position error: (N, J, 3) mm to (N,) mm, of the points as they stand."""
+    return measure(["mpjpe"], pred, target, valid)["mpjpe"]
+
+
+def pa_mpjpe(pred: Array, target: Array, valid: Mask = None) -> Array:
+    """MPJPE after `align_similarity`: (N, J, 3) mm to (N,) mm."""
+    return measure(["pa_mpjpe"], pred, target, valid)["pa_mpjpe"]
+
+
+def pve(pred: Array, target: Array, valid: Mask = None) -> Array:
+    """Mean per vertex error: (N, V, 3) mm to (N,) mm, of the points as they stand."""
+    return measure(["pve"], pred, target, valid)["pve"]
+
+
+def pa_pve(pred: Array, target: Array, valid: Mask = None) -> Array:
+    """PVE after `align_similarity`: (N, V, 3) mm to (N,) mm."""
+    return measure(["pa_pve"], pred, target, valid)["pa_pve"]
+
+
+def pck(pred: Array, target: Array, valid: Mask = None, *, threshold: float = PCK_THRESHOLD) -> Array:
+    """Percentage of joints nearer than `threshold` mm: (N, J, 3) mm to (N,) %."""
+    ours, theirs, mask = _checked(pred, target, valid)
+    return _like(pred, _share_below(_distances(ours, theirs), mask, threshold))
+
+
+def pa_pck(pred: Array, target: Array, valid: Mask = None, *, threshold: float = PCK_THRESHOLD) -> Array:
+    """PCK after `align_similarity`: (N, J, 3) mm to (N,) %."""
+    ours, theirs, mask = _checked(pred, target, valid)
+    moved = align_similarity(ours, theirs, mask)
+    return _like(pred, _share_below(_distances(moved, theirs), mask, threshold))
+
+
+def auc(pred: Array, target: Array, valid: Mask = None) -> Array:
+    """Mean of PCK over the thresholds 0, 5, ... 150 mm: (N, J, 3) mm to (N,) %."""
+    return measure(["auc"], pred, target, valid)["auc"]
+
+
+def pa_auc(pred: Array, target: Array, valid: Mask = None) -> Array:
+    """AUC after `align_similarity`: (N, J, 3) mm to (N,) %."""
+    return measure(["pa_auc"], pred, target, valid)["pa_auc"]
+
+
+def accel_error(
+    pred: Array,
+    target: Array,
+    valid: Mask = None,
+    *,
+    sequence: NDArray[Any] | None = None,
+    frame: NDArray[Any] | None = None,
+) -> Array:
+    """Error of the joints' acceleration x[t-1] - 2 x[t] + x[t+1], in mm per frame² (Kanazawa et al., CVPR 2019).
+
+    Args:
+        pred: (N, J, 3) mm.
+        target: (N, J, 3) mm.
+        valid: (N, J) the joints that count; a joint must count in all three frames.
+        sequence: (N,) name or number of the sequence (of one person) that a row belongs to; otherwise all rows
+            are one sequence.
+        frame: (N,) frame numbers; otherwise rows are in order. Where frames are missing, their neighbours have
+            no value: the step is the smallest one in the data.
+
+    Returns:
+        (N,) per row, NaN where it has no neighbour on either side.
+    """
+    ours, theirs, mask = _checked(pred, target, valid)
+    order, middle = _with_neighbours(len(ours), sequence, frame)
+    moves = (ours - theirs)[torch.from_numpy(order).to(ours.device)]
+    values = torch.linalg.vector_norm(moves[:-2] - 2 * moves[1:-1] + moves[2:], dim=-1)
+    if mask is not None:
+        mask = mask[torch.from_numpy(order).to(ours.device)]
+        mask = mask[:-2] & mask[1:-1] & mask[2:]
+    found = ours.new_full((len(ours),), torch.nan)
+    rows = torch.from_numpy(order[1:-1][middle]).to(ours.device)
+    found[rows] = _mean(values, mask)[torch.from_numpy(middle).to(ours.device)]
+    return _like(pred, found)
+
+
+def _with_neighbours(
+    count: int, sequence: NDArray[Any] | None, frame: NDArray[Any] | None
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows in order of sequence and frame (N,), and which of the inner ones have both neighbours (N - 2,)."""
+    for name, ids in (("sequence", sequence), ("frame", frame)):
+        if ids is not None and np.shape(ids) != (count,):
+            raise BadInput(f"{name}: has shape {np.shape(ids)}, expected one value for each of {count} rows")
+    belongs = np.zeros(count, np.int64)
+    if sequence is not None:
+        belongs = np.unique(np.asarray(sequence), return_inverse=True)[1].reshape(-1)
+    time = np.arange(count) if frame is None else np.asarray(frame)
+    if time.dtype.kind not in "iu":
+        raise BadInput(f"frame: has type {time.dtype}, expected whole numbers")
+    order = np.lexsort((time, belongs))
+    steps = np.diff(time[order].astype(np.int64))
+    within = np.diff(belongs[order]) == 0
+    if (repeated := np.flatnonzero(within & (steps == 0))).size:
+        raise BadInput(f"frame: row {order[repeated[0] + 1]} repeats a frame of its sequence")
+    regular = within
+    if frame is not None:
+        regular = within & (steps == steps[within].min(initial=np.iinfo(np.int64).max))
+    return order, regular[:-1] & regular[1:]
+
+
+def _checked(pred: Array, target: Array, valid: Mask) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Both as float64 of one shape (N, P, 3), and the mask as bool; points that do not count are zero."""
+    ours, theirs = _points(pred, "pred"), _points(target, "target")
+    theirs = theirs.to(ours.device)
+    if ours.shape != theirs.shape:
+        raise BadInput(f"pred and target: shapes {tuple(ours.shape)} and {tuple(theirs.shape)} differ")
+    mask = None
+    if valid is not None:
+        mask = torch.as_tensor(valid, device=ours.device).bool()
+        if mask.shape != ours.shape[:2]:
+            raise BadInput(f"valid: has shape {tuple(mask.shape)}, expected {tuple(ours.shape[:2])}")
+        ours, theirs = (torch.where(mask[..., None], points, 0) for points in (ours, theirs))
+    for name, points in (("pred", ours), ("target", theirs)):
+        if not (finite := torch.isfinite(points)).all():
+            row = int((~finite.flatten(1).all(1)).nonzero()[0])
+            raise BadInput(f"{name}: row {row} holds values that are not finite")
+    return ours, theirs, mask
+
+
+def _points(value: Tensor | NDArray[Any], name: str) -> Tensor:
+    if not isinstance(value, Tensor):
+        value = np.asarray(value)
+        if value.dtype.kind not in "fiu":
+            raise BadInput(f"{name}: has type {value.dtype}, expected numbers")
+        value = torch.from_numpy(np.ascontiguousarray(value, np.float64))
+    if value.device.type == "mps":  # which has no double precision
+        value = value.cpu()
+    if value.ndim != 3 or value.shape[2] != 3 or value.shape[1] == 0:
+        raise BadInput(f"{name}: has shape {tuple(value.shape)}, expected (N, points, 3)")
+    if value.is_complex() or value.dtype == torch.bool:
+        raise BadInput(f"{name}: has type {value.dtype}, expected numbers")
+    return value.double()
+
+
+def _like(given: Array, result: Tensor) -> Array:
+    return result if isinstance(given, Tensor) else result.numpy()

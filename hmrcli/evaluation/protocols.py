@@ -1,0 +1,341 @@
+"""What is scored against what: three protocols as data, and the steps from a network's output to errors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hmrcli.assets.registry import find_asset
+from hmrcli.body import BodyModel, load_body
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.errors import BadInput
+from hmrcli.evaluation.interval import Aggregate, aggregate
+from hmrcli.evaluation.metrics import METRICS, measure
+from hmrcli.networks import Prediction
+
+Surface = Literal["parametric", "free"]
+_MILLIMETRES = 1000
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to score bodies.
+
+    Joints are regressed from meshes by the body's `h36m_regressor`, with the same matrix on both sides.
+
+    Attributes:
+        name: as recipes and commands give it.
+        title: of the data and rules.
+        bodies: body file by role. The neutral body makes predictions.
+        roles: first letter of a gender in the annotations -> role of the body that makes the true mesh.
+        other_role: for every other gender.
+        truth: how the annotations give the body.
+        centre: row of the regressor on which both sides are centred before joints are compared.
+        joints: rows of the regressor that are scored, in this order.
+        metrics: names in METRICS.
+        expected_samples: of the published figures, where they are known.
+        text: shown with every result.
+    """
+
+    name: str
+    title: str
+    bodies: Mapping[str, str]
+    roles: Mapping[str, str]
+    other_role: str
+    truth: Literal["parameters", "joints3d"]
+    centre: int
+    joints: tuple[int, ...]
+    metrics: tuple[str, ...]
+    expected_samples: int | None
+    text: str
+
+
+_JOINTS = ("mpjpe", "pa_mpjpe", "pck", "pa_pck", "auc", "pa_auc")
+_PELVIS = H36M_NAMES.index("pelvis")
+
+PROTOCOLS = {
+    "3dpw": Protocol(
+        name="3dpw",
+        title="3DPW test, protocol 2",
+        bodies={"neutral": "SMPL_NEUTRAL.pkl", "male": "SMPL_MALE.pkl", "female": "SMPL_FEMALE.pkl"},
+        roles={"m": "male"},
+        other_role="female",
+        truth="parameters",
+        centre=_PELVIS,
+        joints=EVALUATION_14_FROM_H36M,
+        metrics=(*_JOINTS, "pve"),
+        expected_samples=35515,
+        text=(
+            "3DPW test split, no training on 3DPW. Joints: 14, by J_regressor_h36m from the neutral body "
+            "(prediction) and from the body of the labelled gender (truth), centred on the pelvis; PA: one "
+            "similarity without reflection per sample. PVE: both bodies of the labelled gender, neither "
+            "centred nor aligned; a mesh without parameters is compared as it is, both centred on the pelvis."
+        ),
+    ),
+    "h36m": Protocol(
+        name="h36m",
+        title="Human3.6M, protocol 2",
+        bodies={"neutral": "SMPL_NEUTRAL.pkl"},
+        roles={},
+        other_role="neutral",
+        truth="joints3d",
+        centre=_PELVIS,
+        joints=EVALUATION_14_FROM_H36M,
+        metrics=_JOINTS,
+        expected_samples=None,
+        text=(
+            "Human3.6M subjects 9 and 11, camera 60457274, every 5th frame. Joints: 14, by J_regressor_h36m "
+            "from the neutral body (prediction) and of motion capture (truth), centred on the pelvis; PA: one "
+            "similarity without reflection per sample."
+        ),
+    ),
+    "open": Protocol(
+        name="open",
+        title="open body",
+        bodies={"neutral": "open"},
+        roles={},
+        other_role="neutral",
+        truth="parameters",
+        centre=_PELVIS,
+        joints=EVALUATION_14_FROM_H36M,
+        metrics=(*_JOINTS, "pve"),
+        expected_samples=None,
+        text=(
+            "The open body on both sides, without genders. Joints: the 14 of 3DPW by the open body's own "
+            "regressor, centred on the pelvis; PA: one similarity without reflection per sample. PVE: neither "
+            "centred nor aligned; a mesh without parameters is compared as it is, both centred on the pelvis. "
+            "Figures are not comparable with 3DPW's."
+        ),
+    ),
+}
+"""The three protocols by name."""
+
+Bodies = Mapping[str, BodyModel]
+
+
+class Mesh(NamedTuple):
+    """Predicted bodies: the mesh (B, V, 3) in metres, and its parameters where it has them."""
+
+    vertices: Tensor
+    rotmat: Tensor | None = None
+    """(B, 24, 3, 3)"""
+    betas: Tensor | None = None
+    """(B, 10)"""
+
+
+class Target(NamedTuple):
+    """True bodies, by parameters, by mesh or by joints; the first that is there counts."""
+
+    rotmat: Tensor | None = None
+    """(B, 24, 3, 3)"""
+    betas: Tensor | None = None
+    """(B, 10)"""
+    gender: Sequence[str] | None = None
+    """B words, such as m or f; needed with the parameters where a protocol tells genders apart."""
+    vertices: Tensor | None = None
+    """(B, V, 3) metres"""
+    joints3d: Tensor | None = None
+    """(B, 17, 3) metres, as `joints.H36M_NAMES`"""
+
+
+class Points(NamedTuple):
+    """What metrics compare, millimetres; the vertices are None where the truth has no mesh."""
+
+    joints: Tensor
+    """(B, 14, 3) predicted"""
+    target_joints: Tensor
+    """(B, 14, 3)"""
+    vertices: Tensor | None = None
+    """(B, V, 3) predicted"""
+    target_vertices: Tensor | None = None
+    """(B, V, 3)"""
+
+
+def load_bodies(protocol: Protocol, root: Path, device: torch.device | str = "cpu") -> dict[str, BodyModel]:
+    """The bodies of a protocol by role.
+
+    Args:
+        root: the data root.
+
+    Raises:
+        MissingFile: a body is not there; the message says how to obtain it.
+    """
+    bodies = {}
+    for role, name in protocol.bodies.items():
+        source = name if name == "open" else find_asset(name, root)
+        bodies[role] = load_body(source, assets_dir=root / "body_models").to(device)
+    return bodies
+
+
+def mesh_of(prediction: Prediction, surface: Surface | None = None) -> Mesh:
+    """The mesh of a prediction that is scored.
+
+    Args:
+        surface: for networks with both, the mesh of the body model ("parametric") or the one that was predicted
+            vertex by vertex ("free"). By default the first, if there is one.
+
+    Raises:
+        ValueError: the network has no such mesh.
+    """
+    if surface is None:
+        surface = "free" if prediction.rotmat is None else "parametric"
+    if surface == "parametric":
+        if prediction.rotmat is None:
+            raise ValueError("this network predicts no parameters of a body")
+        return Mesh(prediction.vertices, prediction.rotmat, prediction.betas)
+    if prediction.mesh_levels is not None:
+        return Mesh(prediction.mesh_levels[-1])
+    if prediction.rotmat is not None:
+        raise ValueError("this network predicts no mesh vertex by vertex")
+    return Mesh(prediction.vertices)
+
+
+def select_joints(protocol: Protocol, joints17: Tensor) -> Tensor:
+    """(B, 17, 3) metres to the scored joints (B, 14, 3) in mm, from the pelvis."""
+    centred = joints17.double() - joints17[:, protocol.centre, None].double()
+    return _MILLIMETRES * centred[:, list(protocol.joints)]
+
+
+def points(protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target) -> Points:
+    """What a protocol compares, of a batch.
+
+    Args:
+        bodies: from `load_bodies`, on the device of the tensors.
+
+    Raises:
+        BadInput: the target lacks what the protocol needs, or a mesh has another number of vertices.
+    """
+    joints, truth = scored_joints(protocol, bodies, mesh.vertices), true_vertices(protocol, bodies, target)
+    if truth is not None:
+        target_joints = scored_joints(protocol, bodies, truth)
+        return Points(joints, target_joints, *scored_vertices(protocol, bodies, mesh, target, truth))
+    if target.joints3d is None:
+        raise BadInput(f"target: the {protocol.name} protocol needs {protocol.truth}")
+    return Points(joints, select_joints(protocol, target.joints3d))
+
+
+def scored_joints(protocol: Protocol, bodies: Bodies, vertices: Tensor) -> Tensor:
+    """Meshes (B, V, 3) in metres to their scored joints (B, 14, 3) in mm, from the pelvis."""
+    neutral = bodies["neutral"]
+    return select_joints(protocol, neutral.h36m_joints(_of_body(neutral, vertices)))
+
+
+def scored_vertices(
+    protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target, truth: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The meshes (B, V, 3) in mm that PVE compares: predicted, true.
+
+    Args:
+        truth: (B, V, 3) metres, `true_vertices` of the target.
+    """
+    if mesh.rotmat is None or mesh.betas is None or target.rotmat is None:
+        ours, theirs = (
+            v - bodies["neutral"].h36m_joints(v)[:, protocol.centre, None] for v in (mesh.vertices, truth)
+        )
+    else:
+        ours, theirs = mesh.vertices, truth
+        if protocol.roles:
+            ours = _posed(protocol, bodies, mesh.rotmat, mesh.betas, target.gender)
+    return _MILLIMETRES * ours.double(), _MILLIMETRES * theirs.double()
+
+
+def true_vertices(protocol: Protocol, bodies: Bodies, target: Target) -> Tensor | None:
+    """(B, V, 3) metres, the body of the labelled gender where there are parameters."""
+    if target.rotmat is not None and target.betas is not None:
+        return _posed(protocol, bodies, target.rotmat, target.betas, target.gender)
+    if target.vertices is not None:
+        return _of_body(bodies["neutral"], target.vertices)
+    return None
+
+
+def _of_body(body: BodyModel, vertices: Tensor) -> Tensor:
+    if vertices.shape[1:] != (body.num_vertices, 3):
+        raise BadInput(
+            f"vertices: mesh of shape {tuple(vertices.shape[1:])}, expected ({body.num_vertices}, 3) of the "
+            f"{body.name} body; choose the protocol of the body that it belongs to"
+        )
+    return vertices.to(body.v_template)
+
+
+def _posed(
+    protocol: Protocol, bodies: Bodies, rotmat: Tensor, betas: Tensor, gender: Sequence[str] | None
+) -> Tensor:
+    """(B, V, 3) metres, each row by the body of its gender."""
+    if not protocol.roles:
+        return bodies["neutral"](rotmat, betas).vertices
+    if gender is None:
+        raise BadInput(f"target: the {protocol.name} protocol needs the gender of each row")
+    roles = [protocol.roles.get(word[:1].lower(), protocol.other_role) for word in gender]
+    vertices = rotmat.new_empty((len(rotmat), bodies["neutral"].num_vertices, 3), dtype=torch.float32)
+    for role in sorted(set(roles)):
+        rows = torch.tensor([i for i, r in enumerate(roles) if r == role], device=rotmat.device)
+        vertices[rows] = bodies[role](rotmat[rows], betas[rows]).vertices
+    return vertices
+
+
+def score(protocol: Protocol, compared: Points) -> dict[str, Tensor]:
+    """The protocol's metrics of a batch: name -> (B,) float64 on the CPU; PVE only where there are meshes."""
+    results: dict[str, Tensor] = {}
+    pairs = {
+        "joints": (compared.joints, compared.target_joints),
+        "vertices": (compared.vertices, compared.target_vertices),
+    }
+    for of, (ours, theirs) in pairs.items():
+        names = [name for name in protocol.metrics if METRICS[name].of == of]
+        if ours is not None and theirs is not None:
+            results |= measure(names, ours, theirs)
+    return {name: results[name].cpu() for name in protocol.metrics if name in results}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A result: mean and interval of each metric, and what must be read with them."""
+
+    protocol: str
+    surface: Surface | None
+    samples: int
+    expected_samples: int | None
+    metrics: dict[str, Aggregate]
+    text: str
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings, numbers and None."""
+        return asdict(self) | {"notes": list(self.notes)}
+
+
+def summarise(
+    protocol: Protocol,
+    scores: Mapping[str, Tensor | NDArray[np.float64]],
+    *,
+    surface: Surface | None = None,
+    groups: NDArray[Any] | None = None,
+    notes: Sequence[str] = (),
+) -> Report:
+    """The result of a whole test set.
+
+    Args:
+        scores: metric -> (N,), the batches of `score` joined.
+        groups: (N,) the sequence of each sample, for the interval (see `aggregate`).
+        notes: more that must be read with the figures.
+    """
+    samples = len(next(iter(scores.values())))
+    remarks = list(notes)
+    expected = protocol.expected_samples
+    if expected is not None and samples != expected:
+        remarks.append(
+            f"{samples} samples were scored, the published figures are over {expected}: "
+            "the means are not over the same set"
+        )
+    metrics = {}
+    for name, values in scores.items():
+        if bool(np.isnan(np.asarray(values)).all()):
+            remarks.append(f"{name}: no sample has a value")
+        else:
+            metrics[name] = aggregate(values, groups)
+    return Report(protocol.name, surface, samples, expected, metrics, protocol.text, tuple(remarks))
