@@ -26,7 +26,7 @@ from hmrcli.datasets.smpl_fields import BETAS_SIZE, POSE_SIZE, smpl_arrays
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 
-_OF = "image_path"
+_COUNTED_BY = "image_path"
 _INTRINSICS = ("intrinsic", "in_mat")  # names of a camera's matrix in newer and older files
 
 
@@ -39,7 +39,9 @@ def read_human_data(
     count = len(image_path)
     for name in ("__data_len__", "__temporal_len__"):
         if (claimed := stored.scalar(name, -1)) not in (-1, count):
-            raise BadInput(f"{stored.where(name)}: expected {count} as rows in {_OF}, the file has {claimed}")
+            raise BadInput(
+                f"{stored.where(name)}: expected {count} as rows in {_COUNTED_BY}, the file has {claimed}"
+            )
     pose, betas, transl, has_smpl = _bodies(stored, count)
     return Annotations(
         dataset=dataset or stored.path.stem,
@@ -60,7 +62,7 @@ def read_human_data(
 def _boxes(stored: NpzFile, count: int) -> NDArray[np.float32]:
     member = stored.member("bbox_xywh")
     member.expect((None, 4), (None, 5))  # the fifth is a score
-    check_length(member.shape[0], count, member.where, _OF)
+    check_length(member.shape[0], count, member.where, _COUNTED_BY)
     boxes = np.empty((count, 4), np.float32)
     member.columns(range(4), boxes, slice(None))
     check_boxes(boxes, member.where)
@@ -77,7 +79,7 @@ def _keypoints(stored: NpzFile, name: str, joints: str, size: int, count: int) -
     compressed = bool(stored.scalar("__keypoints_compressed__", False))
     present = _mask(stored, f"{name}_mask", needed=compressed)
     member.expect((None, len(present) if compressed else HUMAN_DATA_SIZE, size))
-    check_length(member.shape[0], count, member.where, _OF)
+    check_length(member.shape[0], count, member.where, _COUNTED_BY)
     columns, positions = shared(present, joint_set(joints))
     keypoints = np.zeros((count, len(joint_set(joints)), size), np.float32)
     member.columns(columns if compressed else [present[i] for i in columns], keypoints, positions)
@@ -103,10 +105,10 @@ def _bodies(
         return pose, betas, None, np.zeros(count, bool)
     where = stored.where("smpl")
     pose, betas, transl = smpl_arrays(smpl, where)
-    check_length(len(pose), count, where, _OF)
+    check_length(len(pose), count, where, _COUNTED_BY)
     known = np.ones(count, bool)
     if "has_smpl" in stored:
-        known = read_flags(stored.member("has_smpl"), count, _OF)
+        known = read_flags(stored.member("has_smpl"), count, _COUNTED_BY)
     check_finite(pose, f"{where}.body_pose", known)
     check_finite(betas, f"{where}.betas", known)
     if transl is not None:
@@ -118,7 +120,7 @@ def _genders(stored: NpzFile, count: int) -> NDArray[np.str_]:
     meta = stored.data("meta") if "meta" in stored else None
     if not isinstance(meta, dict) or meta.get("gender") is None:
         return np.full(count, "n")
-    return gender_letters(meta["gender"], count, f"{stored.where('meta')}.gender", _OF)
+    return gender_letters(meta["gender"], count, f"{stored.where('meta')}.gender", _COUNTED_BY)
 
 
 def _intrinsics(stored: NpzFile, count: int) -> NDArray[np.float32] | None:
@@ -128,7 +130,7 @@ def _intrinsics(stored: NpzFile, count: int) -> NDArray[np.float32] | None:
     cameras, where = stored.data("cam_param"), stored.where("cam_param")
     if isinstance(cameras, dict):
         return None
-    check_length(len(cameras), count, where, _OF)
+    check_length(len(cameras), count, where, _COUNTED_BY)
     matrices = np.empty((count, 3, 3), np.float32)
     for row, camera in enumerate(cameras):
         matrices[row] = _matrix(camera, f"{where}, row {row}")

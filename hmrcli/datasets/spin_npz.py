@@ -24,7 +24,7 @@ from hmrcli.datasets.npz import NpzFile
 from hmrcli.datasets.smpl_fields import BETAS_SIZE, POSE_SIZE
 from hmrcli.files import whole_file
 
-_OF = "imgname"
+_COUNTED_BY = "imgname"
 _SIDE = 200.0
 _OPENPOSE, _PART = JOINT_SETS["smpl_49"][:25], JOINT_SETS["smpl_49"][25:]
 
@@ -37,7 +37,7 @@ def read_spin(stored: NpzFile, joints: str, dataset: str | None = None) -> Annot
     pose, betas, known = _bodies(stored, count)
     gender = np.full(count, "n")
     if "gender" in stored:
-        gender = gender_letters(stored.text("gender"), count, stored.where("gender"), _OF)
+        gender = gender_letters(stored.text("gender"), count, stored.where("gender"), _COUNTED_BY)
     return Annotations(
         dataset=dataset or stored.path.stem,
         joints=joints,
@@ -57,7 +57,7 @@ def _boxes(stored: NpzFile, count: int) -> NDArray[np.float32]:
     middle.expect((None, 2))
     scale.expect((None,), (None, 1))
     for member in (middle, scale):
-        check_length(member.shape[0], count, member.where, _OF)
+        check_length(member.shape[0], count, member.where, _COUNTED_BY)
     center, side = middle.numbers(), _SIDE * scale.numbers().reshape(-1, 1)
     check_finite(center, middle.where, np.ones(count, bool))
     refuse_rows(~(np.isfinite(side) & (side > 0))[:, 0], scale.where, "a positive number", side / _SIDE)
@@ -75,7 +75,7 @@ def _keypoints(
     for name in present:
         member = stored.member(name)
         member.expect((None, len(parts[name]), size))
-        check_length(member.shape[0], count, member.where, _OF)
+        check_length(member.shape[0], count, member.where, _COUNTED_BY)
         columns, positions = shared(parts[name], wanted)
         member.columns(columns, keypoints, positions)
         check_keypoints(keypoints, member.where)
@@ -90,14 +90,14 @@ def _bodies(
         return pose, betas, np.zeros(count, bool)
     known = np.ones(count, bool)
     if "has_smpl" in stored:
-        known = read_flags(stored.member("has_smpl"), count, _OF)
+        known = read_flags(stored.member("has_smpl"), count, _COUNTED_BY)
     return _body(stored, "pose", POSE_SIZE, known), _body(stored, "shape", BETAS_SIZE, known), known
 
 
 def _body(stored: NpzFile, name: str, size: int, known: NDArray[np.bool_]) -> NDArray[np.float32]:
     member = stored.member(name)
     member.expect((None, size))
-    check_length(member.shape[0], len(known), member.where, _OF)
+    check_length(member.shape[0], len(known), member.where, _COUNTED_BY)
     values = member.numbers()
     check_finite(values, member.where, known)
     return values

@@ -1,11 +1,16 @@
 """Kinds of files, refusals that all kinds share, and conversions."""
 
+import io
 import os
 import pickle
+import random
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
 
+from hmrcli.datasets.compact import write_compact
 from hmrcli.datasets.human_data import write_human_data
 from hmrcli.datasets.read import convert, read_annotations
 from hmrcli.datasets.spin_npz import write_spin
@@ -79,9 +84,6 @@ def test_truncated_files_are_refused(file, share):
 
 
 def test_a_header_that_claims_too_much_is_refused(file):
-    import io
-    import zipfile
-
     claim = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         claim, {"descr": "<f8", "fortran_order": False, "shape": (10**12, 4)}
@@ -141,3 +143,42 @@ def test_half_written_files_never_take_the_name(tmp_path, file, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write_human_data(file, people(3))
     assert file.read_bytes() == before and [entry.name for entry in tmp_path.iterdir()] == ["walks.npz"]
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(write_human_data, "walks.npz"), (write_spin, "walks.npz"), (write_compact, "walks.safetensors")],
+)
+def test_any_damage_is_refused_or_harmless(tmp_path, write, name):
+    """Whatever bytes change, reading ends in arrays or in one line, never in another exception."""
+    path, draw = tmp_path / name, random.Random(0)
+    write(path, people(3, "evaluation_14"))
+    whole, refused = path.read_bytes(), 0
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for _ in range(draw.choice([1, 3])):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read = read_annotations(path, "evaluation_14", cameras=True)
+            assert all(len(array.tolist()) == 3 for array in read.arrays().values())
+        except BadInput as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
+            refused += 1
+    assert refused > 20
+
+
+def test_memory_is_that_of_what_is_kept(tmp_path):
+    path, rows = tmp_path / "walks.npz", 4000
+    small = people(4, "evaluation_14")
+    write_human_data(path, small[np.arange(rows) % 4], compressed=False)
+    with np.load(path) as stored:
+        whole = {name: stored[name].astype(np.float64) for name in ("keypoints2d", "keypoints3d")}
+    raw = sum(array.nbytes for array in whole.values())
+    rewrite(path, **whole)
+    del whole
+    tracemalloc.start()
+    kept = read_annotations(path, "evaluation_14")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(array.nbytes for array in kept.arrays().values()) < peak < raw / 2
