@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmrcli.assets.data_root import data_root
+from hmrcli.body import BodyModel
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.errors import BadInput
@@ -95,6 +96,8 @@ def score_arrays(
     bodies: Bodies = {}
     if protocol.bodies and any(side.has_mesh for side in (ours, theirs)):
         bodies = load_bodies(protocol, data_root(root))
+        for side in (ours, theirs):
+            _check_mesh(side, protocol, bodies["neutral"])
     (our_joints, their_joints), per_sample = _score_rows(ours, theirs, protocol, bodies)
     sequence, frame = theirs.keys.get("sequence"), theirs.keys.get("frame")
     if sequence is not None or frame is not None:
@@ -113,6 +116,14 @@ def score_arrays(
         per_sample,
         {key: theirs.keys[key] for key in ("image", "id") if key in theirs.keys},
     )
+
+
+def _check_mesh(side: Side, protocol: Protocol, body: BodyModel) -> None:
+    if "vertices" in side.keys and (found := side.keys["vertices"].shape[1]) != body.num_vertices:
+        raise BadInput(
+            f"{side.path}: key vertices has {found} vertices, expected {body.num_vertices} of the {body.name} "
+            f"body, which the {protocol.name} protocol takes"
+        )
 
 
 def _score_rows(

@@ -16,15 +16,15 @@ class Aggregate:
 
     Attributes:
         mean: over the samples that have a value.
-        low: 2.5 % quantile of the resampled means; None where there is one unit to draw from.
+        low: 2.5 % quantile of the resampled means; the mean itself where there is one unit to draw from.
         high: 97.5 % quantile.
         count: of the samples that have a value.
         drawn: how many units were drawn from, samples or groups.
     """
 
     mean: float
-    low: float | None
-    high: float | None
+    low: float
+    high: float
     count: int
     drawn: int
 
@@ -57,10 +57,10 @@ def aggregate(
     if groups is not None:
         member = np.unique(np.asarray(groups)[kept], return_inverse=True)[1].reshape(-1)
         sums, sizes = np.bincount(member, numbers).astype(np.float64), np.bincount(member)
-    if len(sums) == 1:
-        return Aggregate(float(numbers.mean()), None, None, len(numbers), 1)
+    mean = float(numbers.mean())
     low, high = np.quantile(_resampled(sums, sizes, resamples, seed), [0.025, 0.975])
-    return Aggregate(float(numbers.mean()), float(low), float(high), len(numbers), len(sums))
+    # Of a few very uneven units, the quantiles can both lie on one side of the mean.
+    return Aggregate(mean, min(float(low), mean), max(float(high), mean), len(numbers), len(sums))
 
 
 def _resampled(

@@ -44,28 +44,32 @@ def _area_below(errors: Tensor, valid: Tensor | None) -> Tensor:
 
 
 class Metric(NamedTuple):
-    """What a metric is taken of, how its points are reduced to a number, and how it is shown."""
+    """What a metric is taken of, how its points are reduced to a number, and how it is named and shown."""
 
     of: str
     """"joints" or "vertices"."""
     aligned: bool
     reduce: Callable[[Tensor, Tensor | None], Tensor]
+    key: str
+    """Name with unit, in files of results."""
     unit: str
     about: str
 
 
 METRICS = {
-    "mpjpe": Metric("joints", False, _mean, "mm", "mean distance of joints"),
-    "pa_mpjpe": Metric("joints", True, _mean, "mm", "mean distance of joints after a similarity"),
-    "pve": Metric("vertices", False, _mean, "mm", "mean distance of vertices"),
-    "pa_pve": Metric("vertices", True, _mean, "mm", "mean distance of vertices after a similarity"),
-    "pck": Metric("joints", False, _share_below, "%", "joints within 150 mm"),
-    "pa_pck": Metric("joints", True, _share_below, "%", "joints within 150 mm after a similarity"),
-    "auc": Metric("joints", False, _area_below, "%", "mean of PCK at 31 thresholds, 0 to 150 mm"),
-    "pa_auc": Metric("joints", True, _area_below, "%", "mean of PA-PCK at 31 thresholds, 0 to 150 mm"),
-    "accel": Metric("joints", False, _mean, "mm/frame²", "mean error of the joints' acceleration"),
+    "mpjpe": Metric("joints", False, _mean, "mpjpe_mm", "mm", "mean distance of joints"),
+    "pa_mpjpe": Metric("joints", True, _mean, "pa_mpjpe_mm", "mm", "MPJPE after a similarity"),
+    "pve": Metric("vertices", False, _mean, "pve_mm", "mm", "mean distance of vertices"),
+    "pa_pve": Metric("vertices", True, _mean, "pa_pve_mm", "mm", "PVE after a similarity"),
+    "pck": Metric("joints", False, _share_below, "pck_percent", "%", "joints within 150 mm"),
+    "pa_pck": Metric("joints", True, _share_below, "pa_pck_percent", "%", "PCK after a similarity"),
+    "auc": Metric("joints", False, _area_below, "auc_percent", "%", "mean PCK at 31 thresholds, 0 to 150 mm"),
+    "pa_auc": Metric("joints", True, _area_below, "pa_auc_percent", "%", "AUC after a similarity"),
+    "accel": Metric(
+        "joints", False, _mean, "accel_mm_per_frame2", "mm/frame²", "error of joints' acceleration"
+    ),
 }
-"""Every metric by the name it has in results; lower is better for lengths, higher for percentages."""
+"""Every metric by its short name; lower is better for lengths, higher for percentages."""
 
 
 def measure(names: Collection[str], pred: Array, target: Array, valid: Mask = None) -> dict[str, Array]:
@@ -214,7 +218,7 @@ def _points(value: Tensor | NDArray[Any], name: str) -> Tensor:
         value = np.asarray(value)
         if value.dtype.kind not in "fiu":
             raise BadInput(f"{name}: has type {value.dtype}, expected numbers")
-        value = torch.from_numpy(np.ascontiguousarray(value, np.float64))
+        value = torch.from_numpy(np.require(value, np.float64, ["C", "W"]))
     if value.device.type == "mps":  # which has no double precision
         value = value.cpu()
     if value.ndim != 3 or value.shape[2] != 3 or value.shape[1] == 0:

@@ -1,7 +1,7 @@
 """What is scored against what: three protocols as data, and the steps from a network's output to errors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,7 +19,6 @@ from hmrcli.evaluation.metrics import METRICS, measure
 from hmrcli.networks import Prediction
 
 Surface = Literal["parametric", "free"]
-_MILLIMETRES = 1000
 
 
 @dataclass(frozen=True)
@@ -195,10 +194,15 @@ def mesh_of(prediction: Prediction, surface: Surface | None = None) -> Mesh:
     return Mesh(prediction.vertices)
 
 
+def _millimetres(metres: Tensor) -> Tensor:
+    """In double precision, on the CPU where the device has none."""
+    return 1000 * (metres.cpu() if metres.device.type == "mps" else metres).double()
+
+
 def select_joints(protocol: Protocol, joints17: Tensor) -> Tensor:
     """(B, 17, 3) metres to the scored joints (B, 14, 3) in mm, from the pelvis."""
-    centred = joints17.double() - joints17[:, protocol.centre, None].double()
-    return _MILLIMETRES * centred[:, list(protocol.joints)]
+    joints = _millimetres(joints17)
+    return (joints - joints[:, protocol.centre, None])[:, list(protocol.joints)]
 
 
 def points(protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target) -> Points:
@@ -241,7 +245,7 @@ def scored_vertices(
         ours, theirs = mesh.vertices, truth
         if protocol.roles:
             ours = _posed(protocol, bodies, mesh.rotmat, mesh.betas, target.gender)
-    return _MILLIMETRES * ours.double(), _MILLIMETRES * theirs.double()
+    return _millimetres(ours), _millimetres(theirs)
 
 
 def true_vertices(protocol: Protocol, bodies: Bodies, target: Target) -> Tensor | None:
@@ -304,9 +308,13 @@ class Report:
     text: str
     notes: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings, numbers and None."""
-        return asdict(self) | {"notes": list(self.notes)}
+    def as_score(self) -> dict[str, Any]:
+        """Surface and metrics as files of results hold them: name with unit -> value, low, high."""
+        estimates = {
+            METRICS[name].key: {"value": found.mean, "low": found.low, "high": found.high}
+            for name, found in self.metrics.items()
+        }
+        return {"surface": self.surface, "metrics": estimates}
 
 
 def summarise(
@@ -338,4 +346,6 @@ def summarise(
             remarks.append(f"{name}: no sample has a value")
         else:
             metrics[name] = aggregate(values, groups)
+    if any(found.drawn == 1 for found in metrics.values()):
+        remarks.append("all samples are of one sequence, so that the intervals say nothing")
     return Report(protocol.name, surface, samples, expected, metrics, protocol.text, tuple(remarks))

@@ -1,0 +1,254 @@
+"""Scoring of arrays that another system wrote."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hmrcli.body import load_body
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M
+from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.errors import BadInput, MissingFile
+from hmrcli.evaluation import (
+    PROTOCOLS,
+    Mesh,
+    Target,
+    accel_error,
+    describe_keys,
+    mpjpe,
+    pa_mpjpe,
+    points,
+    score,
+    score_arrays,
+)
+from hmrcli.evaluation.array_files import KEYS
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.npz"
+OPEN = PROTOCOLS["open"]
+RNG = np.random.default_rng(0)
+TRUTH = RNG.normal(size=(6, 14, 3)) * [0.2, 0.5, 0.1]
+FOUND = TRUTH + RNG.normal(size=TRUTH.shape) * 0.05
+POSE, BETAS = 0.3 * RNG.normal(size=(6, 72)), RNG.normal(size=(6, 10))
+MM = 1000
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body()
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """Writes both files and scores them."""
+
+    def run(predictions, targets, *protocol):
+        for name, arrays in (("p.npz", predictions), ("t.npz", targets)):
+            np.savez(tmp_path / name, **arrays)
+        return score_arrays(tmp_path / "p.npz", tmp_path / "t.npz", *protocol, root=tmp_path)
+
+    return run
+
+
+def test_published_evaluation(scored):
+    with np.load(GOLDEN) as golden:
+        values = dict(golden)
+    found = scored(
+        {"joints3d": values["pred"], "unit": "mm"}, {"joints3d": values["target"] / MM, "unit": "m"}
+    )
+    np.testing.assert_allclose(found.per_sample["pa_mpjpe"], values["per_sample_pa"], rtol=1e-9)
+    for ours, theirs in (("mpjpe", "mpjpe"), ("pa_mpjpe", "pa-mpjpe"), ("pck", "pck"), ("pa_auc", "pa-auc")):
+        np.testing.assert_allclose(found.report.metrics[ours].mean, values[f"metric:{theirs}"], rtol=1e-6)
+    assert found.report.notes == ()
+
+
+def test_more_rows_than_go_at_once(scored):
+    target = RNG.normal(size=(600, 14, 3))
+    pred = (target + RNG.normal(size=target.shape)).astype(np.float32)
+    found = scored({"joints3d": pred}, {"joints3d": target})
+    np.testing.assert_array_equal(found.per_sample["mpjpe"], mpjpe(MM * pred.astype(float), MM * target))
+
+
+def test_17_joints_are_centred_and_reduced(scored):
+    target = RNG.normal(size=(5, 17, 3)) * 0.4
+    pred = target + RNG.normal(size=(5, 1, 3))
+    pred[:, 7] += 1  # the spine, which is not scored
+    pred[2, 13, 0] += 0.14  # a wrist
+    found = scored({"joints3d": pred}, {"joints3d": target})
+    np.testing.assert_allclose(found.per_sample["mpjpe"], [0, 0, 10, 0, 0], atol=1e-9)
+    fourteen = (target - target[:, :1])[:, EVALUATION_14_FROM_H36M]
+    found = scored({"joints3d": pred}, {"joints3d": fourteen})
+    np.testing.assert_allclose(found.per_sample["mpjpe"], [0, 0, 10, 0, 0], atol=1e-9)
+
+
+def test_other_numbers_stand_as_they_are_unless_a_root_is_given(scored):
+    target = RNG.normal(size=(4, 24, 3)) * 0.4
+    pred = target + [0.3, 0.4, 0]
+    found = scored({"joints3d": pred}, {"joints3d": target})
+    np.testing.assert_allclose(found.per_sample["mpjpe"], 500)
+    assert found.report.notes == ("24 joints were scored, not the 14 of the benchmarks",)
+    found = scored(
+        {"joints3d": MM * pred, "root": MM * pred[:, 0], "unit": "mm"},
+        {"joints3d": target, "root": target[:, 0]},
+    )
+    np.testing.assert_allclose(found.per_sample["mpjpe"], 0, atol=1e-9)
+
+
+def test_rows_are_matched_by_image_and_id(scored):
+    image = np.array(["a.jpg", "a.jpg", "b.jpg", "c.jpg", "c.jpg", "c.jpg"])
+    number = np.array([0, 1, 0, 0, 1, 2])
+    order = np.array([3, 0, 5, 1, 4, 2])
+    keys = {"joints3d": FOUND[order], "image": image[order], "id": number[order]}
+    found = scored(keys, {"joints3d": TRUTH, "image": image, "id": number})
+    np.testing.assert_array_equal(found.per_sample["mpjpe"], mpjpe(MM * FOUND, MM * TRUTH))
+    np.testing.assert_array_equal(found.rows["image"], image)
+    objects = keys | {"image": image[order].astype(object)}
+    fewer = scored(objects, {"joints3d": TRUTH[1:3], "image": image[1:3], "id": number[1:3]})
+    np.testing.assert_array_equal(fewer.per_sample["mpjpe"], found.per_sample["mpjpe"][1:3])
+    assert fewer.report.notes == ("4 predictions have no target and were left out",)
+
+
+def test_rows_that_do_not_match_are_named(scored):
+    target = {"joints3d": TRUTH, "id": np.arange(6)}
+    with pytest.raises(BadInput, match=r"p\.npz has 5 rows and .*t\.npz has 6; store image or id"):
+        scored({"joints3d": FOUND[:5]}, target)
+    with pytest.raises(BadInput, match=r"p\.npz: no row has id 5, as row 5 of .*t\.npz has"):
+        scored({"joints3d": FOUND[:5], "id": np.arange(5)}, target)
+    with pytest.raises(BadInput, match=r"p\.npz: rows 1 and 4 both have id 1"):
+        scored({"joints3d": FOUND, "id": np.array([0, 1, 2, 3, 1, 5])}, target)
+
+
+def test_parameters_are_scored_on_the_protocols_body(scored, body):
+    other = POSE + 0.2
+    found = scored({"pose": other, "betas": BETAS}, {"pose": POSE, "betas": BETAS}, OPEN)
+    betas = torch.from_numpy(BETAS).float()
+    ours, theirs = (rotmat_from_pose(torch.from_numpy(p).float()) for p in (other, POSE))
+    mesh = Mesh(body(ours, betas).vertices, ours, betas)
+    expected = score(OPEN, points(OPEN, {"neutral": body}, mesh, Target(theirs, betas)))
+    assert set(found.per_sample) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found.per_sample[name], values, rtol=1e-5)
+    assert found.report.text == OPEN.text
+
+
+def test_meshes_and_joints_can_be_mixed(scored, body):
+    rotmat, betas = rotmat_from_pose(torch.from_numpy(POSE).float()), torch.from_numpy(BETAS).float()
+    vertices = body(rotmat, betas).vertices
+    joints17 = body.h36m_joints(vertices).numpy()
+    shifted = {"vertices": (vertices + 0.5).numpy()}
+    for target in ({"joints3d": joints17}, {"pose": POSE, "betas": BETAS}, {"vertices": vertices.numpy()}):
+        found = scored(shifted, target, OPEN)
+        np.testing.assert_allclose(found.per_sample["mpjpe"], 0, atol=2e-3)
+        assert ("pve" in found.per_sample) == ("joints3d" not in target)
+        if "pve" in found.per_sample:
+            np.testing.assert_allclose(found.per_sample["pve"], 0, atol=2e-3)
+
+
+def test_masked_joints_do_not_count(scored):
+    pred = TRUTH.copy()
+    pred[:, 2] += 1
+    valid = np.ones((6, 14), bool)
+    valid[:, 2] = False
+    found = scored({"joints3d": pred}, {"joints3d": TRUTH, "valid": valid})
+    np.testing.assert_allclose(found.per_sample["mpjpe"], 0, atol=1e-9)
+    target = RNG.normal(size=(5, 17, 3)) * 0.4
+    pred, valid = target.copy(), np.ones((5, 17))
+    pred[:, 13] += 1
+    valid[:, 13] = 0
+    found = scored({"joints3d": pred}, {"joints3d": target, "valid": valid})
+    np.testing.assert_allclose(found.per_sample["mpjpe"], 0, atol=1e-9)
+
+
+def test_sequences_add_the_acceleration_and_widen_the_interval(scored):
+    target = RNG.normal(size=(40, 14, 3)) * 0.3
+    sequence = np.repeat(["a", "b", "c", "d"], 10)
+    pred = target + 0.02 * np.repeat(np.arange(4), 10)[:, None, None]
+    frame = np.tile(np.arange(10), 4)
+    found = scored({"joints3d": pred}, {"joints3d": target, "sequence": sequence, "frame": frame})
+    expected = accel_error(MM * pred, MM * target, sequence=sequence)
+    np.testing.assert_allclose(found.per_sample["accel"], expected, atol=1e-9)
+    assert found.report.metrics["accel"].count == 32
+    alone = scored({"joints3d": pred}, {"joints3d": target})
+    assert "accel" not in alone.per_sample
+    widths = [r.report.metrics["mpjpe"].high - r.report.metrics["mpjpe"].low for r in (found, alone)]
+    assert widths[0] > 2 * widths[1]
+    assert found.report.metrics["mpjpe"].drawn == 4
+
+
+def broken(array, value, row=3):
+    array = array.copy()
+    array[row] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({}, "expected key joints3d, vertices, or pose and betas; the file has none"),
+        ({"keypoints": FOUND}, "the file has keypoints"),
+        ({"joints3d": FOUND.astype(int)}, "key joints3d has type int64, expected floating-point numbers"),
+        ({"joints3d": FOUND[..., :2]}, r"key joints3d has shape \(6, 14, 2\), expected \(N, J, 3\)"),
+        ({"joints3d": FOUND[:0]}, r"key joints3d has shape \(0, 14, 3\)"),
+        ({"joints3d": broken(FOUND, np.nan)}, "key joints3d, row 3 holds values that are not finite"),
+        ({"joints3d": FOUND[:, :10]}, r"gives 10 joints and .*t\.npz gives 14"),
+        ({"joints3d": FOUND, "id": np.arange(5)}, r"key id has shape \(5,\), expected \(N=6\)"),
+        ({"joints3d": FOUND * MM}, "read in m makes people of .* m; if it is in mm, store unit='mm'"),
+        ({"joints3d": FOUND, "unit": "mm"}, "read in mm makes people of .* m; if it is in m, store unit='m'"),
+        ({"joints3d": FOUND, "unit": "cm"}, "key unit is 'cm', expected 'm' or 'mm'"),
+        ({"joints3d": FOUND, "unit": np.array(["m"])}, r"key unit has shape \(1,\)"),
+        ({"pose": POSE}, "key betas is missing; pose and betas go together"),
+        ({"pose": POSE, "betas": BETAS[:, :9]}, r"key betas has shape \(6, 9\), expected \(N=6, 10\)"),
+        ({"vertices": RNG.normal(size=(6, 50, 3))}, "belong to a body: name it with --protocol"),
+        (
+            {"joints3d": FOUND, "image": np.array([None, *"abcde"])},
+            "key image, row 0 is NoneType, expected text",
+        ),
+        (
+            {"joints3d": FOUND, "gender": np.array(list("mfmfxm"))},
+            "key gender, row 4 is 'x', expected m, male",
+        ),
+    ],
+)
+def test_what_cannot_be_scored_is_named(scored, keys, message):
+    with pytest.raises(BadInput, match=r"p\.npz.*" + message):
+        scored(keys, {"joints3d": TRUTH})
+
+
+def test_targets_that_lack_something_are_named(scored):
+    pose = {"pose": POSE, "betas": BETAS}
+    with pytest.raises(BadInput, match=r"t\.npz: key gender is missing"):
+        scored({"joints3d": FOUND}, pose, PROTOCOLS["3dpw"])
+    with pytest.raises(BadInput, match=r"t\.npz: key valid has 3 joints, expected 14"):
+        scored(pose, pose | {"valid": np.ones((6, 3))}, OPEN)
+    with pytest.raises(BadInput, match=r"t\.npz: key frame: row 1 repeats a frame"):
+        scored({"joints3d": FOUND}, {"joints3d": TRUTH, "frame": np.array([4, 4, 5, 6, 7, 8])})
+    with pytest.raises(BadInput, match=r"p\.npz: key vertices has 50 vertices, expected 6821 of the open"):
+        scored({"vertices": RNG.normal(size=(6, 50, 3))}, pose, OPEN)
+    with pytest.raises(MissingFile, match="SMPL_NEUTRAL"):
+        scored(pose, pose | {"gender": np.array(list("mfmfmf"))}, PROTOCOLS["3dpw"])
+
+
+def test_joints_under_a_protocol_need_no_body(scored):
+    found = scored({"joints3d": FOUND}, {"joints3d": TRUTH}, PROTOCOLS["3dpw"])
+    np.testing.assert_allclose(found.per_sample["pa_mpjpe"], pa_mpjpe(MM * FOUND, MM * TRUTH))
+    assert "6 samples were scored, the published figures are over 35515" in found.report.notes[0]
+
+
+def test_absent_and_damaged_files_are_named(tmp_path):
+    np.savez(tmp_path / "t.npz", joints3d=TRUTH)
+    with pytest.raises(MissingFile, match=r"p\.npz"):
+        score_arrays(tmp_path / "p.npz", tmp_path / "t.npz")
+    (tmp_path / "p.npz").write_bytes((tmp_path / "t.npz").read_bytes()[:-200])
+    with pytest.raises(BadInput, match=r"p\.npz"):
+        score_arrays(tmp_path / "p.npz", tmp_path / "t.npz")
+
+
+def test_extended_precision_is_taken(scored):
+    found = scored({"joints3d": FOUND.astype(np.longdouble)}, {"joints3d": TRUTH.astype(np.float16)})
+    assert 40 < found.report.metrics["mpjpe"].mean < 120
+
+
+def test_every_key_is_described():
+    lines = describe_keys().splitlines()
+    assert [line.split()[0] for line in lines] == [key.name for key in KEYS]
+    assert "(N, J, 3)" in lines[0]
