@@ -136,7 +136,7 @@ def _write(report: "Report", kind: Format, out: Path | None) -> None:
     if kind is Format.csv and report.others:
         apart = sum(len(sheet.records) for sheet in report.others if "reason" in sheet.records[0])
         if apart:
-            log.print(f"{apart} results are set apart and not in the CSV; see --format json")
+            log.print(f"{apart} set apart and not in the CSV; see --format json")
     if kind is Format.rich:
         _print_rich(report, out)
     elif out is None:

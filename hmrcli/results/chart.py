@@ -27,7 +27,7 @@ def chart(sheet: Sheet) -> str:
     kinds = [
         key for key in ("published", "pa_mpjpe_mm") if any(r.get(key) is not None for r in sheet.records)
     ]
-    ends = {key: _WIDTH - 4 - _NUMBER * place for place, key in enumerate(reversed(kinds))}
+    ends = {key: _WIDTH - 4.0 - _NUMBER * place for place, key in enumerate(reversed(kinds))}
     low = _STEP * math.floor((min(figures) - 1) / _STEP)
     high = _STEP * math.ceil((max(figures) + 1) / _STEP)
     right = _WIDTH - 20 - _NUMBER * len(kinds)

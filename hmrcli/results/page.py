@@ -27,10 +27,10 @@ p { margin: 0 0 8px; max-width: 84ch; }
 .caption, .remarks, footer { color: var(--soft); }
 .card { margin-top: 24px; padding: 20px 24px; background: var(--card); border: 1px solid var(--line);
   border-radius: 10px; overflow-x: auto; }
-table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th { padding: 4px 10px 8px; text-align: left; font-size: 13px; font-weight: 600; color: var(--soft);
+table { width: 100%; border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
+th { padding: 4px 8px 8px; text-align: left; font-size: 13px; font-weight: 600; color: var(--soft);
   border-bottom: 1px solid var(--ink); white-space: nowrap; }
-td { padding: 5px 10px; vertical-align: baseline; white-space: nowrap; }
+td { padding: 5px 8px; vertical-align: baseline; white-space: nowrap; }
 td.long { white-space: normal; }
 th.first, td.first { padding-left: 0; }
 th:last-child, td:last-child { padding-right: 0; }
@@ -39,7 +39,7 @@ td.number, th.number { text-align: right; }
 td.group { font-weight: 600; }
 td.shared { color: var(--soft); }
 td.none { color: var(--soft); font-style: italic; }
-td.code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 13px; }
+td.code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 12.5px; }
 sup { font-size: 0.72em; line-height: 0; color: var(--soft); margin-left: 1px; }
 td.number sup { position: absolute; margin-top: 0.6em; }
 .verdict { padding: 1px 9px; border-radius: 9px; font-size: 13px; font-weight: 600; }
@@ -65,7 +65,7 @@ svg .interval { stroke: var(--blue); stroke-width: 3; stroke-linecap: round; opa
 
 _CODE = ("Recipe", "Run", "Checkpoint SHA-256", "Config")
 """Columns of things to type or to copy."""
-_LONG = 30
+_LONG = 24
 """Characters from which on a cell may take more than one line."""
 
 

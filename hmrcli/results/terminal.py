@@ -51,30 +51,31 @@ def _table(sheet: Sheet, wide: bool) -> Table:
         box=SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0), collapse_padding=True
     )
     grouped = sheet.group_by is not None
-    # Footnote letters have a place of their own, so that the numbers before them stay aligned.
-    room = max((len(marks(record, column)) for record in sheet.records for column in columns), default=0)
     for column in columns:
         table.add_column(
             column.title,
-            justify="right" if column.number else "left",
+            justify="right" if column.number and not column.noted else "left",
             no_wrap=column.number or column is columns[0] or (grouped and not column.shared),
             overflow="fold",
         )
     for index, group in enumerate(sheet.groups):
         last = index == len(sheet.groups) - 1
-        table.add_row(*(_cell(group, column, room) for column in columns), end_section=grouped and not last)
+        table.add_row(*(_cell(sheet, group, column) for column in columns), end_section=grouped and not last)
     return table
 
 
-def _cell(group: list[Record], column: Column, room: int) -> Text:
+def _cell(sheet: Sheet, group: list[Record], column: Column) -> Text:
     if column.shared:
         return Text(column.text(group[0]))
-    return Text("\n").join(_line(record, column, room) for record in group)
+    # Numbers are aligned here where footnote letters follow them, and by the table otherwise.
+    aligned = column.number and column.noted
+    width = max(len(column.text(record)) for record in sheet.records) if aligned else 0
+    return Text("\n").join(_line(record, column, width) for record in group)
 
 
-def _line(record: Record, column: Column, room: int) -> Text:
+def _line(record: Record, column: Column, width: int) -> Text:
     text = column.text(record)
     if column.styled:
         return Text(text, style=VERDICT_STYLES.get(text, ""))
-    line = Text(text, style="dim" if text == "not run" else "")
-    return line.append(marks(record, column).translate(_SUPERSCRIPTS).ljust(room)) if column.noted else line
+    line = Text(text.rjust(width), style="dim" if text == "not run" else "")
+    return line.append(marks(record, column).translate(_SUPERSCRIPTS))
