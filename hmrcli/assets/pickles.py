@@ -9,6 +9,7 @@ unpickling code nor chumpy nor scipy takes part, so a hostile file can at worst 
 import pickle
 import re
 import zipfile
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,7 @@ def _member(archive: zipfile.ZipFile, member: str, where: str) -> Any:
     try:
         with archive.open(member) as stream:
             return _array_file(stream, where)
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise BadInput(f"{where} is damaged ({error}); obtain the file again") from None
 
 

@@ -7,7 +7,9 @@ import typer
 from hmrcli import __version__
 from hmrcli.cli.console import exit_codes
 from hmrcli.cli.download import download
+from hmrcli.cli.eval import evaluate
 from hmrcli.cli.infer import infer
+from hmrcli.cli.table import table
 
 app = typer.Typer(
     name="hmr",
@@ -36,6 +38,8 @@ def _root(
 
 app.command(name="infer")(infer)
 app.command(name="download")(download)
+app.command(name="eval")(evaluate)
+app.command(name="table")(table)
 
 
 def main() -> None:

@@ -150,23 +150,7 @@ def _predictor(
         smpl = resolved is not None and resolved.body_model == "smpl"
         body_model = str(find_asset("SMPL_NEUTRAL.pkl", folder)) if smpl else "open"
     body = load_body(body_model, assets_dir=folder / "body_models")
-    return Predictor(
-        resolved, checkpoint, body=body, device=_device(device), bbox_scale=bbox_scale or BBOX_SCALE
-    )
-
-
-def _device(name: str | None) -> str | None:
-    """The device asked for, if this machine has it."""
-    import torch
-
-    if name is None:
-        return None
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device: '{name}' cannot be used here ({reason}); try cpu") from None
-    return name
+    return Predictor(resolved, checkpoint, body=body, device=device, bbox_scale=bbox_scale or BBOX_SCALE)
 
 
 def _say(entry: dict[str, Any], target: Path | None) -> None:

@@ -14,8 +14,9 @@ from hmrcli.body.camera import crop_camera, full_image_translation, project
 from hmrcli.datasets.crop import square_around
 from hmrcli.fitting.fit import fit_landmarks
 from hmrcli.fitting.targets import Targets
-from hmrcli.inference.network import crop_people, load_network, predict, usual_device
+from hmrcli.inference.network import crop_people, predict
 from hmrcli.inference.person import Person
+from hmrcli.networks import chosen_device, load_network
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 from hmrcli.recipe import Recipe, load_recipe
 
@@ -49,6 +50,7 @@ class Predictor:
 
         Raises:
             ValueError: only one of recipe and checkpoint is given.
+            UsageError: this machine has no such device.
             MissingFile: a file is not there; the message says how to get it.
             BadInput: recipe or checkpoint cannot be used, or do not fit each other.
         """
@@ -58,8 +60,8 @@ class Predictor:
         self.bbox_scale = bbox_scale
         self.recipe = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        chosen = chosen_device(device)
         if self.recipe is not None and self.checkpoint is not None:
-            chosen = usual_device() if device is None else torch.device(device)
             self.network, self.report = load_network(self.recipe, self.checkpoint, self.body, chosen)
 
     @classmethod

@@ -4,6 +4,7 @@ from hmrcli.networks.build import BUILDERS, build_network
 from hmrcli.networks.discriminator import Discriminator
 from hmrcli.networks.mean import MeanParameters, load_mean_parameters
 from hmrcli.networks.prediction import Prediction
+from hmrcli.networks.ready import chosen_device, load_network, prediction_precision
 from hmrcli.networks.weights import WeightReport, load_backbone, load_weights, save_weights
 
 __all__ = [
@@ -13,8 +14,11 @@ __all__ = [
     "Prediction",
     "WeightReport",
     "build_network",
+    "chosen_device",
     "load_backbone",
     "load_mean_parameters",
+    "load_network",
     "load_weights",
+    "prediction_precision",
     "save_weights",
 ]

@@ -1,0 +1,158 @@
+"""`hmr eval`: a network's errors under a stated protocol, or those of another system's arrays."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hmrcli.cli.console import log, print_json
+from hmrcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from hmrcli.results.runs import Results
+
+
+class ProtocolName(StrEnum):
+    """The protocols."""
+
+    pw3d = "3dpw"
+    h36m = "h36m"
+    open = "open"
+
+
+ARRAY_KEYS = (
+    "joints3d (N,J,3), or vertices (N,V,3), or pose (N,72) with betas (N,10); unit: m or mm; image, id: match rows; "
+    "root (N,3)"
+)
+TARGET_KEYS = "the same, and gender (N), valid (N,J), sequence (N), frame (N)"
+
+
+def evaluate(
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe of the network: a bundled name or a YAML file.")
+    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="The network's weights, ours or published.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help="Annotation file, or one below preprocessed_datasets/. [the recipe's]"
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images. [the recipe's below datasets/]")
+    ] = None,
+    protocol: Annotated[ProtocolName | None, typer.Option(help="Rules of scoring. [the recipe's]")] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(metavar="P.npz", help=f"Score these arrays of any system. Keys: {ARRAY_KEYS}."),
+    ] = None,
+    targets: Annotated[
+        Path | None, typer.Option(metavar="T.npz", help=f"The truth of --predictions. Keys: {TARGET_KEYS}.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for results.json, errors.npz and pictures. [below runs/<recipe>/]"),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps. [the fastest there is]")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Crops that go through the network at once.")] = 64,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that read images. [as many as there are cores, at most 8]"),
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of fetched files. [HMR_DATA, ./data, the user's data folder]")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
+    ] = False,
+) -> None:
+    """Score a trained network on a test set, or arrays of any system.
+
+    The protocol is printed with the result. An interrupted evaluation goes on where it was. With torchrun, several
+    processes share the work: torchrun --nproc-per-node 2 -m hmrcli eval ...
+    """
+    arrays, network = (predictions, targets), (recipe, checkpoint)
+    if any(arrays) == any(network) or not (all(arrays) or all(network)):
+        raise UsageError("give --recipe and --checkpoint, or --predictions and --targets")
+    if predictions and targets:
+        _score_arrays(predictions, targets, protocol, out, data_root, as_json)
+        return
+    assert recipe and checkpoint
+    from hmrcli.assets.data_root import data_root as find_root
+    from hmrcli.evaluation.processes import joined, rank_and_size
+    from hmrcli.recipe import load_recipe
+    from hmrcli.results.measure import evaluate_network, find_test
+
+    root, resolved = find_root(data_root), load_recipe(recipe)
+    test = find_test(resolved, root, dataset, protocol, images)
+    if workers is None:
+        workers = min(8, os.cpu_count() or 1)
+    with joined(), _Bar(rank_and_size()[0] == 0) as bar:
+        done = evaluate_network(
+            resolved, checkpoint, test, root, out,
+            device=device, batch_size=batch_size, workers=workers, progress=bar,
+        )  # fmt: skip
+    if done is not None:
+        _show(*done, as_json)
+
+
+def _score_arrays(
+    predictions: Path,
+    targets: Path,
+    protocol: ProtocolName | None,
+    out: Path | None,
+    root: Path | None,
+    as_json: bool,
+) -> None:
+    from hmrcli.assets.data_root import data_root
+    from hmrcli.evaluation import ARRAYS, PROTOCOLS, score_arrays
+    from hmrcli.results.measure import results_of_arrays, save_arrays
+
+    rules = PROTOCOLS[protocol] if protocol else ARRAYS
+    scored = score_arrays(predictions, targets, rules, root=data_root(root))
+    results = results_of_arrays(scored, predictions, targets)
+    if out:
+        save_arrays(scored, results, out)
+    _show(results, out, as_json)
+
+
+class _Bar:
+    """Rows done, on stderr, for a person who is watching."""
+
+    def __init__(self, shown: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=log, disable=not (shown and log.is_terminal), transient=True)
+        self.task = self.bar.add_task("samples", total=None)
+
+    def __enter__(self) -> "_Bar":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        self.bar.update(self.task, advance=done, total=total)
+
+
+def _show(results: "Results", out: Path | None, as_json: bool) -> None:
+    if as_json:
+        document = results.model_dump(mode="json")
+        print_json(document | {"out": None if out is None else str(out)})
+        return
+    for score in results.scores:
+        surface = f", {score.surface} mesh" if score.surface else ""
+        print(f"{results.recipe or 'arrays'} on {results.dataset}{surface}: {results.samples} samples")
+        for name, estimate in score.metrics.items():
+            metric, _, unit = name.rpartition("_") if not name.endswith("frame2") else (name, "", "")
+            unit = {"percent": "%"}.get(unit, unit)
+            print(f"  {metric:9} {estimate.value:8.2f} {unit:3} [{estimate.low:.2f}, {estimate.high:.2f}]")
+    print(f"protocol: {results.protocol}. {results.details['text']}")
+    for note in results.details["notes"]:
+        print(f"note: {note}")
+    if out is not None:
+        print(f"written to {out}")

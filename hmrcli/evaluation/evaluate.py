@@ -1,0 +1,258 @@
+"""A network over a test set: crops by several processes, errors by the protocol, resumable, on one process or many."""
+
+import time
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from hmrcli.body import BodyModel
+from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.datasets.annotations import Annotations
+from hmrcli.datasets.crop import crop_affine, crop_image, normalise, square_around
+from hmrcli.errors import BadInput, MissingFile
+from hmrcli.evaluation.metrics import align_similarity
+from hmrcli.evaluation.protocols import Protocol, Surface, Target, mesh_of, points, score
+from hmrcli.files import whole_file
+from hmrcli.networks import Prediction, prediction_precision
+
+SAVE_EVERY = 30.0
+"""Seconds between saves of what is done so far."""
+
+
+class Samples(NamedTuple):
+    """What is evaluated on."""
+
+    annotations: Annotations
+    folder: Path
+    """Of the images."""
+    image_size: int
+    """Side of a network's crop, pixels."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of N samples for one mesh of a network.
+
+    Attributes:
+        surface: which mesh, where a network has two.
+        metrics: metric -> (N,).
+        joints: (N, 14) mm from the true joints, both from the pelvis.
+        joints_aligned: (N, 14) mm after one similarity per sample.
+    """
+
+    surface: Surface | None
+    metrics: dict[str, NDArray[np.float64]]
+    joints: NDArray[np.float32]
+    joints_aligned: NDArray[np.float32]
+
+
+class _Crops(Dataset[tuple[Tensor, int]]):
+    def __init__(self, samples: Samples, rows: Sequence[int]) -> None:
+        self.samples, self.rows = samples, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        row = self.rows[index]
+        try:
+            return torch.from_numpy(sample_crop(self.samples, row)), row
+        except BadInput:  # a worker would wrap it into a traceback; the main process meets it again
+            size = self.samples.image_size
+            return torch.zeros(size, size, 3, dtype=torch.uint8), -1 - row
+
+
+def sample_crop(samples: Samples, row: int) -> NDArray[np.uint8]:
+    """The crop (size, size, 3) RGB of a row: the box as stored, its padding is in the annotations.
+
+    Raises:
+        BadInput: the image cannot be decoded.
+    """
+    path = samples.folder / str(samples.annotations.image_path[row])
+    content = np.fromfile(path, np.uint8)
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if image is None:
+        raise BadInput(
+            f"{path}: not an image that can be read, expected the data set's own file; unpack it again"
+        )
+    centre, side = square_around(samples.annotations.bbox_xywh[row])
+    size = samples.image_size
+    crop = crop_image(np.asarray(image, np.uint8), crop_affine(centre, side, size=size), size)
+    return np.ascontiguousarray(crop[..., ::-1])
+
+
+def check_images(samples: Samples) -> None:
+    """Raises MissingFile where images are not there, before anything is computed."""
+    paths = np.unique(samples.annotations.image_path)
+    missing = [name for name in paths if not (samples.folder / str(name)).is_file()]
+    if missing:
+        raise MissingFile(
+            f"{len(missing)} of {len(paths)} images are missing in {samples.folder}, first {missing[0]}. Unpack the "
+            f"data set's images there, or name their folder with --images"
+        )
+
+
+def check_truth(annotations: Annotations, protocol: Protocol, path: Path) -> None:
+    """Raises BadInput where the annotations lack what a protocol compares with."""
+    if protocol.truth == "parameters":
+        lacking = np.flatnonzero(~annotations.has_smpl)
+        if len(lacking):
+            raise BadInput(
+                f"{path}: {len(lacking)} rows have no body parameters, first row {lacking[0]}; the {protocol.name} "
+                "protocol compares with them"
+            )
+    elif annotations.keypoints3d is None:
+        raise BadInput(
+            f"{path}: keypoints3d is missing; the {protocol.name} protocol compares with 3D joints"
+        )
+
+
+def evaluate(
+    network: nn.Module,
+    samples: Samples,
+    protocol: Protocol,
+    bodies: Mapping[str, BodyModel],
+    surfaces: Sequence[Surface | None] = (None,),
+    *,
+    batch_size: int = 64,
+    workers: int = 0,
+    rows: Sequence[int] | None = None,
+    saved: Path | None = None,
+    signature: str = "",
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[NDArray[np.int64], list[Errors]]:
+    """Errors of a network's bodies on some rows of a test set.
+
+    Args:
+        network: in evaluation mode, on its device.
+        bodies: of the protocol, on the same device.
+        surfaces: the meshes to score.
+        rows: to evaluate; all of them when not given.
+        saved: file in which finished rows are kept, and from which an interrupted evaluation goes on.
+        signature: of everything the errors depend on; saved rows of another are not used.
+        progress: called with the number of rows that are newly done.
+
+    Returns:
+        the rows, in order, and their errors for each surface.
+    """
+    annotations = samples.annotations
+    wanted = np.arange(len(annotations)) if rows is None else np.asarray(sorted(rows), np.int64)
+    done = _load(saved, signature) if saved else {}
+    table = {row: values for row, values in done.items() if row in set(wanted.tolist())}
+    progress(len(table))
+    left = [int(row) for row in wanted if row not in table]
+    device = next(network.parameters()).device
+    loader = DataLoader(
+        _Crops(samples, left),
+        batch_size=batch_size,
+        num_workers=min(workers, max(1, len(left) // batch_size)) if workers else 0,
+        worker_init_fn=_one_thread,
+        pin_memory=device.type == "cuda",
+    )
+    last = time.monotonic()
+    try:
+        for crops, numbers in loader:
+            for unreadable in numbers[numbers < 0].tolist():
+                sample_crop(samples, -1 - unreadable)
+            with torch.inference_mode():
+                images = normalise(crops.to(device)).contiguous(memory_format=torch.channels_last)
+                with prediction_precision(device):
+                    prediction = network(images)
+                values = _errors(prediction, annotations[numbers.numpy()], protocol, bodies, surfaces)
+            table |= zip(numbers.tolist(), values)
+            progress(len(numbers))
+            if saved and time.monotonic() - last > SAVE_EVERY:
+                _save(saved, signature, table)
+                last = time.monotonic()
+    finally:  # what is done is kept, whatever ended it
+        if saved and table:
+            _save(saved, signature, table)
+    names = metric_names(protocol)
+    values = np.stack([table[int(row)] for row in wanted])  # (N, surfaces, metrics + 2 * joints)
+    return wanted, [_unpacked(surface, values[:, i], names) for i, surface in enumerate(surfaces)]
+
+
+def _errors(
+    prediction: Prediction,
+    truth: Annotations,
+    protocol: Protocol,
+    bodies: Mapping[str, BodyModel],
+    surfaces: Sequence[Surface | None],
+) -> NDArray[np.float64]:
+    """(B, surfaces, metrics + 2 * joints): each metric, then each joint's distance as it is and aligned."""
+    device = prediction.vertices.device
+    target = _target(truth, protocol, device)
+    parts = []
+    for surface in surfaces:
+        compared = points(protocol, bodies, mesh_of(prediction, surface), target)
+        metrics = score(protocol, compared)
+        aligned = align_similarity(compared.joints, compared.target_joints)
+        parts.append(
+            torch.cat(
+                [
+                    torch.stack([metrics[name] for name in metric_names(protocol)], 1),
+                    *(
+                        (joints - compared.target_joints).norm(dim=-1).double().cpu()
+                        for joints in (compared.joints, aligned)
+                    ),
+                ],
+                1,
+            )
+        )
+    return torch.stack(parts, 1).numpy()
+
+
+def metric_names(protocol: Protocol) -> tuple[str, ...]:
+    """The metrics that a network's bodies have under a protocol."""
+    return tuple(name for name in protocol.metrics if protocol.truth == "parameters" or name != "pve")
+
+
+def _target(truth: Annotations, protocol: Protocol, device: torch.device) -> Target:
+    if protocol.truth == "joints3d":
+        keypoints = truth.select("h36m").keypoints3d
+        assert keypoints is not None  # checked before anything was computed
+        return Target(joints3d=torch.from_numpy(keypoints[..., :3].copy()).to(device))
+    pose = torch.from_numpy(np.asarray(truth.pose)).to(device)
+    betas = torch.from_numpy(np.asarray(truth.betas)).to(device)
+    return Target(rotmat_from_pose(pose), betas, gender=truth.gender.tolist())
+
+
+def _unpacked(surface: Surface | None, values: NDArray[np.float64], names: Sequence[str]) -> Errors:
+    metrics = {name: values[:, k] for k, name in enumerate(names)}
+    joints, aligned = np.split(values[:, len(names) :].astype(np.float32), 2, axis=1)
+    return Errors(surface, metrics, joints, aligned)
+
+
+def _one_thread(worker: int) -> None:
+    """Workers are processes; threads inside them would only get in each other's way."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+def _load(saved: Path, signature: str) -> dict[int, NDArray[np.float64]]:
+    try:
+        with np.load(saved, allow_pickle=False) as stored:
+            if str(stored["signature"]) == signature:
+                return dict(zip(stored["rows"].tolist(), stored["values"]))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent or damaged: begin anew
+        pass
+    return {}
+
+
+def _save(saved: Path, signature: str, table: Mapping[int, NDArray[np.float64]]) -> None:
+    content: dict[str, Any] = {
+        "signature": np.array(signature),
+        "rows": np.array(list(table)),
+        "values": np.array(list(table.values())),
+    }
+    with whole_file(saved) as temporary:
+        np.savez(temporary, **content)

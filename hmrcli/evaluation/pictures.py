@@ -1,0 +1,91 @@
+"""What a person looks at after an evaluation: the best, middling and worst bodies, and errors joint by joint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hmrcli.body.camera import CROP_FOCAL_LENGTH, crop_translation
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.datasets.crop import normalise
+from hmrcli.evaluation.evaluate import Errors, Samples, sample_crop
+from hmrcli.evaluation.protocols import mesh_of
+from hmrcli.files import whole_file
+from hmrcli.render.overlay import PALETTE
+from hmrcli.render.rasteriser import Camera, paint
+from hmrcli.render.shading import shade
+
+EACH = 4
+"""Samples of each kind on the sheet."""
+
+
+def sheet(
+    path: Path,
+    network: nn.Module,
+    samples: Samples,
+    rows: NDArray[np.int64],
+    errors: Errors,
+    faces: NDArray[np.int64],
+) -> None:
+    """Writes crops with the predicted mesh beside them, of the least, middle and greatest PA-MPJPE."""
+    from matplotlib.figure import Figure
+
+    values = errors.metrics["pa_mpjpe"]
+    order = np.argsort(values, kind="stable")
+    count = min(EACH, len(order))
+    middle = (len(order) - count) // 2
+    chosen = {"best": order[:count], "median": order[middle : middle + count], "worst": order[::-1][:count]}
+    figure = Figure(figsize=(3.6 * count, 6.2), layout="constrained")
+    axes = figure.subplots(len(chosen), count, squeeze=False)
+    for line, (kind, picked) in zip(axes, chosen.items()):
+        pairs = drawn(network, samples, rows[picked], errors, faces)
+        for axis, index, pair in zip(line, picked, pairs):
+            axis.imshow(pair)
+            axis.set_title(f"{kind}: {values[index]:.1f} mm, row {rows[index]}", fontsize=8)
+            axis.axis("off")
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def drawn(
+    network: nn.Module, samples: Samples, rows: NDArray[np.int64], errors: Errors, faces: NDArray[np.int64]
+) -> list[NDArray[np.uint8]]:
+    """Crops (size, 2 size, 3): as the network saw them, and with the mesh that it predicted."""
+    crops = [sample_crop(samples, int(row)) for row in rows]
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        prediction = network(normalise(torch.from_numpy(np.stack(crops)).to(device)))
+        placed = mesh_of(prediction, errors.surface).vertices + crop_translation(prediction.cam)[:, None]
+    size = samples.image_size
+    # The crop's camera is given for 224 pixels; another size is the same view.
+    camera = Camera(CROP_FOCAL_LENGTH * size / 224, (size / 2, size / 2))
+    pairs = []
+    for crop, vertices in zip(crops, placed.float().cpu().numpy()):
+        overlaid = crop.copy()
+        if np.isfinite(vertices).all():
+            paint(overlaid, vertices, faces, shade(vertices, faces, PALETTE[0]), camera, opacity=0.9)
+        pairs.append(np.concatenate([crop, overlaid], 1))
+    return pairs
+
+
+def joint_plot(path: Path, errors: Sequence[Errors]) -> None:
+    """Writes bars of each joint's mean error, as it is and after the similarity."""
+    from matplotlib.figure import Figure
+
+    names = [H36M_NAMES[row].replace("_", " ") for row in EVALUATION_14_FROM_H36M]
+    figure = Figure(figsize=(8, 3.6 * len(errors)), layout="constrained")
+    for axis, one in zip(figure.subplots(len(errors), 1, squeeze=False)[:, 0], errors):
+        place = np.arange(len(names))
+        for shift, values, label in ((-0.2, one.joints, "MPJPE"), (0.2, one.joints_aligned, "PA-MPJPE")):
+            axis.bar(place + shift, values.mean(0), 0.38, label=f"{label} {values.mean():.1f} mm")
+        axis.set_xticks(place, names, rotation=40, ha="right", fontsize=8)
+        axis.set_ylabel("mean error, mm")
+        about = f"{len(one.joints)} samples" + (f", {one.surface} mesh" if one.surface else "")
+        axis.set_title(about, fontsize=9, loc="left")
+        axis.legend(frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+        axis.spines[["top", "right"]].set_visible(False)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=110)

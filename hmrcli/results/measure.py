@@ -1,0 +1,289 @@
+"""Evaluates a network or arrays and writes what others need: results, errors of every sample, pictures."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hmrcli import __version__
+from hmrcli.assets.registry import find_asset, load_registry
+from hmrcli.body import BodyModel as Body
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.datasets.read import read_annotations
+from hmrcli.environment import describe
+from hmrcli.errors import MissingFile
+from hmrcli.evaluation import METRICS, PROTOCOLS, Aggregate, Protocol, Report, load_bodies, summarise
+from hmrcli.evaluation.arrays import ArrayScores
+from hmrcli.evaluation.evaluate import Errors, Samples, check_images, check_truth, evaluate
+from hmrcli.evaluation.pictures import joint_plot, sheet
+from hmrcli.evaluation.processes import gathered, rank_and_size
+from hmrcli.files import whole_file
+from hmrcli.networks import chosen_device, load_network
+from hmrcli.recipe import Recipe
+from hmrcli.results.runs import RESULTS_FILE, BodyModel, Checkpoint, Estimate, Results, Score, write_results
+
+ERRORS_FILE = "errors.npz"
+LEAST_GROUPS = 10
+"""With fewer image folders, intervals are over single samples."""
+
+
+class Test(NamedTuple):
+    """What is measured on."""
+
+    annotations: Path
+    images: Path
+    protocol: Protocol
+
+
+def find_test(
+    recipe: Recipe,
+    root: Path,
+    dataset: str | None = None,
+    protocol: str | None = None,
+    images: Path | None = None,
+) -> Test:
+    """The test set of a recipe, or another.
+
+    Args:
+        root: the data root.
+        dataset: an annotation file, or the name of one below `preprocessed_datasets/`; the recipe's by default.
+        protocol: a name in `PROTOCOLS`; the recipe's by default.
+        images: folder of the images; by default the recipe's below `datasets/`.
+
+    Raises:
+        MissingFile: the annotation file is not there.
+    """
+    wanted = recipe.evaluation
+    folder = images or root / "datasets" / wanted.dataset
+    rules = PROTOCOLS[protocol or wanted.protocol]
+    if dataset is not None and Path(dataset).is_file():
+        return Test(Path(dataset), folder, rules)
+    name = wanted.annotations if dataset is None else dataset
+    name = name if Path(name).suffix else f"{name}.npz"
+    path = root / "preprocessed_datasets" / name
+    if not path.is_file() and name in load_registry().by_name:
+        path = find_asset(name, root)
+    if not path.is_file():
+        raise MissingFile(
+            f"{path} is not there; --dataset takes an annotation file or the name of one below "
+            f"{path.parent}, see hmr download --list"
+        )
+    return Test(path, folder, rules)
+
+
+def evaluate_network(
+    recipe: Recipe,
+    checkpoint: Path,
+    test: Test,
+    root: Path,
+    out: Path | None = None,
+    *,
+    device: str | None = None,
+    batch_size: int = 64,
+    workers: int = 2,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Results, Path] | None:
+    """Evaluates a checkpoint; an evaluation that was interrupted goes on where it was.
+
+    Under torchrun each process takes every n-th row, so that no row is counted twice, and the first process writes.
+
+    Args:
+        root: the data root.
+        out: folder for `results.json`, `errors.npz` and pictures; by default one below `runs/<recipe>/` that is the
+            same for the same checkpoint, data and protocol.
+        progress: called with rows newly done, and all of this process.
+
+    Returns:
+        the results and their folder; None for all processes but the first.
+
+    Raises:
+        MissingFile: a file is not there.
+        BadInput: a file cannot be used.
+    """
+    annotations = read_annotations(
+        test.annotations, "h36m" if test.protocol.truth == "joints3d" else "evaluation_14"
+    )
+    check_truth(annotations, test.protocol, test.annotations)
+    samples = Samples(annotations, test.images, recipe.data.image_size)
+    check_images(samples)
+    chosen = chosen_device(device)
+    bodies = load_bodies(test.protocol, root, chosen)
+    network, _ = load_network(recipe, checkpoint, bodies["neutral"], chosen)
+    surfaces = recipe.evaluation.surfaces or (None,)
+    sha256 = _sha256(checkpoint)
+    signature = _signature(
+        sha256, _sha256(test.annotations), test.protocol.name, bodies, samples.image_size, surfaces
+    )
+    out = out or Path("runs") / recipe.name / f"{test.protocol.name}-{signature[:8]}"
+    rank, size = rank_and_size()
+    mine = range(rank, len(annotations), size)
+    part = evaluate(
+        network,
+        samples,
+        test.protocol,
+        bodies,
+        surfaces,
+        batch_size=batch_size,
+        workers=workers,
+        rows=mine,
+        saved=out / "unfinished" / f"{rank}-of-{size}.npz",
+        signature=signature,
+        progress=lambda done: progress(done, len(mine)),
+    )
+    parts = gathered(part)
+    if parts is None:
+        return None
+    rows, errors = _merged(parts)
+    groups = _folders(annotations.image_path)
+    reports = [summarise(test.protocol, e.metrics, surface=e.surface, groups=groups) for e in errors]
+    results = Results(
+        recipe=recipe.name,
+        protocol=test.protocol.name,
+        dataset=test.annotations.stem,
+        samples=len(rows),
+        scores=tuple(_score(report) for report in reports),
+        body_model=_body(bodies["neutral"]),
+        checkpoint=Checkpoint(path=str(checkpoint), sha256=sha256),
+        environment=describe(str(chosen)),
+        created=datetime.now(UTC),
+        version=__version__,
+        details=_details(test.protocol, reports, groups) | {"joint_errors_mm": [_joints(e) for e in errors]},
+    )
+    _save_errors(out / ERRORS_FILE, {"image_path": annotations.image_path}, errors)
+    sheet(out / "samples.png", network, samples, rows, errors[0], bodies["neutral"].faces.cpu().numpy())
+    joint_plot(out / "joints.png", errors)
+    write_results(out / RESULTS_FILE, results)
+    shutil.rmtree(out / "unfinished", ignore_errors=True)
+    return results, out
+
+
+def results_of_arrays(scored: ArrayScores, predictions: Path, targets: Path) -> Results:
+    """Results of arrays that another system wrote."""
+    report = scored.report
+    return Results(
+        recipe=None,
+        protocol=report.protocol,
+        dataset=targets.stem,
+        samples=report.samples,
+        scores=(_score(report),),
+        body_model=None,
+        checkpoint=None,
+        environment=describe("cpu"),
+        created=datetime.now(UTC),
+        version=__version__,
+        details={
+            "text": report.text,
+            "notes": list(report.notes),
+            "predictions": str(predictions),
+            "targets": str(targets),
+        },
+    )
+
+
+def save_arrays(scored: ArrayScores, results: Results, out: Path) -> None:
+    """Writes the results and the error of every row to a folder."""
+    content = {**scored.rows, **{_named(name): values for name, values in scored.per_sample.items()}}
+    with whole_file(out / ERRORS_FILE) as temporary:
+        np.savez_compressed(temporary, **_storable(content))
+    write_results(out / RESULTS_FILE, results)
+
+
+def _score(report: Report) -> Score:
+    return Score(surface=report.surface, metrics={_named(n): _estimate(a) for n, a in report.metrics.items()})
+
+
+def _estimate(aggregate: Aggregate) -> Estimate:
+    """A mean with its interval; where there is none, as of a single sample, its ends are the mean."""
+    mean = aggregate.mean
+    low, high = (mean if end is None else end for end in (aggregate.low, aggregate.high))
+    return Estimate(value=mean, low=min(low, mean), high=max(high, mean))
+
+
+def _named(metric: str) -> str:
+    """A metric's name with its unit, as results have it."""
+    unit = {"mm": "mm", "%": "percent", "mm/frame²": "mm_per_frame2"}[METRICS[metric].unit]
+    return f"{metric}_{unit}"
+
+
+def _details(protocol: Protocol, reports: Sequence[Report], groups: NDArray[Any] | None) -> dict[str, Any]:
+    return {
+        "title": protocol.title,
+        "text": protocol.text,
+        "notes": list(reports[0].notes),
+        "expected_samples": protocol.expected_samples,
+        "interval": "95 % bootstrap over " + ("single samples" if groups is None else "image folders"),
+    }
+
+
+def _joints(errors: Errors) -> dict[str, Any]:
+    names = [H36M_NAMES[row] for row in EVALUATION_14_FROM_H36M]
+    pairs = {"mpjpe": errors.joints, "pa_mpjpe": errors.joints_aligned}
+    means = {name: dict(zip(names, values.mean(0).round(3).tolist())) for name, values in pairs.items()}
+    return {"surface": errors.surface} | means
+
+
+def _merged(
+    parts: Sequence[tuple[NDArray[np.int64], list[Errors]]],
+) -> tuple[NDArray[np.int64], list[Errors]]:
+    """The rows of all processes in order, and their errors for each surface."""
+    rows = np.concatenate([part[0] for part in parts])
+    order = np.argsort(rows)
+    merged = []
+    for surface in zip(*(part[1] for part in parts)):
+        first = surface[0]
+        merged.append(
+            Errors(
+                first.surface,
+                {name: np.concatenate([e.metrics[name] for e in surface])[order] for name in first.metrics},
+                np.concatenate([e.joints for e in surface])[order],
+                np.concatenate([e.joints_aligned for e in surface])[order],
+            )
+        )
+    return rows[order], merged
+
+
+def _folders(paths: NDArray[np.str_]) -> NDArray[Any] | None:
+    """The folder of each image: a sequence, whose frames are alike; None where there are too few."""
+    folders = np.array([str(path).rpartition("/")[0] for path in paths])
+    return folders if len(np.unique(folders)) >= LEAST_GROUPS else None
+
+
+def _save_errors(path: Path, labels: dict[str, NDArray[Any]], errors: Sequence[Errors]) -> None:
+    content = dict(labels)
+    for one in errors:
+        prefix = f"{one.surface}_" if one.surface else ""
+        content |= {f"{prefix}{_named(name)}": values for name, values in one.metrics.items()}
+        content[f"{prefix}joints_mm"] = one.joints
+        content[f"{prefix}joints_aligned_mm"] = one.joints_aligned
+    with whole_file(path) as temporary:
+        np.savez_compressed(temporary, **_storable(content))
+
+
+def _storable(content: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Text as fixed-width arrays, which load without pickle."""
+    return {
+        name: values.astype(str) if values.dtype.kind in "OU" else values for name, values in content.items()
+    }
+
+
+def _body(body: Body) -> BodyModel:
+    return BodyModel(name=body.name, vertices=body.num_vertices, sha256=body.sha256)
+
+
+def _signature(*parts: Any) -> str:
+    """Changes with everything that errors depend on."""
+    plain = [{role: body.sha256 for role, body in p.items()} if isinstance(p, dict) else p for p in parts]
+    return hashlib.sha256(repr((__version__, torch.__version__, plain)).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        raise MissingFile(f"{path}: no such file; see hmr download --list, or train one")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

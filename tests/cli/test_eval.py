@@ -1,0 +1,268 @@
+"""`hmr eval` through the command line: known errors go in, and come out."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import roma
+import torch
+from typer.testing import CliRunner, Result
+
+from hmrcli.assets.bundled import bundled
+from hmrcli.body import BodyModel, load_body
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M
+from hmrcli.body.rotations import sixd_from_rotmat
+from hmrcli.cli.app import app
+from hmrcli.cli.eval import ARRAY_KEYS, TARGET_KEYS
+from hmrcli.datasets.annotations import Annotations
+from hmrcli.datasets.human_data import write_human_data
+from hmrcli.errors import HmrError
+from hmrcli.evaluation.array_files import KEYS
+from hmrcli.networks import build_network, save_weights
+from hmrcli.recipe import load_recipe
+
+ROWS = 21
+ROOT_UP = torch.tensor([torch.pi, 0.0, 0.0])
+TURNS = np.linspace(0, 0.6, ROWS)  # radians about the camera's axis: the injected errors
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["eval", *arguments])
+
+
+def code(result: Result) -> int:
+    error = result.exception
+    if error is not None and not isinstance(error, (HmrError, SystemExit)):
+        raise error
+    return error.exit_code if isinstance(error, HmrError) else result.exit_code
+
+
+def constant_network(path: Path, body: BodyModel) -> Path:
+    """HMR that answers every image with the upright rest pose and mean shape."""
+    network = build_network(load_recipe("hmr_normal"), body)
+    with torch.no_grad():
+        for name in ("decpose", "decshape", "deccam"):
+            getattr(network.head, name).weight.zero_()
+            getattr(network.head, name).bias.zero_()
+        rotmat = torch.eye(3).repeat(24, 1, 1)
+        rotmat[0] = roma.rotvec_to_rotmat(ROOT_UP)
+        network.head.init_pose.copy_(sixd_from_rotmat(rotmat).reshape(1, 144))
+        network.head.init_shape.zero_()
+        network.head.init_cam.copy_(torch.tensor([[0.9, 0.0, 0.0]]))
+    save_weights(network, path)
+    return path
+
+
+def annotations(folder: Path) -> Annotations:
+    """People of one body, the true ones turned about the camera's axis by TURNS; of either gender in turn."""
+    generator = np.random.default_rng(0)
+    names = []
+    for i in range(ROWS):
+        path = folder / f"sequence_{i % 3}" / f"{i:03}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), generator.integers(0, 255, (120, 160, 3), dtype=np.uint8))
+        names.append(path.relative_to(folder).as_posix())
+    turns = torch.zeros(ROWS, 3)
+    turns[:, 2] = torch.from_numpy(TURNS)
+    pose = torch.zeros(ROWS, 72)
+    pose[:, :3] = roma.rotmat_to_rotvec(roma.rotvec_to_rotmat(turns) @ roma.rotvec_to_rotmat(ROOT_UP))
+    return Annotations(
+        dataset="people",
+        joints="evaluation_14",
+        image_path=np.array(names),
+        bbox_xywh=np.tile(np.float32([40, 10, 80, 100]), (ROWS, 1)),
+        keypoints2d=None,
+        keypoints3d=None,
+        pose=pose.numpy(),
+        betas=np.zeros((ROWS, 10), np.float32),
+        has_smpl=np.ones(ROWS, bool),
+        gender=np.array(["m", "f"] * ROWS)[:ROWS],
+    )
+
+
+def joints_of(body: BodyModel, vertices: np.ndarray) -> np.ndarray:
+    joints = body.h36m_regressor.numpy() @ vertices
+    return 1000 * (joints - joints[:1])[list(EVALUATION_14_FROM_H36M)]
+
+
+def upright(body: BodyModel) -> np.ndarray:
+    rotmat = torch.eye(3).repeat(1, 24, 1, 1)
+    rotmat[:, 0] = roma.rotvec_to_rotmat(ROOT_UP)
+    return body(rotmat, torch.zeros(1, 10)).vertices[0].numpy()
+
+
+def turned(points: np.ndarray, angle: float) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    return points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with a 3DPW-shaped set, three SMPL-shaped bodies made from the open one, and a checkpoint."""
+    root = tmp_path_factory.mktemp("root")
+    with np.load(bundled("body/open_body.npz")) as stored:
+        fields = {
+            n: stored[n]
+            for n in ["v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f"]
+        }
+    smpl = root / "body_models" / "smpl"
+    smpl.mkdir(parents=True)
+    for role, size in {"NEUTRAL": 1.0, "MALE": 1.1, "FEMALE": 0.95}.items():
+        np.savez(
+            smpl / f"SMPL_{role}.npz", **fields | {"v_template": fields["v_template"] * np.float32(size)}
+        )
+    body = load_body("open")
+    np.save(root / "body_models" / "J_regressor_h36m.npy", body.h36m_regressor.numpy())
+    (root / "preprocessed_datasets").mkdir()
+    write_human_data(root / "preprocessed_datasets" / "people.npz", annotations(root / "datasets" / "pw3d"))
+    constant_network(root / "hmr.safetensors", body)
+    return root
+
+
+def arguments(world: Path, protocol: str, out: Path) -> list[str]:
+    return [
+        *("--recipe", "hmr_normal", "--checkpoint", str(world / "hmr.safetensors"), "--dataset", "people"),
+        *(
+            "--protocol",
+            protocol,
+            "--data-root",
+            str(world),
+            "--out",
+            str(out),
+            "--device",
+            "cpu",
+            "--batch-size",
+            "8",
+        ),
+    ]
+
+
+def expected(protocol: str) -> dict[str, np.ndarray]:
+    """MPJPE and PVE of each row by hand: turning by an angle moves a point by twice its distance to the axis…"""
+    body = load_body("open")
+    vertices = upright(body)
+    predicted = joints_of(body, vertices)
+    sizes = np.ones(ROWS) if protocol == "open" else np.where(np.arange(ROWS) % 2 == 0, 1.1, 0.95)
+    mpjpe = [
+        np.linalg.norm(turned(predicted, t) * size - predicted, axis=1).mean()
+        for t, size in zip(TURNS, sizes)
+    ]
+    return {"mpjpe_mm": np.array(mpjpe), "pa_mpjpe_mm": np.zeros(ROWS)}
+
+
+@pytest.mark.parametrize("protocol", ["open", "3dpw"])
+def test_what_was_injected_comes_out(world: Path, tmp_path: Path, protocol: str) -> None:
+    done = run(*arguments(world, protocol, tmp_path / "out"), "--workers", "2", "--json")
+    assert code(done) == 0
+    document = json.loads(done.stdout)
+    with np.load(tmp_path / "out" / "errors.npz") as errors:
+        for name, values in expected(protocol).items():
+            assert np.allclose(errors[name], values, atol=2e-3), name
+            mean = document["scores"][0]["metrics"][name]
+            assert mean["value"] == pytest.approx(values.mean(), abs=2e-3)
+            assert mean["low"] <= mean["value"] <= mean["high"]
+        assert errors["image_path"].tolist()[4] == "sequence_1/004.jpg"
+        assert errors["joints_mm"].shape == (ROWS, 14)
+    assert document["samples"] == ROWS and document["protocol"] == protocol
+    assert ("35515" in " ".join(document["details"]["notes"])) == (protocol == "3dpw")
+    for picture in ("samples.png", "joints.png"):
+        assert cv2.imread(str(tmp_path / "out" / picture)).std() > 5
+    assert not (tmp_path / "out" / "unfinished").exists()
+
+
+def test_two_processes_give_the_same_result(world: Path, tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    assert code(run(*arguments(world, "open", alone), "--workers", "0")) == 0
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "hmrcli",
+    ]
+    command = [*launch, "eval", *arguments(world, "open", together), "--workers", "0", "--json"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["samples"] == ROWS and document["environment"]["processes"] == 2
+    with np.load(alone / "errors.npz") as one, np.load(together / "errors.npz") as two:
+        assert one.files == two.files
+        for name in one.files:
+            if one[name].dtype.kind == "f":
+                assert np.allclose(one[name], two[name], atol=1e-3), name
+    values = [json.loads((folder / "results.json").read_text())["scores"] for folder in (alone, together)]
+    assert values[0][0]["metrics"]["mpjpe_mm"] == pytest.approx(values[1][0]["metrics"]["mpjpe_mm"], abs=1e-3)
+
+
+def test_the_result_appears_in_the_table(world: Path, tmp_path: Path) -> None:
+    shown = run(*arguments(world, "3dpw", tmp_path / "runs" / "hmr_normal" / "a"), "--workers", "0")
+    assert code(shown) == 0 and "3DPW test split" in shown.stdout and "pa_mpjpe" in shown.stdout
+    table = CliRunner().invoke(app, ["table", "--results", str(tmp_path / "runs"), "--format", "json"])
+    assert "hmr_normal/a" in table.stdout
+
+
+def test_arrays_of_another_system(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    truth = generator.normal(size=(6, 14, 3)).astype(np.float32)
+    shift = np.zeros_like(truth)
+    shift[:, :, 0] = 0.03 * np.arange(6)[:, None]
+    np.savez(tmp_path / "t.npz", joints3d=truth)
+    np.savez(tmp_path / "p.npz", joints3d=truth + shift)
+    pair = ["--predictions", str(tmp_path / "p.npz"), "--targets", str(tmp_path / "t.npz")]
+    done = run(*pair, "--json", "--out", str(tmp_path / "out"))
+    assert code(done) == 0
+    metrics = json.loads(done.stdout)["scores"][0]["metrics"]
+    assert metrics["mpjpe_mm"]["value"] == pytest.approx(75, abs=1e-3)
+    assert metrics["pa_mpjpe_mm"]["value"] == pytest.approx(0, abs=1e-3)
+    with np.load(tmp_path / "out" / "errors.npz") as errors:
+        assert np.allclose(errors["mpjpe_mm"], 30 * np.arange(6), atol=1e-3)
+
+
+def test_the_help_names_every_key_of_the_arrays() -> None:
+    said = set(re.findall(r"\w+", ARRAY_KEYS + TARGET_KEYS))
+    assert {key.name for key in KEYS} <= said
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted", "words"),
+    [
+        ({"--checkpoint": None}, 2, "--checkpoint"),
+        ({"--predictions": "p.npz"}, 2, "--targets"),
+        ({"--checkpoint": "absent.pth"}, 3, "absent.pth"),
+        ({"--dataset": "nothing"}, 3, "nothing.npz"),
+        ({"--images": "empty"}, 3, "21 of 21 images are missing"),
+        ({"--protocol": "h36m"}, 4, "keypoints3d"),
+        ({"--recipe": "pare_l1"}, 4, "HMR"),
+        ({"--device": "abacus"}, 2, "abacus"),
+    ],
+)
+def test_what_cannot_be_evaluated(
+    world: Path, tmp_path: Path, change: dict[str, str | None], wanted: int, words: str
+) -> None:
+    pairs = arguments(world, "open", tmp_path / "out")
+    options = dict(zip(pairs[::2], pairs[1::2])) | change
+    done = run(*(part for pair in options.items() if pair[1] is not None for part in pair))
+    assert code(done) == wanted
+    assert words in str(done.exception) + done.stderr
+
+
+def test_damaged_annotations_and_images_are_named(world: Path, tmp_path: Path) -> None:
+    good = (world / "preprocessed_datasets" / "people.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(good[: len(good) // 2])
+    done = run(*arguments(world, "open", tmp_path / "out"), "--dataset", str(tmp_path / "cut.npz"))
+    assert code(done) == 4 and "cut.npz" in str(done.exception)
+    folder = tmp_path / "images"
+    annotations(folder)
+    (folder / "sequence_1" / "004.jpg").write_bytes(b"no image")
+    done = run(*arguments(world, "open", tmp_path / "out"), "--images", str(folder), "--workers", "2")
+    assert code(done) == 4 and "004.jpg" in str(done.exception) and "\n" not in str(done.exception)
