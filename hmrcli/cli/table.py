@@ -58,7 +58,7 @@ def table(
         typer.Option(
             metavar="DIR",
             help="Folder with results.json files at any depth, as hmr eval writes them; implies --compare. "
-            f"[default: {RUNS}]",
+            f"By default {RUNS}.",
         ),
     ] = None,
     benchmark: Annotated[
@@ -74,7 +74,8 @@ def table(
         ),
     ] = "algorithms",
     format: Annotated[
-        Format | None, typer.Option(help="What to print. [default: by the suffix of --out, else rich]")
+        Format | None,
+        typer.Option(help="What to print. By default what the suffix of --out says, else rich."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write to a file instead of stdout.")
@@ -82,8 +83,9 @@ def table(
 ) -> None:
     """Show the 20 published figures, and how close this machine's results come.
 
-    A result stands beside a figure only if protocol, body and number of samples are the list's; every other one is
-    shown apart, with the reason. Each figure names its source, and footnotes say what is disputed.
+    A result stands beside a figure only if protocol, body and number of samples
+    are the list's; every other one is shown apart, with the reason.
+    Footnotes say what is disputed.
     """
     from hmrcli.results.published import ALGORITHMS
     from hmrcli.results.table import algorithms_report, wide_report
