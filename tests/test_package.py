@@ -63,6 +63,11 @@ def test_the_wheel_works_outside_the_checkout(installed: Path, tmp_path: Path) -
     command = [str(installed / "hmr"), "infer", "photo.jpg", "--json"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    table = [str(installed / "hmr"), "table", "--format", "csv"]
+    assert (
+        "Graphormer"
+        in subprocess.run(table, cwd=tmp_path, env=environment, capture_output=True, text=True).stdout
+    )
     people = json.loads(done.stdout)["images"][0]["people"]
     assert len(people) == 2
     assert all((tmp_path / path).exists() for person in people for path in person["files"].values())

@@ -37,13 +37,16 @@ def evaluate(
     dataset: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FILE", help="Annotation file, or one below preprocessed_datasets/. [the recipe's]"
+            metavar="NAME|FILE",
+            help="Annotation file, or one below preprocessed_datasets/. By default the recipe's.",
         ),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the images. [the recipe's below datasets/]")
+        Path | None, typer.Option(help="Folder of the images. By default the recipe's below datasets/.")
     ] = None,
-    protocol: Annotated[ProtocolName | None, typer.Option(help="Rules of scoring. [the recipe's]")] = None,
+    protocol: Annotated[
+        ProtocolName | None, typer.Option(help="Rules of scoring. By default the recipe's.")
+    ] = None,
     predictions: Annotated[
         Path | None,
         typer.Option(metavar="P.npz", help=f"Score these arrays of any system. Keys: {ARRAY_KEYS}."),
@@ -53,16 +56,19 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for results.json, errors.npz and pictures. [below runs/<recipe>/]"),
+        typer.Option(help="Folder for results.json, errors.npz and pictures. By default below runs/RECIPE/."),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps. [the fastest there is]")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. By default the fastest there is.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Crops that go through the network at once.")] = 64,
     workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Processes that read images. [as many as there are cores, at most 8]"),
+        typer.Option(min=0, help="Processes that read images. By default one a core, at most 8."),
     ] = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="Folder of fetched files. [HMR_DATA, ./data, the user's data folder]")
+        Path | None,
+        typer.Option(help="Folder of fetched files. By default HMR_DATA, ./data, the user's data folder."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document and nothing else.")

@@ -51,7 +51,7 @@ def infer(
     ] = None,
     bbox_scale: Annotated[
         float | None,
-        typer.Option(help="A network's crop, as a multiple of the box's longer side. [default: 1.25]"),
+        typer.Option(help="A network's crop, as a multiple of the box's longer side. By default 1.25."),
     ] = None,
     save: Annotated[str, typer.Option(help=f"What to write, of {','.join(SAVES)}.")] = "overlay,mesh,json",
     mesh_format: Annotated[MeshFormat, typer.Option(help="Kind of mesh file.")] = MeshFormat.glb,
@@ -61,11 +61,11 @@ def infer(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option(help="Where a network runs: cpu, cuda, cuda:1, mps. [default: the fastest there is]"),
+        typer.Option(help="Where a network runs: cpu, cuda, cuda:1, mps. By default the fastest there is."),
     ] = None,
     data_root: Annotated[
         Path | None,
-        typer.Option(help="Folder of fetched files. [default: HMR_DATA, ./data, the user's data folder]"),
+        typer.Option(help="Folder of fetched files. By default HMR_DATA, ./data, the user's data folder."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document and nothing else.")

@@ -256,6 +256,31 @@ def test_what_cannot_be_evaluated(
     assert words in str(done.exception) + done.stderr
 
 
+class Foreign:
+    """Of a class that no annotation file has any business naming."""
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("bbox_xywh", np.array([["a"] * 5] * ROWS), "bbox_xywh"),
+        ("bbox_xywh", np.ones((ROWS - 1, 5), np.float32), "bbox_xywh"),
+        ("bbox_xywh", np.full((ROWS, 5), np.nan, np.float32), "row 0"),
+        ("image_path", np.array([Foreign()] * ROWS), "Foreign"),
+        ("smpl", np.array({"body_pose": np.full((ROWS, 23, 3), np.inf), "global_orient": np.zeros((ROWS, 3)),
+                           "betas": np.zeros((ROWS, 10))}), "row 0"),
+    ],
+)  # fmt: skip
+def test_wrong_annotations_are_named(
+    world: Path, tmp_path: Path, field: str, value: np.ndarray, words: str
+) -> None:
+    with np.load(world / "preprocessed_datasets" / "people.npz", allow_pickle=True) as stored:
+        np.savez(tmp_path / "wrong.npz", **{**stored, field: value})
+    done = run(*arguments(world, "open", tmp_path / "out"), "--dataset", str(tmp_path / "wrong.npz"))
+    message = str(done.exception)
+    assert code(done) == 4 and "wrong.npz" in message and words in message and "\n" not in message
+
+
 def test_damaged_annotations_and_images_are_named(world: Path, tmp_path: Path) -> None:
     good = (world / "preprocessed_datasets" / "people.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(good[: len(good) // 2])
