@@ -42,7 +42,7 @@ def body():
 def genders(body):
     """Three bodies that differ in size."""
     bodies = {"neutral": body}
-    for role, size in (("male", 1.1), ("female", 0.9)):
+    for role, size in (("male", 1.2), ("female", 0.9)):
         bodies[role] = copy.deepcopy(body)
         bodies[role].v_template.mul_(size)
         bodies[role].shapedirs.mul_(size)
