@@ -18,7 +18,7 @@ from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
 from hmrcli.datasets.read import read_annotations
 from hmrcli.environment import describe
 from hmrcli.errors import MissingFile
-from hmrcli.evaluation import METRICS, PROTOCOLS, Aggregate, Protocol, Report, load_bodies, summarise
+from hmrcli.evaluation import METRICS, PROTOCOLS, Protocol, Report, load_bodies, summarise
 from hmrcli.evaluation.arrays import ArrayScores
 from hmrcli.evaluation.evaluate import Errors, Samples, check_images, check_truth, evaluate
 from hmrcli.evaluation.pictures import joint_plot, sheet
@@ -26,7 +26,7 @@ from hmrcli.evaluation.processes import gathered, rank_and_size
 from hmrcli.files import whole_file
 from hmrcli.networks import chosen_device, load_network
 from hmrcli.recipe import Recipe
-from hmrcli.results.runs import RESULTS_FILE, BodyModel, Checkpoint, Estimate, Results, Score, write_results
+from hmrcli.results.runs import RESULTS_FILE, BodyModel, Checkpoint, Results, Score, write_results
 
 ERRORS_FILE = "errors.npz"
 LEAST_GROUPS = 10
@@ -147,7 +147,7 @@ def evaluate_network(
         protocol=test.protocol.name,
         dataset=test.annotations.stem,
         samples=len(rows),
-        scores=tuple(_score(report) for report in reports),
+        scores=tuple(Score.model_validate(report.as_score()) for report in reports),
         body_model=_body(bodies["neutral"]),
         checkpoint=Checkpoint(path=str(checkpoint), sha256=sha256),
         environment=describe(str(chosen)),
@@ -171,7 +171,7 @@ def results_of_arrays(scored: ArrayScores, predictions: Path, targets: Path) -> 
         protocol=report.protocol,
         dataset=targets.stem,
         samples=report.samples,
-        scores=(_score(report),),
+        scores=(Score.model_validate(report.as_score()),),
         body_model=None,
         checkpoint=None,
         environment=describe("cpu"),
@@ -188,27 +188,10 @@ def results_of_arrays(scored: ArrayScores, predictions: Path, targets: Path) -> 
 
 def save_arrays(scored: ArrayScores, results: Results, out: Path) -> None:
     """Writes the results and the error of every row to a folder."""
-    content = {**scored.rows, **{_named(name): values for name, values in scored.per_sample.items()}}
+    content = {**scored.rows, **{METRICS[name].key: values for name, values in scored.per_sample.items()}}
     with whole_file(out / ERRORS_FILE) as temporary:
         np.savez_compressed(temporary, **_storable(content))
     write_results(out / RESULTS_FILE, results)
-
-
-def _score(report: Report) -> Score:
-    return Score(surface=report.surface, metrics={_named(n): _estimate(a) for n, a in report.metrics.items()})
-
-
-def _estimate(aggregate: Aggregate) -> Estimate:
-    """A mean with its interval; where there is none, as of a single sample, its ends are the mean."""
-    mean = aggregate.mean
-    low, high = (mean if end is None else end for end in (aggregate.low, aggregate.high))
-    return Estimate(value=mean, low=min(low, mean), high=max(high, mean))
-
-
-def _named(metric: str) -> str:
-    """A metric's name with its unit, as results have it."""
-    unit = {"mm": "mm", "%": "percent", "mm/frame²": "mm_per_frame2"}[METRICS[metric].unit]
-    return f"{metric}_{unit}"
 
 
 def _details(protocol: Protocol, reports: Sequence[Report], groups: NDArray[Any] | None) -> dict[str, Any]:
@@ -258,7 +241,7 @@ def _save_errors(path: Path, labels: dict[str, NDArray[Any]], errors: Sequence[E
     content = dict(labels)
     for one in errors:
         prefix = f"{one.surface}_" if one.surface else ""
-        content |= {f"{prefix}{_named(name)}": values for name, values in one.metrics.items()}
+        content |= {f"{prefix}{METRICS[name].key}": values for name, values in one.metrics.items()}
         content[f"{prefix}joints_mm"] = one.joints
         content[f"{prefix}joints_aligned_mm"] = one.joints_aligned
     with whole_file(path) as temporary:
