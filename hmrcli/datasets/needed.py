@@ -1,0 +1,149 @@
+"""Every file that a recipe trains with: where it is, whether it is there, and how to get it."""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hmrcli.assets.registry import Registry, load_registry
+from hmrcli.errors import MissingFile, UsageError
+from hmrcli.recipe import Recipe
+
+ANNOTATIONS, FITS, IMAGES = "preprocessed_datasets", "static_fits", "datasets"
+CHECKPOINTS, BODY_MODELS = "checkpoints", "body_models"
+
+
+@dataclass(frozen=True)
+class NeededFile:
+    """A file or folder of a recipe."""
+
+    use: str
+    """What for, in a few words."""
+    path: Path
+    """Where it is, or belongs."""
+    found: bool
+    source: str
+    """Where it comes from, and the command that puts it in place."""
+    dataset: str | None = None
+    """The training set that can be left out to go on without it."""
+
+
+def needed_files(
+    recipe: Recipe, root: Path, without: Collection[str] = (), bodies: Iterable[str] = ()
+) -> list[NeededFile]:
+    """All files of a recipe, found or missing; only their presence is looked at.
+
+    Args:
+        recipe: what is to be trained.
+        root: the data root.
+        without: training sets to leave out.
+        bodies: further files of the registry, for example the bodies that the evaluation protocol measures with.
+
+    Raises:
+        UsageError: `without` names a set that the mixture lacks, or all of its sets.
+    """
+    registry = load_registry()
+
+    def file(use: str, folder: str, name: str, dataset: str | None = None) -> NeededFile:
+        path = locate(folder, name, root, registry)
+        return NeededFile(use, path, path.is_file(), _source(registry, Path(name).name, path), dataset)
+
+    def images(use: str, name: str, dataset: str | None = None) -> NeededFile:
+        path = root / IMAGES / name
+        found = path.is_dir() and any(path.iterdir())
+        known = [asset.name for asset in registry.files if (root / asset.path).is_relative_to(path)]
+        source = f"unpack the images of {name} there"
+        if known:
+            source = "; ".join(_source(registry, asset, path) for asset in known)
+        return NeededFile(use, path, found, source, dataset)
+
+    files = []
+    for name in kept_sets(recipe, without):
+        dataset = recipe.data.mixture[name]
+        files.append(file(f"training set {name}, annotations", ANNOTATIONS, dataset.annotations, name))
+        files.append(images(f"training set {name}, images", name, name))
+        if dataset.fits is not None:
+            files.append(file(f"training set {name}, body fits to start from", FITS, dataset.fits, name))
+    files += [file(*needed) for needed in _model_files(recipe)]
+    files.append(file("evaluation, annotations", ANNOTATIONS, recipe.evaluation.annotations))
+    files.append(images("evaluation, images", recipe.evaluation.dataset))
+    present = {file.path for file in files}
+    extra = [file("evaluation, body", BODY_MODELS, name) for name in bodies if name in registry.by_name]
+    return files + [body for body in extra if body.path not in present]
+
+
+def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    """Use, folder and name of what network, body, adversary and fitting read."""
+    network, start = recipe.network, recipe.network.initialisation
+    if start is not None:
+        yield "weights to start from", CHECKPOINTS, start.backbone or start.network or ""
+    if network.mean_parameters is not None:
+        yield "mean parameters", BODY_MODELS, network.mean_parameters
+    if recipe.body_model == "smpl":
+        yield "body model", BODY_MODELS, "SMPL_NEUTRAL.pkl"
+        yield "regressor of extra joints", BODY_MODELS, "J_regressor_extra.npy"
+        yield "regressor of Human3.6M's joints", BODY_MODELS, "J_regressor_h36m.npy"
+        if recipe.algorithm in ("graphcmr", "graphormer"):
+            yield "mesh levels", BODY_MODELS, "mesh_downsampling.npz"
+    if recipe.adversary is not None:
+        yield "real poses for the adversary", ANNOTATIONS, recipe.adversary.annotations
+    if recipe.in_the_loop is not None:
+        yield "pose prior of the fits", BODY_MODELS, recipe.in_the_loop.pose_prior
+
+
+def kept_sets(recipe: Recipe, without: Collection[str]) -> list[str]:
+    """Names of the training sets, less those to go on without.
+
+    Raises:
+        UsageError: a name is not in the mixture, or nothing is left.
+    """
+    names = list(recipe.data.mixture)
+    if unknown := sorted(set(without) - set(names)):
+        raise UsageError(f"{unknown[0]} is not a training set of {recipe.name}; it has {', '.join(names)}")
+    kept = [name for name in names if name not in without]
+    if not kept:
+        raise UsageError(f"nothing is left to train on without {', '.join(names)}; leave out fewer sets")
+    return kept
+
+
+def locate(folder: str, name: str, root: Path, registry: Registry | None = None) -> Path:
+    """Path of a recipe's file: as named if there is such a file, else in its folder below the data root.
+
+    Args:
+        folder: below the data root, for names that the registry does not place elsewhere.
+        name: as the recipe gives it.
+        root: the data root.
+        registry: what `load_registry` gives, if it is at hand.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    asset = (registry or load_registry()).by_name.get(name)
+    if asset is not None:
+        return asset.present(root) or asset.target(root)
+    return root / folder / name
+
+
+def require(files: Iterable[NeededFile]) -> None:
+    """Refuses to go on while files are missing.
+
+    Raises:
+        MissingFile: with a line for each, and the sets to go on without.
+    """
+    files = list(files)
+    missing = [file for file in files if not file.found]
+    if not missing:
+        return
+    lines = [f"{len(missing)} of {len(files)} files are missing:"]
+    lines += [f"  {file.path} ({file.use}): {file.source}" for file in missing]
+    if sets := dict.fromkeys(file.dataset for file in missing if file.dataset):
+        lines.append(f"Sets that training could leave out: {', '.join(name for name in sets if name)}")
+    raise MissingFile("\n".join(lines))
+
+
+def _source(registry: Registry, name: str, path: Path) -> str:
+    asset = registry.by_name.get(name)
+    if asset is None:
+        return f"not known to hmr download: put it there, or name another file than {path.name} in the recipe"
+    terms = registry.terms(asset)
+    if asset.sources:
+        return f"{asset.about}; {terms}. Run: hmr download {name}"
+    return f"{asset.about}; {terms}. Get it at {asset.page}, then run: hmr download {name} --from-file PATH"

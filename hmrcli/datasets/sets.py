@@ -1,0 +1,145 @@
+"""The image sets of a recipe, opened: annotations, folder of the images, stored fits."""
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrcli.datasets.annotations import Annotations
+from hmrcli.datasets.compact import read_compact, write_compact
+from hmrcli.datasets.mixture import generator
+from hmrcli.datasets.needed import ANNOTATIONS, FITS, IMAGES, kept_sets, locate, needed_files, require
+from hmrcli.datasets.read import COMPACT_SUFFIX, read_annotations
+from hmrcli.datasets.smpl_fields import read_fits, read_poses
+from hmrcli.errors import BadInput, MissingFile
+from hmrcli.recipe import Recipe
+
+_LOOKED_AT = 64
+"""Images of a set that are looked for before training; all would take minutes on a network's disk."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bodies:
+    """Poses and shapes of N bodies."""
+
+    pose: NDArray[np.float32]
+    """(N, 72) axis-angle, radians."""
+    betas: NDArray[np.float32]
+    """(N, 10)"""
+
+    def __len__(self) -> int:
+        return len(self.pose)
+
+    def draw(self, seed: int, step: int, count: int) -> "Bodies":
+        """Some of them, each drawn anew from all: the real examples of a step of the run."""
+        rows = generator("poses", seed, step).integers(0, len(self), count)
+        return Bodies(self.pose[rows], self.betas[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """A set of the mixture."""
+
+    name: str
+    annotations: Annotations
+    folder: Path
+    """Of the images."""
+    fits: Bodies | None = None
+    """SPIN: bodies of all rows in the full image, where fitting in the loop starts."""
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    def image(self, row: int) -> Path:
+        """Path of a row's image."""
+        return self.folder / str(self.annotations.image_path[row])
+
+
+def load_sets(recipe: Recipe, root: Path, without: Collection[str] = ()) -> list[ImageSet]:
+    """Opens the training sets of a recipe, in its order.
+
+    The first time, annotations are converted to compact files beside the originals, if that folder can be written
+    to: later they open at once, and processes share their memory.
+
+    Args:
+        recipe: names the sets and the joints of their keypoints.
+        root: the data root.
+        without: names of sets to leave out.
+
+    Raises:
+        MissingFile: files of the sets are missing; the message lists them all.
+        BadInput: a file cannot be used.
+        UsageError: as `needed.kept_sets`.
+    """
+    require(file for file in needed_files(recipe, root, without) if file.dataset)
+    sets = []
+    for name in kept_sets(recipe, without):
+        dataset = recipe.data.mixture[name]
+        path = locate(ANNOTATIONS, dataset.annotations, root)
+        annotations = open_annotations(path, recipe.data.joints, name)
+        fits = None
+        if dataset.fits is not None:
+            stored = locate(FITS, dataset.fits, root)
+            fits = Bodies(*read_fits(stored))
+            if len(fits) != len(annotations):
+                raise BadInput(
+                    f"{stored}: expected {len(annotations)} rows as in {path}, the file has {len(fits)}; "
+                    "obtain the fits that belong to these annotations"
+                )
+        images = ImageSet(name, annotations, root / IMAGES / name, fits)
+        _look_for_images(images)
+        sets.append(images)
+    return sets
+
+
+def load_real_bodies(recipe: Recipe, root: Path) -> Bodies | None:
+    """Real poses and shapes for the adversary; None for recipes without.
+
+    Raises:
+        MissingFile, BadInput: as `smpl_fields.read_poses`.
+    """
+    if recipe.adversary is None:
+        return None
+    return Bodies(*read_poses(locate(ANNOTATIONS, recipe.adversary.annotations, root)))
+
+
+def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:
+    """Annotations mapped from a compact file beside the original, which is made when absent or out of date.
+
+    Args:
+        path: of any kind of annotation file.
+        joints: the set of the keypoints.
+        dataset: name of the data set.
+
+    Raises:
+        MissingFile, BadInput: as `read_annotations`.
+    """
+    if path.suffix == COMPACT_SUFFIX or not path.is_file():
+        return read_annotations(path, joints, dataset)
+    compact = path.with_name(f"{path.stem}.{joints}{COMPACT_SUFFIX}")
+    made_from = path.stat().st_mtime_ns
+    if compact.is_file() and compact.stat().st_mtime_ns == made_from:
+        try:
+            return read_compact(compact, joints, dataset)
+        except BadInput:  # damaged, or of another version: made again below
+            pass
+    annotations = read_annotations(path, joints, dataset)
+    try:
+        write_compact(compact, annotations)
+        os.utime(compact, ns=(made_from, made_from))  # the mark of the original that it was made from
+    except OSError:  # a folder that is not ours, or a full disk: as good, only slower
+        return annotations
+    return read_compact(compact, joints, dataset)
+
+
+def _look_for_images(images: ImageSet) -> None:
+    rows = np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int))
+    missing = [row for row in rows if not images.image(row).is_file()]
+    if missing:
+        raise MissingFile(
+            f"training set {images.name}: {len(missing)} of {len(rows)} images that were looked for are missing, "
+            f"first {images.image(missing[0])}; unpack the images of {images.name} in {images.folder}"
+        )

@@ -1,0 +1,255 @@
+"""Training samples: one decode and one warp each, labels that follow the pixels, batches for the device.
+
+What a recipe leaves to chance is drawn from (seed, epoch, position) alone, so a sample is the same whichever process
+makes it.
+"""
+
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import radians
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hmrcli.body.joints import (
+    COMMON_24_FLIP,
+    EVALUATION_14_FROM_COMMON_24,
+    SMPL_49_FLIP,
+    SMPL_54_FLIP,
+)
+from hmrcli.datasets.augmentation import (
+    Augmentation,
+    augment_crop,
+    augment_joints2d,
+    augment_joints3d,
+    augment_pose,
+    augmented_affine,
+    draw_augmentation,
+    draw_patch,
+    flip_pose,
+    rotate_pose,
+)
+from hmrcli.datasets.crop import crop_image, square_around
+from hmrcli.datasets.mixture import BatchSampler, Draw, generator
+from hmrcli.datasets.sets import ImageSet
+from hmrcli.errors import BadInput
+from hmrcli.recipe import Recipe
+from hmrcli.recipe.schema import Augmentation as Settings
+
+FLIPS = {
+    "smpl_54": SMPL_54_FLIP,
+    "smpl_49": SMPL_49_FLIP,
+    "common_24": COMMON_24_FLIP,
+    "evaluation_14": tuple(
+        EVALUATION_14_FROM_COMMON_24.index(COMMON_24_FLIP[joint]) for joint in EVALUATION_14_FROM_COMMON_24
+    ),
+}
+"""Mirror permutation of each joint set that a recipe can learn."""
+
+
+class Batch(NamedTuple):
+    """B samples of a step."""
+
+    crops: Tensor
+    """(B, size, size, 3) RGB, uint8; `crop.normalise` makes the network's input, on the device."""
+    keypoints2d: Tensor
+    """(B, J, 3) pixels of the crop and confidence."""
+    keypoints3d: Tensor
+    """(B, J, 4) metres and confidence."""
+    pose: Tensor
+    """(B, 72) axis-angle, radians."""
+    betas: Tensor
+    """(B, 10)"""
+    has_keypoints2d: Tensor
+    """(B,) bool"""
+    has_keypoints3d: Tensor
+    """(B,) bool"""
+    has_smpl: Tensor
+    """(B,) bool: whether pose and betas are known."""
+    dataset: Tensor
+    """(B,) int64: number of the set."""
+    row: Tensor
+    """(B,) int64: row in the set."""
+    epoch: Tensor
+    """(B,) int64: of the draw."""
+    position: Tensor
+    """(B,) int64: of the draw, in its epoch."""
+    flip: Tensor
+    """(B,) bool: whether the image was mirrored."""
+    rotation: Tensor
+    """(B,) radians by which the square was turned, after mirroring."""
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same on a device; pinned memory is copied in the background."""
+        return Batch(*(values.to(device, non_blocking=True) for values in self))
+
+
+class TrainingSet(Dataset[dict[str, NDArray] | BadInput]):
+    """Samples of several sets, by `Draw`."""
+
+    def __init__(self, sets: Sequence[ImageSet], settings: Settings, joints: str, seed: int, size: int):
+        """Samples of sets.
+
+        Args:
+            sets: what `sets.load_sets` gives.
+            settings: the recipe's augmentation.
+            joints: the set of the keypoints.
+            seed: of the run.
+            size: side of the crops, pixels.
+        """
+        self.sets, self.settings, self.flip = sets, settings, FLIPS[joints]
+        self.seed, self.size = seed, size
+
+    def augmentation(self, draw: Draw) -> Augmentation:
+        """What happens to the sample of a draw."""
+        settings, mix = self.settings, self.settings.self_mix
+        numbers = generator("augmentation", self.seed, draw.epoch, draw.position)
+        drawn = draw_augmentation(
+            numbers,
+            settings.channel_noise,
+            settings.flip,
+            settings.scale,
+            radians(settings.rotation.degrees),
+            settings.rotation.probability,
+            size=self.size,
+        )
+        if mix is None or self.sets[draw.dataset].name not in mix.datasets:
+            return drawn
+        if numbers.random() >= mix.probability:
+            return drawn
+        return replace(drawn, patch=draw_patch(numbers, self.size, mix.area, mix.aspect, mix.blend))
+
+    def sample(self, draw: Draw) -> dict[str, NDArray]:
+        """One sample: the fields of `Batch` without their first axis.
+
+        Raises:
+            BadInput: the image cannot be read.
+        """
+        images, augmentation = self.sets[draw.dataset], self.augmentation(draw)
+        annotations = images.annotations
+        affine = augmented_affine(augmentation, *_square(images, draw.row), self.size)
+        crop = crop_image(read_bgr(images.image(draw.row)), affine, self.size)
+        labels = annotations.labels(slice(draw.row, draw.row + 1))
+        values = {name: array[0] for name, array in labels.items()}
+        return {
+            **values,
+            "crops": augment_crop(np.ascontiguousarray(crop[..., ::-1]), augmentation),
+            "keypoints2d": augment_joints2d(values["keypoints2d"], augmentation, affine, self.flip),
+            "keypoints3d": augment_joints3d(values["keypoints3d"], augmentation, self.flip),
+            "pose": augment_pose(values["pose"], augmentation) if values["has_smpl"] else values["pose"],
+            **{name: np.int64(number) for name, number in draw._asdict().items()},
+            "flip": np.bool_(augmentation.flip),
+            "rotation": np.float32(augmentation.rotation),
+        }
+
+    def __getitem__(self, draw: Draw) -> dict[str, NDArray] | BadInput:
+        try:
+            return self.sample(draw)
+        except BadInput as error:  # raised in a worker, it would reach the user as a traceback
+            return error
+
+
+def _square(images: ImageSet, row: int) -> tuple[NDArray[np.float64], float]:
+    """Centre and side of a row's square: the box as stored, its padding is in the annotations."""
+    center, side = square_around(images.annotations.bbox_xywh[row])
+    return center, float(side)
+
+
+def read_bgr(path: Path) -> NDArray[np.uint8]:
+    """An image (H, W, 3) of a data set, in the order of channels that OpenCV decodes to.
+
+    Raises:
+        BadInput: it is missing or cannot be decoded.
+    """
+    try:
+        content = np.fromfile(path, np.uint8)
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    except (OSError, cv2.error) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not an image"
+        raise BadInput(f"{path}: {reason}, expected an image of the data set; unpack it again") from None
+    if image is None:
+        raise BadInput(
+            f"{path}: not an image that can be read, expected one of the data set; unpack it again"
+        )
+    return np.asarray(image, np.uint8)
+
+
+def collate(samples: Sequence[dict[str, NDArray] | BadInput]) -> Batch | BadInput:
+    """Samples as a batch; or what is wrong with the first that could not be made."""
+    good = [sample for sample in samples if isinstance(sample, dict)]
+    if len(good) < len(samples):
+        return next(sample for sample in samples if isinstance(sample, BadInput))
+    return Batch(
+        **{name: torch.from_numpy(np.stack([sample[name] for sample in good])) for name in Batch._fields}
+    )
+
+
+def training_batches(
+    recipe: Recipe,
+    sets: Sequence[ImageSet],
+    sampler: BatchSampler,
+    workers: int = 0,
+    pin_memory: bool = False,
+) -> Iterator[Batch]:
+    """The batches of a sampler, made ahead by workers; no random state outside of this function is touched.
+
+    Args:
+        recipe: its augmentation, joints and crop size.
+        sets: what `sets.load_sets` gives, and the sampler's mixture is of.
+        sampler: which samples, from which step on.
+        workers: processes that make samples; 0 makes them here.
+        pin_memory: for copies to a GPU in the background.
+
+    Raises:
+        BadInput: an image cannot be read; the message names it.
+    """
+    data = recipe.data
+    loader = DataLoader(
+        TrainingSet(sets, recipe.augmentation, data.joints, sampler.seed, data.image_size),
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=_start_worker,
+        pin_memory=pin_memory,
+        generator=torch.Generator(),  # the loader's own draws must not move the generator of dropout
+    )
+    for batch in loader:
+        if isinstance(batch, BadInput):
+            raise batch
+        yield batch
+
+
+def _start_worker(worker: int) -> None:
+    """Workers are processes: threads inside them would get in each other's way, and signals are for their parent."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def pose_into_crop(
+    pose: NDArray[np.floating], flip: NDArray[np.bool_], rotation: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Poses of the full images, such as stored fits, as they are in augmented crops.
+
+    Args:
+        pose: (B, 72) axis-angle, radians.
+        flip: (B,) of the batch.
+        rotation: (B,) of the batch.
+    """
+    return rotate_pose(np.where(flip[:, None], flip_pose(pose), pose), rotation)
+
+
+def pose_from_crop(
+    pose: NDArray[np.floating], flip: NDArray[np.bool_], rotation: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Undoes `pose_into_crop`: turns back, then mirrors back. So fits in crops are stored."""
+    turned = rotate_pose(pose, -np.asarray(rotation))
+    return np.where(flip[:, None], flip_pose(turned), turned)
