@@ -1,8 +1,8 @@
 """Points carried by the body, and their derivatives in closed form.
 
-A point moves with the body by linear blend skinning (SMPL, eq. 3-4): joints, vertices and small offsets from
-them are all of this kind. Fitting needs some thirty of them, so neither the mesh nor automatic differentiation
-is in its loop.
+A point moves with the body by linear blend skinning (SMPL, eq. 3-4): joints, vertices, small offsets from them
+and weighted sums of vertices are all of this kind. Fitting needs some thirty of them, so neither the mesh nor
+automatic differentiation is in its loop.
 """
 
 from collections.abc import Sequence
@@ -47,43 +47,65 @@ class BodyPoints(NamedTuple):
     """(24, 3, 10) their change per beta."""
     points: Tensor
     """(N, 3) rest points of the mean shape."""
-    point_dirs: Tensor
-    """(N, 3, 10)."""
     weights: Tensor
     """(N, 24) skinning weights."""
+    carried: Tensor
+    """(N, 24, 3) what each joint carries: the rest vertices of a point times their skinning weights, summed."""
+    carried_dirs: Tensor
+    """(N, 24, 3, 10) its change per beta."""
+    correctives: Tensor | None = None
+    """(N, 24, 3, 207) its change per entry of the rotation matrices minus identity, where they are kept."""
 
 
 class Attachment(NamedTuple):
-    """How a point hangs on the body: a joint or a vertex, and an offset from it in the rest pose."""
+    """How a point hangs on the body: a joint, a vertex or a sum of vertices, and an offset in the rest pose."""
 
     joint: int | None = None
     vertex: int | None = None
+    regressor: Tensor | None = None
+    """(V,) weights of the vertices, most of them zero; a row of a joint regressor."""
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def body_points(
-    body: BodyModel, attachments: Sequence[Attachment], dtype: torch.dtype = torch.float64
+    body: BodyModel,
+    attachments: Sequence[Attachment],
+    dtype: torch.dtype = torch.float64,
+    correctives: bool = False,
 ) -> BodyPoints:
     """Picks points of a body.
 
-    Pose correctives are left out: at joints and landmark vertices they are millimetres.
+    Args:
+        body: any body model in SMPL's format.
+        attachments: where the N points hang.
+        dtype: of the result.
+        correctives: whether SMPL's pose correctives move the points; at joints and landmark vertices they are
+            millimetres.
     """
     template, shapedirs = body.v_template.to(dtype), body.shapedirs.to(dtype)
-    regressor, skinning = body.joint_regressor.to(dtype), body.weights.to(dtype)
+    regressor = body.joint_regressor.to(dtype)
     joints = regressor @ template
     joint_dirs = torch.einsum("jv,vck->jck", regressor, shapedirs)
-    points, dirs, weights = [], [], []
-    for joint, vertex, offset in attachments:
-        if joint is not None:
-            points.append(joints[joint])
-            dirs.append(joint_dirs[joint])
-            weights.append(torch.eye(24, dtype=dtype, device=template.device)[joint])
+    points, weights, carried, dirs, corrections = [], [], [], [], []
+    for attachment in attachments:
+        offset = torch.tensor(attachment.offset).to(template)
+        if attachment.joint is not None:
+            share = torch.eye(24).to(template)[attachment.joint]
+            points.append(joints[attachment.joint] + offset)
+            carried.append(share[:, None] * points[-1])
+            dirs.append(share[:, None, None] * joint_dirs[attachment.joint])
+            corrections.append(template.new_zeros(24, 3, 207 if correctives else 0))
         else:
-            points.append(template[vertex])
-            dirs.append(shapedirs[vertex])
-            weights.append(skinning[vertex])
-        points[-1] = points[-1] + torch.tensor(offset, dtype=dtype, device=template.device)
-    subtree = torch.eye(24, dtype=dtype, device=template.device)
+            vertices, amounts = _summed_vertices(attachment, template)
+            skinning = amounts[:, None] * body.weights[vertices].to(dtype)
+            share = skinning.sum(0)
+            points.append(amounts @ template[vertices] + offset)
+            carried.append(skinning.T @ template[vertices] + share[:, None] * offset)
+            dirs.append(torch.einsum("vj,vck->jck", skinning, shapedirs[vertices]))
+            directions = body.posedirs[vertices, :, : 207 if correctives else 0].to(dtype)
+            corrections.append(torch.einsum("vj,vcp->jcp", skinning, directions))
+        weights.append(share)
+    subtree = torch.eye(24).to(template)
     for child in range(23, 0, -1):
         subtree[body.parents[child]] += subtree[child]
     return BodyPoints(
@@ -92,9 +114,20 @@ def body_points(
         joints,
         joint_dirs,
         torch.stack(points),
-        torch.stack(dirs),
         torch.stack(weights),
+        torch.stack(carried),
+        torch.stack(dirs),
+        torch.stack(corrections) if correctives else None,
     )
+
+
+def _summed_vertices(attachment: Attachment, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices (K,) and weights (K,) of the vertices of a point that is no joint."""
+    if attachment.regressor is None:
+        assert attachment.vertex is not None
+        return torch.tensor([attachment.vertex], device=like.device), like.new_ones(1)
+    vertices = attachment.regressor.nonzero()[:, 0].to(like.device)
+    return vertices, attachment.regressor.to(like)[vertices]
 
 
 class PosedPoints(NamedTuple):
@@ -126,19 +159,35 @@ def pose_points(model: BodyPoints, state: BodyState) -> PosedPoints:
     frames = torch.cat([upright, world[:, parents]], 1)  # the parent's axes: those of each joint's step
 
     joints = model.joints + torch.einsum("jck,bk->bjc", model.joint_dirs, state.betas)
-    rest = model.points + torch.einsum("nck,bk->bnc", model.point_dirs, state.betas)
     bones = torch.cat([joints[:, :1], joints[:, 1:] - joints[:, parents]], 1)
     bone_dirs = torch.cat([model.joint_dirs[:1], model.joint_dirs[1:] - model.joint_dirs[parents]])
     chain = model.subtree.T  # row: a joint, columns: those it hangs on
     posed_joints = chain @ (frames @ bones[..., None])[..., 0] + state.transl[:, None]
     posed_dirs = torch.einsum("ja,baxk->bjxk", chain, frames @ bone_dirs)
 
-    parts = torch.einsum("bjxy,bnjy->bnjx", world, rest[:, :, None] - joints[:, None]) + posed_joints[:, None]
-    parts = model.weights[..., None] * parts
+    carried = model.carried + torch.einsum("njck,bk->bnjc", model.carried_dirs, state.betas)
+    if model.correctives is not None:
+        bend = (state.rotmat[:, 1:] - upright).flatten(1)
+        carried = carried + torch.einsum("njcp,bp->bnjc", model.correctives, bend)
+    parts = torch.einsum("bjxy,bnjy->bnjx", world, carried - model.weights[..., None] * joints[:, None])
+    parts = parts + model.weights[..., None] * posed_joints[:, None]
     below = model.subtree @ parts - (model.weights @ model.subtree.T)[..., None] * posed_joints[:, None]
     turns = torch.linalg.cross(frames.mT[:, None], below[:, :, :, None])  # (B, N, 24, axis, 3)
+    turns = turns.flatten(2, 3).mT
+    if model.correctives is not None:
+        turns[..., 3:] += _corrective_turns(model.correctives, world, state.rotmat)
 
-    shape = torch.einsum("nj,bjxy,nyk->bnxk", model.weights, world, model.point_dirs)
+    shape = torch.einsum("bjxy,njyk->bnxk", world, model.carried_dirs)
     shape = shape + torch.einsum("nj,bjxk->bnxk", model.weights, posed_dirs - world @ model.joint_dirs)
-    place = torch.eye(3).to(world).expand(*shape.shape[:3], 3)
-    return PosedPoints(parts.sum(2), torch.cat([turns.flatten(2, 3).mT, shape, place], -1))
+    place = model.weights.sum(1)[:, None, None] * torch.eye(3).to(world)
+    jacobian = torch.cat([turns, shape, place.expand(batch, -1, -1, -1)], -1)
+    return PosedPoints(parts.sum(2), jacobian)
+
+
+def _corrective_turns(correctives: Tensor, world: Tensor, rotmat: Tensor) -> Tensor:
+    """(B, N, 3, 69) how points move because turning the 23 joints changes their correctives."""
+    moved = torch.einsum("bjxy,njyp->bnxp", world, correctives).unflatten(3, (23, 9))
+    # Turning a rotation from the left by a small vector crosses its columns with the axis.
+    axes = torch.eye(3).to(rotmat)[None, None, :, None]
+    change = torch.linalg.cross(axes, rotmat[:, 1:, None].mT).mT  # (B, 23, axis, 3, 3)
+    return torch.einsum("bnxjp,bjap->bnxja", moved, change.flatten(3)).flatten(3)

@@ -45,3 +45,28 @@ def test_derivatives(body: BodyModel, state: BodyState) -> None:
         torch.testing.assert_close(
             jacobian[..., column], (ahead.points - behind.points) / 2e-6, atol=1e-7, rtol=0
         )
+
+
+def test_weighted_sums_of_vertices_lie_where_the_body_puts_them(body: BodyModel, state: BodyState) -> None:
+    attachments = [Attachment(regressor=row) for row in body.extra_regressor] + [Attachment(vertex=2746)]
+    points = pose_points(body_points(body, attachments, correctives=True), state).points
+    output = body(state.rotmat.float(), state.betas.float(), state.transl.float())
+    expected = torch.cat([body.extra_regressor @ output.vertices, output.vertices[:, [2746]]], 1)
+    torch.testing.assert_close(points.float(), expected, atol=1e-5, rtol=0)
+
+
+def test_derivatives_with_correctives(body: BodyModel, state: BodyState) -> None:
+    attachments = [
+        Attachment(regressor=1.1 * body.extra_regressor[0]),
+        Attachment(vertex=3216),
+        Attachment(joint=7),
+    ]
+    model = body_points(body, attachments, correctives=True)
+    jacobian = pose_points(model, state).jacobian
+    for column in range(STEP):
+        step = torch.zeros(2, STEP, dtype=torch.float64)
+        step[:, column] = 1e-6
+        ahead, behind = pose_points(model, state.moved(step)), pose_points(model, state.moved(-step))
+        torch.testing.assert_close(
+            jacobian[..., column], (ahead.points - behind.points) / 2e-6, atol=1e-7, rtol=0
+        )
