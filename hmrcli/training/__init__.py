@@ -1,0 +1,1 @@
+"""Training: losses, the adversary, and what turns them into a run."""

@@ -1,0 +1,155 @@
+"""A batch's labels: checked, and brought into the form in which losses compare them."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hmrcli.body.joints import (
+    COMMON_24_FROM_54,
+    EVALUATION_14_FROM_COMMON_24,
+    SMPL_49_FROM_54,
+    SMPL_54_NAMES,
+)
+from hmrcli.body.model import BodyModel
+from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.recipe import Recipe
+from hmrcli.recipe.schema import Loss
+from hmrcli.training.terms import (
+    Counts,
+    Keypoints,
+    centred_on_hips,
+    count_labels,
+    keypoint_mean,
+    labelled_mean,
+)
+
+JOINTS_FROM_54: dict[str, tuple[int, ...]] = {
+    "smpl_54": tuple(range(54)),
+    "smpl_49": SMPL_49_FROM_54,
+    "common_24": COMMON_24_FROM_54,
+    "evaluation_14": tuple(COMMON_24_FROM_54[i] for i in EVALUATION_14_FROM_COMMON_24),
+}
+"""The joint sets of recipes as indices into SMPL's 54."""
+
+_HIPS = (SMPL_54_NAMES.index("right_hip_extra"), SMPL_54_NAMES.index("left_hip_extra"))
+
+Terms = Mapping[str, Callable[[Loss], Tensor]]
+"""What computes each term, without its weight, when a recipe has it."""
+
+
+class Truth(NamedTuple):
+    """A batch's labels in the form in which they are compared."""
+
+    keypoints2d: Keypoints
+    """In [-1, 1] over the crop."""
+    keypoints3d: Keypoints
+    """Metres from the middle between the hips."""
+    hips: tuple[int, int]
+    """Their places among the joints."""
+    rotmat: Tensor
+    """(B, 24, 3, 3)"""
+    betas: Tensor
+    """(B, 10)"""
+    transl: Tensor | None
+    """(B, 3) metres, added to the true vertices."""
+    flags: Tensor
+    """(B,) 1 where rotmat and betas are known, else 0."""
+    labelled: Tensor
+    """Scalar: how many these are."""
+
+    def keypoint_terms(self, prefix: str, joints3d: Tensor, joints2d: Tensor) -> Terms:
+        """The two terms of predicted joints (B, J, 3) in metres and (B, J, 2) in [-1, 1]."""
+
+        def term(predicted: Tensor, keypoints: Keypoints) -> Callable[[Loss], Tensor]:
+            return lambda loss: keypoint_mean(predicted, keypoints, loss.kind, loss.over)
+
+        return {
+            f"{prefix}keypoints3d": term(centred_on_hips(joints3d, self.hips), self.keypoints3d),
+            f"{prefix}keypoints2d": term(joints2d, self.keypoints2d),
+        }
+
+    def mean(self, predicted: Tensor, target: Tensor, loss: Loss) -> Tensor:
+        """Mean error of (B, …) numbers over the samples with body parameters."""
+        return labelled_mean(predicted, target, self.flags, self.labelled, loss.kind)
+
+    def parameter_terms(self, rotmat: Tensor, betas: Tensor) -> Terms:
+        """The terms of predicted pose (B, 24, 3, 3) and shape (B, 10)."""
+        return {
+            "rotmat": lambda loss: self.mean(rotmat, self.rotmat, loss),
+            "betas": lambda loss: self.mean(betas, self.betas, loss),
+        }
+
+    @torch.no_grad()
+    def vertices(self, body: BodyModel) -> Tensor:
+        """(B, V, 3) metres; of no meaning where the flag is 0."""
+        return body(self.rotmat, self.betas, self.transl).vertices
+
+
+def true_labels(
+    recipe: Recipe, labels: Mapping[str, Tensor], batch: int, counts: Counts | None = None
+) -> Truth:
+    """Labels as the losses of a recipe compare them; `losses.training_losses` describes labels and counts.
+
+    Raises:
+        ValueError: a label is missing or has a wrong shape.
+    """
+    check_labels(labels, batch, recipe.data.joints)
+    counts = count_labels(labels) if counts is None else counts
+    shift = labels.get("fit_transl")
+    from_54 = JOINTS_FROM_54[recipe.data.joints]
+    hips = (from_54.index(_HIPS[0]), from_54.index(_HIPS[1]))
+    points2d, points3d = labels["keypoints2d"].float(), labels["keypoints3d"].float()
+    # The two cameras' papers disagree on whether the crop ends at the last pixel's middle or at its edge.
+    size = recipe.data.image_size
+    span = size - 1 if recipe.camera.kind == "perspective" else size
+    return Truth(
+        keypoints2d=Keypoints(
+            target=2 * points2d[..., :2] / span - 1,
+            confidence=points2d[..., 2],
+            flags=labels["has_keypoints2d"].float(),
+            visible=counts.visible2d,
+            flagged=counts.flagged2d,
+        ),
+        keypoints3d=Keypoints(
+            target=centred_on_hips(points3d[..., :3], hips),
+            confidence=points3d[..., 3],
+            flags=labels["has_keypoints3d"].float(),
+            visible=counts.visible3d,
+            flagged=counts.flagged3d,
+        ),
+        hips=hips,
+        rotmat=rotmat_from_pose(labels["pose"].float()),
+        betas=labels["betas"].float(),
+        transl=None if shift is None else shift.float(),
+        flags=labels["has_smpl"].float(),
+        labelled=counts.smpl,
+    )
+
+
+def check_labels(labels: Mapping[str, Tensor], batch: int, joints: str) -> None:
+    """Compares labels with what `training_losses` expects for a batch of B samples and a joint set.
+
+    Raises:
+        ValueError: names the first label that is missing or has a wrong shape.
+    """
+    count = len(JOINTS_FROM_54[joints])
+    expected = {
+        "keypoints2d": (batch, count, 3),
+        "keypoints3d": (batch, count, 4),
+        "pose": (batch, 72),
+        "betas": (batch, 10),
+        "has_keypoints2d": (batch,),
+        "has_keypoints3d": (batch,),
+        "has_smpl": (batch,),
+        **({"fit_transl": (batch, 3)} if "fit_transl" in labels else {}),
+    }
+    for name, shape in expected.items():
+        if name not in labels:
+            raise ValueError(f"labels lack {name}, expected shape {shape}; they have {', '.join(labels)}")
+        if tuple(labels[name].shape) != shape:
+            raise ValueError(
+                f"label {name} has shape {tuple(labels[name].shape)}, expected {shape} "
+                f"for {batch} samples with joints {joints}"
+            )
