@@ -1,0 +1,38 @@
+"""Real networks: a recipe's loss trains what its paper trains, and nothing else."""
+
+import pytest
+import torch
+
+from hmrcli.body import load_body
+from hmrcli.networks import Discriminator, build_network
+from hmrcli.networks.stored import stored_only_names
+from hmrcli.recipe import load_recipe
+from hmrcli.training.losses import TERMS, total, training_losses
+from tests.training.made import made_labels
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body("open")
+
+
+@pytest.mark.parametrize("algorithm", TERMS)
+def test_every_trained_parameter_gets_a_gradient(algorithm, body):
+    # Half of all seeds start GraphCMR's camera with a ReLU that is off at every vertex; this one does not.
+    torch.manual_seed(1)
+    recipe = load_recipe(f"{algorithm}_normal")
+    network = build_network(recipe, body)
+    discriminator = Discriminator() if recipe.adversary else None
+    # Small crops are quick; Graphormer alone needs its grid of 7 by 7.
+    size = 224 if algorithm == "graphormer" else 64
+    prediction = network(torch.randn(2, 3, size, size))
+    total(training_losses(recipe, prediction, made_labels(recipe, 2), body, discriminator)).backward()
+    unread = stored_only_names(network)
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is None) == (name in unread), name
+        if parameter.grad is not None:
+            assert parameter.grad.isfinite().all(), name
+            # A bias before a batch norm has no effect, and so a gradient of zeros.
+            assert name.endswith("bias") or parameter.grad.any(), name
+    assert discriminator is None or all(parameter.grad is None for parameter in discriminator.parameters())
+    assert not any(buffer.requires_grad for buffer in body.buffers())
