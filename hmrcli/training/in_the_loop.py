@@ -1,0 +1,170 @@
+"""SPIN's fitting in the loop: labels from fits that start at the prediction (Kolotouros et al. 2019, 3.3)."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hmrcli.body import BodyModel
+from hmrcli.body.camera import crop_translation
+from hmrcli.body.rotations import pose_from_rotmat, rotmat_from_6d, rotmat_from_pose, sixd_from_rotmat
+from hmrcli.datasets.sets import Bodies
+from hmrcli.datasets.training import Batch
+from hmrcli.fitting.mixture import MixturePrior, read_mixture
+from hmrcli.fitting.points import BodyPoints, BodyState
+from hmrcli.fitting.priors import PosePrior, pose_prior
+from hmrcli.fitting.smplify import (
+    Joints2d,
+    joints2d_of,
+    joints49,
+    place_in_crop,
+    projection,
+    reprojection_losses,
+    smplify,
+    smplify_points,
+)
+from hmrcli.networks.prediction import Prediction
+from hmrcli.recipe.schema import InTheLoop
+from hmrcli.training.fits import FitStore, Place
+
+_LABELS = ("keypoints2d", "keypoints3d", "has_keypoints2d", "has_keypoints3d")
+
+
+class Update(NamedTuple):
+    """What fitting made of B stored fits, in float64."""
+
+    state: BodyState
+    """The better of stored and new fit."""
+    loss: Tensor
+    """(B,) its reprojection loss, infinite where there are neither fit nor joints."""
+    stored_loss: Tensor
+    """(B,) that of the stored fit."""
+
+    @property
+    def improved(self) -> Tensor:
+        """(B,) whether the new fit is the better one."""
+        return self.loss < self.stored_loss
+
+
+class Fitter:
+    """Replaces a batch's body labels by fits and keeps the store of fits; the engine's `relabel`."""
+
+    def __init__(
+        self, settings: InTheLoop, body: BodyModel, store: FitStore, prior_file: Path | None
+    ) -> None:
+        """Prepares fitting on the body's device.
+
+        Args:
+            settings: the recipe's `in_the_loop`.
+            body: the body model of the training.
+            store: the fits of its sets.
+            prior_file: SMPLify's `gmm_08.pkl`; None takes the bundled prior, which is open, in its place.
+
+        Raises:
+            MissingFile, BadInput: as `read_mixture`.
+        """
+        self.settings, self.store = settings, store
+        self.model = smplify_points(body)
+        prior = pose_prior() if prior_file is None else read_mixture(prior_file)
+        self.prior = type(prior)(*(values.to(body.v_template.device) for values in prior))
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, prediction: Prediction) -> dict[str, Tensor]:
+        """Labels for the losses: the data's own body where it has one, else the best fit there is.
+
+        A body that the data knows never needs a fit, so none is made for it.
+
+        Args:
+            batch: with the 49 joints, on the device.
+            prediction: of the network on it.
+
+        Returns:
+            keypoints2d, keypoints3d and their flags from the batch; pose (B, 72), betas (B, 10) and has_smpl (B,)
+            bool, whether they are to be believed. In the benchmark's uncorrected form also fit_transl (B, 3),
+            which its vertex targets keep.
+        """
+        settings, device = self.settings, batch.pose.device
+        assert prediction.rotmat is not None and prediction.betas is not None
+        pose, betas, valid = batch.pose.clone(), batch.betas.clone(), batch.has_smpl.clone()
+        transl = torch.zeros_like(betas[:, :3])
+        lacking = (~batch.has_smpl).nonzero()[:, 0]
+        if len(lacking):
+            drawn = Place(*(getattr(batch, name)[lacking].cpu().numpy() for name in Place._fields))
+            stored = self.store.get(drawn)
+            update = update_fits(
+                self.model,
+                self.prior,
+                settings,
+                torch.from_numpy(stored.pose).to(device),
+                torch.from_numpy(stored.betas).to(device),
+                prediction.rotmat[lacking],
+                prediction.betas[lacking],
+                prediction.cam[lacking],
+                batch.keypoints2d[lacking],
+            )
+            fitted_pose, fitted_betas = pose_from_rotmat(update.state.rotmat), update.state.betas
+            better = update.improved.cpu().numpy()
+            fits = (values.float().cpu().numpy()[better] for values in (fitted_pose, fitted_betas))
+            self.store.put(drawn.where(better), Bodies(*fits), update.loss.float().cpu().numpy()[better])
+            extreme = (fitted_betas.abs() > settings.largest_beta).any(1, keepdim=True)
+            pose[lacking] = fitted_pose.to(pose)
+            betas[lacking] = fitted_betas.masked_fill(extreme, 0.0).to(betas)
+            valid[lacking] = update.loss < settings.threshold
+            transl[lacking] = (update.state.transl * update.improved[:, None]).to(transl)
+        labels = {name: getattr(batch, name) for name in _LABELS}
+        labels |= {"pose": pose, "betas": betas, "has_smpl": valid}
+        return labels if settings.corrected else {**labels, "fit_transl": transl}
+
+
+def update_fits(
+    model: BodyPoints,
+    prior: PosePrior | MixturePrior,
+    settings: InTheLoop,
+    stored_pose: Tensor,
+    stored_betas: Tensor,
+    rotmat: Tensor,
+    betas: Tensor,
+    cam: Tensor,
+    keypoints2d: Tensor,
+) -> Update:
+    """Fits from the network's estimate, and takes the new fit where its reprojection loss is lower.
+
+    Args:
+        model: from `smplify_points`.
+        prior: of the pose.
+        settings: the recipe's `in_the_loop`.
+        stored_pose: (B, 72) of the crop, NaN where there is none.
+        stored_betas: (B, 10).
+        rotmat: (B, 24, 3, 3) estimate.
+        betas: (B, 10) estimate.
+        cam: (B, 3) estimate.
+        keypoints2d: (B, 49, 3) pixels of the crop and confidence.
+    """
+    joints2d = joints2d_of(keypoints2d, settings.ignored_joints)
+    # Half precision leaves matrices that are rotations to three digits only.
+    rotmat, betas, cam = rotmat_from_6d(sixd_from_rotmat(rotmat.double())), betas.double(), cam.double()
+    start = crop_translation(cam)
+    known = stored_pose.isfinite().all(1)
+    stored = BodyState(
+        rotmat_from_pose(stored_pose.double().nan_to_num(0.0)),
+        stored_betas.double().nan_to_num(0.0),
+        torch.zeros_like(start),
+    )
+    place = place_in_crop(joints49(model, stored).points, joints2d_of(keypoints2d), start)
+    stored = stored._replace(transl=place)
+    stored_loss = _loss(model, stored, joints2d, settings).masked_fill(~known, torch.inf)
+    estimate = BodyState(rotmat, betas, start if settings.corrected else cam)
+    fitted = smplify(model, prior, settings, estimate, joints2d)
+    loss = _loss(model, fitted, joints2d, settings).nan_to_num(torch.inf)
+    better = loss < stored_loss
+    state = (torch.where(better.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(fitted, stored))
+    return Update(BodyState(*state), torch.minimum(loss, stored_loss), stored_loss)
+
+
+def _loss(model: BodyPoints, state: BodyState, joints2d: Joints2d, settings: InTheLoop) -> Tensor:
+    """(B,) mean over the 49 joints in SPIN's own form, sum in the benchmark's; infinite without any joint."""
+    pixels, _ = projection(joints49(model, state))
+    losses = reprojection_losses(pixels, joints2d, settings)
+    loss = losses.mean(1) if settings.objective == "original" else losses.sum(1)
+    return loss.masked_fill((joints2d.confidence == 0).all(1), torch.inf)
