@@ -1,13 +1,9 @@
 """HMR's adversary as a least-squares GAN (Mao et al., ICCV 2017, eq. 9 with a = 0, b = c = 1)."""
 
-import numpy as np
 import torch
-from numpy.random import Generator
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.networks.prediction import full_precision
 
 
@@ -24,7 +20,7 @@ def discriminator_losses(
     Args:
         discriminator: maps rotmat and betas to scores (B, 25); also wrapped for several processes, as it is
             called once.
-        real: rotmat (R, 24, 3, 3) and betas (R, 10), from `draw_poses`.
+        real: rotmat (R, 24, 3, 3) and betas (R, 10), drawn from motion capture.
         fake: the same of a prediction, (B, …); no gradient goes back to it.
 
     Returns:
@@ -48,29 +44,3 @@ def generator_loss(discriminator: nn.Module, rotmat: Tensor, betas: Tensor) -> T
     fixed = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
     with full_precision(betas):
         return least_squares(functional_call(discriminator, fixed, (rotmat.float(), betas.float())), 1.0)
-
-
-def draw_poses(
-    pose: NDArray[np.float32], betas: NDArray[np.float32], count: int, generator: Generator
-) -> tuple[Tensor, Tensor]:
-    """Draws real bodies evenly, with replacement.
-
-    Args:
-        pose: (N, 72) radians, and `betas` (N, 10), from `hmrcli.datasets.smpl_fields.read_poses`.
-        betas: shapes of the same people.
-        count: how many.
-        generator: advanced by `count` numbers.
-
-    Returns:
-        rotmat (count, 24, 3, 3) and betas (count, 10), float32 on the CPU.
-
-    Raises:
-        ValueError: the arrays are empty or do not fit together.
-    """
-    if not len(pose) or pose.shape != (len(pose), 72) or betas.shape != (len(pose), 10):
-        raise ValueError(
-            f"real poses: expected pose (N, 72) and betas (N, 10) with N > 0, "
-            f"found {pose.shape} and {betas.shape}"
-        )
-    rows = generator.integers(len(pose), size=count)
-    return rotmat_from_pose(torch.from_numpy(pose[rows])), torch.from_numpy(betas[rows])

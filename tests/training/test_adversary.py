@@ -1,10 +1,9 @@
-import numpy as np
 import pytest
 import torch
 
-from hmrcli.body.rotations import pose_from_rotmat, rotmat_from_pose
+from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.networks import Discriminator
-from hmrcli.training.adversary import discriminator_losses, draw_poses, generator_loss, least_squares
+from hmrcli.training.adversary import discriminator_losses, generator_loss, least_squares
 from tests.networks.golden import golden
 
 
@@ -71,23 +70,3 @@ def test_scores_are_float32_under_autocast(bodies):
     for a, b in zip(plain, mixed):
         assert b.dtype == torch.float32
         assert torch.equal(a, b)
-
-
-def test_real_bodies_are_drawn_evenly_and_repeatably():
-    pose = np.linspace(-1, 1, 5 * 72, dtype=np.float32).reshape(5, 72)
-    betas = np.repeat(np.arange(5, dtype=np.float32)[:, None], 10, axis=1)
-    rotmat, drawn = draw_poses(pose, betas, 500, np.random.default_rng(3))
-    assert rotmat.shape == (500, 24, 3, 3)
-    assert rotmat.dtype == drawn.dtype == torch.float32
-    rows = drawn[:, 0].long()
-    torch.testing.assert_close(pose_from_rotmat(rotmat), torch.from_numpy(pose)[rows], atol=1e-5, rtol=0)
-    assert rows.bincount(minlength=5).min() > 60
-    again = draw_poses(pose, betas, 500, np.random.default_rng(3))
-    assert torch.equal(again[0], rotmat)
-    assert torch.equal(again[1], drawn)
-
-
-@pytest.mark.parametrize(("pose", "betas"), [((0, 72), (0, 10)), ((2, 69), (2, 10)), ((2, 72), (3, 10))])
-def test_wrong_arrays_are_refused(pose, betas):
-    with pytest.raises(ValueError, match=r"expected pose \(N, 72\) and betas \(N, 10\) with N > 0, found"):
-        draw_poses(np.zeros(pose, np.float32), np.zeros(betas, np.float32), 2, np.random.default_rng())
