@@ -50,7 +50,11 @@ def needed_files(
     def images(use: str, name: str, dataset: str | None = None) -> NeededFile:
         path = root / IMAGES / name
         found = path.is_dir() and any(path.iterdir())
-        known = [asset.name for asset in registry.files if (root / asset.path).is_relative_to(path)]
+        known = [
+            asset.name
+            for asset in registry.files
+            if (root / asset.path).is_relative_to(path) and asset.unpack and "*.jpg" in asset.unpack.take
+        ]
         source = f"unpack the images of {name} there"
         if known:
             source = "; ".join(_source(registry, asset, path) for asset in known)

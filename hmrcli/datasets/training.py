@@ -140,7 +140,7 @@ class TrainingSet(Dataset[dict[str, NDArray] | BadInput]):
         values = {name: array[0] for name, array in labels.items()}
         return {
             **values,
-            "crops": augment_crop(np.ascontiguousarray(crop[..., ::-1]), augmentation),
+            "crops": augment_crop(np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), np.uint8), augmentation),
             "keypoints2d": augment_joints2d(values["keypoints2d"], augmentation, affine, self.flip),
             "keypoints3d": augment_joints3d(values["keypoints3d"], augmentation, self.flip),
             "pose": augment_pose(values["pose"], augmentation) if values["has_smpl"] else values["pose"],

@@ -64,6 +64,13 @@ def test_missing_files_are_listed_with_their_sources(root):
     assert [images.name for images in left] == ["h36m", "mpi_inf_3dhp", "lspet"]
 
 
+def test_images_that_can_be_fetched_say_so(tmp_path):
+    sources = {file.use: file.source for file in needed_files(recipe(), tmp_path)}
+    assert sources["training set lspet, images"].endswith("hmr download lspet")
+    assert sources["evaluation, images"].endswith("hmr download 3dpw-images --from-file PATH")
+    assert sources["training set h36m, images"] == "unpack the images of h36m there"
+
+
 def test_files_of_the_rest_of_a_recipe_are_found(root):
     files = needed_files(recipe("spin_l1"), root, bodies=["SMPL_NEUTRAL.pkl", "SMPL_MALE.pkl"])
     assert [file.path.name for file in files].count("SMPL_NEUTRAL.pkl") == 1
