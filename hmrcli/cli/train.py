@@ -1,0 +1,243 @@
+"""`hmr train`: a recipe into a run's folder with trained weights."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hmrcli.cli.console import log
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from hmrcli.datasets.needed import NeededFile
+    from hmrcli.recipe import Recipe
+    from hmrcli.training.run import Progress
+
+EVALUATION = "evaluation"
+"""The name by which `--without` leaves out the test set."""
+
+
+class Precision(StrEnum):
+    """Number formats of the network."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+def train(
+    recipe: Annotated[str, typer.Option(help="A bundled recipe's name or a YAML file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, such as optimizer.lr=1e-4."),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help="Folder of fetched files. By default HMR_DATA, ./data, the user's data folder."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder. By default a new one below runs/RECIPE/.")
+    ] = None,
+    resume: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|never|PATH",
+            help="auto goes on with an unfinished run of the same recipe; PATH is a run or a checkpoint.",
+        ),
+    ] = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. By default the fastest there is.")
+    ] = None,
+    precision: Annotated[Precision, typer.Option(help="Number format of the network.")] = Precision.fp32,
+    max_steps: Annotated[
+        int | None, typer.Option(min=1, help="Stop when so many steps are done in all.")
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Go on without this training set, or without '{EVALUATION}'; repeat it for more. Recorded.",
+        ),
+    ] = None,
+    pieces: Annotated[
+        int, typer.Option(min=1, help="Pieces in which each process takes its batch, to need less memory.")
+    ] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that make samples. By default one a core, at most 8."),
+    ] = None,
+    save_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between checkpoints. By default an epoch's.")
+    ] = None,
+    keep_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between checkpoints that are kept for good.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the recipe and the files it needs, and stop.")
+    ] = False,
+) -> None:
+    """Train a network by a recipe.
+
+    An interrupted run (Ctrl-C) saves its state and goes on where it was with the same command. With torchrun, several
+    processes share each batch: torchrun --nproc-per-node 8 -m hmrcli train ...
+    """
+    from hmrcli.assets.data_root import data_root as find_root
+    from hmrcli.datasets.needed import require
+    from hmrcli.recipe import load_recipe
+
+    resolved, root, left_out = load_recipe(recipe, overrides or ()), find_root(data_root), without or []
+    files = _files(resolved, root, left_out)
+    if dry_run:
+        _show(resolved, files)
+        return
+    require(files)
+
+    from hmrcli.networks import chosen_device
+    from hmrcli.training.processes import joined, local_device, rank_and_size
+    from hmrcli.training.run import Settings
+    from hmrcli.training.run import train as run
+
+    if workers is None:
+        workers = min(8, os.cpu_count() or 1)
+    chosen = local_device(chosen_device(device))
+    first = rank_and_size()[0] == 0
+    with joined(chosen), _Bar(first) as bar:
+        folder = run(
+            resolved,
+            Settings(
+                root=root,
+                out=out,
+                resume=resume,
+                device=chosen,
+                precision=precision.value,
+                max_steps=max_steps,
+                without=left_out,
+                pieces=pieces,
+                workers=workers,
+                save_every=save_every,
+                keep_every=keep_every,
+                validate=None if EVALUATION in left_out else _validation(resolved, root, chosen, workers),
+                watch=bar,
+                say=_say if first else lambda text: None,
+            ),
+        )
+    if first:
+        print(f"written to {folder}")
+
+
+def _files(recipe: "Recipe", root: Path, without: Sequence[str]) -> list["NeededFile"]:
+    """Every file of the recipe that is not left out; those of the test set can be left out together."""
+    from hmrcli.datasets.needed import needed_files
+    from hmrcli.evaluation import PROTOCOLS
+
+    sets = [name for name in without if name != EVALUATION]
+    bodies = PROTOCOLS[recipe.evaluation.protocol].bodies.values()
+    files = [
+        replace(file, dataset=EVALUATION) if file.use.startswith(EVALUATION) else file
+        for file in needed_files(recipe, root, sets, bodies)
+    ]
+    return [file for file in files if file.dataset not in without]
+
+
+def _show(recipe: "Recipe", files: Sequence["NeededFile"]) -> None:
+    print(recipe.dump())
+    missing = sum(not file.found for file in files)
+    print(f"# {len(files)} files, {missing} missing")
+    for file in files:
+        print(f"# {'found  ' if file.found else 'missing'} {file.path} ({file.use})")
+        if not file.found:
+            print(f"#         {file.source}")
+
+
+def _validation(
+    recipe: "Recipe", root: Path, device: "torch.device", workers: int
+) -> "Callable[[nn.Module], Mapping[str, float]]":
+    """What measures a network on the recipe's test set; processes share the rows, the first has the errors.
+
+    Raises:
+        MissingFile: the test set or a body of the protocol is not there.
+        BadInput: the test set lacks what the protocol compares with.
+    """
+    from hmrcli.datasets.read import read_annotations
+    from hmrcli.evaluation import load_bodies
+    from hmrcli.evaluation.evaluate import Samples, check_images, check_truth, evaluate
+    from hmrcli.evaluation.processes import gathered, rank_and_size
+    from hmrcli.results.measure import find_test
+
+    test = find_test(recipe, root)
+    joints = "h36m" if test.protocol.truth == "joints3d" else "evaluation_14"
+    annotations = read_annotations(test.annotations, joints)
+    check_truth(annotations, test.protocol, test.annotations)
+    samples = Samples(annotations, test.images, recipe.data.image_size)
+    check_images(samples)
+    bodies = load_bodies(test.protocol, root, device)
+    surface = (recipe.evaluation.surfaces or (None,))[0]
+
+    def errors(network: "nn.Module") -> Mapping[str, float]:
+        rank, size = rank_and_size()
+        rows = range(rank, len(annotations), size)
+        _, (own,) = evaluate(network, samples, test.protocol, bodies, (surface,), workers=workers, rows=rows)
+        parts = gathered(own.metrics)
+        if parts is None:
+            return {}
+        return {f"{name}_mm": _mean([part[name] for part in parts]) for name in own.metrics if _in_mm(name)}
+
+    return errors
+
+
+def _mean(parts: Sequence[Any]) -> float:
+    import numpy as np
+
+    return float(np.concatenate(parts).mean())
+
+
+def _in_mm(metric: str) -> bool:
+    from hmrcli.evaluation import METRICS
+
+    return METRICS[metric].unit == "mm"
+
+
+def _say(text: str) -> None:
+    log.print("note:", style="bold", end=" ")
+    log.print(text, soft_wrap=True, markup=False)
+
+
+class _Bar:
+    """Epoch, steps, losses, speed and time left, on stderr, for a person who is watching."""
+
+    def __init__(self, shown: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[numbers]}"),
+        )
+        self.bar = Bar(*columns, console=log, disable=not (shown and log.is_terminal), transient=True)
+        self.task = self.bar.add_task("steps", total=None, epoch=0, numbers="")
+
+    def __enter__(self) -> "_Bar":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def __call__(self, now: "Progress") -> None:
+        losses = "  ".join(f"{name} {value:.3g}" for name, value in now.losses.items())
+        speed = f"{now.images_per_second:.0f} images/s, {now.waiting:.0%} waiting for data"
+        self.bar.update(
+            self.task,
+            completed=now.step,
+            total=now.steps,
+            epoch=now.epoch + 1,
+            numbers=f"{speed}  {losses}",
+        )

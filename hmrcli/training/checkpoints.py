@@ -1,0 +1,175 @@
+"""Checkpoints: folders that are whole or absent, and that are recognised when they are neither.
+
+    checkpoints/last/    model.safetensors   the network
+                         training_state.pt   everything else that the next step depends on
+                         meta.json           recipe, step, metrics, body model, SHA-256 of the two files
+
+A checkpoint is written under a temporary name, flushed to disk and renamed; the one before stays until then.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from hmrcli.errors import BadInput, MissingFile
+from hmrcli.networks import save_weights
+
+MODEL_FILE = "model.safetensors"
+STATE_FILE = "training_state.pt"
+META_FILE = "meta.json"
+FOLDER = "checkpoints"
+LAST = "last"
+_OLD = ".previous-"
+"""Before the name of a checkpoint that is being replaced."""
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint whose files are those that were written."""
+
+    path: Path
+    meta: dict[str, Any]
+
+    @property
+    def model(self) -> Path:
+        """The network's weights."""
+        return self.path / MODEL_FILE
+
+    def training_state(self) -> dict[str, Any]:
+        """What was saved beside the network, on the CPU; read without running anything.
+
+        Raises:
+            BadInput: it holds more than numbers, text and containers of them.
+        """
+        path = self.path / STATE_FILE
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a hostile file can fail in any way
+            raise BadInput(f"{path}: is no training state that is safe to read; {_NEXT}") from error
+
+
+_NEXT = "resume from another checkpoint (--resume PATH) or start anew (--resume never)"
+
+
+def save_checkpoint(
+    path: Path, network: nn.Module, state: Mapping[str, Any], meta: Mapping[str, Any]
+) -> None:
+    """Writes a checkpoint folder in the place of the one that has its name.
+
+    Args:
+        path: the folder, `checkpoints/last` or another.
+        network: without the wrapper of several processes.
+        state: tensors, numbers, text and containers of them.
+        meta: as JSON; the SHA-256 of both files are added.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    temporary.mkdir()
+    try:
+        save_weights(network, temporary / MODEL_FILE, {"recipe": str(meta["recipe"])})
+        torch.save(dict(state), temporary / STATE_FILE)
+        files = {name: _sha256(temporary / name) for name in (MODEL_FILE, STATE_FILE)}
+        document = json.dumps({**meta, "sha256": files}, indent=2, allow_nan=False)
+        (temporary / META_FILE).write_text(document + "\n", encoding="utf-8")
+        _take_place(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def copy_checkpoint(source: Path, target: Path) -> None:
+    """Keeps a checkpoint under a second name; the files are shared where the file system can."""
+    temporary = _temporary(target)
+    try:
+        shutil.copytree(source, temporary, copy_function=_link)
+        _take_place(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint folder, or the last one of a run's folder, with its files checked.
+
+    Raises:
+        MissingFile: there is none.
+        BadInput: a file is torn, changed, or of another program; names it.
+    """
+    if not (path / META_FILE).is_file() and (path / FOLDER).is_dir():
+        path = newest_checkpoint(path) or path / FOLDER / LAST
+    meta_path = path / META_FILE
+    if not meta_path.is_file():
+        raise MissingFile(
+            f"{path}: is no checkpoint, {META_FILE} is not there; expected a run's folder or one of its checkpoints"
+        )
+    try:
+        meta = json.loads(meta_path.read_text(encoding="utf-8"))
+        sums = {name: str(meta["sha256"][name]) for name in (MODEL_FILE, STATE_FILE)}
+        if not (isinstance(meta["recipe"], str) and isinstance(meta["step"], int)):
+            raise ValueError("recipe and step")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        expected = "recipe, step and the SHA-256 of the files"
+        raise BadInput(
+            f"{meta_path}: is not what `hmr train` writes, expected {expected}; {_NEXT}"
+        ) from error
+    for name, wanted in sums.items():
+        if not (path / name).is_file():
+            raise BadInput(f"{path / name}: is missing, though {META_FILE} names it; {_NEXT}")
+        if _sha256(path / name) != wanted:
+            raise BadInput(
+                f"{path / name}: is torn or was changed, its SHA-256 is not the one in {META_FILE}; {_NEXT}"
+            )
+    return Checkpoint(path, meta)
+
+
+def newest_checkpoint(run: Path) -> Path | None:
+    """The checkpoint from which a run goes on: the last one, also where its replacement was cut short."""
+    folder = run / FOLDER
+    if (folder / LAST / META_FILE).is_file():
+        return folder / LAST
+    return next(folder.glob(f"{_OLD}{LAST}*"), None)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+
+
+def _take_place(temporary: Path, path: Path) -> None:
+    """Flushes a folder and gives it its name; a folder cannot be renamed over another, so that one moves aside."""
+    for file in (*temporary.iterdir(), temporary):
+        _flush(file)
+    previous = path.with_name(f"{_OLD}{path.name}")
+    if path.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        path.rename(previous)
+    temporary.rename(path)
+    _flush(path.parent)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,315 @@
+"""One step of training, and what it needs: network, losses, optimisers, precision, one process or many.
+
+All that a step depends on is the state of its `Learner`, the samples, and its number: dropout draws from
+(seed, step, process), rates follow from the epoch. So a run that goes on after an interruption repeats itself.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from hmrcli.body.model import BodyModel
+from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.datasets.crop import normalise
+from hmrcli.datasets.sets import Bodies
+from hmrcli.datasets.training import Batch
+from hmrcli.errors import UsageError
+from hmrcli.networks import Discriminator, Prediction
+from hmrcli.networks.weights import backbone_of
+from hmrcli.recipe import Recipe
+from hmrcli.recipe.rules import LearningRateGroup
+from hmrcli.training.adversary import discriminator_losses
+from hmrcli.training.losses import total, training_losses
+from hmrcli.training.processes import averaged, rank_and_size
+from hmrcli.training.terms import Counts, count_labels
+
+Precision = Literal["fp32", "bf16"]
+
+LABELS = ("keypoints2d", "keypoints3d", "pose", "betas", "has_keypoints2d", "has_keypoints3d", "has_smpl")
+
+Labels = dict[str, Tensor]
+Relabel = Callable[[Batch, Prediction], Labels]
+"""Labels of a batch after a look at the prediction: SPIN's fitting in the loop."""
+
+
+class NotFinite(ArithmeticError):
+    """A loss that is no number; the network's parameters are as they were before the step."""
+
+    def __init__(self, terms: Sequence[str], pieces: Sequence[Batch]) -> None:
+        """`terms` of the loss that are not finite, and this process's samples."""
+        super().__init__(", ".join(terms))
+        self.terms, self.pieces = tuple(terms), pieces
+
+
+class Step(NamedTuple):
+    """What a step came to."""
+
+    losses: dict[str, float]
+    """The weighted terms, their `total`, and the discriminator's, over all processes."""
+    stop: bool
+    """Whether a process was asked to stop."""
+
+
+@dataclass
+class Learner:
+    """Network and optimisers of a run, and how they are used."""
+
+    recipe: Recipe
+    body: BodyModel
+    network: nn.Module
+    """As it is saved and evaluated."""
+    parallel: nn.Module
+    """The same, wrapped where several processes train it."""
+    optimizer: torch.optim.Optimizer
+    discriminator: nn.Module | None
+    discriminator_optimizer: torch.optim.Optimizer | None
+    real: Bodies | None
+    """Examples for the discriminator."""
+    relabel: Relabel | None
+    device: torch.device
+    precision: Precision
+
+    def state(self) -> dict[str, Any]:
+        """All that changes in training beside the network."""
+        state: dict[str, Any] = {"optimizer": self.optimizer.state_dict()}
+        if self.discriminator is not None and self.discriminator_optimizer is not None:
+            state["discriminator"] = self.discriminator.state_dict()
+            state["discriminator_optimizer"] = self.discriminator_optimizer.state_dict()
+        return state
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Puts back what `state` gave.
+
+        Raises:
+            KeyError, ValueError, RuntimeError: it is of another recipe.
+        """
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.discriminator is not None and self.discriminator_optimizer is not None:
+            self.discriminator.load_state_dict(state["discriminator"])
+            self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+
+
+def make_learner(
+    recipe: Recipe,
+    network: nn.Module,
+    body: BodyModel,
+    device: torch.device,
+    real: Bodies | None = None,
+    relabel: Relabel | None = None,
+    precision: Precision = "fp32",
+) -> Learner:
+    """Brings a network to its device, with optimisers for what is trained.
+
+    Args:
+        network: with the weights to start from.
+        body: that it was built on, on the device.
+        real: poses and shapes for the adversary of a recipe that has one.
+        relabel: SPIN's fitting in the loop.
+
+    Raises:
+        UsageError: bf16 on a device that has none.
+    """
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise UsageError("--precision: this GPU does not compute bf16; use fp32")
+    network = nn.utils.convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
+    size = rank_and_size()[1]
+    parallel = network
+    if size > 1:
+        if recipe.network.batch_norm == "synchronised" and device.type == "cuda":
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        ids = [device] if device.type == "cuda" else None
+        # Buffers are most of the body model; statistics are averaged when they are used (`share_statistics`).
+        parallel = DistributedDataParallel(
+            network, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
+    discriminator, judge = None, None
+    if recipe.adversary is not None:
+        discriminator = Discriminator().to(device)
+        judge = _adam(recipe, {"adversary": list(discriminator.parameters())}, device)
+    return Learner(
+        recipe=recipe,
+        body=body,
+        network=network,
+        parallel=parallel,
+        optimizer=_adam(recipe, parameter_groups(network), device),
+        discriminator=discriminator,
+        discriminator_optimizer=judge,
+        real=real,
+        relabel=relabel,
+        device=device,
+        precision=precision,
+    )
+
+
+def parameter_groups(network: nn.Module) -> dict[LearningRateGroup, list[nn.Parameter]]:
+    """Parameters that are trained: those of the image backbone, and all others."""
+    inside = {id(parameter) for parameter in backbone_of(network).parameters()}
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return {
+        "backbone": [parameter for parameter in trained if id(parameter) in inside],
+        "head": [parameter for parameter in trained if id(parameter) not in inside],
+    }
+
+
+def learning_rate(recipe: Recipe, group: LearningRateGroup, epoch: int) -> float:
+    """The rate of a group in an epoch, counted from 0."""
+    rate, decay = recipe.optimizer.learning_rate(group), recipe.schedule.lr_decay
+    assert rate is not None  # checked with the recipe
+    return rate if decay is None else rate * decay.factor ** sum(epoch >= start for start in decay.epochs)
+
+
+def set_training(network: nn.Module, recipe: Recipe) -> None:
+    """Training mode, in which a backbone with frozen statistics keeps those of its weight file."""
+    network.train()
+    if recipe.network.batch_norm == "frozen":
+        for module in backbone_of(network).modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+
+
+def share_statistics(network: nn.Module) -> None:
+    """Averages the statistics that processes gathered apart, before the network is saved or evaluated."""
+    for module in network.modules():
+        if isinstance(module, _BatchNorm) and module.running_mean is not None:
+            assert module.running_var is not None
+            averaged(module.running_mean)
+            averaged(module.running_var)
+
+
+def train_step(
+    learner: Learner, pieces: Sequence[Batch], step: int, epoch: int, stop: Callable[[], bool] = lambda: False
+) -> Step:
+    """One step of the optimisers on this process's part of a batch.
+
+    The means of the losses are over the whole batch, whatever the number of processes and pieces. The adversary
+    learns before it judges; where the batch comes in pieces, it judges first, because all pieces have to be seen
+    before it may change.
+
+    Args:
+        pieces: equal parts, of which one at a time is on the device.
+        step: of the run, from 0.
+        epoch: from 0.
+        stop: whether this process was asked to stop.
+
+    Raises:
+        NotFinite: a term is not finite on some process; all processes raise it.
+    """
+    torch.manual_seed(_noise_seed(learner.recipe.seed, step, rank_and_size()[0]))
+    set_training(learner.network, learner.recipe)
+    _set_rates(learner, epoch)
+    learner.optimizer.zero_grad(set_to_none=True)
+    counts = _mean_counts(pieces, learner.device)
+    sums: dict[str, Tensor] = {}
+    bodies: list[tuple[Tensor, Tensor]] = []
+    for number, piece in enumerate(pieces):
+        batch = piece.to(learner.device)
+        with ExitStack() as stack:
+            if number < len(pieces) - 1 and isinstance(learner.parallel, DistributedDataParallel):
+                stack.enter_context(learner.parallel.no_sync())
+            with _autocast(learner):
+                images = normalise(batch.crops).contiguous(memory_format=torch.channels_last)
+                prediction = learner.parallel(images)
+            if learner.discriminator is not None:
+                bodies.append((prediction.rotmat.detach(), prediction.betas.detach()))
+                if len(pieces) == 1:
+                    _add(sums, _train_discriminator(learner, bodies, step))
+            labels, its_counts = _labels(learner, batch, prediction, counts)
+            terms = training_losses(
+                learner.recipe, prediction, labels, learner.body, learner.discriminator, its_counts
+            )
+            loss = total(terms)
+            _add(sums, {name: value / len(pieces) for name, value in {**terms, "total": loss}.items()})
+            (loss / len(pieces)).backward()
+    if learner.discriminator is not None and len(pieces) > 1:
+        _add(sums, _train_discriminator(learner, bodies, step))
+    values = torch.stack([*sums.values(), loss.new_tensor(float(stop()))]).detach()
+    *numbers, stopped = averaged(values).tolist()
+    losses = dict(zip(sums, numbers))
+    wrong = [name for name, value in losses.items() if value - value != 0]
+    if wrong:
+        raise NotFinite(wrong, pieces)
+    learner.optimizer.step()
+    return Step(losses, stopped > 0)
+
+
+def _labels(learner: Learner, batch: Batch, prediction: Prediction, counts: Counts) -> tuple[Labels, Counts]:
+    """Labels of a piece and what its means divide by."""
+    if learner.relabel is None:
+        return {name: getattr(batch, name) for name in LABELS}, counts
+    labels = learner.relabel(batch, prediction)
+    # How many fits are good enough is known for this piece alone.
+    known = averaged(count_labels(labels).smpl)
+    return labels, counts._replace(smpl=known)
+
+
+def _train_discriminator(
+    learner: Learner, fake: Sequence[tuple[Tensor, Tensor]], step: int
+) -> dict[str, Tensor]:
+    """A step of the discriminator on predictions and as many real bodies; returns its losses."""
+    judge, optimizer, real = learner.discriminator, learner.discriminator_optimizer, learner.real
+    assert judge is not None and optimizer is not None and real is not None
+    rotmat, betas = (torch.cat(parts) for parts in zip(*fake))
+    rank, processes = rank_and_size()
+    drawn = real.draw(learner.recipe.seed, step, len(betas) * processes)
+    own = slice(rank * len(betas), (rank + 1) * len(betas))
+    examples = (
+        rotmat_from_pose(torch.from_numpy(drawn.pose[own])).to(learner.device),
+        torch.from_numpy(drawn.betas[own]).to(learner.device),
+    )
+    losses = discriminator_losses(judge, examples, (rotmat, betas))
+    optimizer.zero_grad(set_to_none=True)
+    total(losses).backward()
+    for parameter in judge.parameters():
+        if parameter.grad is not None:
+            averaged(parameter.grad)
+    optimizer.step()
+    return {f"discriminator_{name}": value for name, value in losses.items()}
+
+
+def _adam(
+    recipe: Recipe, groups: Mapping[LearningRateGroup, list[nn.Parameter]], device: torch.device
+) -> torch.optim.Adam:
+    settings = recipe.optimizer
+    return torch.optim.Adam(
+        [
+            {"params": parameters, "lr": learning_rate(recipe, name, 0), "name": name}
+            for name, parameters in groups.items()
+        ],
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+        fused=device.type == "cuda",
+    )
+
+
+def _set_rates(learner: Learner, epoch: int) -> None:
+    for optimizer in (learner.optimizer, learner.discriminator_optimizer):
+        for group in optimizer.param_groups if optimizer else ():
+            group["lr"] = learning_rate(learner.recipe, group["name"], epoch)
+
+
+def _autocast(learner: Learner) -> AbstractContextManager[object]:
+    if learner.precision == "fp32":
+        return nullcontext()
+    return torch.autocast(learner.device.type, torch.bfloat16)
+
+
+def _mean_counts(pieces: Sequence[Batch], device: torch.device) -> Counts:
+    """Labels of the average piece of all processes."""
+    each = [torch.stack(count_labels({name: getattr(piece, name) for name in LABELS})) for piece in pieces]
+    return Counts(*averaged(torch.stack(each).mean(0).to(device)))
+
+
+def _noise_seed(seed: int, step: int, rank: int) -> int:
+    """A number for each step and process of a run, far from those of its neighbours."""
+    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) % 2**63
+
+
+def _add(sums: dict[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, value in values.items():
+        sums[name] = sums[name] + value.detach() if name in sums else value.detach()

@@ -1,0 +1,110 @@
+"""The first training crops with their labels drawn on them, for a person to look at before the first step."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hmrcli.body.model import BodyModel
+from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.datasets.training import FLIPS, Batch
+from hmrcli.files import whole_file
+from hmrcli.render.overlay import PALETTE
+from hmrcli.render.rasteriser import Camera, paint
+from hmrcli.render.shading import shade
+from hmrcli.training.truth import JOINTS_FROM_54
+
+MOST = 16
+"""Samples on the sheet."""
+
+_ONE_SIDE, _OTHER_SIDE, _MIDDLE = (255, 140, 0), (0, 170, 255), (255, 255, 255)
+_FAR = 1e5
+"""Pixels: from so far away, a body looks the same whatever its depth."""
+
+
+def crop_sheet(path: Path, batch: Batch, names: Sequence[str], joints: str, body: BodyModel) -> None:
+    """Writes crops, each with its 2D joints and, beside it, its body.
+
+    Joints that come in a pair have the colour of their side; the body is placed where its joints lie closest to
+    the 2D joints.
+
+    Args:
+        path: picture to write.
+        batch: on the CPU.
+        names: of the sets.
+        joints: the set of the keypoints.
+        body: poses the labels.
+    """
+    from matplotlib.figure import Figure
+
+    count = min(MOST, len(batch.crops))
+    columns = min(4, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(3.6 * columns, 2.1 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    meshes = _meshes(batch, joints, body)
+    faces = body.faces.cpu().numpy()
+    for i, axis in zip(range(count), axes):
+        crop = batch.crops[i].numpy()
+        pair = [_with_joints(crop, batch.keypoints2d[i].numpy(), joints), _with_mesh(crop, meshes[i], faces)]
+        axis.imshow(np.concatenate(pair, 1))
+        axis.set_title(f"{names[int(batch.dataset[i])]}, row {int(batch.row[i])}", fontsize=7)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def _with_joints(crop: NDArray[np.uint8], keypoints: NDArray[np.float32], joints: str) -> NDArray[np.uint8]:
+    drawn = crop.copy()
+    for joint, (x, y, confidence) in enumerate(keypoints):
+        if confidence > 0 and max(abs(x), abs(y)) < 1e4:
+            other = FLIPS[joints][joint]
+            colour = _MIDDLE if other == joint else _ONE_SIDE if joint < other else _OTHER_SIDE
+            place = (round(float(x)), round(float(y)))
+            cv2.circle(drawn, place, 3, (0, 0, 0), -1, cv2.LINE_AA)
+            cv2.circle(drawn, place, 2, colour, -1, cv2.LINE_AA)
+    return drawn
+
+
+def _with_mesh(
+    crop: NDArray[np.uint8], vertices: NDArray[np.float64] | None, faces: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    drawn = crop.copy()
+    if vertices is not None and np.isfinite(vertices).all():
+        placed = vertices + (0, 0, _FAR)
+        camera = Camera(_FAR, (0.0, 0.0))
+        paint(drawn, placed, faces, shade(placed, faces, PALETTE[0]), camera, opacity=0.9)
+    return drawn
+
+
+def _meshes(batch: Batch, joints: str, body: BodyModel) -> list[NDArray[np.float64] | None]:
+    """Vertices (V, 3) of each sample in pixels of its crop; None where the body or its place is unknown."""
+    device = body.v_template.device
+    with torch.no_grad():
+        output = body(rotmat_from_pose(batch.pose.to(device)), batch.betas.to(device))
+        points = body.smpl_54_joints(output)[:, list(JOINTS_FROM_54[joints])].cpu().double().numpy()
+        vertices = output.vertices.cpu().double().numpy()
+    meshes: list[NDArray[np.float64] | None] = []
+    for i, known in enumerate(batch.has_smpl.tolist()):
+        keypoints = batch.keypoints2d[i].double().numpy()
+        seen = keypoints[:, 2] > 0
+        if not known or seen.sum() < 2:
+            meshes.append(None)
+            continue
+        meshes.append(_placed(vertices[i], points[i, seen, :2], keypoints[seen, :2]))
+    return meshes
+
+
+def _placed(
+    vertices: NDArray[np.float64], points: NDArray[np.float64], target: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Vertices scaled and moved as takes points (J, 2) closest to their targets (J, 2), in the least squares."""
+    centre, goal = points.mean(0), target.mean(0)
+    spread = np.square(points - centre).sum()
+    scale = ((points - centre) * (target - goal)).sum() / max(spread, 1e-9)
+    moved = (vertices - (*centre, vertices[:, 2].mean())) * scale
+    return moved + (*goal, 0)

@@ -1,0 +1,139 @@
+"""What a run leaves behind for a reader: metrics by the step, TensorBoard events, curves, surroundings."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hmrcli import __version__
+from hmrcli.environment import describe
+from hmrcli.files import whole_file
+from hmrcli.recipe import Recipe
+
+RECIPE_FILE = "recipe.yaml"
+ENVIRONMENT_FILE = "environment.json"
+METRICS_FILE = "metrics.jsonl"
+CURVES_FILE = "curves.png"
+
+
+class Record:
+    """The open record of a run; lines of steps that a resumed run is about to repeat are dropped."""
+
+    def __init__(
+        self, folder: Path, recipe: Recipe, start: int, device: str, notes: Mapping[str, Any]
+    ) -> None:
+        """Opens the record.
+
+        Args:
+            folder: of the run.
+            recipe: as resolved.
+            start: steps that are done.
+            device: where the network runs, as torch names it.
+            notes: further facts, such as sets that were left out.
+        """
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / RECIPE_FILE) as temporary:
+            temporary.write_text(recipe.dump(), encoding="utf-8")
+        self._describe(start, device, {"seed": recipe.seed, **notes})
+        kept = [line for line in read_metrics(folder) if line["step"] <= start]
+        with whole_file(folder / METRICS_FILE) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        self._lines = (folder / METRICS_FILE).open("a", encoding="utf-8")
+        self._events = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
+
+    def write(self, step: int, epoch: int, **groups: Mapping[str, float] | float) -> None:
+        """Adds a line to the metrics and its numbers to TensorBoard.
+
+        Args:
+            step: steps that are done.
+            epoch: of the last of them, from 0.
+            groups: named numbers, or mappings of them, such as `loss={"total": 1.5}`.
+        """
+        self._lines.write(json.dumps({"step": step, "epoch": epoch, **groups}, allow_nan=False) + "\n")
+        self._lines.flush()
+        for group, values in groups.items():
+            named = values if isinstance(values, Mapping) else {"": values}
+            for name, value in named.items():
+                self._events.add_scalar(f"{group}/{name}".rstrip("/"), value, step)
+
+    def close(self) -> None:
+        """Writes what is still held back, and the curves."""
+        self._lines.close()
+        self._events.close()
+        draw_curves(self.folder)
+
+    def _describe(self, start: int, device: str, notes: Mapping[str, Any]) -> None:
+        """Writes where and how the run was made; each time it was resumed is added to the first."""
+        path = self.folder / ENVIRONMENT_FILE
+        now = {
+            **describe(device),
+            **notes,
+            "version": __version__,
+            "git_commit": git_commit(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        if start and path.is_file():
+            first = json.loads(path.read_text(encoding="utf-8"))
+            now = {**first, "resumed": [*first.get("resumed", []), {"step": start, **now}]}
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics; a last line that was cut short is left out."""
+    path = folder / METRICS_FILE
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            lines.append(line)
+    return lines
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that the package runs from; None where it is installed."""
+    package = Path(__file__).resolve().parents[2]
+    if not (package / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(package), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def draw_curves(folder: Path) -> None:
+    """Draws a run's losses and validation errors over the steps."""
+    from matplotlib.figure import Figure
+
+    lines = read_metrics(folder)
+    panels = {"loss": "weighted loss", "validation": "error on the test set"}
+    found = {group: [line for line in lines if group in line] for group in panels}
+    found = {group: part for group, part in found.items() if part}
+    if not found:
+        return
+    figure = Figure(figsize=(8, 3.8 * len(found)), layout="constrained")
+    for axis, (group, part) in zip(figure.subplots(len(found), 1, squeeze=False)[:, 0], found.items()):
+        for name in part[-1][group]:
+            points = [(line["step"], line[group][name]) for line in part if name in line[group]]
+            mark = "o-" if len(points) < 30 else "-"
+            axis.plot(*zip(*points), mark, label=name.replace("_", " "), linewidth=1.2, markersize=3)
+        if group == "loss" and all(value > 0 for line in part for value in line[group].values()):
+            axis.set_yscale("log")
+        axis.set_xlabel("step")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.set_ylabel(panels[group])
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    with whole_file(folder / CURVES_FILE) as temporary:
+        figure.savefig(temporary, dpi=110)

@@ -1,0 +1,373 @@
+"""A run: from a recipe to a folder with trained weights; stops cleanly and goes on where it stopped."""
+
+import signal
+import time
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from hmrcli import __version__
+from hmrcli.assets.registry import find_asset
+from hmrcli.body import BodyModel, load_body
+from hmrcli.datasets.mixture import BatchSampler, mixture_of
+from hmrcli.datasets.needed import BODY_MODELS, CHECKPOINTS, locate
+from hmrcli.datasets.sets import ImageSet, load_real_bodies, load_sets
+from hmrcli.datasets.training import Batch, training_batches
+from hmrcli.errors import BadInput
+from hmrcli.networks import build_network, load_backbone, load_mean_parameters, load_weights
+from hmrcli.recipe import Recipe
+from hmrcli.training.checkpoints import FOLDER, LAST, Checkpoint, copy_checkpoint, save_checkpoint
+from hmrcli.training.engine import (
+    Learner,
+    NotFinite,
+    Precision,
+    make_learner,
+    share_statistics,
+    train_step,
+)
+from hmrcli.training.folders import find_place
+from hmrcli.training.pictures import crop_sheet
+from hmrcli.training.processes import from_first, rank_and_size
+from hmrcli.training.record import Record, draw_curves
+
+SHEET_FILE = "crops.png"
+BEST = "best"
+METRIC = "pa_mpjpe_mm"
+"""By which the best checkpoint is chosen: the lowest."""
+
+
+class Progress(NamedTuple):
+    """Where a run stands after a step."""
+
+    step: int
+    """Steps that are done."""
+    steps: int
+    """After which the run ends."""
+    epoch: int
+    """Of the step, from 0."""
+    losses: Mapping[str, float]
+    images_per_second: float
+    waiting: float
+    """Share of the step's time spent waiting for samples."""
+
+
+Validate = Callable[[nn.Module], Mapping[str, float]]
+"""Errors of a network on the test set, on the first process; called on all of them."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train, beside what the recipe says: nothing here changes what is learnt, up to rounding."""
+
+    root: Path
+    """The data root."""
+    out: Path | None = None
+    resume: str = "auto"
+    """`auto`, `never`, or the path of a checkpoint or run."""
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: Precision = "fp32"
+    max_steps: int | None = None
+    """Ends the run when so many steps are done in all."""
+    without: Collection[str] = ()
+    """Training sets to leave out."""
+    pieces: int = 1
+    """In which a process takes its part of a batch, to need less memory."""
+    workers: int = 0
+    """Processes that make samples, for each process that trains."""
+    save_every: int | None = None
+    """Steps between checkpoints; by default an epoch's."""
+    keep_every: int | None = None
+    """Steps between checkpoints that are kept for good."""
+    validate: Validate | None = None
+    watch: Callable[[Progress], None] = lambda progress: None
+    say: Callable[[str], None] = lambda text: None
+    """For notes to a person."""
+
+
+def train(recipe: Recipe, settings: Settings) -> Path:
+    """Trains a recipe, or goes on with a run; under torchrun, on all processes together.
+
+    Returns:
+        the run's folder.
+
+    Raises:
+        MissingFile: files are missing.
+        BadInput: a file cannot be used, or a loss is not finite.
+        UsageError: options do not fit together.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the state is saved.
+    """
+    rank, processes = rank_and_size()
+    sets = load_sets(recipe, settings.root, settings.without)
+    place = find_place(recipe, from_first(settings.out), settings.resume)
+    folder, checkpoint = Path(from_first(str(place.folder))), place.checkpoint
+    sampler = _sampler(recipe, sets, settings, 0 if checkpoint is None else int(checkpoint.meta["step"]))
+    learner = _learner(recipe, settings, checkpoint)
+    _say_notes(recipe, settings, processes, checkpoint)
+    record = None
+    if rank == 0:
+        notes = {
+            "without": list(settings.without),
+            "precision": settings.precision,
+            "pieces": settings.pieces,
+        }
+        record = Record(folder, recipe, sampler.start, str(settings.device), notes)
+        if checkpoint is None:
+            _draw_crops(folder, recipe, sets, sampler, learner.body)
+    run = _Run(recipe, settings, folder, sampler, learner, record, checkpoint)
+    try:
+        with _signals() as stop:
+            run.go(sets, stop)
+    finally:
+        if record is not None:
+            record.close()
+    return folder
+
+
+class _Run:
+    def __init__(
+        self,
+        recipe: Recipe,
+        settings: Settings,
+        folder: Path,
+        sampler: BatchSampler,
+        learner: Learner,
+        record: Record | None,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self.recipe, self.settings, self.folder = recipe, settings, folder
+        self.sampler, self.learner, self.record = sampler, learner, record
+        self.metrics: dict[str, float] = {} if checkpoint is None else dict(checkpoint.meta["metrics"])
+        self.best: float | None = None if checkpoint is None else checkpoint.meta["best"]
+        self.saved = sampler.start
+
+    def go(self, sets: list[ImageSet], stop: Callable[[], bool]) -> None:
+        """All steps from the sampler's first to its last."""
+        settings, sampler = self.settings, self.sampler
+        assert sampler.stop is not None
+        pin = settings.device.type == "cuda"
+        save_every = settings.save_every or sampler.steps_per_epoch
+        if sampler.start >= sampler.stop:
+            settings.say(f"nothing left to do: {sampler.start} steps of {sampler.stop} are done")
+        with closing(_batches(self.recipe, sets, sampler, settings.workers, pin)) as batches:
+            for step in range(sampler.start, sampler.stop):
+                epoch, place = sampler.place(step)
+                began = time.perf_counter()
+                pieces = list(islice(batches, settings.pieces))
+                waited = time.perf_counter() - began
+                try:
+                    result = train_step(self.learner, pieces, step, epoch, stop)
+                except NotFinite as error:
+                    raise BadInput(self._explain(error, step, sets)) from error
+                seconds = time.perf_counter() - began
+                done = step + 1
+                if self.record is not None:
+                    speed = {
+                        "images_per_second": sampler.batch_size / seconds,
+                        "waiting": waited / seconds,
+                    }
+                    self.record.write(done, epoch, loss=result.losses, speed=speed)
+                    settings.watch(Progress(done, sampler.stop, epoch, result.losses, *speed.values()))
+                if place + 1 == sampler.steps_per_epoch and not result.stop:
+                    self._validate(done, epoch)
+                ends = result.stop or done == sampler.stop
+                if (
+                    ends
+                    or done % save_every == 0
+                    or (settings.keep_every and done % settings.keep_every == 0)
+                ):
+                    self._save(done, epoch)
+                if result.stop:
+                    raise KeyboardInterrupt
+
+    def _validate(self, done: int, epoch: int) -> None:
+        if self.settings.validate is None or (epoch + 1) % self.recipe.evaluation.every_epochs:
+            return
+        share_statistics(self.learner.network)
+        self.metrics = dict(from_first(self.settings.validate(self.learner.network.eval())))
+        if self.record is not None:
+            self.record.write(done, epoch, validation=self.metrics)
+            draw_curves(self.folder)
+        value = self.metrics.get(METRIC)
+        if value is not None and (self.best is None or value < self.best):
+            self.best = value
+            self._save(done, epoch)
+            if self.record is not None:
+                copy_checkpoint(self.folder / FOLDER / LAST, self.folder / FOLDER / BEST)
+
+    def _save(self, done: int, epoch: int) -> None:
+        if self.saved == done:
+            return
+        self.saved = done
+        share_statistics(self.learner.network)
+        if self.record is None:
+            return
+        sampler, body = self.sampler, self.learner.body
+        state = {"learner": self.learner.state(), "sampler": _sampler_state(sampler, done)}
+        meta = {
+            "recipe": self.recipe.name,
+            "step": done,
+            "epoch": epoch,
+            "finished": done >= self.recipe.schedule.epochs * sampler.steps_per_epoch,
+            "metrics": self.metrics,
+            "best": self.best,
+            "body_model": {"name": body.name, "vertices": body.num_vertices, "sha256": body.sha256},
+            "version": __version__,
+        }
+        last = self.folder / FOLDER / LAST
+        save_checkpoint(last, self.learner.network, state, meta)
+        if self.settings.keep_every and done % self.settings.keep_every == 0:
+            copy_checkpoint(last, self.folder / FOLDER / f"step-{done}")
+
+    def _explain(self, error: NotFinite, step: int, sets: list[ImageSet]) -> str:
+        """Saves the samples of a step whose loss is not finite, and says what happened."""
+        rank, _ = rank_and_size()
+        path = self.folder / "not_finite" / f"step-{step + 1}-process-{rank}.pt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"terms": error.terms, "samples": [piece._asdict() for piece in error.pieces]}, path)
+        named = [
+            f"{sets[number].image(row)} (row {row})"
+            for piece in error.pieces
+            for number, row in zip(piece.dataset.tolist(), piece.row.tolist())
+        ]
+        shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
+        return (
+            f"step {step + 1}: not finite: {', '.join(error.terms)}; samples: {shown}. They are saved in {path}, the "
+            f"checkpoints are as before. Look at these samples, or go on with a lower optimizer.lr in another run"
+        )
+
+
+def _batches(
+    recipe: Recipe, sets: list[ImageSet], sampler: BatchSampler, workers: int, pin_memory: bool
+) -> Generator[Batch, None, None]:
+    """The samples; closing it ends the workers."""
+    yield from training_batches(recipe, sets, sampler, workers, pin_memory)
+
+
+def _sampler(recipe: Recipe, sets: list[ImageSet], settings: Settings, start: int) -> BatchSampler:
+    """All steps of the run that are left, of this process."""
+    rank, processes = rank_and_size()
+    mixture = mixture_of(recipe.data, {images.name: len(images) for images in sets})
+    sampler = BatchSampler(
+        mixture,
+        recipe.seed,
+        recipe.schedule.batch_size,
+        start=start,
+        rank=rank,
+        processes=processes,
+        accumulate=settings.pieces,
+    )
+    steps = recipe.schedule.epochs * sampler.steps_per_epoch
+    sampler.stop = steps if settings.max_steps is None else min(steps, settings.max_steps)
+    return sampler
+
+
+def _sampler_state(sampler: BatchSampler, done: int) -> dict[str, Any]:
+    """What the next draw depends on."""
+    return {
+        "step": done,
+        "seed": sampler.seed,
+        "batch_size": sampler.batch_size,
+        "sizes": list(sampler.mixture.sizes),
+    }
+
+
+def _learner(recipe: Recipe, settings: Settings, checkpoint: Checkpoint | None) -> Learner:
+    """The network with the weights to start or go on with."""
+    body = load_training_body(recipe, settings.root).to(settings.device)
+    torch.manual_seed(recipe.seed)
+    network = build_start(recipe, body, settings.root, initialise=checkpoint is None)
+    if checkpoint is not None:
+        load_weights(network, checkpoint.model)
+    learner = make_learner(
+        recipe,
+        network,
+        body,
+        settings.device,
+        real=load_real_bodies(recipe, settings.root),
+        precision=settings.precision,
+    )
+    if checkpoint is not None:
+        state = checkpoint.training_state()
+        try:
+            learner.load_state(state["learner"])
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise BadInput(
+                f"{checkpoint.path}: its optimiser does not fit {recipe.name}; resume with the recipe it began with"
+            ) from error
+    return learner
+
+
+def load_training_body(recipe: Recipe, root: Path) -> BodyModel:
+    """The body that a recipe trains with.
+
+    Raises:
+        MissingFile: SMPL is not there.
+    """
+    source = "open" if recipe.body_model == "open" else find_asset("SMPL_NEUTRAL.pkl", root)
+    return load_body(source, assets_dir=root / BODY_MODELS)
+
+
+def build_start(recipe: Recipe, body: BodyModel, root: Path, initialise: bool = True) -> nn.Module:
+    """The network of a recipe with the weights where training starts.
+
+    Raises:
+        MissingFile, BadInput: the weights or the mean parameters cannot be read.
+    """
+    start, mean = recipe.network.initialisation, recipe.network.mean_parameters
+    means = None if mean is None else load_mean_parameters(locate(BODY_MODELS, mean, root))
+    network = build_network(recipe, body, means)
+    if initialise and start is not None and start.backbone is not None:
+        load_backbone(network, locate(CHECKPOINTS, start.backbone, root))
+    if initialise and start is not None and start.network is not None:
+        load_weights(network, locate(CHECKPOINTS, start.network, root))
+    return network
+
+
+def _draw_crops(
+    folder: Path, recipe: Recipe, sets: list[ImageSet], sampler: BatchSampler, body: BodyModel
+) -> None:
+    first = BatchSampler(sampler.mixture, sampler.seed, min(sampler.batch_size, 16), stop=1)
+    with closing(_batches(recipe, sets, first, 0, False)) as batches:
+        crop_sheet(
+            folder / SHEET_FILE, next(batches), [images.name for images in sets], recipe.data.joints, body
+        )
+
+
+def _say_notes(recipe: Recipe, settings: Settings, processes: int, checkpoint: Checkpoint | None) -> None:
+    if checkpoint is not None:
+        settings.say(f"going on from {checkpoint.path}, step {checkpoint.meta['step']}")
+    if settings.without:
+        settings.say(f"training without {', '.join(settings.without)}")
+    alone = processes == 1 and settings.pieces == 1
+    if recipe.network.batch_norm == "synchronised" and not alone:
+        if settings.device.type != "cuda":
+            settings.say("batch statistics cannot be synchronised on the CPU: each process has its own")
+        if settings.pieces > 1:
+            settings.say("batch statistics are those of each piece, not of the whole batch")
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], bool]]:
+    """Lets the step in hand finish on the first SIGINT or SIGTERM; the second is obeyed at once."""
+    came = False
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: Any) -> None:
+        nonlocal came
+        came = True
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield lambda: came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
