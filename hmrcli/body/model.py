@@ -70,6 +70,7 @@ class BodyModel(nn.Module):
     _bone_parents: Tensor
     _rest_joints: Tensor
     _joint_shapedirs: Tensor
+    _levels: MeshLevels | None
 
     def __init__(
         self,
@@ -93,7 +94,7 @@ class BodyModel(nn.Module):
         super().__init__()
         self.name, self.sha256, self.parents, self.uv = name, sha256, PARENTS, uv
         self.num_vertices = len(arrays["v_template"])
-        self._extras = extras
+        self._extras, self._levels = extras, None
         for key, array in arrays.items():
             kind = torch.int64 if key == "faces" else torch.float32
             self._keep(key, torch.as_tensor(np.ascontiguousarray(array)).to(kind))
@@ -204,8 +205,10 @@ class BodyModel(nn.Module):
     @property
     def levels(self) -> MeshLevels:
         """The mesh and its coarser versions."""
-        levels: MeshLevels = self._extras("levels")
-        return levels
+        if self._levels is None:
+            self._levels = self._extras("levels")
+        assert self._levels is not None
+        return self._levels
 
     def _regressor(self, name: str) -> Tensor:
         if f"_{name}" not in self._buffers:
