@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from hmrcli.recipe import Recipe
     from hmrcli.training.run import Progress
 
-EVALUATION = "evaluation"
-"""The name by which `--without` leaves out the test set."""
+EVALUATION, POSE_PRIOR = "evaluation", "pose_prior"
+"""Names by which `--without` leaves out the test set, and SPIN's licensed prior for the bundled one."""
 
 
 class Precision(StrEnum):
@@ -61,7 +61,8 @@ def train(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"Go on without this training set, or without '{EVALUATION}'; repeat it for more. Recorded.",
+            help=f"Go on without this training set; without '{EVALUATION}', the test set; without '{POSE_PRIOR}', "
+            "SPIN's own, for the bundled one. Repeat it for more. Recorded.",
         ),
     ] = None,
     pieces: Annotated[
@@ -116,7 +117,8 @@ def train(
                 device=chosen,
                 precision=precision.value,
                 max_steps=max_steps,
-                without=left_out,
+                without=[name for name in left_out if name in resolved.data.mixture],
+                open_prior=POSE_PRIOR in left_out,
                 pieces=pieces,
                 workers=workers,
                 save_every=save_every,
@@ -135,12 +137,14 @@ def _files(recipe: "Recipe", root: Path, without: Sequence[str]) -> list["Needed
     from hmrcli.datasets.needed import needed_files
     from hmrcli.evaluation import PROTOCOLS
 
-    sets = [name for name in without if name != EVALUATION]
+    sets = [name for name in without if name not in (EVALUATION, POSE_PRIOR)]
     bodies = PROTOCOLS[recipe.evaluation.protocol].bodies.values()
-    files = [
-        replace(file, dataset=EVALUATION) if file.use.startswith(EVALUATION) else file
-        for file in needed_files(recipe, root, sets, bodies)
-    ]
+    files = []
+    for file in needed_files(recipe, root, sets, bodies):
+        for start, name in ((EVALUATION, EVALUATION), ("pose prior", POSE_PRIOR)):
+            if file.use.startswith(start):
+                file = replace(file, dataset=name)
+        files.append(file)
     return [file for file in files if file.dataset not in without]
 
 

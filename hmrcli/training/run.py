@@ -31,7 +31,9 @@ from hmrcli.training.engine import (
     share_statistics,
     train_step,
 )
+from hmrcli.training.fits import FitStore
 from hmrcli.training.folders import find_place
+from hmrcli.training.in_the_loop import Fitter
 from hmrcli.training.pictures import crop_sheet
 from hmrcli.training.processes import from_first, rank_and_size
 from hmrcli.training.record import Record, draw_curves
@@ -76,6 +78,8 @@ class Settings:
     """Ends the run when so many steps are done in all."""
     without: Collection[str] = ()
     """Training sets to leave out."""
+    open_prior: bool = False
+    """SPIN fits with the bundled pose prior instead of the recipe's."""
     pieces: int = 1
     """In which a process takes its part of a batch, to need less memory."""
     workers: int = 0
@@ -107,7 +111,10 @@ def train(recipe: Recipe, settings: Settings) -> Path:
     place = find_place(recipe, from_first(settings.out), settings.resume)
     folder, checkpoint = Path(from_first(str(place.folder))), place.checkpoint
     sampler = _sampler(recipe, sets, settings, 0 if checkpoint is None else int(checkpoint.meta["step"]))
-    learner = _learner(recipe, settings, checkpoint)
+    store = None if recipe.in_the_loop is None else FitStore(sets)
+    learner = _learner(recipe, settings, store, checkpoint)
+    if checkpoint is not None:
+        _load_state(checkpoint, recipe, learner, store, sampler)
     _say_notes(recipe, settings, processes, checkpoint)
     record = None
     if rank == 0:
@@ -119,7 +126,7 @@ def train(recipe: Recipe, settings: Settings) -> Path:
         record = Record(folder, recipe, sampler.start, str(settings.device), notes)
         if checkpoint is None:
             _draw_crops(folder, recipe, sets, sampler, learner.body)
-    run = _Run(recipe, settings, folder, sampler, learner, record, checkpoint)
+    run = _Run(recipe, settings, folder, sampler, learner, store, record, checkpoint)
     try:
         with _signals() as stop:
             run.go(sets, stop)
@@ -137,11 +144,12 @@ class _Run:
         folder: Path,
         sampler: BatchSampler,
         learner: Learner,
+        store: FitStore | None,
         record: Record | None,
         checkpoint: Checkpoint | None,
     ) -> None:
         self.recipe, self.settings, self.folder = recipe, settings, folder
-        self.sampler, self.learner, self.record = sampler, learner, record
+        self.sampler, self.learner, self.store, self.record = sampler, learner, store, record
         self.metrics: dict[str, float] = {} if checkpoint is None else dict(checkpoint.meta["metrics"])
         self.best: float | None = None if checkpoint is None else checkpoint.meta["best"]
         self.saved = sampler.start
@@ -205,10 +213,14 @@ class _Run:
             return
         self.saved = done
         share_statistics(self.learner.network)
+        if self.store is not None:
+            self.store.share()
         if self.record is None:
             return
         sampler, body = self.sampler, self.learner.body
-        state = {"learner": self.learner.state(), "sampler": _sampler_state(sampler, done)}
+        state = {"learner": self.learner.state(), "sampler": _sampler_state(sampler)}
+        if self.store is not None:
+            state["fits"] = self.store.state()
         meta = {
             "recipe": self.recipe.name,
             "step": done,
@@ -267,40 +279,62 @@ def _sampler(recipe: Recipe, sets: list[ImageSet], settings: Settings, start: in
     return sampler
 
 
-def _sampler_state(sampler: BatchSampler, done: int) -> dict[str, Any]:
-    """What the next draw depends on."""
-    return {
-        "step": done,
-        "seed": sampler.seed,
-        "batch_size": sampler.batch_size,
-        "sizes": list(sampler.mixture.sizes),
-    }
+def _sampler_state(sampler: BatchSampler) -> dict[str, Any]:
+    """What the draws depend on, beside the number of steps done."""
+    mixture = sampler.mixture
+    return {"seed": sampler.seed, "batch_size": sampler.batch_size, "sizes": list(mixture.sizes)}
 
 
-def _learner(recipe: Recipe, settings: Settings, checkpoint: Checkpoint | None) -> Learner:
-    """The network with the weights to start or go on with."""
+def _learner(
+    recipe: Recipe, settings: Settings, store: FitStore | None, checkpoint: Checkpoint | None
+) -> Learner:
+    """The network with the weights to start with, on its device."""
     body = load_training_body(recipe, settings.root).to(settings.device)
     torch.manual_seed(recipe.seed)
     network = build_start(recipe, body, settings.root, initialise=checkpoint is None)
     if checkpoint is not None:
         load_weights(network, checkpoint.model)
-    learner = make_learner(
+    fitter = None
+    if recipe.in_the_loop is not None and store is not None:
+        prior = None
+        if not settings.open_prior:
+            prior = locate(BODY_MODELS, recipe.in_the_loop.pose_prior, settings.root)
+        fitter = Fitter(recipe.in_the_loop, body, store, prior)
+    return make_learner(
         recipe,
         network,
         body,
         settings.device,
         real=load_real_bodies(recipe, settings.root),
+        relabel=fitter,
         precision=settings.precision,
     )
-    if checkpoint is not None:
-        state = checkpoint.training_state()
-        try:
-            learner.load_state(state["learner"])
-        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+
+
+def _load_state(
+    checkpoint: Checkpoint, recipe: Recipe, learner: Learner, store: FitStore | None, sampler: BatchSampler
+) -> None:
+    """Puts optimisers and fits back.
+
+    Raises:
+        BadInput: they are of another recipe, or of other training sets.
+    """
+    state = checkpoint.training_state()
+    try:
+        learner.load_state(state["learner"])
+        if store is not None:
+            store.load_state(state["fits"])
+        then, now = state["sampler"], _sampler_state(sampler)
+    except (KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise BadInput(
+            f"{checkpoint.path}: its state does not fit {recipe.name}; resume with the recipe it began with"
+        ) from error
+    for name, value in now.items():
+        if then.get(name) != value:
             raise BadInput(
-                f"{checkpoint.path}: its optimiser does not fit {recipe.name}; resume with the recipe it began with"
-            ) from error
-    return learner
+                f"{checkpoint.path}: the run began with {name} {then.get(name)} of its samples, now it is {value}; "
+                "resume with the same training sets, or begin another run with --out"
+            )
 
 
 def load_training_body(recipe: Recipe, root: Path) -> BodyModel:
