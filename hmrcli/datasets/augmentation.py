@@ -17,8 +17,6 @@ from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.joints import SMPL_24_FLIP
 from hmrcli.datasets.crop import crop_affine, transform_points
 
-MAX_PATCH_DRAWS = 100
-
 
 @dataclass(frozen=True)
 class Patch:
@@ -94,6 +92,7 @@ def draw_patch(
     area: tuple[float, float] = (0.02, 0.4),
     aspect: tuple[float, float] = (0.3, 1 / 0.3),
     share: tuple[float, float] = (0.1, 0.9),
+    attempts: int = 100,
 ) -> Patch | None:
     """Draws a patch of a square crop as the benchmark's MixingErasing of type "self" does.
 
@@ -102,9 +101,9 @@ def draw_patch(
     uniform over the places where the patch fits, and the source's share of the blend.
 
     Returns:
-        None if no patch fitted in 100 draws.
+        None if no patch fitted in so many attempts.
     """
-    for _ in range(MAX_PATCH_DRAWS):
+    for _ in range(attempts):
         pixels = generator.uniform(*area) * size * size
         ratio = generator.uniform(*aspect)
         height, width = round(sqrt(pixels * ratio)), round(sqrt(pixels / ratio))

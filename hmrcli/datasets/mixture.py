@@ -85,14 +85,13 @@ def _shuffled(numbers: Generator, length: int, count: int) -> NDArray[np.int64]:
     return np.resize(numbers.permutation(length), count)
 
 
-def mixture_of(data: Data, sizes: dict[str, int], rule: Rule = "independent") -> Mixture:
+def mixture_of(data: Data, sizes: dict[str, int]) -> Mixture:
     """The mixture of a recipe's `data`.
 
     Args:
-        data: shares and epoch length.
+        data: shares, epoch length and how sets are drawn from.
         sizes: rows of each set by its name. Sets of the recipe that are missing here are done without: the
             others keep the proportions of their shares.
-        rule: see `Mixture`.
 
     Raises:
         UsageError: the sets that are there have no share.
@@ -106,7 +105,7 @@ def mixture_of(data: Data, sizes: dict[str, int], rule: Rule = "independent") ->
     lengths = {"max": max(sizes.values()), "sum": sum(sizes.values())}
     length = data.epoch_length if isinstance(data.epoch_length, int) else lengths[data.epoch_length]
     parts = None if None in shares else tuple((share or 0.0) / total for share in shares)
-    return Mixture(tuple(sizes.values()), parts, length, rule)
+    return Mixture(tuple(sizes.values()), parts, length, data.draw)
 
 
 class BatchSampler(Sampler[list[Draw]]):

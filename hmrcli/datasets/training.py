@@ -124,7 +124,9 @@ class TrainingSet(Dataset[dict[str, NDArray] | BadInput]):
             return drawn
         if numbers.random() >= mix.probability:
             return drawn
-        return replace(drawn, patch=draw_patch(numbers, self.size, mix.area, mix.aspect, mix.blend))
+        return replace(
+            drawn, patch=draw_patch(numbers, self.size, mix.area, mix.aspect, mix.blend, mix.attempts)
+        )
 
     def sample(self, draw: Draw) -> dict[str, NDArray]:
         """One sample: the fields of `Batch` without their first axis.

@@ -18,6 +18,7 @@ from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.datasets.annotations import Annotations
 from hmrcli.datasets.crop import crop_affine, crop_image, normalise, square_around
+from hmrcli.datasets.training import read_bgr
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation.metrics import align_similarity
 from hmrcli.evaluation.protocols import Protocol, Surface, Target, mesh_of, points, score
@@ -75,18 +76,12 @@ def sample_crop(samples: Samples, row: int) -> NDArray[np.uint8]:
     """The crop (size, size, 3) RGB of a row: the box as stored, its padding is in the annotations.
 
     Raises:
-        BadInput: the image cannot be decoded.
+        BadInput: the image is missing or cannot be decoded.
     """
     path = samples.folder / str(samples.annotations.image_path[row])
-    content = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    if image is None:
-        raise BadInput(
-            f"{path}: not an image that can be read, expected the data set's own file; unpack it again"
-        )
     centre, side = square_around(samples.annotations.bbox_xywh[row])
     size = samples.image_size
-    crop = crop_image(np.asarray(image, np.uint8), crop_affine(centre, side, size=size), size)
+    crop = crop_image(read_bgr(path), crop_affine(centre, side, size=size), size)
     return np.ascontiguousarray(crop[..., ::-1])
 
 

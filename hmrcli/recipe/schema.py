@@ -85,6 +85,9 @@ class Data(Section):
     """The joint set of the keypoint losses (see `hmrcli.body.joints`)."""
     epoch_length: Count | Literal["max", "sum"]
     """Samples of an epoch: as many as the largest set has, as all sets have, or a number."""
+    draw: Literal["independent", "by_position"] = "independent"
+    """How sets with shares are drawn from: a set and a row of it for each sample (MMHuman3D), or a set for each
+    sample, whose row is the sample's position modulo the set's length (the originals of SPIN and GraphCMR)."""
     mixture: Annotated[Mapping[Name, Dataset], Field(min_length=1)]
 
 
