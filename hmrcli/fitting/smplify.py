@@ -49,6 +49,8 @@ _LIMIT_SHARE = 800.0
 _NEAREST = 0.1
 """Metres: joints nearer to the camera than this, or behind it, are projected from here."""
 _DEPTH_WEIGHT = 100.0**2
+_CONVERGED = 1e-5
+"""Relative change at which a fit ends where the recipe sets none: further steps of Newton's kind change nothing."""
 
 
 class Joints2d(NamedTuple):
@@ -99,7 +101,7 @@ def smplify(
         start: (B, …) the network's estimate, float64.
         joints2d: what to fit to.
     """
-    tolerance = settings.stop_below or 0.0
+    tolerance = settings.stop_below or _CONVERGED
     root, pose = POSE.start + 3, list(range(POSE.start, SHAPE.stop))
     place = [*range(root), *range(PLACE.start, PLACE.stop)]
 
