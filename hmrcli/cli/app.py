@@ -10,6 +10,7 @@ from hmrcli.cli.download import download
 from hmrcli.cli.eval import evaluate
 from hmrcli.cli.infer import infer
 from hmrcli.cli.table import table
+from hmrcli.cli.train import train
 
 app = typer.Typer(
     name="hmr",
@@ -38,6 +39,7 @@ def _root(
 
 app.command(name="infer")(infer)
 app.command(name="download")(download)
+app.command(name="train")(train)
 app.command(name="eval")(evaluate)
 app.command(name="table")(table)
 

@@ -33,7 +33,9 @@ def evaluate(
     recipe: Annotated[
         str | None, typer.Option(help="Recipe of the network: a bundled name or a YAML file.")
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="The network's weights, ours or published.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The network's weights, ours or published, or a run's folder.")
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -79,6 +81,12 @@ def evaluate(
     The protocol is printed with the result. An interrupted evaluation goes on where it was. With torchrun, several
     processes share the work: torchrun --nproc-per-node 2 -m hmrcli eval ...
     """
+    if recipe is None and checkpoint is not None and checkpoint.is_dir():
+        from hmrcli.training.folders import trained
+
+        out = out or checkpoint
+        path, checkpoint = trained(checkpoint)
+        recipe = str(path)
     arrays, network = (predictions, targets), (recipe, checkpoint)
     if any(arrays) == any(network) or not (all(arrays) or all(network)):
         raise UsageError("give --recipe and --checkpoint, or --predictions and --targets")

@@ -35,7 +35,9 @@ def infer(
         str | None,
         typer.Option(help="Recipe of a trained network: a bundled name or a YAML file. Needs --checkpoint."),
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="The network's weights, ours or published.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="The network's weights, ours or published, or a run's folder.")
+    ] = None,
     body_model: Annotated[
         str | None,
         typer.Option(
@@ -78,6 +80,11 @@ def infer(
     """
     saves = _saves(save)
     boxes = [_box(text) for text in bbox] if bbox else None
+    if recipe is None and checkpoint is not None and checkpoint.is_dir():
+        from hmrcli.training.folders import trained
+
+        path, checkpoint = trained(checkpoint)
+        recipe = str(path)
     if (recipe is None) != (checkpoint is None):
         raise UsageError(
             "a network needs both --recipe and --checkpoint; without them the bundled default runs"

@@ -27,6 +27,8 @@ STATE_FILE = "training_state.pt"
 META_FILE = "meta.json"
 FOLDER = "checkpoints"
 LAST = "last"
+BEST = "best"
+"""Of the lowest validation error."""
 _OLD = ".previous-"
 """Before the name of a checkpoint that is being replaced."""
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from hmrcli.errors import BadInput, UsageError
 from hmrcli.recipe import Recipe, load_recipe
-from hmrcli.training.checkpoints import Checkpoint, newest_checkpoint, read_checkpoint
+from hmrcli.training.checkpoints import BEST, FOLDER, Checkpoint, newest_checkpoint, read_checkpoint
 from hmrcli.training.record import RECIPE_FILE
 
 RUNS = Path("runs")
@@ -46,6 +46,18 @@ def find_place(recipe: Recipe, out: Path | None, resume: str) -> Place:
     _check_same(recipe, folder)
     found = newest_checkpoint(folder)
     return Place(folder, None if found is None else read_checkpoint(found))
+
+
+def trained(folder: Path) -> tuple[Path, Path]:
+    """Recipe and weights of a run: of its best checkpoint, or of its last where none was validated.
+
+    Raises:
+        MissingFile: the folder holds no checkpoint.
+        BadInput: the checkpoint is damaged.
+    """
+    best = folder / FOLDER / BEST
+    checkpoint = read_checkpoint(best if best.is_dir() else folder)
+    return folder / RECIPE_FILE, checkpoint.model
 
 
 def _new_folder(recipe: Recipe) -> Path:

@@ -22,7 +22,7 @@ from hmrcli.datasets.training import Batch, training_batches
 from hmrcli.errors import BadInput
 from hmrcli.networks import build_network, load_backbone, load_mean_parameters, load_weights
 from hmrcli.recipe import Recipe
-from hmrcli.training.checkpoints import FOLDER, LAST, Checkpoint, copy_checkpoint, save_checkpoint
+from hmrcli.training.checkpoints import BEST, FOLDER, LAST, Checkpoint, copy_checkpoint, save_checkpoint
 from hmrcli.training.engine import (
     Learner,
     NotFinite,
@@ -39,7 +39,6 @@ from hmrcli.training.processes import from_first, rank_and_size
 from hmrcli.training.record import Record, draw_curves
 
 SHEET_FILE = "crops.png"
-BEST = "best"
 METRIC = "pa_mpjpe_mm"
 """By which the best checkpoint is chosen: the lowest."""
 
