@@ -1,8 +1,8 @@
 """SMPLify as SPIN runs it on the 49 joints of a crop (Bogo et al. 2016; Kolotouros et al. 2019, section 3.3).
 
 The terms and weights are the published ones; the optimiser is not. Adam at a small rate takes its hundred steps
-for all people of a batch together. Here each person's problem is solved to second order, in about ten steps, and
-does not depend on who else is in the batch; the published numbers of steps are upper bounds.
+and ends before the minimum. Here the same objective is minimised to second order, for each person apart; the
+published numbers of steps are upper bounds, and there is no rate.
 """
 
 from collections.abc import Callable, Sequence
@@ -90,7 +90,7 @@ def smplify(
     prior: PosePrior | MixturePrior,
     settings: InTheLoop,
     start: BodyState,
-    joints2d: Joints2d,
+    keypoints2d: Tensor,
 ) -> BodyState:
     """Fits bodies to the 2D joints of crops: root and place first, then root, pose and shape.
 
@@ -99,8 +99,10 @@ def smplify(
         prior: SMPLify's mixture, or the bundled ranges of joints in its place.
         settings: the recipe's `in_the_loop`.
         start: (B, …) the network's estimate, float64.
-        joints2d: what to fit to.
+        keypoints2d: (B, 49, 3) pixels of the crop and confidence.
     """
+    joints2d = joints2d_of(keypoints2d, settings.ignored_joints)
+    hips_and_shoulders = joints2d_of(keypoints2d)  # no hip is ignored here
     tolerance = settings.stop_below or _CONVERGED
     root, pose = POSE.start + 3, list(range(POSE.start, SHAPE.stop))
     place = [*range(root), *range(PLACE.start, PLACE.stop)]
@@ -110,7 +112,7 @@ def smplify(
 
     def torso(state: BodyState) -> Quadratic:
         depth = _depth_term(state, start.transl[:, 2])
-        return torso_term(joints49(model, state), joints2d).plus(depth)
+        return torso_term(joints49(model, state), hips_and_shoulders).plus(depth)
 
     first = torso if settings.objective == "original" else everything
     state = _minimise(first, start, place, settings.steps[0], tolerance)

@@ -155,7 +155,7 @@ def update_fits(
     stored = stored._replace(transl=place)
     stored_loss = _loss(model, stored, joints2d, settings).masked_fill(~known, torch.inf)
     estimate = BodyState(rotmat, betas, start if settings.corrected else cam)
-    fitted = smplify(model, prior, settings, estimate, joints2d)
+    fitted = smplify(model, prior, settings, estimate, keypoints2d)
     loss = _loss(model, fitted, joints2d, settings).nan_to_num(torch.inf)
     better = loss < stored_loss
     state = (torch.where(better.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(fitted, stored))

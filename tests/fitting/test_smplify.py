@@ -17,7 +17,6 @@ from hmrcli.fitting.mixture import MixturePrior, mixture_terms, read_mixture
 from hmrcli.fitting.points import STEP, BodyPoints, BodyState
 from hmrcli.fitting.priors import PosePrior, pose_prior
 from hmrcli.fitting.smplify import (
-    Joints2d,
     joints2d_of,
     joints49,
     place_in_crop,
@@ -222,15 +221,14 @@ def test_fits_lower_the_objective_and_do_not_depend_on_the_batch(
     crowd, chosen, prior = people(body, 3), FORMS[form], pose_prior()
     start = crowd.state._replace(rotmat=turned(crowd.state, 0.25, seed=3))
     joints2d = joints2d_of(crowd.keypoints2d, chosen.ignored_joints)
-    fitted = smplify(model, prior, chosen, start, joints2d)
+    fitted = smplify(model, prior, chosen, start, crowd.keypoints2d)
     before = smplify_objective(model, prior, chosen, joints2d, start).cost
     after = smplify_objective(model, prior, chosen, joints2d, fitted)
     assert (after.cost < 0.5 * before).all()
-    again = smplify(model, prior, chosen, start, joints2d)
+    again = smplify(model, prior, chosen, start, crowd.keypoints2d)
     assert all(torch.equal(a, b) for a, b in zip(fitted, again))
-    alone = smplify(
-        model, prior, chosen, BodyState(*(v[1:2] for v in start)), Joints2d(*(v[1:2] for v in joints2d))
-    )
+    one = BodyState(*(values[1:2] for values in start))
+    alone = smplify(model, prior, chosen, one, crowd.keypoints2d[1:2])
     torch.testing.assert_close(alone.rotmat[0], fitted.rotmat[1], atol=1e-6, rtol=0)
 
 
@@ -239,6 +237,23 @@ def test_the_network_depth_is_held_by_the_original_alone(body: BodyModel, model:
     far = crowd.state._replace(transl=crowd.state.transl * torch.tensor([1.0, 1.0, 1.2]))
     moved = {}
     for form in ("original", "benchmark"):
-        fitted = smplify(model, pose_prior(), FORMS[form], far, joints2d_of(crowd.keypoints2d))
+        fitted = smplify(model, pose_prior(), FORMS[form], far, crowd.keypoints2d)
         moved[form] = (fitted.transl - far.transl)[:, 2].abs().mean()
     assert moved["original"] < 0.5 * moved["benchmark"]
+
+
+def test_the_first_stage_of_the_original_sees_the_hips(body: BodyModel, model: BodyPoints) -> None:
+    crowd, form = people(body, 2, noise=0.0), FORMS["original"].model_copy(update={"steps": (30, 1)})
+    keypoints2d = crowd.keypoints2d.clone()
+    others = [joint for joint in range(49) if joint not in (9, 12, 2, 5)]
+    keypoints2d[:, others, 2] = 0  # the torso alone is seen, and its hips are ignored in the second stage
+    turn = roma.rotvec_to_rotmat(torch.tensor([0.0, 0.0, 0.5]).double())
+    start = crowd.state._replace(
+        rotmat=torch.cat([(turn @ crowd.state.rotmat[:, :1]), crowd.state.rotmat[:, 1:]], 1)
+    )
+    fitted = smplify(model, pose_prior(), form, start, keypoints2d)
+    torso = joints2d_of(keypoints2d)
+    assert (
+        torso_term(joints49(model, fitted), torso).cost
+        < 0.02 * torso_term(joints49(model, start), torso).cost
+    ).all()

@@ -25,7 +25,7 @@ from hmrcli.networks import Prediction
 from hmrcli.recipe.schema import InTheLoop
 from hmrcli.training.fits import Changes, FitStore, Place, merged
 from hmrcli.training.in_the_loop import Fitter
-from tests.fitting.crops import People, people, settings, turned
+from tests.fitting.crops import People, joints, people, settings, turned
 
 SIZES = (6, 40)
 TURNS = [(flip, rotation) for flip in (False, True) for rotation in (-1.0, 0.0, 0.5)]
@@ -326,8 +326,6 @@ def test_extreme_shapes_become_the_mean_but_stay_stored(body: BodyModel) -> None
 
 def people_of(body: BodyModel, state: BodyState, crowd: People) -> People:
     """The same people with other bodies, their joints seen exactly."""
-    from tests.fitting.crops import joints
-
     pixels = 5000 * (points := joints(body, state))[..., :2] / points[..., 2:] + 112
     return crowd._replace(
         state=state, keypoints2d=torch.cat([pixels.double(), crowd.keypoints2d[..., 2:]], -1)
