@@ -1,5 +1,6 @@
 """A data root for a recipe on the open body: rendered people in the published formats."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -87,7 +88,10 @@ def write_world(root: Path, recipe: Recipe, rows: int = 8) -> None:
     wanted.append((recipe.evaluation.dataset, recipe.evaluation.annotations))
     for number, (name, file) in enumerate(wanted):
         made = people(root / "datasets" / name, name, rows, seed=number)
-        write_human_data(annotations / file, made)
+        known = made.has_smpl.copy()
+        if name not in ("h36m", recipe.evaluation.dataset):
+            known[1::2] = False  # in the wild, a body is not always known
+        write_human_data(annotations / file, replace(made, has_smpl=known))
         if name in recipe.data.mixture and (fits := recipe.data.mixture[name].fits):
             (root / "static_fits").mkdir(exist_ok=True)
             np.save(root / "static_fits" / fits, np.concatenate([made.pose, made.betas], 1))

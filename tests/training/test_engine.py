@@ -1,0 +1,205 @@
+"""One step, on networks small enough for a test: the engine's rules rather than the algorithms'."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hmrcli.body import BodyModel, load_body
+from hmrcli.datasets.sets import Bodies
+from hmrcli.datasets.training import Batch
+from hmrcli.networks import Prediction
+from hmrcli.networks.hmr import HMRHead
+from hmrcli.networks.mean import rest_parameters
+from hmrcli.recipe import Recipe
+from hmrcli.training.engine import (
+    Learner,
+    NotFinite,
+    learning_rate,
+    make_learner,
+    parameter_groups,
+    set_training,
+    train_step,
+)
+from tests.training.world import open_recipe
+
+STEPS = 3
+
+
+class Small(nn.Module):
+    """An HMR whose backbone is one convolution."""
+
+    def __init__(self, body: BodyModel) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 2048, 32, 32), nn.BatchNorm2d(2048))
+        self.head = HMRHead(rest_parameters(), 3)
+        self.body = body
+
+    def forward(self, images: torch.Tensor) -> Prediction:
+        rotmat, betas, cam = self.head(self.backbone(images).mean((2, 3)).float())
+        return Prediction(cam, self.body(rotmat, betas).vertices, rotmat, betas)
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return load_body("open")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def samples(count: int, seed: int = 0) -> Batch:
+    """Noise; every third sample has no body, every second joint of it no confidence."""
+    random = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(count, *shape, generator=random)
+
+    keypoints2d, keypoints3d = 112 + 40 * normal(54, 3), normal(54, 4)
+    keypoints2d[..., 2] = keypoints3d[..., 3] = 1
+    known = torch.arange(count) % 3 > 0
+    keypoints3d[~known, ::2, 3] = 0
+    flags, numbers = torch.ones(count, dtype=torch.bool), torch.arange(count)
+    return Batch(
+        crops=(128 + 40 * normal(224, 224, 3)).clip(0, 255).byte(),
+        keypoints2d=keypoints2d,
+        keypoints3d=keypoints3d,
+        pose=0.2 * normal(72),
+        betas=normal(10),
+        has_keypoints2d=flags,
+        has_keypoints3d=flags,
+        has_smpl=known,
+        dataset=torch.zeros_like(numbers),
+        row=numbers,
+        epoch=torch.zeros_like(numbers),
+        position=numbers,
+        flip=~flags,
+        rotation=torch.zeros(count),
+    )
+
+
+def part(batch: Batch, rows: slice) -> Batch:
+    return Batch(*(values[rows] for values in batch))
+
+
+def learner(recipe: Recipe, body: BodyModel, **options: str) -> Learner:
+    torch.manual_seed(0)
+    random = np.random.default_rng(0)
+    real = Bodies(
+        (0.2 * random.normal(size=(9, 72))).astype(np.float32), random.normal(size=(9, 10)).astype(np.float32)
+    )
+    return make_learner(recipe, Small(body), body, torch.device("cpu"), real, **options)
+
+
+def without_noise(one: Learner) -> Learner:
+    """No dropout and no statistics of the batch: what is left depends on no other sample."""
+    one.network.head.eval().train = lambda mode: one.network.head
+    frozen = one.recipe.network.model_copy(update={"batch_norm": "frozen"})
+    return replace(one, recipe=one.recipe.model_copy(update={"network": frozen}))
+
+
+def weights(one: Learner) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in one.network.parameters()])
+
+
+def test_steps_learn_and_repeat_themselves(body: BodyModel) -> None:
+    recipe = open_recipe("hmr_l1")
+    batch = samples(4)
+    first, second = (learner(recipe, body) for _ in range(2))
+    losses = [[train_step(one, [batch], step, 0).losses for step in range(STEPS)] for one in (first, second)]
+    assert losses[0] == losses[1] and torch.equal(weights(first), weights(second))
+    expected = {*recipe.losses, "total", "discriminator_real", "discriminator_fake"}
+    assert set(losses[0][0]) == expected
+    for each in losses[0]:
+        assert each["total"] == pytest.approx(sum(each[name] for name in recipe.losses), rel=1e-5)
+    torch.manual_seed(99)  # random numbers of others make no difference
+    assert train_step(first, [batch], STEPS, 0) == train_step(second, [batch], STEPS, 0)
+    course = [train_step(first, [batch], step, 0).losses["total"] for step in range(20)]
+    assert np.mean(course[-3:]) < 0.8 * losses[0][0]["total"]
+
+
+def test_a_batch_in_pieces_is_the_same_batch(body: BodyModel) -> None:
+    batch = samples(6)
+    changes = ("losses.adversarial.weight=0",)  # the adversary judges before it learns where there are pieces
+    whole, parts = (without_noise(learner(open_recipe("hmr_l1", *changes), body)) for _ in range(2))
+    before = weights(whole)
+    for step in range(2):
+        one = train_step(whole, [batch], step, 0).losses
+        other = train_step(parts, [part(batch, slice(0, 3)), part(batch, slice(3, 6))], step, 0).losses
+        assert one == pytest.approx(other, rel=1e-4)
+    # Adam divides by the gradient's size, so that rounding of the smallest gradients shows; they are few.
+    moved, apart = (weights(whole) - before).abs(), (weights(whole) - weights(parts)).abs()
+    assert apart.sum() < 0.01 * moved.sum()
+
+
+def test_the_state_brings_back_the_next_step(body: BodyModel) -> None:
+    recipe, batch = open_recipe("hmr_normal"), samples(4)
+    one, other = learner(recipe, body), learner(recipe, body)
+    for step in range(2):
+        train_step(one, [batch], step, 0)
+    other.network.load_state_dict(one.network.state_dict())
+    assert train_step(learner(recipe, body), [batch], 2, 0) != train_step(other, [batch], 2, 0)
+    other.network.load_state_dict(one.network.state_dict())
+    other.load_state(deepcopy(one.state()))
+    assert train_step(one, [batch], 2, 0) == train_step(other, [batch], 2, 0)
+    assert train_step(one, [batch], 3, 0) == train_step(other, [batch], 3, 0)
+
+
+def test_bfloat16_is_close(body: BodyModel) -> None:
+    recipe, batch = open_recipe("hmr_normal"), samples(4)
+    full = train_step(learner(recipe, body), [batch], 0, 0).losses
+    half = train_step(learner(recipe, body, precision="bf16"), [batch], 0, 0).losses
+    assert half == pytest.approx(full, rel=0.05) and half != full
+
+
+def test_a_loss_that_is_not_finite_changes_no_parameter(body: BodyModel) -> None:
+    one, batch = learner(open_recipe("hmr_normal"), body), samples(4)
+    before = weights(one)
+    batch.betas[1] = torch.nan
+    with pytest.raises(NotFinite) as raised:
+        train_step(one, [batch], 0, 0)
+    assert raised.value.terms == ("vertices", "betas", "total") and raised.value.pieces == [batch]
+    assert torch.equal(weights(one), before)
+
+
+def test_groups_rates_and_frozen_statistics(body: BodyModel) -> None:
+    network = Small(body)
+    network.head.fc2.weight.requires_grad_(False)
+    groups = parameter_groups(network)
+    assert {id(p) for p in groups["backbone"]} == {id(p) for p in network.backbone.parameters()}
+    assert {id(p) for p in groups["head"]} == {
+        id(p) for p in network.head.parameters() if p is not network.head.fc2.weight
+    }
+    spin = open_recipe("spin_normal", "schedule.epochs=10", "schedule.lr_decay={epochs: [3, 5], factor: 0.1}")
+    rates = [learning_rate(spin, "head", epoch) for epoch in range(7)]
+    assert rates == pytest.approx([3e-5] * 3 + [3e-6] * 2 + [3e-7] * 2)
+    set_training(network.eval(), open_recipe("hmr_normal"))
+    assert network.backbone[1].training and network.head.training
+    set_training(network.eval(), open_recipe("pare_normal"))
+    assert not network.backbone[1].training and network.head.training
+
+
+def test_the_rate_follows_the_epoch(body: BodyModel) -> None:
+    recipe = open_recipe("hmr_normal", "schedule.epochs=4", "schedule.lr_decay={epochs: [2], factor: 0.5}")
+    one = learner(recipe, body)
+    for epoch, factor in ((1, 1), (2, 0.5)):
+        train_step(one, [samples(2)], epoch, epoch)
+        rates = {group["name"]: group["lr"] for group in one.optimizer.param_groups}
+        assert rates == pytest.approx({"backbone": 2.5e-4 * factor, "head": 2.5e-4 * factor})
+        assert one.discriminator_optimizer is not None
+        assert one.discriminator_optimizer.param_groups[0]["lr"] == pytest.approx(1e-4 * factor)
+
+
+def test_a_wish_to_stop_is_passed_on(body: BodyModel) -> None:
+    one = learner(open_recipe("hmr_normal"), body)
+    assert not train_step(one, [samples(2)], 0, 0).stop
+    assert train_step(one, [samples(2)], 1, 0, lambda: True).stop

@@ -1,0 +1,261 @@
+"""Runs: their folder, going on after every kind of stop, and what stops them for good."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from hmrcli.errors import BadInput, MissingFile, UsageError
+from hmrcli.recipe import Recipe, load_recipe
+from hmrcli.training.checkpoints import META_FILE, MODEL_FILE, STATE_FILE, copy_checkpoint, read_checkpoint
+from hmrcli.training.record import read_metrics
+from hmrcli.training.run import Settings, train
+from tests.training.world import open_overrides, open_recipe, write_world
+
+ROWS = 6
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return open_recipe("hmr_normal", "data.epoch_length=6", batch_size=2, epochs=2)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> Path:
+    """Files of a recipe whose epochs have three steps."""
+    folder = tmp_path_factory.mktemp("root")
+    write_world(folder, recipe, ROWS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(root: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four of the six steps without an interruption, and a fit to resume from after two of them."""
+    out = tmp_path_factory.mktemp("whole")
+    torch.set_num_threads(1)
+    errors = iter([{"pa_mpjpe_mm": 80.0, "mpjpe_mm": 120.0}])
+    return train(
+        recipe, Settings(root, out, max_steps=4, keep_every=2, validate=lambda network: next(errors))
+    )
+
+
+def losses(folder: Path) -> dict[int, dict[str, float]]:
+    return {line["step"]: line["loss"] for line in read_metrics(folder) if "loss" in line}
+
+
+def test_the_folder_of_a_run(whole: Path, recipe: Recipe) -> None:
+    assert load_recipe(whole / "recipe.yaml") == recipe
+    environment = json.loads((whole / "environment.json").read_text())
+    assert {"git_commit", "device", "command", "packages"} <= set(environment)
+    assert (environment["seed"], environment["without"]) == (0, [])
+    assert list(losses(whole)) == [1, 2, 3, 4] and set(recipe.losses) < set(losses(whole)[1])
+    assert [line["validation"] for line in read_metrics(whole) if "validation" in line] == [
+        {"pa_mpjpe_mm": 80.0, "mpjpe_mm": 120.0}
+    ]
+    for picture in ("crops.png", "curves.png"):
+        assert cv2.imread(str(whole / picture)).std() > 10
+    assert next(whole.glob("events.out.tfevents*")).stat().st_size > 500
+    steps = {path.name: read_checkpoint(path).meta["step"] for path in (whole / "checkpoints").iterdir()}
+    assert steps == {"last": 4, "best": 3, "step-2": 2, "step-4": 4}
+    meta = read_checkpoint(whole).meta
+    assert meta["recipe"] == recipe.name and meta["best"] == 80.0 and not meta["finished"]
+    assert meta["body_model"]["name"] == "open"
+
+
+def test_going_on_repeats_the_run_bit_for_bit(
+    whole: Path, root: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    settings = Settings(root, tmp_path / "run", max_steps=2, workers=2)
+    train(recipe, settings)
+    train(recipe, replace(settings, max_steps=4, workers=1))  # in the middle of an epoch, and over its end
+    assert losses(tmp_path / "run") == losses(whole)
+    ours, theirs = (read_checkpoint(folder).model.read_bytes() for folder in (tmp_path / "run", whole))
+    assert ours == theirs
+    resumed = json.loads((tmp_path / "run" / "environment.json").read_text())["resumed"]
+    assert [entry["step"] for entry in resumed] == [2]
+
+
+COMMAND = """
+import sys
+from pathlib import Path
+import torch
+from hmrcli.cli.console import exit_codes
+from hmrcli.recipe import load_recipe
+from hmrcli.training.run import Settings, train
+torch.set_num_threads(1)
+root, out, steps, *overrides = sys.argv[1:]
+recipe = load_recipe("hmr_normal", overrides)
+def watch(now):
+    print(now.step, flush=True)
+    if steps == "hold" and now.step == 3:
+        sys.stdin.readline()
+with exit_codes():
+    train(recipe, Settings(Path(root), Path(out), max_steps=4, workers=1, save_every=2, watch=watch))
+"""
+
+
+def start(root: Path, out: Path, steps: str) -> subprocess.Popen[str]:
+    overrides = [*open_overrides("hmr_normal", batch_size=2, epochs=2), "data.epoch_length=6"]
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, str(root), str(out), steps, *overrides],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+@pytest.mark.parametrize(("number", "code", "saved"), [(signal.SIGTERM, 130, 4), (signal.SIGKILL, -9, 2)])
+def test_a_stopped_run_goes_on(
+    whole: Path, root: Path, recipe: Recipe, tmp_path: Path, number: int, code: int, saved: int
+) -> None:
+    out = tmp_path / "run"
+    running = start(root, out, "hold")
+    assert running.stdout is not None and running.stdin is not None
+    assert [running.stdout.readline().strip() for _ in range(3)] == ["1", "2", "3"]
+    os.kill(running.pid, number)  # between two steps: the third is done, the fourth is not begun
+    if number != signal.SIGKILL:
+        running.stdin.write("\n")
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == code, said
+    assert read_checkpoint(out).meta["step"] == saved
+    train(recipe, Settings(root, out, max_steps=4))
+    assert losses(out) == losses(whole)
+
+
+@pytest.mark.parametrize("damage", ["torn", "changed", "missing", "foreign"])
+def test_a_damaged_checkpoint_is_named(whole: Path, root: Path, tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "last"
+    folder.mkdir()
+    for name in (META_FILE, MODEL_FILE, STATE_FILE):
+        os.link(whole / "checkpoints" / "last" / name, folder / name)
+    state = (folder / STATE_FILE).read_bytes()
+    (folder / STATE_FILE).unlink()
+    if damage == "torn":
+        (folder / STATE_FILE).write_bytes(state[: len(state) // 2])
+    elif damage == "changed":
+        (folder / STATE_FILE).write_bytes(state[:-1] + bytes([state[-1] ^ 1]))
+    elif damage == "foreign":
+        (folder / META_FILE).unlink()
+        (folder / META_FILE).write_text('{"epoch": 3}')
+    with pytest.raises(BadInput, match=META_FILE if damage == "foreign" else STATE_FILE) as raised:
+        read_checkpoint(folder)
+    assert str(folder) in str(raised.value) and "--resume" in str(raised.value)
+
+
+def test_a_state_that_would_run_code_is_refused(whole: Path, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(whole)._replace(path=tmp_path)
+    torch.save({"learner": Recipe}, tmp_path / STATE_FILE)
+    with pytest.raises(BadInput, match=STATE_FILE):
+        checkpoint.training_state()
+
+
+def test_a_replacement_that_was_cut_short(whole: Path, tmp_path: Path) -> None:
+    """Between the two renames of a save, the one before is there under its other name."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    copy_checkpoint(whole / "checkpoints" / "step-2", folder / ".previous-last")
+    (folder / ".last.1234").mkdir()
+    assert read_checkpoint(tmp_path).meta["step"] == 2
+    shutil.rmtree(folder / ".previous-last")
+    with pytest.raises(MissingFile, match="no checkpoint"):
+        read_checkpoint(tmp_path)
+
+
+def test_where_a_run_may_go_on(whole: Path, root: Path, recipe: Recipe, tmp_path: Path) -> None:
+    settings = Settings(root, whole, max_steps=4)
+    with pytest.raises(UsageError, match="--out"):
+        train(recipe, replace(settings, resume="never"))
+    other = open_recipe("hmr_normal", "data.epoch_length=6", "optimizer.lr=1e-3", batch_size=2, epochs=2)
+    with pytest.raises(BadInput, match=r"optimizer\.lr"):
+        train(other, settings)
+    with pytest.raises(MissingFile, match="nothing"):
+        train(recipe, replace(settings, resume=str(tmp_path / "nothing")))
+    with pytest.raises(BadInput, match="training sets"):
+        train(recipe, replace(settings, without=["lsp"]))
+    said: list[str] = []
+    train(recipe, replace(settings, say=said.append))
+    assert "nothing left to do" in said[-1]
+    other_place = replace(settings, out=tmp_path / "branch", resume=str(whole / "checkpoints" / "step-2"))
+    assert losses(train(recipe, replace(other_place, max_steps=3))) == {3: losses(whole)[3]}
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(root: Path, tmp_path: Path) -> None:
+    recipe = open_recipe(
+        "hmr_normal",
+        "optimizer.lr={backbone: 1e30, head: 1e30, adversary: 1e-4}",
+        "data.epoch_length=6",
+        batch_size=2,
+    )
+    with pytest.raises(
+        BadInput, match=r"step [23]: not finite: .*total; samples: .*\.png \(row \d\)"
+    ) as raised:
+        train(recipe, Settings(root, tmp_path / "run", save_every=1))
+    saved = next((tmp_path / "run" / "not_finite").iterdir())
+    assert str(saved) in str(raised.value)
+    stored = torch.load(saved, weights_only=True)
+    assert "total" in stored["terms"] and stored["samples"][0]["crops"].shape == (2, 224, 224, 3)
+    step = int(saved.name.split("-")[1])
+    assert read_checkpoint(tmp_path / "run").meta["step"] == step - 1
+
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+
+
+def test_processes_share_a_batch(tmp_path: Path) -> None:
+    """PARE on frozen statistics draws nothing at random in its network, so that it can be compared."""
+    changes = ["data.epoch_length=4", "losses.camera_prior.weight=1"]
+    recipe = open_recipe("pare_l1", *changes, batch_size=2)
+    write_world(tmp_path, recipe, 4)
+    script = tmp_path / "train.py"
+    script.write_text(SHARED)
+    overrides = [*open_overrides("pare_l1", batch_size=2), *changes]
+    curves = []
+    for count in (1, 2):
+        out = tmp_path / f"run{count}"
+        done = subprocess.run(
+            [*TORCHRUN, str(count), str(script), str(tmp_path), str(out), *overrides],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        curves.append(losses(out))
+        assert json.loads((out / "environment.json").read_text())["processes"] == count
+    assert list(curves[0]) == [1, 2]
+    for step, tolerance in ((1, 1e-4), (2, 1e-2)):
+        assert curves[0][step] == pytest.approx(curves[1][step], rel=tolerance)
+    assert np.isfinite(curves[1][2]["total"])
+
+
+SHARED = """
+import sys
+from pathlib import Path
+import torch
+from hmrcli.recipe import load_recipe
+from hmrcli.training.processes import joined
+from hmrcli.training.run import Settings, train
+root, out, *overrides = sys.argv[1:]
+with joined(torch.device("cpu")):
+    train(load_recipe("pare_l1", overrides), Settings(Path(root), Path(out)))
+"""
