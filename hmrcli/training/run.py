@@ -190,6 +190,9 @@ class _Run:
                 ):
                     self._save(done, epoch)
                 if result.stop:
+                    settings.say(
+                        f"stopped; step {done} is saved in {self.folder}, the same command goes on from there"
+                    )
                     raise KeyboardInterrupt
 
     def _validate(self, done: int, epoch: int) -> None:

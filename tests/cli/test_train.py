@@ -1,0 +1,162 @@
+"""`hmr train` as a user types it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner, Result
+
+from hmrcli.cli.train import train
+from hmrcli.errors import HmrError
+from hmrcli.recipe import load_recipe
+from hmrcli.training.checkpoints import read_checkpoint
+from hmrcli.training.record import read_metrics
+from tests.training.world import open_overrides, open_recipe, write_world
+
+NAME = "graphcmr_l1"
+CHANGES = [*open_overrides(NAME, batch_size=2), "data.epoch_length=4"]
+
+alone = typer.Typer(pretty_exceptions_enable=False)
+alone.command()(train)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("root")
+    write_world(folder, open_recipe(NAME, *CHANGES), 4)
+    return folder
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(alone, list(arguments))
+
+
+def code(result: Result) -> int:
+    error = result.exception
+    if error is not None and not isinstance(error, (HmrError, SystemExit)):
+        raise error
+    return error.exit_code if isinstance(error, HmrError) else result.exit_code
+
+
+def test_an_epoch_with_validation(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = ["--recipe", NAME, *CHANGES, "--data-root", str(root), "--out", str(out), "--device", "cpu"]
+    done = run(*arguments, "--workers", "1")
+    assert code(done) == 0 and done.stdout == f"written to {out}\n"
+    lines = read_metrics(out)
+    assert [line["step"] for line in lines] == [1, 2, 2]
+    errors = lines[-1]["validation"]
+    assert set(errors) == {"mpjpe_mm", "pa_mpjpe_mm", "pve_mm"} and 0 < errors["pa_mpjpe_mm"] < 500
+    meta = read_checkpoint(out / "checkpoints" / "best").meta
+    assert meta["finished"] and meta["metrics"] == errors
+    again = run(*arguments, "--workers", "0")
+    assert code(again) == 0 and "nothing left to do" in again.stderr and read_metrics(out) == lines
+
+
+def test_going_on_without_a_set_is_recorded(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    mixture = load_recipe(NAME).data.mixture
+    left_out = list(mixture)[-1]
+    for leaf in ("evaluation.annotations=nothing.npz", f"data.mixture.{left_out}.annotations=nothing.npz"):
+        done = run("--recipe", NAME, *CHANGES, leaf, "--data-root", str(root), "--out", str(out))
+        assert code(done) == 3 and "nothing.npz" in str(done.exception)
+    changes = [*CHANGES, "evaluation.annotations=nothing.npz", leaf]
+    options = ["--without", left_out, "--without", "evaluation", "--max-steps", "1", "--workers", "0"]
+    done = run("--recipe", NAME, *changes, "--data-root", str(root), "--out", str(out), *options)
+    assert code(done) == 0 and f"without {left_out}" in done.stderr
+    record = json.loads((out / "environment.json").read_text())
+    assert record["without"] == [left_out]
+    assert "images/s" not in done.stderr  # no progress where nobody watches
+
+
+def test_a_dry_run_lists_recipe_and_files(root: Path, tmp_path: Path) -> None:
+    there = run("--recipe", NAME, *CHANGES, "--data-root", str(root), "--dry-run")
+    assert code(there) == 0 and "0 missing" in there.stdout
+    saved = tmp_path / "printed.yaml"
+    saved.write_text(there.stdout)
+    assert load_recipe(saved) == load_recipe(NAME, CHANGES)
+    absent = run("--recipe", "hmr_l1", "--data-root", str(tmp_path), "--dry-run")
+    assert code(absent) == 0 and not list(tmp_path.glob("runs"))
+    for file in ("h36m_mosh_train.npz", "SMPL_NEUTRAL.pkl", "SMPL_MALE.pkl", "resnet50-0676ba61.pth"):
+        assert re.search(rf"missing .*{file}.*\n# .*hmr download {file}", absent.stdout), file
+    refused = run("--recipe", "hmr_l1", "--data-root", str(tmp_path))
+    assert code(refused) == 3 and not list(tmp_path.glob("runs"))
+    assert set(re.findall(r"hmr download (\S+)", absent.stdout)) == set(
+        re.findall(r"hmr download (\S+)", str(refused.exception))
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted", "words"),
+    [
+        (["--recipe", "hmr_l3"], 4, "hmr_l1"),
+        (["--recipe", NAME, "optimizer.rate=1"], 4, "optimizer.rate"),
+        (["--recipe", NAME, *CHANGES, "--without", "moon"], 2, "moon"),
+        (["--recipe", NAME, *CHANGES, "--device", "abacus"], 2, "abacus"),
+        (["--recipe", NAME, *CHANGES, "--pieces", "3", "--out", "never"], 2, "schedule.batch_size"),
+        (["--recipe", NAME, *CHANGES, "--resume", "nowhere"], 3, "nowhere"),
+        (["--recipe", NAME, *CHANGES, "--precision", "fp8"], 2, "fp8"),
+    ],
+)
+def test_what_cannot_be_trained(root: Path, arguments: list[str], wanted: int, words: str) -> None:
+    done = run(*arguments, "--data-root", str(root))
+    assert code(done) == wanted and words in str(done.exception) + done.stderr
+    assert not Path("never").exists()
+
+
+COMMAND = """
+import torch, typer
+from hmrcli.cli.console import exit_codes
+from hmrcli.cli.train import train
+torch.set_num_threads(1)
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(train)
+with exit_codes():
+    app()
+"""
+
+
+def test_an_interruption_saves_and_says_so(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = [
+        "--recipe",
+        NAME,
+        *CHANGES,
+        "schedule.epochs=500",
+        "--data-root",
+        str(root),
+        "--out",
+        str(out),
+    ]
+    options = ["--without", "evaluation", "--device", "cpu", "--workers", "1", "--save-every", "400"]
+    running = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    while running.poll() is None and not [line for line in read_metrics(out) if "loss" in line]:
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 130 and f"is saved in {out}" in said.replace("\n", "")
+    steps = [line["step"] for line in read_metrics(out)]
+    assert read_checkpoint(out).meta["step"] == steps[-1]
