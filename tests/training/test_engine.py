@@ -1,8 +1,13 @@
 """One step, on networks small enough for a test: the engine's rules rather than the algorithms'."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,3 +208,42 @@ def test_a_wish_to_stop_is_passed_on(body: BodyModel) -> None:
     one = learner(open_recipe("hmr_normal"), body)
     assert not train_step(one, [samples(2)], 0, 0).stop
     assert train_step(one, [samples(2)], 1, 0, lambda: True).stop
+
+
+SHARED = """
+import json, sys
+import torch
+from hmrcli.body import load_body
+from hmrcli.training.engine import train_step
+from hmrcli.training.processes import joined, rank_and_size
+from tests.training.test_engine import learner, part, samples, weights, without_noise
+from tests.training.world import open_recipe
+torch.set_num_threads(1)
+with joined(torch.device("cpu")):
+    rank, size = rank_and_size()
+    one = without_noise(learner(open_recipe("hmr_l1"), load_body("open")))
+    own = part(samples(6), slice(6 // size * rank, 6 // size * (rank + 1)))
+    losses = [train_step(one, [own], step, 0).losses for step in range(3)]
+    if rank == 0:
+        print(json.dumps(losses))
+"""
+
+
+def test_two_processes_learn_as_one(tmp_path: Path) -> None:
+    """Labels are spread unevenly over the two, and the adversary learns too."""
+    script = tmp_path / "steps.py"
+    script.write_text(SHARED)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    curves = []
+    for count in ("1", "2"):
+        done = subprocess.run(
+            [*launch, count, str(script)],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        curves.append(json.loads(done.stdout.splitlines()[-1]))
+    assert len(curves[0]) == 3
+    for alone, together in zip(*curves):
+        assert together == pytest.approx(alone, rel=1e-3)
