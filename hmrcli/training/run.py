@@ -13,30 +13,26 @@ import torch
 from torch import nn
 
 from hmrcli import __version__
-from hmrcli.assets.registry import find_asset
-from hmrcli.body import BodyModel, load_body
+from hmrcli.body import BodyModel
 from hmrcli.datasets.mixture import BatchSampler, mixture_of
-from hmrcli.datasets.needed import BODY_MODELS, CHECKPOINTS, locate
-from hmrcli.datasets.sets import ImageSet, load_real_bodies, load_sets
+from hmrcli.datasets.sets import ImageSet, load_sets
 from hmrcli.datasets.training import Batch, training_batches
 from hmrcli.errors import BadInput
-from hmrcli.networks import build_network, load_backbone, load_mean_parameters, load_weights
 from hmrcli.recipe import Recipe
 from hmrcli.training.checkpoints import BEST, FOLDER, LAST, Checkpoint, copy_checkpoint, save_checkpoint
 from hmrcli.training.engine import (
     Learner,
     NotFinite,
     Precision,
-    make_learner,
     share_statistics,
     train_step,
 )
 from hmrcli.training.fits import FitStore
 from hmrcli.training.folders import find_place
-from hmrcli.training.in_the_loop import Fitter
 from hmrcli.training.pictures import crop_sheet
 from hmrcli.training.processes import from_first, rank_and_size
 from hmrcli.training.record import Record, draw_curves
+from hmrcli.training.start import prepare
 
 SHEET_FILE = "crops.png"
 METRIC = "pa_mpjpe_mm"
@@ -111,7 +107,15 @@ def train(recipe: Recipe, settings: Settings) -> Path:
     folder, checkpoint = Path(from_first(str(place.folder))), place.checkpoint
     sampler = _sampler(recipe, sets, settings, 0 if checkpoint is None else int(checkpoint.meta["step"]))
     store = None if recipe.in_the_loop is None else FitStore(sets)
-    learner = _learner(recipe, settings, store, checkpoint)
+    learner = prepare(
+        recipe,
+        settings.root,
+        settings.device,
+        settings.precision,
+        weights=None if checkpoint is None else checkpoint.model,
+        store=store,
+        open_prior=settings.open_prior,
+    )
     if checkpoint is not None:
         _load_state(checkpoint, recipe, learner, store, sampler)
     _say_notes(recipe, settings, processes, checkpoint)
@@ -119,6 +123,8 @@ def train(recipe: Recipe, settings: Settings) -> Path:
     if rank == 0:
         notes = {
             "without": list(settings.without),
+            "open_prior": settings.open_prior,
+            "validates": settings.validate is not None,
             "precision": settings.precision,
             "pieces": settings.pieces,
         }
@@ -287,32 +293,6 @@ def _sampler_state(sampler: BatchSampler) -> dict[str, Any]:
     return {"seed": sampler.seed, "batch_size": sampler.batch_size, "sizes": list(mixture.sizes)}
 
 
-def _learner(
-    recipe: Recipe, settings: Settings, store: FitStore | None, checkpoint: Checkpoint | None
-) -> Learner:
-    """The network with the weights to start with, on its device."""
-    body = load_training_body(recipe, settings.root).to(settings.device)
-    torch.manual_seed(recipe.seed)
-    network = build_start(recipe, body, settings.root, initialise=checkpoint is None)
-    if checkpoint is not None:
-        load_weights(network, checkpoint.model)
-    fitter = None
-    if recipe.in_the_loop is not None and store is not None:
-        prior = None
-        if not settings.open_prior:
-            prior = locate(BODY_MODELS, recipe.in_the_loop.pose_prior, settings.root)
-        fitter = Fitter(recipe.in_the_loop, body, store, prior)
-    return make_learner(
-        recipe,
-        network,
-        body,
-        settings.device,
-        real=load_real_bodies(recipe, settings.root),
-        relabel=fitter,
-        precision=settings.precision,
-    )
-
-
 def _load_state(
     checkpoint: Checkpoint, recipe: Recipe, learner: Learner, store: FitStore | None, sampler: BatchSampler
 ) -> None:
@@ -337,32 +317,6 @@ def _load_state(
                 f"{checkpoint.path}: the run began with {name} {then.get(name)} of its samples, now it is {value}; "
                 "resume with the same training sets, or begin another run with --out"
             )
-
-
-def load_training_body(recipe: Recipe, root: Path) -> BodyModel:
-    """The body that a recipe trains with.
-
-    Raises:
-        MissingFile: SMPL is not there.
-    """
-    source = "open" if recipe.body_model == "open" else find_asset("SMPL_NEUTRAL.pkl", root)
-    return load_body(source, assets_dir=root / BODY_MODELS)
-
-
-def build_start(recipe: Recipe, body: BodyModel, root: Path, initialise: bool = True) -> nn.Module:
-    """The network of a recipe with the weights where training starts.
-
-    Raises:
-        MissingFile, BadInput: the weights or the mean parameters cannot be read.
-    """
-    start, mean = recipe.network.initialisation, recipe.network.mean_parameters
-    means = None if mean is None else load_mean_parameters(locate(BODY_MODELS, mean, root))
-    network = build_network(recipe, body, means)
-    if initialise and start is not None and start.backbone is not None:
-        load_backbone(network, locate(CHECKPOINTS, start.backbone, root))
-    if initialise and start is not None and start.network is not None:
-        load_weights(network, locate(CHECKPOINTS, start.network, root))
-    return network
 
 
 def _draw_crops(
