@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-rows lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/hmr infer data/photos/walk.jpg --out hmr_out
 
 test: lint
 	$(BIN)/python -m pytest
+
+# Trains every recipe for two steps; `test` does so for one of each algorithm.
+test-rows: $(VENV)/.installed
+	HMR_TEST_ROWS=all $(BIN)/python -m pytest tests/cli/test_train_rows.py
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -221,10 +221,12 @@ class InTheLoop(Section):
     objective: Literal["benchmark", "original"]
     corrected: bool
     steps: tuple[Count, Count]
-    """Of the root and translation alone, then of root, pose and shape."""
+    """At most so many, of the root and translation alone, then of root, pose and shape. The published optimiser is
+    Adam; ours is of second order and needs fewer."""
     lr: Positive
+    """Of the published optimiser. Uncorrected fits move no further than it could: lr times the first steps."""
     stop_below: Positive | None
-    """A stage ends when the loss changes by a smaller share than this; None runs all steps."""
+    """A stage ends when the loss changes by a smaller share than this; None stands for 1e-5."""
     sigma: Positive
     """Scale of the robust function (Geman-McClure)."""
     weights: FitWeights
