@@ -94,6 +94,8 @@ def evaluate(
         _score_arrays(predictions, targets, protocol, out, data_root, as_json)
         return
     assert recipe and checkpoint
+    import torch
+
     from hmrcli.assets.data_root import data_root as find_root
     from hmrcli.evaluation.processes import joined, rank_and_size
     from hmrcli.recipe import load_recipe
@@ -103,7 +105,8 @@ def evaluate(
     test = find_test(resolved, root, dataset, protocol, images)
     if workers is None:
         workers = min(8, os.cpu_count() or 1)
-    with joined(), _Bar(rank_and_size()[0] == 0) as bar:
+    # Only finished errors travel between processes, and those are on the CPU.
+    with joined(torch.device("cpu")), _Bar(rank_and_size()[0] == 0) as bar:
         done = evaluate_network(
             resolved, checkpoint, test, root, out,
             device=device, batch_size=batch_size, workers=workers, progress=bar,

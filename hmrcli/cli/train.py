@@ -98,8 +98,9 @@ def train(
         return
     require(files)
 
+    from hmrcli.evaluation.processes import joined, rank_and_size
     from hmrcli.networks import chosen_device
-    from hmrcli.training.processes import joined, local_device, rank_and_size
+    from hmrcli.training.processes import local_device
     from hmrcli.training.run import Settings
     from hmrcli.training.run import train as run
 

@@ -1,10 +1,11 @@
-"""Evaluation on several processes under torchrun: each takes its share of the rows, the first gathers them."""
+"""Several processes under torchrun: who this one is, and what the first gathers from all."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import torch
 import torch.distributed as dist
 
 Part = TypeVar("Part")
@@ -16,12 +17,15 @@ def rank_and_size() -> tuple[int, int]:
 
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """Joins the processes that torchrun started, for as long as the block runs."""
+def joined(device: torch.device) -> Iterator[None]:
+    """Joins the processes that torchrun started, for as long as the block runs.
+
+    Tensors on a GPU travel by nccl; those on the CPU, and objects, by gloo.
+    """
     if rank_and_size()[1] == 1:
         yield
         return
-    dist.init_process_group("gloo")  # only finished errors travel, and those are on the CPU
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield
     finally:

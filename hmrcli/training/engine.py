@@ -20,13 +20,14 @@ from hmrcli.datasets.crop import normalise
 from hmrcli.datasets.sets import Bodies
 from hmrcli.datasets.training import Batch
 from hmrcli.errors import UsageError
+from hmrcli.evaluation.processes import rank_and_size
 from hmrcli.networks import Discriminator, Prediction
 from hmrcli.networks.weights import backbone_of
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.rules import LearningRateGroup
 from hmrcli.training.adversary import discriminator_losses
 from hmrcli.training.losses import total, training_losses
-from hmrcli.training.processes import averaged, rank_and_size
+from hmrcli.training.processes import averaged
 from hmrcli.training.terms import Counts, count_labels
 
 Precision = Literal["fp32", "bf16"]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hmrcli.datasets.sets import Bodies, ImageSet
 from hmrcli.datasets.training import pose_from_crop, pose_into_crop
-from hmrcli.training.processes import rank_and_size
+from hmrcli.evaluation.processes import rank_and_size
 
 
 class Place(NamedTuple):

@@ -18,6 +18,7 @@ from hmrcli.datasets.mixture import BatchSampler, mixture_of
 from hmrcli.datasets.sets import ImageSet, load_sets
 from hmrcli.datasets.training import Batch, training_batches
 from hmrcli.errors import BadInput
+from hmrcli.evaluation.processes import rank_and_size
 from hmrcli.recipe import Recipe
 from hmrcli.training.checkpoints import BEST, FOLDER, LAST, Checkpoint, copy_checkpoint, save_checkpoint
 from hmrcli.training.engine import (
@@ -30,7 +31,7 @@ from hmrcli.training.engine import (
 from hmrcli.training.fits import FitStore
 from hmrcli.training.folders import find_place
 from hmrcli.training.pictures import crop_sheet
-from hmrcli.training.processes import from_first, rank_and_size
+from hmrcli.training.processes import from_first
 from hmrcli.training.record import Record, draw_curves
 from hmrcli.training.start import prepare
 

@@ -215,7 +215,7 @@ import json, sys
 import torch
 from hmrcli.body import load_body
 from hmrcli.training.engine import train_step
-from hmrcli.training.processes import joined, rank_and_size
+from hmrcli.evaluation.processes import joined, rank_and_size
 from tests.training.test_engine import learner, part, samples, weights, without_noise
 from tests.training.world import open_recipe
 torch.set_num_threads(1)

@@ -223,7 +223,7 @@ import sys
 from pathlib import Path
 import torch
 from hmrcli.recipe import load_recipe
-from hmrcli.training.processes import joined
+from hmrcli.evaluation.processes import joined
 from hmrcli.training.run import Settings, train
 torch.set_num_threads(1)
 root, out, *overrides = sys.argv[1:]
