@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hmrcli.cli import options
 from hmrcli.cli.console import log, print_json
 from hmrcli.errors import UsageError
 
@@ -30,12 +31,8 @@ TARGET_KEYS = "the same, and gender (N), valid (N,J), sequence (N), frame (N)"
 
 
 def evaluate(
-    recipe: Annotated[
-        str | None, typer.Option(help="Recipe of the network: a bundled name or a YAML file.")
-    ] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="The network's weights, ours or published, or a run's folder.")
-    ] = None,
+    recipe: options.Recipe = None,
+    checkpoint: options.Checkpoint = None,
     dataset: Annotated[
         str | None,
         typer.Option(
@@ -60,21 +57,14 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder for results.json, errors.npz and pictures. By default below runs/RECIPE/."),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. By default the fastest there is.")
-    ] = None,
+    device: options.Device = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Crops that go through the network at once.")] = 64,
     workers: Annotated[
         int | None,
         typer.Option(min=0, help="Processes that read images. By default one a core, at most 8."),
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(help="Folder of fetched files. By default HMR_DATA, ./data, the user's data folder."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
-    ] = False,
+    data_root: options.DataRoot = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Score a trained network on a test set, or arrays of any system.
 
@@ -82,11 +72,8 @@ def evaluate(
     processes share the work: torchrun --nproc-per-node 2 -m hmrcli eval ...
     """
     if recipe is None and checkpoint is not None and checkpoint.is_dir():
-        from hmrcli.training.folders import trained
-
-        out = out or checkpoint
-        path, checkpoint = trained(checkpoint)
-        recipe = str(path)
+        out = out or checkpoint  # a run keeps its results
+    recipe, checkpoint = options.of_run(recipe, checkpoint)
     arrays, network = (predictions, targets), (recipe, checkpoint)
     if any(arrays) == any(network) or not (all(arrays) or all(network)):
         raise UsageError("give --recipe and --checkpoint, or --predictions and --targets")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hmrcli.cli import options
 from hmrcli.cli.console import complain, print_json, progress
 from hmrcli.errors import BadInput, UsageError
 
@@ -31,13 +32,8 @@ def infer(
     inputs: Annotated[
         list[str], typer.Argument(metavar="INPUT", help="Images, folders of images, or quoted patterns.")
     ],
-    recipe: Annotated[
-        str | None,
-        typer.Option(help="Recipe of a trained network: a bundled name or a YAML file. Needs --checkpoint."),
-    ] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="The network's weights, ours or published, or a run's folder.")
-    ] = None,
+    recipe: options.Recipe = None,
+    checkpoint: options.Checkpoint = None,
     body_model: Annotated[
         str | None,
         typer.Option(
@@ -61,17 +57,9 @@ def infer(
     max_people: Annotated[
         int | None, typer.Option(min=1, help="Keep the best so many people of an image.")
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="Where a network runs: cpu, cuda, cuda:1, mps. By default the fastest there is."),
-    ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(help="Folder of fetched files. By default HMR_DATA, ./data, the user's data folder."),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document and nothing else.")
-    ] = False,
+    device: options.Device = None,
+    data_root: options.DataRoot = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Recover the people of photos as posed 3D bodies.
 
@@ -80,11 +68,7 @@ def infer(
     """
     saves = _saves(save)
     boxes = [_box(text) for text in bbox] if bbox else None
-    if recipe is None and checkpoint is not None and checkpoint.is_dir():
-        from hmrcli.training.folders import trained
-
-        path, checkpoint = trained(checkpoint)
-        recipe = str(path)
+    recipe, checkpoint = options.of_run(recipe, checkpoint)
     if (recipe is None) != (checkpoint is None):
         raise UsageError(
             "a network needs both --recipe and --checkpoint; without them the bundled default runs"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hmrcli.cli import options
 from hmrcli.cli.console import log
 
 if TYPE_CHECKING:
@@ -36,10 +37,7 @@ def train(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, such as optimizer.lr=1e-4."),
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option(help="Folder of fetched files. By default HMR_DATA, ./data, the user's data folder."),
-    ] = None,
+    data_root: options.DataRoot = None,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder. By default a new one below runs/RECIPE/.")
     ] = None,
@@ -50,9 +48,7 @@ def train(
             help="auto goes on with an unfinished run of the same recipe; PATH is a run or a checkpoint.",
         ),
     ] = "auto",
-    device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, cuda:1, mps. By default the fastest there is.")
-    ] = None,
+    device: options.Device = None,
     precision: Annotated[Precision, typer.Option(help="Number format of the network.")] = Precision.fp32,
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Stop when so many steps are done in all.")
