@@ -56,7 +56,7 @@ def fit_landmarks(
 
     Args:
         body: any body model in SMPL's format.
-        targets: landmarks of B people; float64 keeps the result the same for any batch.
+        targets: landmarks of B people; computed in float64, so that people are fitted alike alone and together.
         iterations: greatest number of steps.
         prior: of the pose; the bundled one when not given.
 
