@@ -1,7 +1,6 @@
 """Evaluation: error metrics, the protocols that say what they are taken of, and scoring of arrays."""
 
 from hmrcli.evaluation.alignment import align_similarity
-from hmrcli.evaluation.array_files import describe_keys
 from hmrcli.evaluation.arrays import ARRAYS, ArrayScores, score_arrays
 from hmrcli.evaluation.interval import Aggregate, aggregate
 from hmrcli.evaluation.metrics import (
@@ -46,7 +45,6 @@ __all__ = [
     "aggregate",
     "align_similarity",
     "auc",
-    "describe_keys",
     "load_bodies",
     "measure",
     "mesh_of",

@@ -65,13 +65,6 @@ KEYS = (
 """What the two files may hold; other names are ignored. Each needs joints3d, vertices, or pose and betas."""
 
 
-def describe_keys() -> str:
-    """The accepted names with shapes and meaning, one a line."""
-    shapes = ["(" + ", ".join(map(str, key.shape)) + ")" if key.shape else "text" for key in KEYS]
-    names, wide = max(len(key.name) for key in KEYS), max(map(len, shapes))
-    return "\n".join(f"{k.name:<{names}}  {shape:<{wide}}  {k.about}" for k, shape in zip(KEYS, shapes))
-
-
 @dataclass(frozen=True)
 class Side:
     """One of the two files.

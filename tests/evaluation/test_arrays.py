@@ -15,14 +15,12 @@ from hmrcli.evaluation import (
     Mesh,
     Target,
     accel_error,
-    describe_keys,
     mpjpe,
     pa_mpjpe,
     points,
     score,
     score_arrays,
 )
-from hmrcli.evaluation.array_files import KEYS
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.npz"
 OPEN = PROTOCOLS["open"]
@@ -246,9 +244,3 @@ def test_absent_and_damaged_files_are_named(tmp_path):
 def test_extended_precision_is_taken(scored):
     found = scored({"joints3d": FOUND.astype(np.longdouble)}, {"joints3d": TRUTH.astype(np.float16)})
     assert 40 < found.report.metrics["mpjpe"].mean < 120
-
-
-def test_every_key_is_described():
-    lines = describe_keys().splitlines()
-    assert [line.split()[0] for line in lines] == [key.name for key in KEYS]
-    assert "(N, J, 3)" in lines[0]
