@@ -144,6 +144,30 @@ COMMON_24_NAMES = (
 )
 """The joints that 2D and 3D data sets annotate between them (SPIN's second half)."""
 
+COCO_17_NAMES = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip_extra",
+    "right_hip_extra",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+"""The joints of COCO's annotators, who see hips where the regressed ones are."""
+
+COCO_17_FROM_54 = tuple(SMPL_54_NAMES.index(name) for name in COCO_17_NAMES)
+"""COCO's joints, as indices into the 54."""
+
 H36M_NAMES = (
     "pelvis",
     "left_hip",
@@ -205,6 +229,7 @@ SMPL_24_FLIP = flip_pairs(SMPL_24_NAMES)
 SMPL_54_FLIP = flip_pairs(SMPL_54_NAMES)
 OPENPOSE_25_FLIP = flip_pairs(OPENPOSE_25_NAMES)
 COMMON_24_FLIP = flip_pairs(COMMON_24_NAMES)
+COCO_17_FLIP = flip_pairs(COCO_17_NAMES)
 SMPL_49_FLIP = (*OPENPOSE_25_FLIP, *(25 + i for i in COMMON_24_FLIP))
 H36M_FLIP = flip_pairs(H36M_NAMES)
 """Mirror permutations. Axis-angle also negates y and z, 3D points negate x, 2D x becomes width - 1 - x."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.body.joints import (
+    COCO_17_FROM_54,
     EVALUATION_14_FROM_COMMON_24,
     HUMAN_DATA_FROM_H36M,
     HUMAN_DATA_FROM_SMPL_49,
@@ -22,6 +23,7 @@ JOINT_SETS: dict[str, tuple[int, ...]] = {
     "smpl_54": HUMAN_DATA_FROM_SMPL_54,
     "smpl_49": HUMAN_DATA_FROM_SMPL_49,
     "common_24": _COMMON_24,
+    "coco_17": tuple(HUMAN_DATA_FROM_SMPL_54[i] for i in COCO_17_FROM_54),
     "evaluation_14": tuple(_COMMON_24[i] for i in EVALUATION_14_FROM_COMMON_24),
     "h36m": HUMAN_DATA_FROM_H36M,
 }

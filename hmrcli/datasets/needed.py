@@ -90,7 +90,7 @@ def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
             yield "mesh levels", BODY_MODELS, "mesh_downsampling.npz"
     if recipe.adversary is not None:
         yield "real poses for the adversary", ANNOTATIONS, recipe.adversary.annotations
-    if recipe.in_the_loop is not None:
+    if recipe.in_the_loop is not None and recipe.in_the_loop.pose_prior is not None:
         yield "pose prior of the fits", BODY_MODELS, recipe.in_the_loop.pose_prior
 
 

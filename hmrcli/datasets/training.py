@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.joints import (
+    COCO_17_FLIP,
     COMMON_24_FLIP,
     EVALUATION_14_FROM_COMMON_24,
     SMPL_49_FLIP,
@@ -47,6 +49,7 @@ FLIPS = {
     "smpl_54": SMPL_54_FLIP,
     "smpl_49": SMPL_49_FLIP,
     "common_24": COMMON_24_FLIP,
+    "coco_17": COCO_17_FLIP,
     "evaluation_14": tuple(
         EVALUATION_14_FROM_COMMON_24.index(COMMON_24_FLIP[joint]) for joint in EVALUATION_14_FROM_COMMON_24
     ),
@@ -60,7 +63,7 @@ class Batch(NamedTuple):
     crops: Tensor
     """(B, size, size, 3) RGB, uint8; `crop.normalise` makes the network's input, on the device."""
     keypoints2d: Tensor
-    """(B, J, 3) pixels of the crop and confidence."""
+    """(B, J, 3) pixels of a crop of 224, whatever the size of the picture, and confidence."""
     keypoints3d: Tensor
     """(B, J, 4) metres and confidence."""
     pose: Tensor
@@ -102,7 +105,7 @@ class TrainingSet(Dataset[dict[str, NDArray] | BadInput]):
             settings: the recipe's augmentation.
             joints: the set of the keypoints.
             seed: of the run.
-            size: side of the crops, pixels.
+            size: side of the crops, pixels; labels are in the frame of 224 that losses and cameras are made for.
         """
         self.sets, self.settings, self.flip = sets, settings, FLIPS[joints]
         self.seed, self.size = seed, size
@@ -136,8 +139,10 @@ class TrainingSet(Dataset[dict[str, NDArray] | BadInput]):
         """
         images, augmentation = self.sets[draw.dataset], self.augmentation(draw)
         annotations = images.annotations
-        affine = augmented_affine(augmentation, *_square(images, draw.row), self.size)
+        square = _square(images, draw.row)
+        affine = augmented_affine(augmentation, *square, self.size)
         crop = crop_image(read_bgr(images.image(draw.row)), affine, self.size)
+        affine = augmented_affine(augmentation, *square, CROP_SIZE)
         labels = annotations.labels(slice(draw.row, draw.row + 1))
         values = {name: array[0] for name, array in labels.items()}
         return {

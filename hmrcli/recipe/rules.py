@@ -9,11 +9,12 @@ if TYPE_CHECKING:
 LearningRateGroup = Literal["backbone", "head", "adversary"]
 
 BACKBONES = {
-    "hmr": ("resnet50", "hrnet_w32"),
-    "spin": ("resnet50", "hrnet_w32"),
+    "hmr": ("resnet18", "resnet50", "hrnet_w32"),
+    "spin": ("resnet18", "resnet50", "hrnet_w32"),
     "graphcmr": ("resnet50",),
     "pare": ("hrnet_w32", "hrnet_w48"),
     "graphormer": ("hrnet_w48", "hrnet_w64"),
+    "pose": ("resnet18", "resnet50", "hrnet_w32", "hrnet_w48"),
 }
 """What each algorithm's network can stand on (`hmrcli.networks.build`)."""
 
@@ -31,10 +32,14 @@ LOSSES = {
         *("keypoints3d", "keypoints2d", "token_keypoints3d", "token_keypoints2d"),
         *("vertices", "middle_vertices", "coarse_vertices"),
     ),
+    "pose": ("heatmaps",),
 }
 """The terms that each algorithm can have."""
 
-_KINDS = {"adversarial": ("lsgan",), "camera_prior": ("exp",)}
+RENDERED_SETS = ("open-studio", "open-fitted", "open-keypoints")
+"""Training sets that can be rendered while training (`hmrcli.scenes`)."""
+
+_KINDS = {"adversarial": ("lsgan",), "camera_prior": ("exp",), "heatmaps": ("mse",)}
 """The kinds of a term, where they differ from the plain ones."""
 
 Key = tuple[str, ...]
@@ -50,7 +55,7 @@ class Impossible(ValueError):
 
 def check(recipe: "Recipe") -> None:
     """Raises the first `Impossible` of a recipe."""
-    for rules in (_network, _data, _losses, _optimisation, _in_the_loop, _evaluation):
+    for rules in (_network, _data, _camera, _losses, _optimisation, _in_the_loop, _evaluation):
         for key, message in rules(recipe):
             raise Impossible(key, message)
 
@@ -60,6 +65,8 @@ def _network(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
     if network.backbone not in BACKBONES[algorithm]:
         expected = " or ".join(BACKBONES[algorithm])
         yield ("network", "backbone"), f"{algorithm} stands on {expected}, not on {network.backbone}"
+    if network.backbone == "resnet18" and recipe.body_model != "open":
+        yield ("network", "backbone"), "resnet18 is for the open body; nothing was published with it"
     start = network.initialisation
     if start is not None and (start.backbone is None) == (start.network is None):
         yield ("network", "initialisation"), "expected one of `backbone` and `network`, or null"
@@ -69,7 +76,9 @@ def _network(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
     masks = algorithm == "graphormer"
     yield from _only("network", "masked_fraction", network.masked_fraction, masks, algorithm, needed=True)
     freezes = network.backbone.startswith("hrnet") and algorithm != "graphormer"
-    if (network.batch_norm == "frozen") != freezes:
+    # The open benchmark may start from random weights, which bring no statistics that one could keep.
+    chosen = freezes and recipe.body_model == "open"
+    if (network.batch_norm == "frozen") != freezes and not chosen:
         expected = "frozen" if freezes else "synchronised or local"
         yield ("network", "batch_norm"), f"{algorithm} on {network.backbone} has {expected} statistics"
 
@@ -84,14 +93,22 @@ def _data(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
         yield ("data", "mixture"), f"the shares sum to {sum(shares):g} instead of 1"
     if not shares and data.epoch_length != "sum":
         yield ("data", "epoch_length"), "sets without shares are gone through once: expected `sum`"
+    if data.image_size != 224 and recipe.algorithm == "graphormer":
+        yield ("data", "image_size"), "graphormer reads a grid of 7 by 7 cells: expected 224"
     for name, dataset in mixture.items():
-        key = ("data", "mixture", name, "fits")
         if dataset.fits is not None and recipe.in_the_loop is None:
-            yield key, "stored fits are for recipes with `in_the_loop`"
+            yield ("data", "mixture", name, "fits"), "stored fits are for recipes with `in_the_loop`"
+        yield from _rendered(("data", "mixture", name, "rendered"), dataset.rendered, name, recipe.body_model)
+    adversary = recipe.adversary
+    if adversary is not None:
+        name = adversary.annotations.rpartition("/")[2].partition(".")[0]
+        yield from _rendered(("adversary", "rendered"), adversary.rendered, name, recipe.body_model)
     if (data.joints == "evaluation_14") != (recipe.algorithm == "graphormer"):
         yield ("data", "joints"), "graphormer, and it alone, learns `evaluation_14`"
     if recipe.algorithm == "spin" and data.joints != "smpl_49":
         yield ("data", "joints"), "fitting in the loop needs `smpl_49`"
+    if (data.joints == "coco_17") != (recipe.algorithm == "pose"):
+        yield ("data", "joints"), "pose, and it alone, learns `coco_17`"
     mix = recipe.augmentation.self_mix
     for name in mix.datasets if mix else ():
         if name not in mixture:
@@ -104,13 +121,20 @@ def _data(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
         if low > high or (high > 1 and name != "aspect"):
             limits = "the smaller number first" + ("" if name == "aspect" else ", none above 1")
             yield ("augmentation", "self_mix", name), f"expected {limits}"
-    perspective = recipe.algorithm in ("hmr", "spin", "pare")
-    if (recipe.camera.kind == "perspective") != perspective:
+
+
+def _camera(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
+    algorithm, camera = recipe.algorithm, recipe.camera
+    if (camera is None) != (algorithm == "pose"):
+        expected = "has no use for it" if algorithm == "pose" else "needs it"
+        yield ("camera",), f"{algorithm} {expected}"
+    if camera is None:
+        return
+    perspective = algorithm in ("hmr", "spin", "pare")
+    if (camera.kind == "perspective") != perspective:
         expected = "perspective" if perspective else "orthographic"
-        yield ("camera", "kind"), f"{recipe.algorithm} has a camera that is {expected}"
-    yield from _only(
-        "camera", "focal_length", recipe.camera.focal_length, perspective, recipe.algorithm, needed=True
-    )
+        yield ("camera", "kind"), f"{algorithm} has a camera that is {expected}"
+    yield from _only("camera", "focal_length", camera.focal_length, perspective, algorithm, needed=True)
 
 
 def _losses(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
@@ -159,8 +183,17 @@ def _in_the_loop(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
 def _evaluation(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
     evaluation, two_meshes = recipe.evaluation, recipe.algorithm == "graphcmr"
     yield from _only("evaluation", "surfaces", evaluation.surfaces, two_meshes, recipe.algorithm, needed=True)
-    if recipe.body_model == "open" and evaluation.protocol != "open":
+    if (evaluation.protocol == "keypoints") != (recipe.algorithm == "pose"):
+        yield ("evaluation", "protocol"), "pose, and it alone, is measured by `keypoints`"
+    if recipe.body_model == "open" and evaluation.protocol not in ("open", "keypoints"):
         yield ("evaluation", "protocol"), f"{evaluation.protocol} needs the body model smpl"
+
+
+def _rendered(key: Key, rows: int | None, name: str, body_model: str) -> Iterator[tuple[Key, str]]:
+    if rows is not None and name not in RENDERED_SETS:
+        yield key, f"{name} cannot be rendered, expected one of {', '.join(RENDERED_SETS)}"
+    if rows is not None and body_model != "open":
+        yield key, "rendered people have the open body: expected `body_model: open`"
 
 
 def _only(

@@ -49,12 +49,14 @@ class Initialisation(Section):
 
     backbone: File | None = None
     network: File | None = None
+    optional: bool = False
+    """Where the file is not in place, training starts from random weights; the run's record says which it was."""
 
 
 class Network(Section):
     """What `hmrcli.networks.build_network` builds, and where its weights start."""
 
-    backbone: Literal["resnet50", "hrnet_w32", "hrnet_w48", "hrnet_w64"]
+    backbone: Literal["resnet18", "resnet50", "hrnet_w32", "hrnet_w48", "hrnet_w64"]
     initialisation: Initialisation | None
     """None starts from random weights."""
     batch_norm: Literal["synchronised", "local", "frozen"]
@@ -71,6 +73,8 @@ class Dataset(Section):
     """A training set; its images lie in the folder of its name below `datasets/`."""
 
     annotations: File
+    rendered: Count | None = None
+    """Sets of the open benchmark: rows that are rendered while training where the annotations are not in place."""
     share: Probability | None = None
     """Probability that a sample is drawn from this set; None in all sets: each sample once an epoch."""
     fits: File | None = None
@@ -80,8 +84,9 @@ class Dataset(Section):
 class Data(Section):
     """Images and labels to learn from."""
 
-    image_size: Literal[224]
-    joints: Literal["smpl_54", "smpl_49", "common_24", "evaluation_14"]
+    image_size: Literal[128, 224]
+    """Side of the picture that the network sees. Labels and cameras are those of a crop of 224 pixels all the same."""
+    joints: Literal["smpl_54", "smpl_49", "common_24", "evaluation_14", "coco_17"]
     """The joint set of the keypoint losses (see `hmrcli.body.joints`)."""
     epoch_length: Count | Literal["max", "sum"]
     """Samples of an epoch: as many as the largest set has, as all sets have, or a number."""
@@ -108,6 +113,8 @@ class Adversary(Section):
 
     annotations: File
     """Real examples."""
+    rendered: Count | None = None
+    """Open benchmark: bodies that are drawn as for the pictures of that set where the file is not in place."""
 
 
 class Rotation(Section):
@@ -230,7 +237,8 @@ class InTheLoop(Section):
     sigma: Positive
     """Scale of the robust function (Geman-McClure)."""
     weights: FitWeights
-    pose_prior: File
+    pose_prior: File | None
+    """None takes the bundled prior, which is open."""
     ignored_joints: tuple[Annotated[int, Field(ge=0, le=48)], ...]
     threshold: Positive
     """Reprojection loss below which a fit is used as a label."""
@@ -241,7 +249,8 @@ class InTheLoop(Section):
 class Evaluation(Section):
     """What is measured while training and by `hmr eval`."""
 
-    protocol: Literal["3dpw", "h36m", "open"]
+    protocol: Literal["3dpw", "h36m", "open", "keypoints"]
+    """`keypoints` measures the 2D joints of heatmaps; the others, bodies (`hmrcli.evaluation.protocols`)."""
     dataset: Name
     """Folder of the images below `datasets/`."""
     annotations: File
@@ -254,13 +263,15 @@ class Recipe(Section):
     """A whole recipe; `load_recipe` reads one."""
 
     name: Name
-    algorithm: Literal["hmr", "spin", "graphcmr", "pare", "graphormer"]
+    algorithm: Literal["hmr", "spin", "graphcmr", "pare", "graphormer", "pose"]
+    """`pose` trains a backbone on heatmaps of 2D joints, for the others to start from."""
     variant: Literal["normal", "l1", "l1_coco", "l1_coco_aug", "open"]
     published: Published | None
     body_model: Literal["smpl", "open"]
     network: Network
     data: Data
-    camera: Camera
+    camera: Camera | None = None
+    """Not for pose, which places nothing in space."""
     adversary: Adversary | None = None
     augmentation: Augmentation
     losses: Annotated[Mapping[str, Loss], Field(min_length=1)]

@@ -70,8 +70,9 @@ def parametric_terms(recipe: Recipe, prediction: Prediction, truth: Truth, body:
     # The joints of the kinematic tree, which cannot be had from the predicted vertices.
     joints = body.smpl_54_joints(body(rotmat, betas))
     joints3d = joints[:, list(JOINTS_FROM_54[recipe.data.joints])]
-    focal_length = _present(recipe.camera.focal_length, "camera.focal_length", recipe)
-    joints2d = perspective2d(joints3d, prediction.cam, focal_length, recipe.data.image_size)
+    camera = _present(recipe.camera, "camera", recipe)
+    focal_length = _present(camera.focal_length, "camera.focal_length", recipe)
+    joints2d = perspective2d(joints3d, prediction.cam, focal_length)
     return {
         **truth.keypoint_terms("", joints3d, joints2d),
         **truth.parameter_terms(rotmat, betas),

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.datasets.training import FLIPS, Batch
@@ -50,12 +51,17 @@ def crop_sheet(path: Path, batch: Batch, names: Sequence[str], joints: str, body
     meshes = _meshes(batch, joints, body)
     faces = body.faces.cpu().numpy()
     for i, axis in zip(range(count), axes):
-        crop = batch.crops[i].numpy()
+        crop = _as_labelled(batch.crops[i].numpy())
         pair = [_with_joints(crop, batch.keypoints2d[i].numpy(), joints), _with_mesh(crop, meshes[i], faces)]
         axis.imshow(np.concatenate(pair, 1))
         axis.set_title(f"{names[int(batch.dataset[i])]}, row {int(batch.row[i])}", fontsize=7)
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=110)
+
+
+def _as_labelled(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The crop in the frame of its labels."""
+    return np.asarray(cv2.resize(crop, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _with_joints(crop: NDArray[np.uint8], keypoints: NDArray[np.float32], joints: str) -> NDArray[np.uint8]:

@@ -43,9 +43,8 @@ def prepare(
         load_weights(network, weights)
     fitter = None
     if recipe.in_the_loop is not None and store is not None:
-        prior = None
-        if not open_prior:
-            prior = locate(BODY_MODELS, recipe.in_the_loop.pose_prior, root)
+        name = None if open_prior else recipe.in_the_loop.pose_prior
+        prior = None if name is None else locate(BODY_MODELS, name, root)
         fitter = Fitter(recipe.in_the_loop, body, store, prior)
     return make_learner(
         recipe,

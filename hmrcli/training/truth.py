@@ -6,7 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.joints import (
+    COCO_17_FROM_54,
     COMMON_24_FROM_54,
     EVALUATION_14_FROM_COMMON_24,
     SMPL_49_FROM_54,
@@ -29,6 +31,7 @@ JOINTS_FROM_54: dict[str, tuple[int, ...]] = {
     "smpl_54": tuple(range(54)),
     "smpl_49": SMPL_49_FROM_54,
     "common_24": COMMON_24_FROM_54,
+    "coco_17": COCO_17_FROM_54,
     "evaluation_14": tuple(COMMON_24_FROM_54[i] for i in EVALUATION_14_FROM_COMMON_24),
 }
 """The joint sets of recipes as indices into SMPL's 54."""
@@ -102,8 +105,8 @@ def true_labels(
     hips = (from_54.index(_HIPS[0]), from_54.index(_HIPS[1]))
     points2d, points3d = labels["keypoints2d"].float(), labels["keypoints3d"].float()
     # The two cameras' papers disagree on whether the crop ends at the last pixel's middle or at its edge.
-    size = recipe.data.image_size
-    span = size - 1 if recipe.camera.kind == "perspective" else size
+    perspective = recipe.camera is not None and recipe.camera.kind == "perspective"
+    span = CROP_SIZE - 1 if perspective else CROP_SIZE
     return Truth(
         keypoints2d=Keypoints(
             target=2 * points2d[..., :2] / span - 1,

@@ -165,6 +165,28 @@ def test_without_augmentation_a_sample_is_the_plain_crop(sets):
     assert (sample["dataset"], sample["row"], sample["epoch"], sample["position"]) == (2, 1, 3, 4)
 
 
+def test_labels_are_the_same_whatever_the_size_of_the_picture(sets):
+    large, small = (TrainingSet(sets, recipe().augmentation, "smpl_54", 0, size) for size in (224, 128))
+    for position in range(6):
+        drawn = Draw(0, position, 0, position % len(sets[0]))
+        one, other = large.sample(drawn), small.sample(drawn)
+        assert one.pop("crops").shape == (224, 224, 3)
+        assert other.pop("crops").shape == (128, 128, 3)
+        for name, values in one.items():
+            np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
+def test_a_smaller_picture_shows_the_same(sets):
+    large, small = (
+        TrainingSet(sets, recipe(**STILL).augmentation, "smpl_54", 0, size).sample(Draw(0, 0, 0, 0))["crops"]
+        for size in (224, 112)
+    )
+    halved = cv2.resize(large, (112, 112), interpolation=cv2.INTER_AREA)
+    shifted = cv2.resize(np.roll(large, 24, axis=1), (112, 112), interpolation=cv2.INTER_AREA)
+    apart, elsewhere = (np.abs(small.astype(int) - other).mean() for other in (halved, shifted))
+    assert apart < elsewhere / 4
+
+
 def test_patches_are_mixed_into_the_named_sets_only(sets):
     mixing = TrainingSet(sets, recipe().augmentation, "smpl_54", 0, 224)
     plain = TrainingSet(sets, replace_mix(None), "smpl_54", 0, 224)

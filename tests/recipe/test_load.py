@@ -87,7 +87,7 @@ MIX = (
             "hmr_l1",
             "backbone: resnet50\n",
             "backbone: hrnet_w48\n",
-            "`network.backbone`: hmr stands on resnet50 or hrnet_w32",
+            "`network.backbone`: hmr stands on resnet18 or resnet50 or hrnet_w32",
         ),
         ("pare_l1", "frozen", "local", "`network.batch_norm`: pare on hrnet_w32 has frozen statistics"),
         ("hmr_l1", "synchronised", "frozen", "`network.batch_norm`: hmr on resnet50 has synchronised or"),
@@ -219,7 +219,7 @@ def test_overrides_reach_any_leaf():
         ("augmentation.self_mix.probability=1", "`augmentation.self_mix`: has no keys in this recipe"),
         ("data.mixture.h36m.share=0.2", "`data.mixture`: the shares sum to 0.85 instead of 1"),
         ("optimizer.lr=[1", "the value is no YAML (expected ',' or ']', but got '<stream end>')"),
-        ("network.backbone=hrnet_w48", "`network.backbone`: hmr stands on resnet50 or hrnet_w32"),
+        ("network.backbone=hrnet_w48", "`network.backbone`: hmr stands on resnet18 or resnet50 or hrnet_w32"),
     ],
 )
 def test_errors_of_overrides_name_the_override(override, message):
