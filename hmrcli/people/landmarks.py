@@ -33,6 +33,7 @@ class Landmarks:
         score: (N,) that there is a person, in [0, 1].
         masks: (N, 256, 256) in [0, 1], the person in the crop.
         crop_to_image: (N, 2, 3) crop pixels → image pixels.
+        features: (N, 2, 1152) inner features of the network, of the crop and of its mirror image.
         source: (N,) index of the detection or box each person comes from.
     """
 
@@ -43,6 +44,7 @@ class Landmarks:
     score: np.ndarray
     masks: np.ndarray
     crop_to_image: np.ndarray
+    features: np.ndarray
     source: np.ndarray
 
     def __len__(self) -> int:
@@ -105,6 +107,7 @@ def _in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tup
         score=reading.score,
         masks=reading.mask,
         crop_to_image=crops,
+        features=reading.features,
         source=source,
     )
 
