@@ -1,4 +1,4 @@
-"""From a recipe and a body to a network: five plain functions behind a five-entry dict."""
+"""From a recipe and a body to a network: plain functions behind a dict."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,7 +15,8 @@ from hmrcli.networks.hmr import HMR, HMRHead
 from hmrcli.networks.hrnet import ClassificationHRNet, PoseHRNet
 from hmrcli.networks.mean import MeanParameters, rest_parameters
 from hmrcli.networks.pare import PARE, PAREHead
-from hmrcli.networks.resnet import ResNet, resnet50
+from hmrcli.networks.pose import PoseNetwork
+from hmrcli.networks.resnet import ResNet, resnet18, resnet50
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import Network
 
@@ -26,15 +27,22 @@ _EVALUATION_JOINTS = (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10)
 
 
 def build_hmr(
-    body: BodyModel, backbone: str = "resnet50", iterations: int = 3, mean: MeanParameters | None = None
+    body: BodyModel,
+    backbone: str = "resnet50",
+    iterations: int = 3,
+    mean: MeanParameters | None = None,
+    freeze_statistics: bool = True,
 ) -> HMR:
     """HMR, also SPIN's network. Without `mean` the iteration starts from the rest pose."""
     choices: dict[str, Callable[[], ResNet | PoseHRNet]] = {
+        "resnet18": resnet18,
         "resnet50": resnet50,
-        "hrnet_w32": lambda: PoseHRNet(width=32),
+        "hrnet_w32": lambda: PoseHRNet(32, freeze_statistics),
     }
-    head = HMRHead(rest_parameters() if mean is None else mean, iterations)
-    return HMR(_choose(choices, backbone), head, body)
+    network = _choose(choices, backbone)
+    features = network.out_channels if isinstance(network, ResNet) else 2048
+    head = HMRHead(rest_parameters() if mean is None else mean, iterations, features)
+    return HMR(network, head, body)
 
 
 def build_graphcmr(body: BodyModel, backbone: str = "resnet50") -> GraphCMR:
@@ -52,9 +60,12 @@ def build_graphcmr(body: BodyModel, backbone: str = "resnet50") -> GraphCMR:
     return GraphCMR(graph_cnn, SMPLParamRegressor(len(template)), SparseMatrix(levels.up_matrix(1)), body)
 
 
-def build_pare(body: BodyModel, backbone: str = "hrnet_w32") -> PARE:
+def build_pare(body: BodyModel, backbone: str = "hrnet_w32", freeze_statistics: bool = True) -> PARE:
     """PARE with its own HRNet."""
-    choices = {"hrnet_w32": lambda: PoseHRNet(width=32), "hrnet_w48": lambda: PoseHRNet(width=48)}
+    choices = {
+        "hrnet_w32": lambda: PoseHRNet(32, freeze_statistics),
+        "hrnet_w48": lambda: PoseHRNet(48, freeze_statistics),
+    }
     network = _choose(choices, backbone)
     return PARE(network, PAREHead(network.out_channels), body)
 
@@ -79,6 +90,17 @@ def build_graphormer(
     )
 
 
+def build_pose(backbone: str = "resnet50") -> PoseNetwork:
+    """What trains a backbone on heatmaps; `hrnet_w32` is PARE's, `hrnet_w48` Graphormer's."""
+    choices: dict[str, Callable[[], ResNet | PoseHRNet | ClassificationHRNet]] = {
+        "resnet18": resnet18,
+        "resnet50": resnet50,
+        "hrnet_w32": lambda: PoseHRNet(32, freeze_statistics=False),
+        "hrnet_w48": lambda: ClassificationHRNet(width=48),
+    }
+    return PoseNetwork(_choose(choices, backbone))
+
+
 def graphormer_references(body: BodyModel) -> Tensor:
     """The rest body upright in the camera, whose y points down, with its pelvis at the origin.
 
@@ -92,14 +114,20 @@ def graphormer_references(body: BodyModel) -> Tensor:
     return torch.cat([joints[list(_EVALUATION_JOINTS)], coarse]) - joints[0]
 
 
+def _iterative(body: BodyModel, network: Network, mean: MeanParameters | None) -> HMR:
+    frozen = network.batch_norm == "frozen"
+    return build_hmr(body, network.backbone, network.iterations or 3, mean, frozen)
+
+
 BUILDERS: dict[str, Callable[[BodyModel, Network, MeanParameters | None], nn.Module]] = {
-    "hmr": lambda body, network, mean: build_hmr(body, network.backbone, network.iterations or 3, mean),
-    "spin": lambda body, network, mean: build_hmr(body, network.backbone, network.iterations or 3, mean),
+    "hmr": _iterative,
+    "spin": _iterative,
     "graphcmr": lambda body, network, mean: build_graphcmr(body, network.backbone),
-    "pare": lambda body, network, mean: build_pare(body, network.backbone),
+    "pare": lambda body, network, mean: build_pare(body, network.backbone, network.batch_norm == "frozen"),
     "graphormer": lambda body, network, mean: build_graphormer(
         body, network.backbone, network.masked_fraction or 0.0
     ),
+    "pose": lambda body, network, mean: build_pose(network.backbone),
 }
 
 
@@ -113,7 +141,7 @@ def build_network(recipe: Recipe, body: BodyModel, mean: MeanParameters | None =
             rest pose. Weight files bring their own.
 
     Returns:
-        Module that maps (B, 3, 224, 224) normalised RGB to a `Prediction`.
+        Module that maps (B, 3, 224, 224) normalised RGB to a `Prediction`, or to heatmaps for `pose`.
 
     Raises:
         MissingFile: the body's mesh levels or joint regressor are not there.

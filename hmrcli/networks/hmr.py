@@ -20,16 +20,17 @@ class HMRHead(nn.Module):
     Args:
         mean: where the iteration starts.
         iterations: how often the estimate is corrected (3 in the paper).
+        features: length of the image's feature.
     """
 
     init_pose: Tensor
     init_shape: Tensor
     init_cam: Tensor
 
-    def __init__(self, mean: MeanParameters, iterations: int) -> None:
+    def __init__(self, mean: MeanParameters, iterations: int, features: int = 2048) -> None:
         super().__init__()
-        self.iterations = iterations
-        self.fc1 = nn.Linear(2048 + 144 + 10 + 3, 1024)
+        self.iterations, self.features = iterations, features
+        self.fc1 = nn.Linear(features + 144 + 10 + 3, 1024)
         self.fc2 = nn.Linear(1024, 1024)
         self.decpose = nn.Linear(1024, 144)
         self.decshape = nn.Linear(1024, 10)
@@ -41,7 +42,7 @@ class HMRHead(nn.Module):
         self.register_buffer("init_cam", mean.cam.clone())
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, 2048) -> rotmat (B, 24, 3, 3), betas (B, 10), cam (B, 3)."""
+        """(B, features) -> rotmat (B, 24, 3, 3), betas (B, 10), cam (B, 3)."""
         batch = len(features)
         pose = self.init_pose.expand(batch, -1)
         betas = self.init_shape.expand(batch, -1)
@@ -60,7 +61,7 @@ class HMR(nn.Module):
     """Backbone and iterative head; 26,977,501 parameters with ResNet-50.
 
     Args:
-        backbone: ResNet, or HRNet-W32 for the benchmark's wider experiments.
+        backbone: a ResNet, or HRNet-W32 for the benchmark's wider experiments.
         head: the regressor.
         body: turns pose and shape into vertices.
     """
@@ -72,12 +73,12 @@ class HMR(nn.Module):
         self.body = body
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, 3, 224, 224) normalised RGB -> (B, 2048).
+        """(B, 3, 224, 224) normalised RGB -> (B, 2048), or 512 with ResNet-18.
 
-        A spatial mean for ResNet. HRNet's 480 maps are cut into 2048 runs of equal length instead, which
+        A spatial mean for ResNets. HRNet's 480 maps are cut into 2048 runs of equal length instead, which
         mixes channels: that is how the published HRNet models were trained.
         """
-        return self.backbone(images).reshape(len(images), 2048, -1).mean(dim=2)
+        return self.backbone(images).reshape(len(images), self.head.features, -1).mean(dim=2)
 
     def forward(self, images: Tensor) -> Prediction:
         """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices."""

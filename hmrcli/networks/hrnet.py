@@ -9,24 +9,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from hmrcli.networks.resnet import Bottleneck
+from hmrcli.networks.resnet import BasicBlock, Bottleneck
 from hmrcli.networks.stored import stored_only
-
-
-class BasicBlock(nn.Module):
-    """Two 3×3 convolutions with a shortcut."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, H, W) -> same shape."""
-        y = torch.relu_(self.bn1(self.conv1(x)))
-        return torch.relu_(self.bn2(self.conv2(y)) + x)
 
 
 class HighResolutionModule(nn.Module):
@@ -38,7 +22,7 @@ class HighResolutionModule(nn.Module):
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(c) for _ in range(4))) for c in channels)
+        self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(c, c) for _ in range(4))) for c in channels)
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(_fuse(channels, source, target) for source in range(len(channels)))
             for target in range(len(channels))
@@ -139,6 +123,7 @@ class ClassificationHRNet(HighResolutionStages):
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
+        self.out_channels = 15 * width
         inner = (32, 64, 128, 256)
         self.incre_modules = nn.ModuleList(
             nn.Sequential(Bottleneck(width * 2**b, channels)) for b, channels in enumerate(inner)

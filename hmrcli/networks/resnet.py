@@ -5,6 +5,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions with a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
+        """Builds a block that maps `in_channels` to `channels` at 1/`stride` of the resolution."""
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample = _shortcut(in_channels, channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) -> (B, channels, H/stride, W/stride)."""
+        y = torch.relu_(self.bn1(self.conv1(x)))
+        return torch.relu_(self.bn2(self.conv2(y)) + self.downsample(x))
+
+
 class Bottleneck(nn.Module):
     """1×1, 3×3, 1×1 convolutions with a shortcut; the stride sits in the 3×3 one (ResNet v1.5)."""
 
@@ -20,11 +40,7 @@ class Bottleneck(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
         self.conv3 = nn.Conv2d(channels, out_channels, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channels)
-        self.downsample: nn.Module = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
-            )
+        self.downsample = _shortcut(in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) -> (B, 4·channels, H/stride, W/stride)."""
@@ -37,36 +53,51 @@ class ResNet(nn.Module):
     """ResNet up to its last feature map.
 
     Args:
-        blocks: number of bottlenecks in each of the four stages.
+        block: what the stages are made of.
+        blocks: number of them in each of the four stages.
     """
 
-    out_channels = 2048
-
-    def __init__(self, blocks: tuple[int, int, int, int]) -> None:
+    def __init__(self, block: type[BasicBlock | Bottleneck], blocks: tuple[int, int, int, int]) -> None:
         super().__init__()
+        widths = [channels * block.expansion for channels in (64, 128, 256, 512)]
+        self.out_channels = widths[-1]
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        self.layer1 = _stage(64, 64, blocks[0], stride=1)
-        self.layer2 = _stage(256, 128, blocks[1], stride=2)
-        self.layer3 = _stage(512, 256, blocks[2], stride=2)
-        self.layer4 = _stage(1024, 512, blocks[3], stride=2)
+        self.layer1 = _stage(block, 64, 64, blocks[0], stride=1)
+        self.layer2 = _stage(block, widths[0], 128, blocks[1], stride=2)
+        self.layer3 = _stage(block, widths[1], 256, blocks[2], stride=2)
+        self.layer4 = _stage(block, widths[2], 512, blocks[3], stride=2)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised RGB -> (B, 2048, H/32, W/32)."""
+        """(B, 3, H, W) normalised RGB -> (B, out_channels, H/32, W/32)."""
         x = torch.relu_(self.bn1(self.conv1(images)))
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 
 
+def resnet18() -> ResNet:
+    """ResNet-18: 11,176,512 parameters without the classifier; 512 channels."""
+    return ResNet(BasicBlock, blocks=(2, 2, 2, 2))
+
+
 def resnet50() -> ResNet:
-    """ResNet-50: 23,508,032 parameters without the classifier."""
-    return ResNet(blocks=(3, 4, 6, 3))
+    """ResNet-50: 23,508,032 parameters without the classifier; 2048 channels."""
+    return ResNet(Bottleneck, blocks=(3, 4, 6, 3))
 
 
-def _stage(in_channels: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
-    first = Bottleneck(in_channels, channels, stride)
-    rest = [Bottleneck(channels * Bottleneck.expansion, channels) for _ in range(blocks - 1)]
-    return nn.Sequential(first, *rest)
+def _stage(
+    block: type[BasicBlock | Bottleneck], in_channels: int, channels: int, blocks: int, stride: int
+) -> nn.Sequential:
+    rest = [block(channels * block.expansion, channels) for _ in range(blocks - 1)]
+    return nn.Sequential(block(in_channels, channels, stride), *rest)
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+    )

@@ -18,11 +18,12 @@ _HEADS = {
     "trans_encoder.0.cls_head.weight": "Graphormer",
     "pose_mlp.weight": "PARE",
     "decpose.weight": "HMR or SPIN",
+    "joint_maps.weight": "a pose network",
 }
 _MESH_AXIS = {"upsampling2.weight": 0, "camera_fc.4.weight": 1}
 """Entries that have the size of the mesh, and on which axis."""
 
-_RESNET_DEPTHS = {6: 50, 23: 101, 36: 152}
+_RESNET_DEPTHS = {2: 18, 6: 50, 23: 101, 36: 152}
 """Layers by the number of blocks in the third stage."""
 
 

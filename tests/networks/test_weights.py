@@ -10,7 +10,7 @@ from hmrcli.errors import BadInput, MissingFile
 from hmrcli.networks import load_backbone, load_weights, save_weights
 from hmrcli.networks.build import build_graphcmr, build_hmr, build_pare
 from hmrcli.networks.hrnet import PoseHRNet
-from hmrcli.networks.resnet import ResNet, resnet50
+from hmrcli.networks.resnet import Bottleneck, ResNet, resnet50
 
 
 def constant(value: Tensor, number: float = 0.25) -> Tensor:
@@ -146,7 +146,7 @@ def test_refuses_another_network_and_says_which(hmr, pare, graphcmr, tmp_path):
 
 def test_refuses_a_deeper_backbone_that_would_fit(hmr, tmp_path):
     with torch.device("meta"):
-        deep = ResNet(blocks=(3, 4, 23, 3))
+        deep = ResNet(Bottleneck, blocks=(3, 4, 23, 3))
     state = constants(hmr) | {
         f"backbone.{name}": constant(value) for name, value in deep.state_dict().items()
     }
