@@ -71,6 +71,9 @@ def _network(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
     if start is not None and (start.backbone is None) == (start.network is None):
         yield ("network", "initialisation"), "expected one of `backbone` and `network`, or null"
     iterates = algorithm in ("hmr", "spin")
+    leaves = recipe.leaves
+    if leaves is not None and (leaves.backbone is None) == (leaves.network is None):
+        yield ("leaves",), "expected one of `backbone` and `network`, or null"
     yield from _only("network", "iterations", network.iterations, iterates, algorithm, needed=True)
     yield from _only("network", "mean_parameters", network.mean_parameters, iterates, algorithm)
     masks = algorithm == "graphormer"

@@ -53,6 +53,13 @@ class Initialisation(Section):
     """Where the file is not in place, training starts from random weights; the run's record says which it was."""
 
 
+class Leaves(Section):
+    """A file that a finished run leaves below `checkpoints/`, with the weights of its best epoch."""
+
+    backbone: File | None = None
+    network: File | None = None
+
+
 class Network(Section):
     """What `hmrcli.networks.build_network` builds, and where its weights start."""
 
@@ -279,6 +286,8 @@ class Recipe(Section):
     schedule: Schedule
     in_the_loop: InTheLoop | None = None
     evaluation: Evaluation
+    leaves: Leaves | None = None
+    """For other recipes to start from."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")
