@@ -2,7 +2,7 @@
 
 import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,24 +145,11 @@ def evaluate(
     table = {row: values for row, values in done.items() if row in set(wanted.tolist())}
     progress(len(table))
     left = [int(row) for row in wanted if row not in table]
-    device = next(network.parameters()).device
-    loader = DataLoader(
-        _Crops(samples, left),
-        batch_size=batch_size,
-        num_workers=min(workers, max(1, len(left) // batch_size)) if workers else 0,
-        worker_init_fn=_one_thread,
-        pin_memory=device.type == "cuda",
-    )
     last = time.monotonic()
     try:
-        for crops, numbers in loader:
-            for unreadable in numbers[numbers < 0].tolist():
-                sample_crop(samples, -1 - unreadable)
+        for numbers, prediction in outputs(network, samples, left, batch_size, workers):
             with torch.inference_mode():
-                images = normalise(crops.to(device)).contiguous(memory_format=torch.channels_last)
-                with prediction_precision(device):
-                    prediction = network(images)
-                values = _errors(prediction, annotations[numbers.numpy()], protocol, bodies, surfaces)
+                values = _errors(prediction, annotations[numbers], protocol, bodies, surfaces)
             table |= zip(numbers.tolist(), values)
             progress(len(numbers))
             if saved and time.monotonic() - last > SAVE_EVERY:
@@ -174,6 +161,36 @@ def evaluate(
     names = metric_names(protocol)
     values = np.stack([table[int(row)] for row in wanted])  # (N, surfaces, metrics + 2 * joints)
     return wanted, [_unpacked(surface, values[:, i], names) for i, surface in enumerate(surfaces)]
+
+
+def outputs(
+    network: nn.Module, samples: Samples, rows: Sequence[int], batch_size: int = 64, workers: int = 0
+) -> Iterator[tuple[NDArray[np.int64], Any]]:
+    """What a network makes of rows: a batch's rows, and the output for them on the network's device.
+
+    Args:
+        network: in evaluation mode, on its device.
+        workers: processes that read images; 0 reads them here.
+
+    Raises:
+        BadInput: an image is missing or cannot be decoded.
+    """
+    device = next(network.parameters()).device
+    loader = DataLoader(
+        _Crops(samples, rows),
+        batch_size=batch_size,
+        num_workers=min(workers, max(1, len(rows) // batch_size)) if workers else 0,
+        worker_init_fn=_one_thread,
+        pin_memory=device.type == "cuda",
+    )
+    for crops, numbers in loader:
+        for unreadable in numbers[numbers < 0].tolist():
+            sample_crop(samples, -1 - unreadable)
+        with torch.inference_mode():
+            images = normalise(crops.to(device)).contiguous(memory_format=torch.channels_last)
+            with prediction_precision(device):
+                output = network(images)
+        yield numbers.numpy(), output
 
 
 def _errors(

@@ -1,0 +1,47 @@
+"""How well heatmaps find the 2D joints of a test set."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hmrcli.body.camera import CROP_SIZE
+from hmrcli.datasets.crop import crop_affine, square_around, transform_points
+from hmrcli.evaluation.evaluate import Samples, outputs
+from hmrcli.networks.pose import peaks
+
+THRESHOLDS = (5, 10)
+"""Of the PCK, percent of the box's side (Yang and Ramanan, PAMI 2013)."""
+
+
+def keypoint_errors(
+    network: nn.Module, samples: Samples, rows: Sequence[int], workers: int = 0
+) -> NDArray[np.float64]:
+    """Distances (N,) of heatmaps' peaks from the N joints that the rows label, percent of the box's side.
+
+    Args:
+        network: maps crops to heatmaps; in evaluation mode, on its device.
+        samples: annotations with COCO's 17 joints.
+
+    Raises:
+        BadInput: an image is missing or cannot be decoded.
+    """
+    annotations = samples.annotations.select("coco_17")
+    assert annotations.keypoints2d is not None
+    found = [np.empty(0)]
+    for numbers, heatmaps in outputs(network, samples, rows, workers=workers):
+        with torch.inference_mode():
+            places = peaks(heatmaps)[0].double().cpu().numpy() * (CROP_SIZE / heatmaps.shape[-1])
+        centre, side = square_around(annotations.bbox_xywh[numbers])
+        truth = transform_points(annotations.keypoints2d[numbers].astype(float), crop_affine(centre, side))
+        distances = np.linalg.norm(places - truth[..., :2], axis=-1) * (100 / CROP_SIZE)
+        found.append(distances[truth[..., 2] > 0])
+    return np.concatenate(found)
+
+
+def keypoint_metrics(errors: NDArray[np.float64]) -> dict[str, float]:
+    """The mean of errors, and the share of them below each threshold, all in percent."""
+    shares = {f"pck{limit}_percent": 100 * float((errors < limit).mean()) for limit in THRESHOLDS}
+    return {"error_percent": float(errors.mean()), **shares}
