@@ -71,7 +71,7 @@ class Network(Section):
     iterations: Count | None = None
     """HMR and SPIN: how often the head corrects its estimate."""
     mean_parameters: File | None = None
-    """HMR and SPIN: where that iteration starts; None is the rest pose."""
+    """HMR and SPIN: where that iteration starts; None is the rest pose, `open` the mean of open-studio's poses."""
     masked_fraction: Probability | None = None
     """Graphormer: largest share of joint and vertex tokens that training hides."""
 
