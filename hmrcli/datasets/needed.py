@@ -6,10 +6,13 @@ from pathlib import Path
 
 from hmrcli.assets.registry import Registry, load_registry
 from hmrcli.errors import MissingFile, UsageError
-from hmrcli.recipe import Recipe
+from hmrcli.recipe import Recipe, recipe_names
 
 ANNOTATIONS, FITS, IMAGES = "preprocessed_datasets", "static_fits", "datasets"
 CHECKPOINTS, BODY_MODELS = "checkpoints", "body_models"
+
+OPEN_MEAN = "open"
+"""Mean parameters that no file holds: those of the open training poses."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ def needed_files(
         if dataset.fits is not None:
             files.append(file(f"training set {name}, body fits to start from", FITS, dataset.fits, name))
     files += [file(*needed) for needed in _model_files(recipe)]
+    start = recipe.network.initialisation
+    if start is not None:
+        weights = file("weights to start from", CHECKPOINTS, start.backbone or start.network or "")
+        if weights.found or not start.optional:
+            files.append(weights)
     files.append(file("evaluation, annotations", ANNOTATIONS, recipe.evaluation.annotations))
     files.append(images("evaluation, images", recipe.evaluation.dataset))
     present = {file.path for file in files}
@@ -76,19 +84,17 @@ def needed_files(
 
 
 def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
-    """Use, folder and name of what network, body, adversary and fitting read."""
-    network, start = recipe.network, recipe.network.initialisation
-    if start is not None:
-        yield "weights to start from", CHECKPOINTS, start.backbone or start.network or ""
-    if network.mean_parameters is not None:
-        yield "mean parameters", BODY_MODELS, network.mean_parameters
+    """Use, folder and name of what head, body, adversary and fitting read."""
+    mean = recipe.network.mean_parameters
+    if mean is not None and mean != OPEN_MEAN:
+        yield "mean parameters", BODY_MODELS, mean
     if recipe.body_model == "smpl":
         yield "body model", BODY_MODELS, "SMPL_NEUTRAL.pkl"
         yield "regressor of extra joints", BODY_MODELS, "J_regressor_extra.npy"
         yield "regressor of Human3.6M's joints", BODY_MODELS, "J_regressor_h36m.npy"
         if recipe.algorithm in ("graphcmr", "graphormer"):
             yield "mesh levels", BODY_MODELS, "mesh_downsampling.npz"
-    if recipe.adversary is not None:
+    if recipe.adversary is not None and recipe.adversary.rendered is None:
         yield "real poses for the adversary", ANNOTATIONS, recipe.adversary.annotations
     if recipe.in_the_loop is not None and recipe.in_the_loop.pose_prior is not None:
         yield "pose prior of the fits", BODY_MODELS, recipe.in_the_loop.pose_prior
@@ -145,6 +151,8 @@ def require(files: Iterable[NeededFile]) -> None:
 
 def _source(registry: Registry, name: str, path: Path) -> str:
     asset = registry.by_name.get(name)
+    if asset is None and path.stem in recipe_names():
+        return f"a finished run of that recipe leaves it there. Run: hmr train --recipe {path.stem}"
     if asset is None:
         return f"not known to hmr download: put it there, or name another file than {path.name} in the recipe"
     terms = registry.terms(asset)
