@@ -58,7 +58,7 @@ def table(
         typer.Option(
             metavar="DIR",
             help="Folder with results.json files at any depth, as hmr eval writes them; implies --compare. "
-            f"By default {RUNS}.",
+            f"By default {RUNS}. The open benchmark has the results that travel with hmr beside them.",
         ),
     ] = None,
     benchmark: Annotated[
@@ -86,27 +86,33 @@ def table(
     A result stands beside a figure only if protocol, body and number of samples
     are the list's; every other one is shown apart, with the reason.
     Footnotes say what is disputed.
+
+    With --benchmark open: the same 20 recipes on data that needs no licence, with
+    --compare whether they stand in the published order.
     """
+    from hmrcli.results.open_table import open_report
     from hmrcli.results.published import ALGORITHMS
     from hmrcli.results.table import algorithms_report, wide_report
 
+    compare = compare or results is not None
     if results is not None and not results.is_dir():
         raise UsageError(f"--results: {results} is not a folder")
     if name != ALGORITHMS:
         report = wide_report(name)
-        if compare or results is not None or benchmark is Benchmark.open:
+        if compare or benchmark is Benchmark.open:
             raise UsageError(
                 f"--table {name} is published only; leave out --compare, --results and --benchmark"
             )
-    elif compare or results is not None or benchmark is Benchmark.open:
-        report = algorithms_report(_runs(results or RUNS), "open" if benchmark is Benchmark.open else "3dpw")
-        if all(row["run"] is None for row in report.main.records):
-            log.print(
-                f"nothing measured for these rows below {results or RUNS}; hmr eval writes results",
-                markup=False,
-            )
+    elif benchmark is Benchmark.open:
+        report = open_report(_open_runs(results or RUNS), compare)
+    elif compare:
+        report = algorithms_report(_runs(results or RUNS))
     else:
         report = algorithms_report()
+    if "run" in report.main.records[0] and all(row["run"] is None for row in report.main.records):
+        log.print(
+            f"nothing measured for these rows below {results or RUNS}; hmr eval writes results", markup=False
+        )
     if out is not None and out.is_dir():
         raise UsageError(f"--out: {out} is a folder, expected a file")
     _write(report, format or SUFFIXES.get(out.suffix.lower() if out else "", Format.rich), out)
@@ -122,6 +128,14 @@ def _runs(folder: Path) -> "list[Run]":
     if bad and not runs:
         raise BadInput(f"{folder}: none of its {len(bad)} results files can be read; they are named above")
     return runs
+
+
+def _open_runs(folder: Path) -> "list[Run]":
+    """The results of this machine and those that travel with the package."""
+    from hmrcli.results.runs import newest_first
+    from hmrcli.results.shipped import shipped_runs
+
+    return newest_first([*_runs(folder), *shipped_runs()])
 
 
 def _write(report: "Report", kind: Format, out: Path | None) -> None:

@@ -1,10 +1,11 @@
-"""The 20 rows as a dot chart in SVG: published and measured on one axis of millimetres."""
+"""The 20 rows as a dot chart in SVG: two figures each, on one axis of millimetres."""
 
 import math
 from collections.abc import Callable
 from html import escape
+from typing import NamedTuple
 
-from hmrcli.results.sheet import Record, Sheet
+from hmrcli.results.sheet import Record, Report
 
 _WIDTH, _LEFT, _TOP = 880, 220, 58
 """Pixels: of the drawing, of the names at the left, of the legend above."""
@@ -15,22 +16,45 @@ _NUMBER = 74
 _STEP = 5
 """Millimetres between lines of the grid."""
 
+
+class _Series(NamedTuple):
+    """A figure of each row."""
+
+    key: str
+    name: str
+    """In the legend."""
+    kind: str
+    """Which mark: `published`, `measured` or `wild`."""
+
+
+_SERIES = {
+    "3dpw": (_Series("published", "published", "published"), _Series("pa_mpjpe_mm", "measured", "measured")),
+    "open": (
+        _Series("pa_mpjpe_mm", "open-test", "measured"),
+        _Series("wild_pa_mpjpe_mm", "open-wild", "wild"),
+    ),
+}
+"""By benchmark. Published figures are of other data than the open benchmark's, so that one axis cannot hold both."""
+
 _Place = Callable[[float], float]
 """Millimetres to pixels."""
 
 
-def chart(sheet: Sheet) -> str:
-    """An `<svg>` of a sheet's rows; empty when no row has a figure to show."""
-    figures = [value for record in sheet.records for value in _figures(record)]
+def chart(report: Report) -> str:
+    """An `<svg>` of a report's rows; empty when no row has a figure to show."""
+    sheet = report.main
+    series = [
+        each
+        for each in _SERIES[report.benchmark]
+        if any(record.get(each.key) is not None for record in sheet.records)
+    ]
+    figures = [value for record in sheet.records for each in series for value in _figures(record, each)]
     if not figures:
         return ""
-    kinds = [
-        key for key in ("published", "pa_mpjpe_mm") if any(r.get(key) is not None for r in sheet.records)
-    ]
-    ends = {key: _WIDTH - 4.0 - _NUMBER * place for place, key in enumerate(reversed(kinds))}
+    ends = {each: _WIDTH - 4.0 - _NUMBER * (len(series) - 1 - place) for place, each in enumerate(series)}
     low = _STEP * math.floor((min(figures) - 1) / _STEP)
     high = _STEP * math.ceil((max(figures) + 1) / _STEP)
-    right = _WIDTH - 20 - _NUMBER * len(kinds)
+    right = _WIDTH - 20 - _NUMBER * len(series)
 
     def place(value: float) -> float:
         return round(_LEFT + (value - low) / (high - low) * (right - _LEFT), 1)
@@ -61,41 +85,44 @@ def chart(sheet: Sheet) -> str:
     return "\n".join(parts)
 
 
-def _figures(record: Record) -> list[float]:
-    keys = ("published", "pa_mpjpe_mm", "pa_mpjpe_mm_low", "pa_mpjpe_mm_high")
+def _figures(record: Record, series: _Series) -> list[float]:
+    keys = (series.key, f"{series.key}_low", f"{series.key}_high")
     return [record[key] for key in keys if record.get(key) is not None]
 
 
-def _row(record: Record, y: float, place: _Place, ends: dict[str, float]) -> str:
-    published, measured = record.get("published"), record.get("pa_mpjpe_mm")
+def _row(record: Record, y: float, place: _Place, ends: dict[_Series, float]) -> str:
+    found = {series: record[series.key] for series in ends if record.get(series.key) is not None}
     parts, told = [_text(_LEFT - 16, y, record["variant"], "name", "end")], []
-    if published is not None and measured is not None:
-        parts.append(_line("apart", place(published), place(measured), y))
-    if published is not None:
+    if len(found) == 2:
+        start, end = found.values()
+        parts.append(_line("apart", place(start), place(end), y))
+    for series, value in found.items():
+        text = f"{series.name} {value:.2f} mm"
+        interval = _figures(record, series)[1:]
+        if interval:
+            low, high = interval
+            parts.append(_line(f"interval {series.kind}", place(low), place(high), y))
+            text += f" (95 % interval {low:.2f} to {high:.2f})"
+        strong = " strong" if series.kind == "measured" else ""
         parts += [
-            _circle(place(published), y),
-            _text(ends["published"], y, f"{published:.2f}", "number", "end"),
+            _MARKS[series.kind](place(value), y),
+            _text(ends[series], y, f"{value:.2f}", f"number{strong}", "end"),
         ]
-        told.append(f"published {published:.2f} mm")
-    if measured is not None:
-        low, high = record["pa_mpjpe_mm_low"], record["pa_mpjpe_mm_high"]
-        parts += [_line("interval", place(low), place(high), y), _diamond(place(measured), y)]
-        parts.append(_text(ends["pa_mpjpe_mm"], y, f"{measured:.2f}", "number strong", "end"))
-        told.append(f"measured {measured:.2f} mm (95 % interval {low:.2f} to {high:.2f})")
+        told.append(text)
     about = f"{record['algorithm']} {record['variant']}: {', '.join(told) or 'not run'}"
     return f"<g><title>{escape(about)}</title>{''.join(parts)}</g>"
 
 
-def _legend(ends: dict[str, float]) -> list[str]:
+def _legend(ends: dict[_Series, float]) -> list[str]:
     parts, x, y = [], _LEFT, 14
-    if "published" in ends:
-        parts += [_circle(x + 6, y), _text(x + 18, y, "published", "key")]
-        parts.append(_text(ends["published"], _TOP - 16, "published", "tick", "end"))
-        x += 110
-    if "pa_mpjpe_mm" in ends:
-        parts += [_line("interval", x - 6, x + 18, y), _diamond(x + 6, y)]
-        parts.append(_text(x + 26, y, "measured, with 95 % interval", "key"))
-        parts.append(_text(ends["pa_mpjpe_mm"], _TOP - 16, "measured", "tick", "end"))
+    for series, end in ends.items():
+        name = series.name
+        if series.kind != "published":
+            parts.append(_line(f"interval {series.kind}", x - 6, x + 18, y))
+            name += ", with 95 % interval"
+        parts += [_MARKS[series.kind](x + 6, y), _text(x + 26, y, name, "key")]
+        parts.append(_text(end, _TOP - 16, series.name, "tick", "end"))
+        x += 46 + 7 * len(name)
     return parts
 
 
@@ -105,6 +132,17 @@ def _circle(x: float, y: float) -> str:
 
 def _diamond(x: float, y: float) -> str:
     return f'<path class="measured" d="M{x:g} {y - 6:g}l6 6l-6 6l-6-6z"/>'
+
+
+def _square(x: float, y: float) -> str:
+    return f'<path class="wild" d="M{x - 4.5:g} {y - 4.5:g}h9v9h-9z"/>'
+
+
+_MARKS: dict[str, Callable[[float, float], str]] = {
+    "published": _circle,
+    "measured": _diamond,
+    "wild": _square,
+}
 
 
 def _line(kind: str, start: float, end: float, y: float) -> str:

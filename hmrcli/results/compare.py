@@ -17,6 +17,8 @@ RULE = (
     f"by at most {TOLERANCE_MM:g} mm; else better (measured is lower) or worse. The interval tells of the test samples "
     f"alone, not of training again."
 )
+OPEN_TEST, OPEN_WILD = "open-test", "open-wild"
+"""The sets of the open benchmark: painted as the training set is, and of other looks."""
 LATEST = "Of several runs of one recipe the latest counts."
 
 
@@ -42,6 +44,8 @@ class Arranged(NamedTuple):
 
     cells: dict[str, Run]
     apart: list[Apart]
+    wild: dict[str, Run]
+    """Open benchmark: the same weights on the second test set."""
 
 
 def cell_recipe(cell: Cell, which: BenchmarkName) -> str:
@@ -52,6 +56,8 @@ def cell_recipe(cell: Cell, which: BenchmarkName) -> str:
 def arrange(runs: Iterable[Run], benchmark: Benchmark, which: BenchmarkName) -> Arranged:
     """Gives each run its place; the first score of a run is the one that counts.
 
+    Of the open benchmark a cell has a place for each test set, and the weights measured on the first decide.
+
     Args:
         runs: newest first.
         benchmark: the cells and what a result must be to stand among them.
@@ -59,19 +65,34 @@ def arrange(runs: Iterable[Run], benchmark: Benchmark, which: BenchmarkName) -> 
     """
     recipes = [cell_recipe(cell, which) for cell in benchmark.cells]
     cells: dict[str, Run] = {}
+    wild: dict[str, Run] = {}
     apart: list[Apart] = []
-    for run in runs:
+    for run in sorted(runs, key=lambda run: test_set(run.results) == OPEN_WILD):
         counted, *others = run.results.scores
+        recipe = run.results.recipe
+        places = wild if which == "open" and test_set(run.results) == OPEN_WILD else cells
         reason = _mismatch(run.results, recipes, benchmark, which)
-        if not reason and run.results.recipe in cells:
+        if not reason and places is wild and not _same_weights(cells.get(str(recipe)), run):
+            reason = f"not the weights that were measured on {OPEN_TEST}"
+        if not reason and recipe in places:
             reason = "an earlier run of this recipe"
         if not reason:
-            assert run.results.recipe is not None  # a result without a recipe is a mismatch
-            cells[run.results.recipe] = run
+            assert recipe is not None  # a result without a recipe is a mismatch
+            places[recipe] = run
         else:
             apart.append(Apart(run, counted, reason))
         apart += [Apart(run, score, reason or "another mesh of the same network") for score in others]
-    return Arranged(cells, apart)
+    return Arranged(cells, apart, wild)
+
+
+def test_set(results: Results) -> str:
+    """Name of the data set; its file may be written with underscores."""
+    return results.dataset.replace("_", "-")
+
+
+def _same_weights(one: Run | None, other: Run) -> bool:
+    checkpoints = (one and one.results.checkpoint, other.results.checkpoint)
+    return all(checkpoints) and len({c.sha256 for c in checkpoints if c}) == 1
 
 
 def _mismatch(results: Results, recipes: Sequence[str], benchmark: Benchmark, which: BenchmarkName) -> str:
@@ -84,6 +105,8 @@ def _mismatch(results: Results, recipes: Sequence[str], benchmark: Benchmark, wh
         return f"body {found_body}, not {body}"
     if results.recipe not in recipes:
         return f"{results.recipe or 'no recipe'} is none of the {len(recipes)}"
+    if which == "open" and test_set(results) not in (OPEN_TEST, OPEN_WILD):
+        return f"set {results.dataset}, not {OPEN_TEST} or {OPEN_WILD}"
     if which == "3dpw" and results.samples != benchmark.samples:
         return f"{results.samples:,} samples, not the {benchmark.samples:,} of the set"
     if benchmark.metric not in results.scores[0].metrics:

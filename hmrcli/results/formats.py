@@ -10,10 +10,18 @@ A row of the 20 has `recipe`, `algorithm`, `variant`, `published`, `first_listed
 `initialisation`, `sources` ([{`value`, `source`}]) and `notes` (letters). With measured results it also has
 `pa_mpjpe_mm`, `pa_mpjpe_mm_low`, `pa_mpjpe_mm_high`, the same three of `mpjpe_mm`, `surface`, `difference` (measured
 minus published), `verdict`, `run`, `protocol`, `dataset`, `samples`, `body_model`, `checkpoint`, `checkpoint_sha256`
-and `created`, all null where nothing was measured. The open benchmark has no published keys, difference or verdict.
+and `created`, all null where nothing was measured.
+
+A row of the open benchmark has the measured keys of `open-test`; those of `open-wild` begin with `wild_`. It has no
+difference or verdict; with --compare, `published_3dpw`. `backbone`, `image_size`, `images_seen`, `initialisation`,
+`changes` (from the bundled recipe), `without` (training sets left out), `finished` and `curve` ([[images seen,
+PA-MPJPE]]) say what was trained, and `from` whether the result is `shipped` or of `this machine`. How the orders agree
+is in `others`: `dataset`, `group`, `cells`, `spearman`, `kendall`, `neighbours`, `neighbours_apart`, `pairs`,
+`pairs_apart`, `pairs_agreeing` and `changed_alike`.
+
 A row of a wider table has the keys of `published.yaml`. Results set apart are in `others`, with the `reason`.
 
-CSV has the same rows under the same names, without `sources` and `others`; lists are joined by `; `.
+CSV has the same rows under the same names, without `sources`, `curve` and `others`; lists are joined by `; `.
 """
 
 import csv
@@ -44,7 +52,7 @@ def to_json(report: Report) -> str:
 
 def to_csv(report: Report) -> str:
     """The rows of the main table with a heading; no notes, and nothing that is set apart."""
-    keys = [key for key in report.main.records[0] if key != "sources"]
+    keys = [key for key in report.main.records[0] if key not in ("sources", "curve")]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(keys)

@@ -26,11 +26,9 @@ from hmrcli.evaluation.processes import gathered, rank_and_size
 from hmrcli.files import whole_file
 from hmrcli.networks import chosen_device, load_network
 from hmrcli.recipe import Recipe
+from hmrcli.results.per_sample import ERRORS_FILE, image_folders
 from hmrcli.results.runs import RESULTS_FILE, BodyModel, Checkpoint, Results, Score, write_results
-
-ERRORS_FILE = "errors.npz"
-LEAST_GROUPS = 10
-"""With fewer image folders, intervals are over single samples."""
+from hmrcli.scenes.splits import SPLITS
 
 
 class Test(NamedTuple):
@@ -54,13 +52,13 @@ def find_test(
         root: the data root.
         dataset: an annotation file, or the name of one below `preprocessed_datasets/`; the recipe's by default.
         protocol: a name in `PROTOCOLS`; the recipe's by default.
-        images: folder of the images; by default the recipe's below `datasets/`.
+        images: folder of the images; by default the recipe's below `datasets/`, or that of the open part named.
 
     Raises:
         MissingFile: the annotation file is not there.
     """
     wanted = recipe.evaluation
-    folder = images or root / "datasets" / wanted.dataset
+    folder = images or root / "datasets" / (dataset if dataset in SPLITS else wanted.dataset)
     rules = PROTOCOLS[protocol or wanted.protocol]
     if dataset is not None and Path(dataset).is_file():
         return Test(Path(dataset), folder, rules)
@@ -140,7 +138,7 @@ def evaluate_network(
     if parts is None:
         return None
     rows, errors = _merged(parts)
-    groups = _folders(annotations.image_path)
+    groups = image_folders(annotations.image_path)
     reports = [summarise(test.protocol, e.metrics, surface=e.surface, groups=groups) for e in errors]
     results = Results(
         recipe=recipe.name,
@@ -229,12 +227,6 @@ def _merged(
             )
         )
     return rows[order], merged
-
-
-def _folders(paths: NDArray[np.str_]) -> NDArray[Any] | None:
-    """The folder of each image: a sequence, whose frames are alike; None where there are too few."""
-    folders = np.array([str(path).rpartition("/")[0] for path in paths])
-    return folders if len(np.unique(folders)) >= LEAST_GROUPS else None
 
 
 def _save_errors(path: Path, labels: dict[str, NDArray[Any]], errors: Sequence[Errors]) -> None:

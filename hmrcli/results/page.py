@@ -7,14 +7,16 @@ from hmrcli.results.chart import chart
 from hmrcli.results.published import ALGORITHMS
 from hmrcli.results.sheet import Column, Record, Report, Sheet, marks
 
-# Blue and grey differ in lightness and shape as well as hue; each verdict is also a word.
+# Marks differ in shape as well as hue; each verdict is also a word.
 _STYLE = """
 :root { color-scheme: light dark;
   --ink: #1b2430; --soft: #566273; --line: #dde2e9; --page: #f6f7f9; --card: #ffffff; --blue: #0060a8;
+  --violet: #7a4b9d;
   --reproduced: #0b6b3a; --reproduced-back: #e2f4e9; --better: #00588f; --better-back: #e1f0fa;
   --worse: #9b2c1a; --worse-back: #fbe8e3; }
 @media (prefers-color-scheme: dark) { :root {
   --ink: #e7ebf0; --soft: #a3adba; --line: #333c48; --page: #14181d; --card: #1c2229; --blue: #6cb8f5;
+  --violet: #c79be8;
   --reproduced: #84dba8; --reproduced-back: #17382a; --better: #8ccbff; --better-back: #153249;
   --worse: #ffab99; --worse-back: #472018; } }
 * { box-sizing: border-box; }
@@ -59,7 +61,9 @@ svg .grid { stroke: var(--line); }
 svg .apart { stroke: var(--soft); stroke-dasharray: 2 3; }
 svg .published { fill: var(--card); stroke: var(--soft); stroke-width: 2; }
 svg .measured { fill: var(--blue); stroke: var(--card); stroke-width: 1; }
-svg .interval { stroke: var(--blue); stroke-width: 3; stroke-linecap: round; opacity: 0.55; }
+svg .wild { fill: var(--card); stroke: var(--violet); stroke-width: 2; }
+svg .interval { fill: none; stroke: var(--blue); stroke-width: 3; stroke-linecap: round; opacity: 0.55; }
+svg .interval.wild { stroke: var(--violet); }
 @media print { body { background: none; } .card { border: none; padding: 0; } }
 """.strip()
 
@@ -71,7 +75,7 @@ _LONG = 24
 
 def to_html(report: Report) -> str:
     """The page; its chart is drawn for the 20 rows."""
-    drawn = chart(report.main) if report.name == ALGORITHMS else ""
+    drawn = chart(report) if report.name == ALGORITHMS else ""
     body = [
         f"<h1>{escape(report.main.title)}</h1>",
         f'<p class="caption">{escape(report.caption)}</p>',

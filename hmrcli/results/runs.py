@@ -14,7 +14,7 @@ One file holds one evaluation of one network:
 network with one mesh; the first score is the one compared. `low` and `high` are the ends of a 95 % interval.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -48,12 +48,14 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Surface = Literal["parametric", "free"]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a results file: frozen, no silent conversions."""
+
     # Unknown keys are let through, so that files of a later version still count.
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Estimate(_Part):
+class Estimate(Part):
     """A mean over samples and its bootstrap 95 % interval, in the metric's own unit."""
 
     value: float
@@ -67,7 +69,7 @@ class Estimate(_Part):
         return self
 
 
-class Score(_Part):
+class Score(Part):
     """The metrics of one mesh."""
 
     surface: Surface | None = None
@@ -76,7 +78,7 @@ class Score(_Part):
     """By name with unit: `pa_mpjpe_mm`, `mpjpe_mm`, `pve_mm`, …"""
 
 
-class BodyModel(_Part):
+class BodyModel(Part):
     """The body that made the ground truth and, for parametric networks, the prediction."""
 
     name: Text
@@ -85,14 +87,14 @@ class BodyModel(_Part):
     sha256: Sha256
 
 
-class Checkpoint(_Part):
+class Checkpoint(Part):
     """The evaluated weights."""
 
     path: Text
     sha256: Sha256
 
 
-class Results(_Part):
+class Results(Part):
     """One evaluation."""
 
     recipe: Text | None
@@ -118,6 +120,10 @@ class Run(NamedTuple):
     name: str
     """Folder of the file below the results' folder, with `/`."""
     results: Results
+    folder: Path
+    """Where the file lies."""
+    shipped: bool = False
+    """Measured by the developers: it travels with the package."""
 
 
 def write_results(path: Path, results: Results) -> None:
@@ -156,7 +162,7 @@ def _explain(error: ValidationError) -> str:
     return f"`{field}`: {message}" if field else message
 
 
-def read_runs(folder: Path) -> tuple[list[Run], list[BadInput]]:
+def read_runs(folder: Path, shipped: bool = False) -> tuple[list[Run], list[BadInput]]:
     """Every readable `results.json` below a folder, newest first, and what is wrong with the others.
 
     A folder that does not exist holds no results.
@@ -170,5 +176,11 @@ def read_runs(folder: Path) -> tuple[list[Run], list[BadInput]]:
             continue
         name = path.parent.relative_to(folder).as_posix()
         name = path.parent.resolve().name if name == "." else name
-        runs.append(Run("".join(c if c.isprintable() else "?" for c in name), results))
-    return sorted(runs, key=lambda run: run.results.created, reverse=True), bad
+        name = "".join(c if c.isprintable() else "?" for c in name)
+        runs.append(Run(name, results, path.parent, shipped))
+    return newest_first(runs), bad
+
+
+def newest_first(runs: Iterable[Run]) -> list[Run]:
+    """Runs by the time of their evaluation."""
+    return sorted(runs, key=lambda run: run.results.created, reverse=True)

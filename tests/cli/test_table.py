@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from hmrcli.cli.table import table
 from hmrcli.errors import HmrError
 from hmrcli.results.published import published
-from tests.results.made import document, open_document, put
+from tests.results.made import document, open_run, put
 
 app = typer.Typer()
 app.command()(table)
@@ -35,6 +35,7 @@ class Done:
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("hmrcli.results.shipped.bundled", lambda name: tmp_path / "bundled" / name)
 
 
 def test_the_published_figures_need_nothing() -> None:
@@ -68,11 +69,41 @@ def test_without_results_the_comparison_says_so_and_is_no_error() -> None:
 
 def test_the_open_benchmark_says_what_is_not_run() -> None:
     done = Done("--benchmark", "open")
-    assert done.code == 0 and "nothing measured" in done.stderr and done.stdout.count("not run") == 20
-    put(Path("runs"), "open", open_document("open_pare_l1", 91.25))
+    assert done.code == 0 and "nothing measured" in done.stderr and done.stdout.count("not run") == 40
+    open_run(Path("runs"), "open_pare_l1", 91.25)
     done = Done("--benchmark", "open")
-    assert done.stderr == "" and done.stdout.count("not run") == 19 and "91.25" in done.stdout
-    assert "verdict" not in done.stdout.lower() and "58.20" not in done.stdout
+    assert done.stderr == "" and done.stdout.count("not run") == 39 and "91.25" in done.stdout
+    assert "verdict" not in done.stdout.lower() and "3DPW" not in done.stdout and "61.13" not in done.stdout
+
+
+def test_the_open_benchmark_beside_the_published_figures() -> None:
+    for recipe, error in (("open_hmr_normal", 84.0), ("open_hmr_l1", 80.0), ("open_hmr_l1_coco", 78.0)):
+        open_run(Path("runs"), recipe, error, wild=error + 20)
+    done = Done("--benchmark", "open", "--compare")
+    said = " ".join(done.stdout.split())
+    assert "64.55" in said and "Published, 3DPW" in said and "the numbers are not comparable" in said
+    assert said.count("HMR 1.00 1.00 2 of 2 3 of 3 3 of 3") == 2
+
+
+def test_results_that_travel_with_the_package_are_shown_until_newer_ones_come() -> None:
+    open_run(Path("bundled/results/open"), "open_hmr_l1", 80.0)
+    rows = {
+        row["recipe"]: row
+        for row in json.loads(Done("--benchmark", "open", "--format", "json").stdout)["rows"]
+    }
+    assert (rows["open_hmr_l1"]["from"], rows["open_hmr_l1"]["pa_mpjpe_mm"]) == ("shipped", 80.0)
+    assert rows["open_spin_l1"]["from"] is None
+    open_run(Path("runs"), "open_hmr_l1", 81.0, created="2026-02-02T03:04:05+00:00")
+    whole = json.loads(Done("--benchmark", "open", "--format", "json").stdout)
+    rows = {row["recipe"]: row for row in whole["rows"]}
+    assert (rows["open_hmr_l1"]["from"], rows["open_hmr_l1"]["pa_mpjpe_mm"]) == ("this machine", 81.0)
+    (apart,) = [row for sheet in whole["others"] for row in sheet["rows"] if "reason" in row]
+    assert (apart["pa_mpjpe_mm"], apart["reason"]) == (80.0, "an earlier run of this recipe")
+
+
+def test_what_travels_with_the_package_is_not_in_the_list_of_3dpw() -> None:
+    open_run(Path("bundled/results/open"), "open_hmr_l1", 80.0)
+    assert "80.00" not in Done("--compare").stdout
 
 
 def test_bad_results_are_named_and_the_others_shown() -> None:

@@ -4,6 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from hmrcli.recipe import load_recipe
+
 SMPL = {"name": "smpl", "vertices": 6890, "sha256": "ab" * 32}
 OPEN = {"name": "open", "vertices": 2400, "sha256": "cd" * 32}
 
@@ -47,3 +51,54 @@ def put(folder: Path, name: str, content: dict[str, Any] | str | bytes) -> Path:
     text = json.dumps(content) if isinstance(content, dict) else content
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
+
+
+def open_run(
+    folder: Path,
+    recipe: str,
+    error: float,
+    *overrides: str,
+    samples: int = 200,
+    wild: float | None = None,
+    spread: float = 0.5,
+    checkpoint: str = "ef" * 32,
+    finished: bool = True,
+    environment: dict[str, Any] | None = None,
+    created: str = "2026-01-02T03:04:05+00:00",
+) -> Path:
+    """A run of `hmr train` and its evaluations, whose samples are alike in what makes them hard.
+
+    Args:
+        recipe: the name in the results; the recipe file is HMR's of 3DPW under this name.
+        overrides: of that file.
+        error: PA-MPJPE in mm on open-test.
+        wild: the same on open-wild; None leaves that evaluation out.
+        spread: standard deviation in mm of what each sample adds to that of the set.
+    """
+    run = folder / recipe
+    (run / "checkpoints" / "last").mkdir(parents=True)
+    resolved = load_recipe("hmr_l1", (f"name={recipe}", "schedule.batch_size=64", *overrides))
+    (run / "recipe.yaml").write_text(resolved.dump())
+    (run / "environment.json").write_text(json.dumps(environment or {"seed": 0, "without": []}))
+    meta = {"recipe": recipe, "step": 1000, "finished": finished, "sha256": {"model.safetensors": checkpoint}}
+    (run / "checkpoints" / "last" / "meta.json").write_text(json.dumps(meta))
+    lines = [
+        {"step": step, "epoch": 0, "validation": {"pa_mpjpe_mm": error + 50_000 / step}}
+        for step in (500, 1000)
+    ]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for dataset, mean in (("open_test", error), ("open_wild", wild)):
+        if mean is None:
+            continue
+        hard = np.random.default_rng(0).normal(0, 20, samples)
+        own = np.random.default_rng(len(recipe) + int(10 * mean)).normal(0, spread, samples)
+        errors = mean + (hard - hard.mean()) + (own - own.mean())
+        half = float(1.96 * errors.std() / samples**0.5)
+        document = open_document(
+            recipe, mean, dataset=dataset, samples=samples, scores=[score(mean, half=half)], created=created,
+            checkpoint={"path": "/home/someone/runs/x/checkpoints/last/model.safetensors", "sha256": checkpoint},
+        )  # fmt: skip
+        path = put(run, dataset.replace("_", "-"), document)
+        images = np.array([f"{index:05}.jpg" for index in range(samples)])
+        np.savez(path.with_name("errors.npz"), image_path=images, pa_mpjpe_mm=errors.astype(np.float32))
+    return run

@@ -37,7 +37,7 @@ def arranged(folder: Path, which: BenchmarkName, *documents: dict[str, Any]) -> 
 
 
 def test_a_run_of_the_benchmark_fills_its_cell(tmp_path: Path) -> None:
-    cells, apart = arranged(tmp_path, "3dpw", document("hmr_l1", 58.0), document("spin_l1", 57.0))
+    cells, apart, _ = arranged(tmp_path, "3dpw", document("hmr_l1", 58.0), document("spin_l1", 57.0))
     assert {recipe: run.name for recipe, run in cells.items()} == {"hmr_l1": "run0", "spin_l1": "run1"}
     assert apart == []
 
@@ -58,21 +58,21 @@ MISFITS = {
 
 @pytest.mark.parametrize("reason", MISFITS)
 def test_what_is_not_of_the_benchmark_is_set_apart_with_the_reason(tmp_path: Path, reason: str) -> None:
-    cells, apart = arranged(tmp_path, "3dpw", MISFITS[reason])
+    cells, apart, _ = arranged(tmp_path, "3dpw", MISFITS[reason])
     assert cells == {} and [each.reason for each in apart] == [reason]
 
 
 def test_the_latest_run_counts_even_if_it_is_worse(tmp_path: Path) -> None:
     early, late = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
     runs = [document("hmr_l1", value, created=day) for value, day in ((70.0, late), (58.0, early))]
-    cells, apart = arranged(tmp_path, "3dpw", *runs)
+    cells, apart, _ = arranged(tmp_path, "3dpw", *runs)
     assert cells["hmr_l1"].name == "run0"
     assert [(each.run.name, each.reason) for each in apart] == [("run1", "an earlier run of this recipe")]
 
 
 def test_of_two_meshes_the_first_is_compared_and_the_other_set_apart(tmp_path: Path) -> None:
     scores = [score(67.0, "parametric"), score(64.0, "free")]
-    cells, apart = arranged(tmp_path, "3dpw", document("graphcmr_l1", 67.0, scores=scores))
+    cells, apart, _ = arranged(tmp_path, "3dpw", document("graphcmr_l1", 67.0, scores=scores))
     assert cells["graphcmr_l1"].results.scores[0].surface == "parametric"
     assert [(each.score.surface, each.reason) for each in apart] == [
         ("free", "another mesh of the same network")
@@ -81,6 +81,6 @@ def test_of_two_meshes_the_first_is_compared_and_the_other_set_apart(tmp_path: P
 
 def test_the_open_benchmark_takes_open_recipes_alone(tmp_path: Path) -> None:
     runs = [open_document("open_hmr_l1", 80.0), document("hmr_l1", 58.0), open_document("hmr_l1", 81.0)]
-    cells, apart = arranged(tmp_path, "open", *runs)
+    cells, apart, _ = arranged(tmp_path, "open", *runs)
     assert list(cells) == ["open_hmr_l1"]
     assert {each.reason for each in apart} == {"protocol 3dpw, not open", "hmr_l1 is none of the 20"}

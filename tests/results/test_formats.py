@@ -13,6 +13,7 @@ from rich.console import Console
 
 from hmrcli.results.chart import chart
 from hmrcli.results.formats import to_csv, to_json, to_latex, to_markdown
+from hmrcli.results.open_table import open_report
 from hmrcli.results.page import to_html
 from hmrcli.results.published import published
 from hmrcli.results.runs import read_runs
@@ -170,7 +171,7 @@ def test_html_of_hostile_words_stays_text() -> None:
 
 
 def test_the_chart_shows_each_row_where_its_figure_says(compared: Report) -> None:
-    svg = ElementTree.fromstring(chart(compared.main))
+    svg = ElementTree.fromstring(chart(compared))
     rows = svg.findall("g")
     assert len(rows) == 20
     published_at = [float(row.find("circle").get("cx")) for row in rows]  # type: ignore[union-attr, arg-type]
@@ -186,14 +187,14 @@ def test_the_chart_shows_each_row_where_its_figure_says(compared: Report) -> Non
 
 
 def test_the_chart_of_nothing_measured_is_left_out() -> None:
-    report = algorithms_report([], "open")
-    assert chart(report.main) == "" and "<svg" not in to_html(report)
+    report = open_report([])
+    assert chart(report) == "" and "<svg" not in to_html(report)
     assert Page(to_html(report)).tables[0][1][:3] == ["HMR", "Normal", "not run"]
 
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_the_terminal_table_fits_and_says_everything(compared: Report, width: int) -> None:
-    for report in (compared, algorithms_report(), algorithms_report([], "open")):
+    for report in (compared, algorithms_report(), open_report([])):
         text = terminal(report, width)
         assert max(map(len, text.splitlines())) <= width
         assert "…" not in text

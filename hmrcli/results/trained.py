@@ -1,0 +1,178 @@
+"""What the weights behind a result were trained with: the recipe as resolved, and how far training went.
+
+A run of `hmr train` says it in its folder; results that are published say it in a `training.json` beside their
+recipe. Weights are recognised by their SHA-256, so that a result never gets the recipe of other weights.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from hmrcli.errors import BadInput
+from hmrcli.recipe import Recipe, load_recipe, recipe_names
+from hmrcli.results.runs import Part, Run, Sha256, Text
+from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
+
+TRAINING_FILE = "training.json"
+_METAS = "checkpoints/*/meta.json"
+"""Named here because `hmrcli.training.checkpoints` brings torch, which a table has no use for."""
+_MODEL = "model.safetensors"
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Point(Part):
+    """An evaluation while training."""
+
+    step: Count
+    pa_mpjpe_mm: float
+
+
+class Training(Part):
+    """How far the training of evaluated weights went."""
+
+    checkpoint_sha256: Sha256
+    steps: Count
+    """Before the weights were saved."""
+    finished: bool
+    """Whether the run went to the end of its recipe."""
+    without: tuple[Text, ...] = ()
+    """Training sets that were left out."""
+    initialisation: Text | None = None
+    """Where the weights started, if the run recorded it."""
+    validation: tuple[Point, ...] = ()
+
+
+class Trained(NamedTuple):
+    """What a network learnt from."""
+
+    folder: Path
+    recipe: Recipe
+    training: Training
+
+    @property
+    def images_seen(self) -> int:
+        """Samples that the steps took, each drawn anew."""
+        return self.training.steps * self.recipe.schedule.batch_size
+
+    @property
+    def curve(self) -> list[tuple[int, float]]:
+        """Images seen and PA-MPJPE in mm at each evaluation while training."""
+        batch = self.recipe.schedule.batch_size
+        return [(point.step * batch, point.pa_mpjpe_mm) for point in self.training.validation]
+
+    @property
+    def initialisation(self) -> str:
+        """Where the weights started."""
+        start = self.recipe.network.initialisation
+        if self.training.initialisation is not None:
+            return self.training.initialisation
+        files = start and (start.backbone, start.network and f"{start.network} (whole network)")
+        return ", ".join(file for file in files or () if file) or "random"
+
+    @property
+    def described(self) -> str:
+        """What sets the training apart from the bundled recipe, in words; empty for that recipe as it stands."""
+        parts = [f"Reduced or changed: {', '.join(self.changes)}."] if self.changes else []
+        if self.training.without:
+            parts.append(f"Trained without {', '.join(self.training.without)}.")
+        if not self.training.finished:
+            parts.append("Stopped before the end of the recipe.")
+        return " ".join(parts)
+
+    @property
+    def changes(self) -> list[str]:
+        """Where the recipe differs from the bundled one of its name, as `key=value (recipe: value)`."""
+        if self.recipe.name not in recipe_names():
+            return ["the recipe is none of the bundled ones"]
+        ours, theirs = (_leaves(r.as_dict()) for r in (self.recipe, load_recipe(self.recipe.name)))
+        return [
+            f"{key}={_plain(ours.get(key))} (recipe: {_plain(theirs.get(key))})"
+            for key in dict.fromkeys([*theirs, *ours])
+            if ours.get(key) != theirs.get(key)
+        ]
+
+
+def read_trained(run: Run) -> Trained | None:
+    """What the evaluated weights were trained with; None where nothing says so."""
+    checkpoint = run.results.checkpoint
+    if checkpoint is None:
+        return None
+    folders = [run.folder, run.folder.parent]
+    if not run.shipped:  # those of the package name no place on this machine
+        folders += Path(checkpoint.path).parents[2:3]
+    for folder in folders:
+        training = _stated(folder, checkpoint.sha256) or _recorded(folder, checkpoint.sha256)
+        if training is not None:
+            try:
+                return Trained(folder, load_recipe(folder / RECIPE_FILE), training)
+            except BadInput:  # of another version: what it says is not known
+                return None
+    return None
+
+
+def _stated(folder: Path, sha256: str) -> Training | None:
+    try:
+        training = Training.model_validate_json((folder / TRAINING_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return training if training.checkpoint_sha256 == sha256 else None
+
+
+def _recorded(folder: Path, sha256: str) -> Training | None:
+    """From a run's checkpoints and record."""
+    metas = [_document(path) for path in sorted(folder.glob(_METAS))]
+    steps = next((meta.get("step") for meta in metas if _sha256(meta) == sha256), None)
+    environment = _document(folder / ENVIRONMENT_FILE)
+    try:
+        return Training.model_validate(
+            {
+                "checkpoint_sha256": sha256,
+                "steps": steps,
+                "finished": any(meta.get("finished") is True for meta in metas),
+                "without": tuple(environment.get("without", ())),
+                "initialisation": environment.get("initialisation"),
+                "validation": tuple(_validation(folder)),
+            }
+        )
+    except (ValidationError, TypeError):
+        return None
+
+
+def _validation(folder: Path) -> Iterator[Point]:
+    for line in read_metrics(folder):
+        measured = line.get("validation")
+        if isinstance(measured, dict) and "pa_mpjpe_mm" in measured:
+            yield Point(step=line["step"], pa_mpjpe_mm=float(measured["pa_mpjpe_mm"]))
+
+
+def _sha256(meta: dict[str, Any]) -> Any:
+    files = meta.get("sha256")
+    return files.get(_MODEL) if isinstance(files, dict) else None
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is none."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _leaves(value: Any, key: str = "") -> dict[str, Any]:
+    """Values by dotted key."""
+    if not isinstance(value, dict):
+        return {key: value}
+    return {
+        inner: leaf
+        for name, part in value.items()
+        for inner, leaf in _leaves(part, f"{key}.{name}" if key else name).items()
+    }
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
