@@ -1,4 +1,4 @@
-"""Numbers that name the patterns and things of backdrops, read by compiled code."""
+"""Numbers that name the patterns and things of backdrops and occluders, read by compiled code."""
 
 PLAIN, PLANKS, TILES, CARPET, GRASS, ROAD, SAND, PAVING = range(8)
 """Patterns of a floor."""
@@ -14,3 +14,9 @@ BLOCK, SHELF, DRAWERS, HEDGE, CAR = range(5)
 
 HILLS, TOWN, TREES = range(3)
 """Kinds of skyline."""
+
+COUNTER, PILLAR, BARS, FOLIAGE, CRATE, BALL, HELD = range(7)
+"""Kinds of occluder."""
+
+FLAT, GRAIN, BANDS, CHECKS = range(4)
+"""Textures of an occluder."""
