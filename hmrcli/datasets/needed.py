@@ -7,6 +7,7 @@ from pathlib import Path
 from hmrcli.assets.registry import Registry, load_registry
 from hmrcli.errors import MissingFile, UsageError
 from hmrcli.recipe import Recipe, recipe_names
+from hmrcli.scenes.splits import SPLITS
 
 ANNOTATIONS, FITS, IMAGES = "preprocessed_datasets", "static_fits", "datasets"
 CHECKPOINTS, BODY_MODELS = "checkpoints", "body_models"
@@ -63,9 +64,16 @@ def needed_files(
             source = "; ".join(_source(registry, asset, path) for asset in known)
         return NeededFile(use, path, found, source, dataset)
 
+    def rendered(use: str, name: str, dataset: str | None = None) -> NeededFile:
+        path = locate(ANNOTATIONS, name, root, registry)
+        return NeededFile(f"{use}, rendered", path, True, f"or run: hmr download {path.stem}", dataset)
+
     files = []
     for name in kept_sets(recipe, without):
         dataset = recipe.data.mixture[name]
+        if dataset.rendered is not None and not locate(ANNOTATIONS, dataset.annotations, root).is_file():
+            files.append(rendered(f"training set {name}", dataset.annotations, name))
+            continue
         files.append(file(f"training set {name}, annotations", ANNOTATIONS, dataset.annotations, name))
         files.append(images(f"training set {name}, images", name, name))
         if dataset.fits is not None:
@@ -76,8 +84,11 @@ def needed_files(
         weights = file("weights to start from", CHECKPOINTS, start.backbone or start.network or "")
         if weights.found or not start.optional:
             files.append(weights)
-    files.append(file("evaluation, annotations", ANNOTATIONS, recipe.evaluation.annotations))
-    files.append(images("evaluation, images", recipe.evaluation.dataset))
+    if test_to_render(recipe, root) is not None:
+        files.append(rendered("evaluation", recipe.evaluation.annotations))
+    else:
+        files.append(file("evaluation, annotations", ANNOTATIONS, recipe.evaluation.annotations))
+        files.append(images("evaluation, images", recipe.evaluation.dataset))
     present = {file.path for file in files}
     extra = [file("evaluation, body", BODY_MODELS, name) for name in bodies if name in registry.by_name]
     return files + [body for body in extra if body.path not in present]
@@ -98,6 +109,14 @@ def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield "real poses for the adversary", ANNOTATIONS, recipe.adversary.annotations
     if recipe.in_the_loop is not None and recipe.in_the_loop.pose_prior is not None:
         yield "pose prior of the fits", BODY_MODELS, recipe.in_the_loop.pose_prior
+
+
+def test_to_render(recipe: Recipe, root: Path) -> str | None:
+    """The part of the open data set that a recipe is evaluated on, if its files are yet to be written."""
+    name = recipe.evaluation.dataset
+    if name not in SPLITS or recipe.evaluation.annotations != f"{name}.npz":
+        return None
+    return None if locate(ANNOTATIONS, f"{name}.npz", root).is_file() else name
 
 
 def kept_sets(recipe: Recipe, without: Collection[str]) -> list[str]:
@@ -151,6 +170,8 @@ def require(files: Iterable[NeededFile]) -> None:
 
 def _source(registry: Registry, name: str, path: Path) -> str:
     asset = registry.by_name.get(name)
+    if (split := path.stem.removesuffix("_fits")) in SPLITS:
+        return f"rendered on this machine, free for any use. Run: hmr download {split}"
     if asset is None and path.stem in recipe_names():
         return f"a finished run of that recipe leaves it there. Run: hmr train --recipe {path.stem}"
     if asset is None:

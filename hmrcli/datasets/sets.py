@@ -1,10 +1,12 @@
-"""The image sets of a recipe, opened: annotations, folder of the images, stored fits."""
+"""The image sets of a recipe, opened: from annotations and images, or rendered while training."""
 
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,9 +41,44 @@ class Bodies:
         return Bodies(self.pose[rows], self.betas[rows])
 
 
+class LabelledImage(NamedTuple):
+    """A row of a set."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3) BGR, as OpenCV decodes."""
+    bbox_xywh: NDArray[np.float32]
+    """(4,) pixels, padded as the annotations are."""
+    labels: dict[str, NDArray[Any]]
+    """As `Annotations.labels`, without their first axis."""
+
+
+class TrainingImages(Protocol):
+    """A set of the mixture, wherever its images come from."""
+
+    @property
+    def name(self) -> str:
+        """As the recipe calls it."""
+
+    @property
+    def fits(self) -> Bodies | None:
+        """SPIN: bodies of all rows in the full image, where fitting in the loop starts."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, row: int) -> Path:
+        """Path of a row's image; of one that is rendered, where its file would be."""
+
+    def read(self, row: int) -> LabelledImage:
+        """A row.
+
+        Raises:
+            BadInput: the image is missing or cannot be decoded.
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """A set of the mixture."""
+    """A set of the mixture that is read from files."""
 
     name: str
     annotations: Annotations
@@ -57,11 +94,74 @@ class ImageSet:
         """Path of a row's image."""
         return self.folder / str(self.annotations.image_path[row])
 
+    def read(self, row: int) -> LabelledImage:
+        """See `TrainingImages`."""
+        return _labelled(read_bgr(self.image(row)), self.annotations, row)
 
-def load_sets(recipe: Recipe, root: Path, without: Collection[str] = ()) -> list[ImageSet]:
+
+@dataclass(frozen=True, eq=False)
+class RenderedSet:
+    """A part of the open data set, each row made when it is asked for."""
+
+    name: str
+    rows: int
+    joints: str
+    """The set of the keypoints."""
+    folder: Path
+    """Where the images would be."""
+    fits: Bodies | None = None
+    """As those of `ImageSet`."""
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def image(self, row: int) -> Path:
+        """Where a row's image would be."""
+        from hmrcli.datasets.rendered import image_name
+
+        return self.folder / image_name(row)
+
+    def read(self, row: int) -> LabelledImage:
+        """See `TrainingImages`."""
+        from hmrcli.datasets.rendered import annotations_of
+        from hmrcli.scenes.labels import render_sample
+
+        sample = render_sample(self.name, row)
+        image = cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR)
+        annotations = annotations_of(self.name, [row], [sample]).select(self.joints)
+        return _labelled(np.asarray(image, np.uint8), annotations, 0)
+
+
+def _labelled(image: NDArray[np.uint8], annotations: Annotations, row: int) -> LabelledImage:
+    labels = annotations.labels(slice(row, row + 1))
+    values = {name: array[0] for name, array in labels.items()}
+    return LabelledImage(image, annotations.bbox_xywh[row], values)
+
+
+def read_bgr(path: Path) -> NDArray[np.uint8]:
+    """An image (H, W, 3) of a data set, in the order of channels that OpenCV decodes to.
+
+    Raises:
+        BadInput: it is missing or cannot be decoded.
+    """
+    try:
+        content = np.fromfile(path, np.uint8)
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    except (OSError, cv2.error) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not an image"
+        raise BadInput(f"{path}: {reason}, expected an image of the data set; unpack it again") from None
+    if image is None:
+        raise BadInput(
+            f"{path}: not an image that can be read, expected one of the data set; unpack it again"
+        )
+    return np.asarray(image, np.uint8)
+
+
+def load_sets(recipe: Recipe, root: Path, without: Collection[str] = ()) -> list[TrainingImages]:
     """Opens the training sets of a recipe, in its order.
 
-    The first time, annotations are converted to compact files beside the originals, if that folder can be written
+    Sets with a number of `rendered` rows whose annotations are not there are rendered while training. The first
+    time, annotations are converted to compact files beside the originals, if that folder can be written
     to: later they open at once, and processes share their memory.
 
     Args:
@@ -75,10 +175,18 @@ def load_sets(recipe: Recipe, root: Path, without: Collection[str] = ()) -> list
         UsageError: as `needed.kept_sets`.
     """
     require(file for file in needed_files(recipe, root, without) if file.dataset)
-    sets = []
+    sets: list[TrainingImages] = []
     for name in kept_sets(recipe, without):
         dataset = recipe.data.mixture[name]
         path = locate(ANNOTATIONS, dataset.annotations, root)
+        if dataset.rendered is not None and not path.is_file():
+            from hmrcli.scenes.subjects import first_fits
+
+            started = Bodies(*first_fits(name, dataset.rendered)) if dataset.fits is not None else None
+            sets.append(
+                RenderedSet(name, dataset.rendered, recipe.data.joints, root / IMAGES / name, started)
+            )
+            continue
         annotations = open_annotations(path, recipe.data.joints, name)
         fits = None
         if dataset.fits is not None:
@@ -103,7 +211,12 @@ def load_real_bodies(recipe: Recipe, root: Path) -> Bodies | None:
     """
     if recipe.adversary is None:
         return None
-    return Bodies(*read_poses(locate(ANNOTATIONS, recipe.adversary.annotations, root)))
+    path, rendered = locate(ANNOTATIONS, recipe.adversary.annotations, root), recipe.adversary.rendered
+    if rendered is not None and not path.is_file():
+        from hmrcli.scenes.subjects import labelled_bodies
+
+        return Bodies(*labelled_bodies(path.stem, rendered))
+    return Bodies(*read_poses(path))
 
 
 def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:

@@ -4,11 +4,9 @@ What a recipe leaves to chance is drawn from (seed, epoch, position) alone, so a
 makes it.
 """
 
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import radians
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -40,7 +38,8 @@ from hmrcli.datasets.augmentation import (
 )
 from hmrcli.datasets.crop import crop_image, square_around
 from hmrcli.datasets.mixture import BatchSampler, Draw, generator
-from hmrcli.datasets.sets import ImageSet
+from hmrcli.datasets.sets import TrainingImages
+from hmrcli.datasets.workers import start_worker
 from hmrcli.errors import BadInput
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import Augmentation as Settings
@@ -97,7 +96,7 @@ class Batch(NamedTuple):
 class TrainingSet(Dataset[dict[str, NDArray] | BadInput]):
     """Samples of several sets, by `Draw`."""
 
-    def __init__(self, sets: Sequence[ImageSet], settings: Settings, joints: str, seed: int, size: int):
+    def __init__(self, sets: Sequence[TrainingImages], settings: Settings, joints: str, seed: int, size: int):
         """Samples of sets.
 
         Args:
@@ -137,20 +136,18 @@ class TrainingSet(Dataset[dict[str, NDArray] | BadInput]):
         Raises:
             BadInput: the image cannot be read.
         """
-        images, augmentation = self.sets[draw.dataset], self.augmentation(draw)
-        annotations = images.annotations
-        square = _square(images, draw.row)
-        affine = augmented_affine(augmentation, *square, self.size)
-        crop = crop_image(read_bgr(images.image(draw.row)), affine, self.size)
-        affine = augmented_affine(augmentation, *square, CROP_SIZE)
-        labels = annotations.labels(slice(draw.row, draw.row + 1))
-        values = {name: array[0] for name, array in labels.items()}
+        augmentation = self.augmentation(draw)
+        image, box, labels = self.sets[draw.dataset].read(draw.row)
+        center, side = square_around(box)  # the box as stored, its padding is in the annotations
+        affine = augmented_affine(augmentation, center, float(side), self.size)
+        crop = crop_image(image, affine, self.size)
+        affine = augmented_affine(augmentation, center, float(side), CROP_SIZE)
         return {
-            **values,
+            **labels,
             "crops": augment_crop(np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), np.uint8), augmentation),
-            "keypoints2d": augment_joints2d(values["keypoints2d"], augmentation, affine, self.flip),
-            "keypoints3d": augment_joints3d(values["keypoints3d"], augmentation, self.flip),
-            "pose": augment_pose(values["pose"], augmentation) if values["has_smpl"] else values["pose"],
+            "keypoints2d": augment_joints2d(labels["keypoints2d"], augmentation, affine, self.flip),
+            "keypoints3d": augment_joints3d(labels["keypoints3d"], augmentation, self.flip),
+            "pose": augment_pose(labels["pose"], augmentation) if labels["has_smpl"] else labels["pose"],
             **{name: np.int64(number) for name, number in draw._asdict().items()},
             "flip": np.bool_(augmentation.flip),
             "rotation": np.float32(augmentation.rotation),
@@ -161,31 +158,6 @@ class TrainingSet(Dataset[dict[str, NDArray] | BadInput]):
             return self.sample(draw)
         except BadInput as error:  # raised in a worker, it would reach the user as a traceback
             return error
-
-
-def _square(images: ImageSet, row: int) -> tuple[NDArray[np.float64], float]:
-    """Centre and side of a row's square: the box as stored, its padding is in the annotations."""
-    center, side = square_around(images.annotations.bbox_xywh[row])
-    return center, float(side)
-
-
-def read_bgr(path: Path) -> NDArray[np.uint8]:
-    """An image (H, W, 3) of a data set, in the order of channels that OpenCV decodes to.
-
-    Raises:
-        BadInput: it is missing or cannot be decoded.
-    """
-    try:
-        content = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    except (OSError, cv2.error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not an image"
-        raise BadInput(f"{path}: {reason}, expected an image of the data set; unpack it again") from None
-    if image is None:
-        raise BadInput(
-            f"{path}: not an image that can be read, expected one of the data set; unpack it again"
-        )
-    return np.asarray(image, np.uint8)
 
 
 def collate(samples: Sequence[dict[str, NDArray] | BadInput]) -> Batch | BadInput:
@@ -200,7 +172,7 @@ def collate(samples: Sequence[dict[str, NDArray] | BadInput]) -> Batch | BadInpu
 
 def training_batches(
     recipe: Recipe,
-    sets: Sequence[ImageSet],
+    sets: Sequence[TrainingImages],
     sampler: BatchSampler,
     workers: int = 0,
     pin_memory: bool = False,
@@ -223,7 +195,7 @@ def training_batches(
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=_start_worker,
+        worker_init_fn=start_worker,
         pin_memory=pin_memory,
         generator=torch.Generator(),  # the loader's own draws must not move the generator of dropout
     )
@@ -231,14 +203,6 @@ def training_batches(
         if isinstance(batch, BadInput):
             raise batch
         yield batch
-
-
-def _start_worker(worker: int) -> None:
-    """Workers are processes: threads inside them would get in each other's way, and signals are for their parent."""
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def pose_into_crop(

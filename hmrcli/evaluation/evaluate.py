@@ -18,7 +18,7 @@ from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.datasets.annotations import Annotations
 from hmrcli.datasets.crop import crop_affine, crop_image, normalise, square_around
-from hmrcli.datasets.training import read_bgr
+from hmrcli.datasets.sets import read_bgr
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation.metrics import align_similarity
 from hmrcli.evaluation.protocols import Protocol, Surface, Target, mesh_of, points, score
