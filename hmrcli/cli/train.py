@@ -50,6 +50,9 @@ def train(
     ] = "auto",
     device: options.Device = None,
     precision: Annotated[Precision, typer.Option(help="Number format of the network.")] = Precision.fp32,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first: minutes that long runs repay.")
+    ] = False,
     max_steps: Annotated[
         int | None, typer.Option(min=1, help="Stop when so many steps are done in all.")
     ] = None,
@@ -113,6 +116,7 @@ def train(
                 resume=resume,
                 device=chosen,
                 precision=precision.value,
+                compile=compile,
                 max_steps=max_steps,
                 without=[name for name in left_out if name in resolved.data.mixture],
                 open_prior=POSE_PRIOR in left_out,
@@ -135,9 +139,9 @@ def _files(recipe: "Recipe", root: Path, without: Sequence[str]) -> list["Needed
     from hmrcli.evaluation import PROTOCOLS
 
     sets = [name for name in without if name not in (EVALUATION, POSE_PRIOR)]
-    bodies = PROTOCOLS[recipe.evaluation.protocol].bodies.values()
+    protocol = PROTOCOLS.get(recipe.evaluation.protocol)
     files = []
-    for file in needed_files(recipe, root, sets, bodies):
+    for file in needed_files(recipe, root, sets, protocol.bodies.values() if protocol else ()):
         for start, name in ((EVALUATION, EVALUATION), ("pose prior", POSE_PRIOR)):
             if file.use.startswith(start):
                 file = replace(file, dataset=name)
@@ -164,6 +168,8 @@ def _validation(
         MissingFile: the test set or a body of the protocol is not there.
         BadInput: the test set lacks what the protocol compares with.
     """
+    if recipe.algorithm == "pose":
+        return _keypoint_validation(recipe, root, workers)
     from hmrcli.datasets.read import read_annotations
     from hmrcli.evaluation import load_bodies
     from hmrcli.evaluation.evaluate import Samples, check_images, check_truth, evaluate
@@ -187,6 +193,33 @@ def _validation(
         if parts is None:
             return {}
         return {f"{name}_mm": _mean([part[name] for part in parts]) for name in own.metrics if _in_mm(name)}
+
+    return errors
+
+
+def _keypoint_validation(
+    recipe: "Recipe", root: Path, workers: int
+) -> "Callable[[nn.Module], Mapping[str, float]]":
+    """What measures heatmaps on the recipe's test set; processes share the rows, the first has the errors."""
+    import numpy as np
+
+    from hmrcli.datasets.needed import ANNOTATIONS, IMAGES, locate
+    from hmrcli.datasets.read import read_annotations
+    from hmrcli.evaluation.evaluate import Samples, check_images
+    from hmrcli.evaluation.keypoints import keypoint_errors, keypoint_metrics
+    from hmrcli.evaluation.processes import gathered, rank_and_size
+
+    annotations = read_annotations(
+        locate(ANNOTATIONS, recipe.evaluation.annotations, root), recipe.data.joints
+    )
+    samples = Samples(annotations, root / IMAGES / recipe.evaluation.dataset, recipe.data.image_size)
+    check_images(samples)
+
+    def errors(network: "nn.Module") -> Mapping[str, float]:
+        rank, size = rank_and_size()
+        own = keypoint_errors(network, samples, range(rank, len(annotations), size), workers)
+        parts = gathered(own)
+        return {} if parts is None else keypoint_metrics(np.concatenate(parts))
 
     return errors
 

@@ -26,6 +26,7 @@ from hmrcli.networks.weights import backbone_of
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.rules import LearningRateGroup
 from hmrcli.training.adversary import discriminator_losses
+from hmrcli.training.heatmaps import heatmap_losses
 from hmrcli.training.losses import total, training_losses
 from hmrcli.training.processes import averaged
 from hmrcli.training.terms import Counts, count_labels
@@ -66,7 +67,7 @@ class Learner:
     network: nn.Module
     """As it is saved and evaluated."""
     parallel: nn.Module
-    """The same, wrapped where several processes train it."""
+    """The same as it computes: compiled where that was asked for, wrapped where several processes train it."""
     optimizer: torch.optim.Optimizer
     discriminator: nn.Module | None
     discriminator_optimizer: torch.optim.Optimizer | None
@@ -104,6 +105,7 @@ def make_learner(
     real: Bodies | None = None,
     relabel: Relabel | None = None,
     precision: Precision = "fp32",
+    compiled: bool = False,
 ) -> Learner:
     """Brings a network to its device, with optimisers for what is trained.
 
@@ -112,6 +114,7 @@ def make_learner(
         body: that it was built on, on the device.
         real: poses and shapes for the adversary of a recipe that has one.
         relabel: SPIN's fitting in the loop.
+        compiled: computes through `torch.compile`; the network itself, which is saved and evaluated, stays as it is.
 
     Raises:
         UsageError: bf16 on a device that has none.
@@ -120,14 +123,16 @@ def make_learner(
         raise UsageError("--precision: this GPU does not compute bf16; use fp32")
     network = nn.utils.convert_conv2d_weight_memory_format(network.to(device), torch.channels_last)
     size = rank_and_size()[1]
+    if size > 1 and recipe.network.batch_norm == "synchronised" and device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     parallel = network
+    if compiled:  # dropout draws the numbers that it draws otherwise
+        parallel = torch.compile(network, options={"fallback_random": True})
     if size > 1:
-        if recipe.network.batch_norm == "synchronised" and device.type == "cuda":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         ids = [device] if device.type == "cuda" else None
         # Buffers are most of the body model; statistics are averaged when they are used (`share_statistics`).
         parallel = DistributedDataParallel(
-            network, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
+            parallel, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
         )
     discriminator, judge = None, None
     if recipe.adversary is not None:
@@ -221,9 +226,7 @@ def train_step(
                 if len(pieces) == 1:
                     _add(sums, _train_discriminator(learner, bodies, step))
             labels, its_counts = _labels(learner, batch, prediction, counts)
-            terms = training_losses(
-                learner.recipe, prediction, labels, learner.body, learner.discriminator, its_counts
-            )
+            terms = _losses(learner, prediction, labels, its_counts)
             loss = total(terms)
             _add(sums, {name: value / len(pieces) for name, value in {**terms, "total": loss}.items()})
             (loss / len(pieces)).backward()
@@ -237,6 +240,15 @@ def train_step(
         raise NotFinite(wrong, pieces)
     learner.optimizer.step()
     return Step(losses, stopped > 0)
+
+
+def _losses(
+    learner: Learner, prediction: Prediction | Tensor, labels: Labels, counts: Counts
+) -> dict[str, Tensor]:
+    """The weighted terms of bodies, or of the heatmaps of a pose network."""
+    if isinstance(prediction, Tensor):
+        return heatmap_losses(learner.recipe, prediction, labels, counts)
+    return training_losses(learner.recipe, prediction, labels, learner.body, learner.discriminator, counts)
 
 
 def _labels(learner: Learner, batch: Batch, prediction: Prediction, counts: Counts) -> tuple[Labels, Counts]:

@@ -15,7 +15,7 @@ from torch import nn
 from hmrcli import __version__
 from hmrcli.body import BodyModel
 from hmrcli.datasets.mixture import BatchSampler, mixture_of
-from hmrcli.datasets.sets import ImageSet, load_sets
+from hmrcli.datasets.sets import TrainingImages, load_sets
 from hmrcli.datasets.training import Batch, training_batches
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.processes import rank_and_size
@@ -30,14 +30,15 @@ from hmrcli.training.engine import (
 )
 from hmrcli.training.fits import FitStore
 from hmrcli.training.folders import find_place
+from hmrcli.training.leaves import leave
 from hmrcli.training.pictures import crop_sheet
 from hmrcli.training.processes import from_first
 from hmrcli.training.record import Record, draw_curves
-from hmrcli.training.start import prepare
+from hmrcli.training.start import prepare, start_file
 
 SHEET_FILE = "crops.png"
-METRIC = "pa_mpjpe_mm"
-"""By which the best checkpoint is chosen: the lowest."""
+METRIC, POSE_METRIC = "pa_mpjpe_mm", "error_percent"
+"""By which the best checkpoint is chosen, of bodies and of heatmaps: the lowest."""
 
 
 class Progress(NamedTuple):
@@ -70,6 +71,8 @@ class Settings:
     """`auto`, `never`, or the path of a checkpoint or run."""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Precision = "fp32"
+    compile: bool = False
+    """Compiles the network first (`torch.compile`)."""
     max_steps: int | None = None
     """Ends the run when so many steps are done in all."""
     without: Collection[str] = ()
@@ -116,10 +119,12 @@ def train(recipe: Recipe, settings: Settings) -> Path:
         weights=None if checkpoint is None else checkpoint.model,
         store=store,
         open_prior=settings.open_prior,
+        compiled=settings.compile,
     )
     if checkpoint is not None:
         _load_state(checkpoint, recipe, learner, store, sampler)
-    _say_notes(recipe, settings, processes, checkpoint)
+    started = _started(recipe, settings.root)
+    _say_notes(recipe, settings, processes, checkpoint, started)
     record = None
     if rank == 0:
         notes = {
@@ -127,7 +132,9 @@ def train(recipe: Recipe, settings: Settings) -> Path:
             "open_prior": settings.open_prior,
             "validates": settings.validate is not None,
             "precision": settings.precision,
+            "compile": settings.compile,
             "pieces": settings.pieces,
+            "initialisation": started,
         }
         record = Record(folder, recipe, sampler.start, str(settings.device), notes)
         if checkpoint is None:
@@ -139,6 +146,11 @@ def train(recipe: Recipe, settings: Settings) -> Path:
     finally:
         if record is not None:
             record.close()
+    if record is not None and recipe.leaves is not None:
+        left = leave(recipe.leaves, learner.network, folder, settings.root)
+        settings.say(
+            f"left {left} for other recipes" if left else "unfinished: nothing is left for other recipes"
+        )
     return folder
 
 
@@ -160,7 +172,7 @@ class _Run:
         self.best: float | None = None if checkpoint is None else checkpoint.meta["best"]
         self.saved = sampler.start
 
-    def go(self, sets: list[ImageSet], stop: Callable[[], bool]) -> None:
+    def go(self, sets: list[TrainingImages], stop: Callable[[], bool]) -> None:
         """All steps from the sampler's first to its last."""
         settings, sampler = self.settings, self.sampler
         assert sampler.stop is not None
@@ -210,7 +222,7 @@ class _Run:
         if self.record is not None:
             self.record.write(done, epoch, validation=self.metrics)
             draw_curves(self.folder)
-        value = self.metrics.get(METRIC)
+        value = self.metrics.get(POSE_METRIC if self.recipe.algorithm == "pose" else METRIC)
         if value is not None and (self.best is None or value < self.best):
             self.best = value
             self._save(done, epoch)
@@ -245,7 +257,7 @@ class _Run:
         if self.settings.keep_every and done % self.settings.keep_every == 0:
             copy_checkpoint(last, self.folder / FOLDER / f"step-{done}")
 
-    def _explain(self, error: NotFinite, step: int, sets: list[ImageSet]) -> str:
+    def _explain(self, error: NotFinite, step: int, sets: list[TrainingImages]) -> str:
         """Saves the samples of a step whose loss is not finite, and says what happened."""
         rank, _ = rank_and_size()
         path = self.folder / "not_finite" / f"step-{step + 1}-process-{rank}.pt"
@@ -264,13 +276,13 @@ class _Run:
 
 
 def _batches(
-    recipe: Recipe, sets: list[ImageSet], sampler: BatchSampler, workers: int, pin_memory: bool
+    recipe: Recipe, sets: list[TrainingImages], sampler: BatchSampler, workers: int, pin_memory: bool
 ) -> Generator[Batch, None, None]:
     """The samples; closing it ends the workers."""
     yield from training_batches(recipe, sets, sampler, workers, pin_memory)
 
 
-def _sampler(recipe: Recipe, sets: list[ImageSet], settings: Settings, start: int) -> BatchSampler:
+def _sampler(recipe: Recipe, sets: list[TrainingImages], settings: Settings, start: int) -> BatchSampler:
     """All steps of the run that are left, of this process."""
     rank, processes = rank_and_size()
     mixture = mixture_of(recipe.data, {images.name: len(images) for images in sets})
@@ -321,7 +333,7 @@ def _load_state(
 
 
 def _draw_crops(
-    folder: Path, recipe: Recipe, sets: list[ImageSet], sampler: BatchSampler, body: BodyModel
+    folder: Path, recipe: Recipe, sets: list[TrainingImages], sampler: BatchSampler, body: BodyModel
 ) -> None:
     first = BatchSampler(sampler.mixture, sampler.seed, min(sampler.batch_size, 16), stop=1)
     with closing(_batches(recipe, sets, first, 0, False)) as batches:
@@ -330,8 +342,22 @@ def _draw_crops(
         )
 
 
-def _say_notes(recipe: Recipe, settings: Settings, processes: int, checkpoint: Checkpoint | None) -> None:
-    if checkpoint is not None:
+def _started(recipe: Recipe, root: Path) -> str:
+    """Name of the file that the run started from, or why there is none."""
+    path, wanted = start_file(recipe, root), recipe.network.initialisation
+    if path is not None:
+        return path.name
+    if wanted is None:
+        return "random weights"
+    return f"random weights, {wanted.backbone or wanted.network} is not in place"
+
+
+def _say_notes(
+    recipe: Recipe, settings: Settings, processes: int, checkpoint: Checkpoint | None, started: str
+) -> None:
+    if checkpoint is None:
+        settings.say(f"starting from {started}")
+    else:
         settings.say(f"going on from {checkpoint.path}, step {checkpoint.meta['step']}")
     if settings.without:
         settings.say(f"training without {', '.join(settings.without)}")

@@ -7,10 +7,19 @@ from torch import nn
 
 from hmrcli.assets.registry import find_asset
 from hmrcli.body import BodyModel, load_body
-from hmrcli.datasets.needed import BODY_MODELS, CHECKPOINTS, locate
+from hmrcli.body.rotations import rotmat_from_pose, sixd_from_rotmat
+from hmrcli.datasets.needed import BODY_MODELS, CHECKPOINTS, OPEN_MEAN, locate
 from hmrcli.datasets.sets import load_real_bodies
-from hmrcli.networks import build_network, load_backbone, load_mean_parameters, load_weights
+from hmrcli.networks import (
+    MeanParameters,
+    build_network,
+    load_backbone,
+    load_mean_parameters,
+    load_weights,
+)
+from hmrcli.networks.mean import rest_parameters
 from hmrcli.recipe import Recipe
+from hmrcli.scenes.subjects import labelled_bodies
 from hmrcli.training.engine import Learner, Precision, make_learner
 from hmrcli.training.fits import FitStore
 from hmrcli.training.in_the_loop import Fitter
@@ -24,6 +33,7 @@ def prepare(
     weights: Path | None = None,
     store: FitStore | None = None,
     open_prior: bool = False,
+    compiled: bool = False,
 ) -> Learner:
     """The learner of a recipe before its first step.
 
@@ -32,6 +42,7 @@ def prepare(
         weights: to go on with; by default those that the recipe starts from.
         store: of the fits, for SPIN.
         open_prior: SPIN fits with the bundled pose prior instead of the recipe's.
+        compiled: computes through `torch.compile`.
 
     Raises:
         MissingFile, BadInput: a file is not there or cannot be used.
@@ -54,6 +65,7 @@ def prepare(
         real=load_real_bodies(recipe, root),
         relabel=fitter,
         precision=precision,
+        compiled=compiled,
     )
 
 
@@ -73,11 +85,39 @@ def build_start(recipe: Recipe, body: BodyModel, root: Path, initialise: bool = 
     Raises:
         MissingFile, BadInput: the weights or the mean parameters cannot be read.
     """
-    start, mean = recipe.network.initialisation, recipe.network.mean_parameters
-    means = None if mean is None else load_mean_parameters(locate(BODY_MODELS, mean, root))
-    network = build_network(recipe, body, means)
-    if initialise and start is not None and start.backbone is not None:
-        load_backbone(network, locate(CHECKPOINTS, start.backbone, root))
-    if initialise and start is not None and start.network is not None:
-        load_weights(network, locate(CHECKPOINTS, start.network, root))
+    network = build_network(recipe, body, _mean_parameters(recipe.network.mean_parameters, root))
+    start, path = recipe.network.initialisation, start_file(recipe, root)
+    if initialise and start is not None and path is not None:
+        load = load_weights if start.backbone is None else load_backbone
+        load(network, path)
     return network
+
+
+def start_file(recipe: Recipe, root: Path) -> Path | None:
+    """The weight file that training starts from; None where it starts from random weights."""
+    start = recipe.network.initialisation
+    if start is None:
+        return None
+    path = locate(CHECKPOINTS, start.backbone or start.network or "", root)
+    return None if start.optional and not path.is_file() else path
+
+
+def _mean_parameters(name: str | None, root: Path) -> MeanParameters | None:
+    if name is None:
+        return None
+    if name == OPEN_MEAN:
+        return open_mean_parameters()
+    return load_mean_parameters(locate(BODY_MODELS, name, root))
+
+
+def open_mean_parameters(bodies: int = 500) -> MeanParameters:
+    """The mean of the first open-studio poses and shapes, before the camera as `rest_parameters` are.
+
+    Means of rotation matrices stand for means of rotations: what makes six numbers a rotation projects them
+    (Hartley et al., IJCV 2013, section 5.3, up to the metric). People face anywhere, so the root has no mean.
+    """
+    pose, betas = (torch.from_numpy(values) for values in labelled_bodies("open-studio", bodies))
+    rest = rest_parameters()
+    mean = sixd_from_rotmat(rotmat_from_pose(pose).mean(dim=0)).reshape(1, 144)
+    mean[:, :6] = rest.pose[:, :6]
+    return MeanParameters(mean, betas.mean(dim=0, keepdim=True), rest.cam)

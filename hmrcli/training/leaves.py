@@ -1,0 +1,47 @@
+"""What a finished run leaves for other recipes to start from."""
+
+import json
+from pathlib import Path
+
+from torch import nn
+
+from hmrcli.datasets.needed import CHECKPOINTS
+from hmrcli.networks import load_weights
+from hmrcli.networks.stored import stored_only_names
+from hmrcli.networks.weight_files import write_weights
+from hmrcli.networks.weights import backbone_of
+from hmrcli.recipe.schema import Leaves
+from hmrcli.training.checkpoints import BEST, FOLDER, read_checkpoint
+
+
+def leave(leaves: Leaves, network: nn.Module, run: Path, root: Path) -> Path | None:
+    """Writes the weights of a run's best checkpoint, or of its last where none was measured, below `checkpoints/`.
+
+    Recipe, step and metrics of that checkpoint stand in the file's header. Whatever had its name is replaced.
+
+    Args:
+        leaves: the recipe's.
+        network: the run's, which takes these weights.
+        run: its folder.
+        root: the data root.
+
+    Returns:
+        the file; None while the run is not finished.
+
+    Raises:
+        MissingFile, BadInput: there is no checkpoint, or it is damaged.
+    """
+    last = read_checkpoint(run)
+    if not last.meta["finished"]:
+        return None
+    best = run / FOLDER / BEST
+    checkpoint = read_checkpoint(best) if best.is_dir() else last
+    load_weights(network, checkpoint.model)
+    part = network if leaves.backbone is None else backbone_of(network)
+    # What a pose network does not train would only look trained.
+    state = {name: value for name, value in part.state_dict().items() if name not in stored_only_names(part)}
+    header = {name: json.dumps(checkpoint.meta[name]) for name in ("recipe", "step", "epoch", "metrics")}
+    path = root / CHECKPOINTS / (leaves.backbone or leaves.network or "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_weights(state, path, header)
+    return path
