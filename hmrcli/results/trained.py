@@ -20,6 +20,7 @@ TRAINING_FILE = "training.json"
 _METAS = "checkpoints/*/meta.json"
 """Named here because `hmrcli.training.checkpoints` brings torch, which a table has no use for."""
 _MODEL = "model.safetensors"
+_ABSENT = "absent"
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -90,9 +91,9 @@ class Trained(NamedTuple):
             return ["the recipe is none of the bundled ones"]
         ours, theirs = (_leaves(r.as_dict()) for r in (self.recipe, load_recipe(self.recipe.name)))
         return [
-            f"{key}={_plain(ours.get(key))} (recipe: {_plain(theirs.get(key))})"
+            f"{key}={_plain(ours.get(key, _ABSENT))} (recipe: {_plain(theirs.get(key, _ABSENT))})"
             for key in dict.fromkeys([*theirs, *ours])
-            if ours.get(key) != theirs.get(key)
+            if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)
         ]
 
 

@@ -91,7 +91,7 @@ def open_run(
         if mean is None:
             continue
         hard = np.random.default_rng(0).normal(0, 20, samples)
-        own = np.random.default_rng(len(recipe) + int(10 * mean)).normal(0, spread, samples)
+        own = np.random.default_rng(len(recipe) + int(1000 * mean)).normal(0, spread, samples)
         errors = mean + (hard - hard.mean()) + (own - own.mean())
         half = float(1.96 * errors.std() / samples**0.5)
         document = open_document(

@@ -1,0 +1,113 @@
+"""What the weights behind a result were trained with."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hmrcli.results.runs import Run, read_runs
+from hmrcli.results.trained import Trained, read_trained
+from tests.results.made import open_run
+
+
+def run_of(folder: Path, name: str = "hmr_l1", *overrides: str, **settings: Any) -> Run:
+    open_run(folder, name, 80.0, *overrides, **settings)
+    (run,), bad = read_runs(folder)
+    assert not bad
+    return run
+
+
+def trained(folder: Path, *arguments: str, **settings: Any) -> Trained:
+    found = read_trained(run_of(folder, *arguments, **settings))
+    assert found is not None
+    return found
+
+
+def test_a_run_s_folder_says_what_was_trained(tmp_path: Path) -> None:
+    found = trained(tmp_path, "hmr_l1")
+    assert found.recipe.network.backbone == "resnet50" and found.images_seen == 64 * 1000
+    assert found.curve == [(32_000, 180.0), (64_000, 130.0)]
+    assert found.initialisation == "resnet50-0676ba61.pth"
+
+
+def test_the_recipe_as_it_stands_has_nothing_to_say(tmp_path: Path) -> None:
+    found = trained(tmp_path, "hmr_l1", "schedule.batch_size=256")
+    assert found.changes == [] and found.described == ""
+
+
+def test_every_change_of_the_recipe_is_named(tmp_path: Path) -> None:
+    changes = (
+        "schedule.batch_size=256",
+        "schedule.epochs=2",
+        "augmentation.rotation.degrees=0",
+        "network.initialisation=null",
+    )
+    found = trained(tmp_path, "hmr_l1", *changes)
+    assert found.changes == [
+        "network.initialisation.backbone=absent (recipe: resnet50-0676ba61.pth)",
+        "augmentation.rotation.degrees=0.0 (recipe: 30.0)",
+        "schedule.epochs=2 (recipe: 100)",
+        "network.initialisation=null (recipe: absent)",
+    ]
+    assert found.described == f"Reduced or changed: {', '.join(found.changes)}."
+    assert found.initialisation == "random"
+
+
+def test_sets_left_out_and_an_early_end_are_told(tmp_path: Path) -> None:
+    environment = {"without": ["mpii", "lsp"], "initialisation": "random weights, x.pth is not in place"}
+    found = trained(tmp_path, "hmr_l1", "schedule.batch_size=256", environment=environment, finished=False)
+    assert found.described == "Trained without mpii, lsp. Stopped before the end of the recipe."
+    assert found.initialisation == "random weights, x.pth is not in place", "as recorded, not as wanted"
+
+
+def test_a_recipe_that_is_not_bundled_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
+    assert trained(tmp_path, "mine").changes == ["the recipe is none of the bundled ones"]
+
+
+def test_the_run_is_found_from_the_checkpoint_s_path(tmp_path: Path) -> None:
+    run = open_run(tmp_path, "hmr_l1", 80.0)
+    results = json.loads((run / "open-test" / "results.json").read_text())
+    results["checkpoint"]["path"] = str(run / "checkpoints" / "last" / "model.safetensors")
+    elsewhere = tmp_path / "elsewhere" / "deep"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "results.json").write_text(json.dumps(results))
+    (found,), _ = read_runs(tmp_path / "elsewhere")
+    assert read_trained(found) is not None
+    (shipped,), _ = read_runs(tmp_path / "elsewhere", shipped=True)
+    assert read_trained(shipped) is None, "a path of another machine is not followed"
+
+
+def change(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_a_folder_of_other_weights_says_nothing(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    change(tmp_path / "hmr_l1/checkpoints/last/meta.json", sha256={"model.safetensors": "00" * 32})
+    assert read_trained(run) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("recipe.yaml", "name: x"),
+        ("checkpoints/last/meta.json", "[1]"),
+        (
+            "checkpoints/last/meta.json",
+            '{"step": "many", "sha256": {"model.safetensors": "' + "ef" * 32 + '"}}',
+        ),
+        ("environment.json", '{"without": 3}'),
+    ],
+)
+def test_what_cannot_be_read_is_not_known(tmp_path: Path, file: str, content: str) -> None:
+    run = run_of(tmp_path)
+    (tmp_path / "hmr_l1" / file).write_text(content)
+    assert read_trained(run) is None
+
+
+def test_without_the_run_s_folder_nothing_is_known(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    shutil.rmtree(tmp_path / "hmr_l1" / "checkpoints")
+    assert read_trained(run) is None
