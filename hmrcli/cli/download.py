@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hmrcli.assets.data_root import data_root as find_data_root
+from hmrcli.cli import open_sets
 from hmrcli.cli.console import log, print_json
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
+from hmrcli.scenes.splits import SPLITS
 
 if TYPE_CHECKING:
     from hmrcli.assets.registry import Asset, Registry
@@ -41,9 +43,15 @@ def download(
         Path | None,
         typer.Option("--data-root", help="Where files go; else $HMR_DATA, ./data, the user's data folder."),
     ] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Render only so many rows of each part of the open data set.")
+    ] = None,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Open data set: write masks of body parts beside the pictures.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Fetch backbones, trained models, annotations and body files, or place those you have.
+    """Fetch backbones, trained models, annotations and body files, place those you have, or render the open data set.
 
     Licensed files stay with their owners: where a registration is needed, the command says where, and takes
     the file you get there with --from-file.
@@ -54,26 +62,54 @@ def download(
         raise UsageError("--list, --dry-run, --verify and --from-file exclude one another")
     registry, root = load_registry(), find_data_root(data_root)
     if not names and not (list_files or verify or from_file):
-        groups = ", ".join(registry.groups)
+        groups = ", ".join([*registry.groups, open_sets.GROUP])
         raise UsageError(f"say what to download: a group ({groups}) or a file; see hmr download --list")
-    assets = registry.select(names) if names else list(registry.files)
+    parts, others = open_sets.apart(names or [open_sets.GROUP])
+    assets = registry.select(others) if names else list(registry.files)
+    if (rows or masks) and not (names and parts):
+        raise UsageError(f"--rows and --masks are for {open_sets.GROUP}: {', '.join(SPLITS)}")
+    if from_file and names and parts:
+        raise UsageError(f"{parts[0]} is rendered here, not placed; run: hmr download {parts[0]}")
     options = f" --data-root {data_root}" if data_root else ""
 
     if list_files:
-        _show_list(assets, registry, root, as_json)
+        _show_list(assets, parts, registry, root, as_json)
     elif dry_run:
-        _show_plan(assets, registry, root, as_json)
+        _show_plan(assets, parts, rows, registry, root, as_json)
     elif verify:
-        _verify(assets, names or [], registry, root, as_json, options)
+        _verify(assets, parts, names or [], registry, root, as_json, options)
     elif from_file:
         _place(assets, from_file, registry, root, as_json, options)
     else:
-        _fetch(assets, names or [], registry, root, as_json, options)
+        rendered = _render(parts, rows, masks, root, as_json)
+        if others or as_json:
+            _fetch(assets, others, rendered, registry, root, as_json, options)
 
 
-def _show_list(assets: "list[Asset]", registry: "Registry", root: Path, as_json: bool) -> None:
+def _render(
+    parts: list[str], rows: int | None, masks: bool, root: Path, as_json: bool
+) -> list[dict[str, Any]]:
+    """Renders what is not there; as documents."""
+    from hmrcli.datasets.open_files import is_written
+
+    documents = []
+    for part in parts:
+        state = "found"
+        if not is_written(root, part, rows, masks):
+            open_sets.write(part, root, rows, masks)
+            state = "rendered"
+        documents.append(open_sets.describe(part, root, rows, state))
+        if not as_json:
+            print(documents[-1]["path"], flush=True)
+    return documents
+
+
+def _show_list(
+    assets: "list[Asset]", parts: list[str], registry: "Registry", root: Path, as_json: bool
+) -> None:
+    rendered = [open_sets.describe(part, root) for part in parts]
     if as_json:
-        _print_document(root, [_describe(asset, registry, root) for asset in assets])
+        _print_document(root, [_describe(asset, registry, root) for asset in assets] + rendered)
         return
     rows = [
         (
@@ -84,14 +120,25 @@ def _show_list(assets: "list[Asset]", registry: "Registry", root: Path, as_json:
             "found" if a.present(root) else "missing",
         )
         for a in assets
+    ] + [
+        (d["name"], d["group"], _megabytes(d["size"]), open_sets.LICENCE["name"], d["state"])
+        for d in rendered
     ]
     _print_table(("name", "group", "size", "licence", "state"), rows)
     print(f"data root: {root}")
 
 
-def _show_plan(assets: "list[Asset]", registry: "Registry", root: Path, as_json: bool) -> None:
+def _show_plan(
+    assets: "list[Asset]",
+    parts: list[str],
+    only: int | None,
+    registry: "Registry",
+    root: Path,
+    as_json: bool,
+) -> None:
+    rendered = [open_sets.describe(part, root, only) for part in parts]
     if as_json:
-        _print_document(root, [_describe(asset, registry, root) for asset in assets])
+        _print_document(root, [_describe(asset, registry, root) for asset in assets] + rendered)
         return
     rows = []
     for asset in assets:
@@ -105,16 +152,36 @@ def _show_plan(assets: "list[Asset]", registry: "Registry", root: Path, as_json:
         )
         terms = registry.terms(asset)
         rows.append((asset.name, _size(asset, root), source, str(present or asset.target(root)), terms))
+    for part, document in zip(parts, rendered):
+        source = "in place" if document["state"] == "found" else open_sets.source(part, only)
+        rows.append((part, _megabytes(document["size"]), source, document["path"], open_sets.terms()))
     _print_table(("file", "size", "source", "destination", "licence"), rows)
 
 
 def _verify(
-    assets: "list[Asset]", names: list[str], registry: "Registry", root: Path, as_json: bool, options: str
+    assets: "list[Asset]",
+    parts: list[str],
+    names: list[str],
+    registry: "Registry",
+    root: Path,
+    as_json: bool,
+    options: str,
 ) -> None:
     from hmrcli.assets.fetch import verify
 
     documents, missing = [], []
     bad: dict[str, str] = {}
+    for part in parts:
+        document = open_sets.describe(part, root, rows=1)
+        if document["state"] == "found":
+            wrong = open_sets.wrong(part, root)
+            document |= {"state": "bad" if wrong else "good", "error": wrong}
+            bad |= {part: wrong} if wrong else {}
+            if not as_json:
+                print(f"{'bad ' if wrong else 'good'}  {document['path']}")
+        elif part in names:
+            raise MissingFile(f"{document['path']} is missing. Run: hmr download {part}{options}")
+        documents.append(document)
     for asset in assets:
         if asset.present(root) is None:
             missing += [asset] if asset.name in names else []
@@ -151,7 +218,13 @@ def _place(
 
 
 def _fetch(
-    assets: "list[Asset]", names: list[str], registry: "Registry", root: Path, as_json: bool, options: str
+    assets: "list[Asset]",
+    names: list[str],
+    rendered: list[dict[str, Any]],
+    registry: "Registry",
+    root: Path,
+    as_json: bool,
+    options: str,
 ) -> None:
     """Fetches what is not there; goes on after a failure and tells all failures at the end."""
     from hmrcli.assets.fetch import fetch
@@ -190,7 +263,7 @@ def _fetch(
     finally:
         shutil.rmtree(shelf, ignore_errors=True)
     if as_json:
-        _print_document(root, documents)
+        _print_document(root, rendered + documents)
     for earlier in failures[:-1]:
         _say(f"error: {earlier}")
     if failures:
@@ -260,7 +333,11 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
 def _size(asset: "Asset", root: Path) -> str:
     path = asset.present(root)
     size = path.stat().st_size if path and path.is_file() else asset.size
-    return f"{size / 1e6:,.1f} MB" if size else "unknown"
+    return _megabytes(size) if size else "unknown"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def _say(text: str) -> None:

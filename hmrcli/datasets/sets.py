@@ -14,6 +14,7 @@ from hmrcli.datasets.annotations import Annotations
 from hmrcli.datasets.compact import read_compact, write_compact
 from hmrcli.datasets.mixture import generator
 from hmrcli.datasets.needed import ANNOTATIONS, FITS, IMAGES, kept_sets, locate, needed_files, require
+from hmrcli.datasets.open_files import image_name
 from hmrcli.datasets.read import COMPACT_SUFFIX, read_annotations
 from hmrcli.datasets.smpl_fields import read_fits, read_poses
 from hmrcli.errors import BadInput, MissingFile
@@ -48,7 +49,7 @@ class LabelledImage(NamedTuple):
     """(H, W, 3) BGR, as OpenCV decodes."""
     bbox_xywh: NDArray[np.float32]
     """(4,) pixels, padded as the annotations are."""
-    labels: dict[str, NDArray[Any]]
+    labels: dict[str, Any]
     """As `Annotations.labels`, without their first axis."""
 
 
@@ -117,8 +118,6 @@ class RenderedSet:
 
     def image(self, row: int) -> Path:
         """Where a row's image would be."""
-        from hmrcli.datasets.rendered import image_name
-
         return self.folder / image_name(row)
 
     def read(self, row: int) -> LabelledImage:

@@ -31,7 +31,7 @@ CUT_FILLS = (1.05, 1.8)
 JITTER = 0.05
 """How far the box is from the middle of the picture at most, as a share of its side."""
 LEAST_JOINTS = 10
-"""A person has at least so many joints in the picture."""
+"""A person has at least so many of the body's 24 joints in the picture."""
 
 _STUDIO_HEIGHT, _STUDIO_DISTANCE, _STUDIO_PITCH = 1.6, 4.8, radians(9)
 _STUDIO_REACH = 1.1
@@ -120,7 +120,7 @@ def draw_window(split: Split, joints: NDArray[np.float64], random: Generator) ->
     jitter, cut_jitter = random.uniform(-JITTER, JITTER, 2), random.uniform(-3 * JITTER, 3 * JITTER, 2)
     if cut < split.truncated:
         camera = _cut(box, anchor, cut_fill, cut_jitter)
-        if inside(pixels(joints, camera)).sum() >= LEAST_JOINTS:
+        if inside(pixels(joints[:24], camera)).sum() >= LEAST_JOINTS:
             return camera
     return _cut(box, box[:2] + box[2:] / 2, fill, jitter)
 

@@ -1,0 +1,201 @@
+"""What a row of the open data set shows: a function of its part of the set and its number, and of nothing else."""
+
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from hmrcli.body import BodyModel, load_body
+from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.scenes.backdrops import draw_backdrop
+from hmrcli.scenes.looks import Look, draw_look
+from hmrcli.scenes.occluders import Occluder, draw_occluder
+from hmrcli.scenes.scene import Ground, Lens, Light, Person, Scene
+from hmrcli.scenes.splits import SIZE, SPLITS, Split
+from hmrcli.scenes.subjects import Subject, draw_betas, draw_posture, draw_subject, generator
+from hmrcli.scenes.views import View, box_of, draw_window, on_unit_plane, pixels
+
+IN_THE_AIR = (0.05, 0.4)
+"""Metres between the ground and people who do not stand on it."""
+CLOSE_ENOUGH, LEAST_DEPTH = (0.45, 2.8), 0.6
+"""Metres between people along the ground, and of everything from the camera."""
+APART = 0.1
+"""Metres between the surfaces of two people, at every 8th vertex; these lie closer together than that."""
+_ATTEMPTS = 10
+
+Vertices = NDArray[np.float64]
+
+
+def draw_scene(split_name: str, index: int) -> Scene:
+    """Draws a row's picture.
+
+    Args:
+        split_name: of a part of the data set.
+        index: of the row, from 0.
+    """
+    split = SPLITS[split_name]
+    subject, random = draw_subject(split, index), generator(split, index, "surroundings")
+    view = subject.view
+    others = [
+        (draw_posture(split, view, random)[0], draw_betas(random), random.uniform(size=(_ATTEMPTS, 2)))
+        for _ in range(random.choice(len(split.others), p=split.others))
+    ]
+    pose = np.stack([subject.pose, *(other[0] for other in others)])
+    betas = np.stack([subject.betas, *(other[1] for other in others)])
+    vertices, joints = posed(pose, betas)
+    ground, first = _set_down(subject, vertices[0], joints[0], random)
+    camera = draw_window(split, joints[0] + first, random)
+    transl = [first, *_places(split, view, ground, vertices, joints, first, [other[2] for other in others])]
+    people = tuple(
+        Person(pose[i], betas[i], place.astype(np.float32), _look(split, index, i, subject.number, betas[i]))
+        for i, place in enumerate(transl)
+        if place is not None
+    )
+    in_room = random if view.place is None else generator(split, view.place, "room")
+    light = _light(split, view, in_room)
+    backdrop = draw_backdrop(in_room, split.pool, camera, ground)
+    return Scene(
+        size=SIZE,
+        camera=camera,
+        people=people,
+        light=light,
+        ground=ground,
+        backdrop=backdrop,
+        occluders=_occluders(split, pixels(joints[0] + first, camera), random),
+        lens=_lens(split, random),
+        seed=int(random.integers(2**31)),
+    )
+
+
+@cache
+def open_body() -> BodyModel:
+    """The body that all pictures show, on the CPU."""
+    return load_body("open")
+
+
+def posed(pose: NDArray[np.float32], betas: NDArray[np.float32]) -> tuple[Vertices, Vertices]:
+    """Vertices (N, V, 3) and SMPL's 54 joints (N, 54, 3) of bodies without translation, metres.
+
+    Args:
+        pose: (N, 72) axis-angle, radians.
+        betas: (N, 10)
+    """
+    body = open_body()
+    with torch.inference_mode():
+        output = body(rotmat_from_pose(torch.from_numpy(pose)), torch.from_numpy(betas))
+        joints = body.smpl_54_joints(output)
+    return output.vertices.double().numpy(), joints.double().numpy()
+
+
+def _look(split: Split, index: int, person: int, subject: int | None, betas: NDArray[np.float32]) -> Look:
+    if subject is not None and person == 0:
+        return draw_look(generator(split, subject, "subject_look"), betas)
+    return draw_look(generator(split, index, "look", person), betas)
+
+
+def _set_down(
+    subject: Subject, vertices: Vertices, joints: Vertices, random: Generator
+) -> tuple[Ground | None, NDArray[np.float64]]:
+    """The ground and the translation of the main person; no ground where the camera would be below it."""
+    view = subject.view
+    up = view.rotation @ (0, 1, 0)
+    gap = random.uniform(*IN_THE_AIR)
+    gap = 0.0 if subject.grounded else gap
+    transl = view.target - (joints.min(0) + joints.max(0)) / 2
+    nearest = (vertices[:, 2] + transl[2]).min()
+    transl = transl + view.target / view.target[2] * max(0.0, LEAST_DEPTH - nearest)
+    lowest = float((vertices @ up).min() + up @ transl) - gap
+    if view.height is not None:
+        transl, lowest = transl + up * (-view.height - lowest), -view.height
+    if lowest > -0.1:
+        return None, transl
+    x, y, z = up.tolist()
+    return Ground((x, y, z), lowest), transl
+
+
+def _places(
+    split: Split,
+    view: View,
+    ground: Ground | None,
+    vertices: Vertices,
+    joints: Vertices,
+    first: NDArray[np.float64],
+    tries: list[NDArray[np.float64]],
+) -> list[NDArray[np.float64] | None]:
+    """Translations of the further people, on the ground of the first; None for those who find no room.
+
+    They touch nobody and hide at most `split.covered` of the first one's joints.
+    """
+    up = view.rotation @ (0, 1, 0)
+    floor = ground.offset if ground is not None else float((vertices[0] @ up).min() + up @ first)
+    middle, seen = (vertices[0] + first).mean(0), on_unit_plane(joints[0] + first)
+    placed = [vertices[0] + first]
+    found: list[NDArray[np.float64] | None] = []
+    near, far = CLOSE_ENOUGH
+    for i, numbers in enumerate(tries, start=1):
+        found.append(None)
+        for distance, angle in zip(near + (far - near) * numbers[:, 0], 2 * np.pi * numbers[:, 1]):
+            aside = view.rotation @ (distance * np.cos(angle), 0, distance * np.sin(angle))
+            transl = middle + aside - vertices[i].mean(0)
+            transl = transl + up * (floor - float((vertices[i] @ up).min() + up @ transl))
+            there = vertices[i] + transl
+            if there[:, 2].min() < LEAST_DEPTH or any(touching(there, other) for other in placed):
+                continue
+            if there[:, 2].mean() < middle[2]:
+                low, high = (edge(on_unit_plane(there), axis=0) for edge in (np.min, np.max))
+                if ((seen > low) & (seen < high)).all(1).mean() > split.covered:
+                    continue
+            found[-1] = transl
+            placed.append(there)
+            break
+    return found
+
+
+def touching(one: Vertices, other: Vertices) -> bool:
+    """Whether two meshes (V, 3) come closer than `APART`, or are one in the other."""
+    if (one.max(0) + APART < other.min(0)).any() or (other.max(0) + APART < one.min(0)).any():
+        return False
+    a, b = one[::8], other[::8]
+    squared = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * a @ b.T
+    return bool(squared.min() < APART**2)
+
+
+def _light(split: Split, view: View, random: Generator) -> Light:
+    elevation, azimuth = np.radians(random.uniform(15, 80)), random.uniform(0, 2 * np.pi)
+    upright = (
+        np.cos(elevation) * np.sin(azimuth),
+        np.sin(elevation),
+        np.cos(elevation) * np.cos(azimuth),
+    )
+    x, y, z = (view.rotation @ upright).tolist()
+    dim, warmth, tint = random.uniform(*split.dim), random.uniform(-0.2, 0.2), random.uniform(-0.08, 0.08)
+    key = dim * random.uniform(0.5, 1.3) * np.array([1 + warmth, 1 + tint / 2, 1 - warmth])
+    # What comes from everywhere is the sky's where the key is the sun's: cold where that is warm.
+    ambient = dim * random.uniform(0.25, 0.7) * np.array([1 - warmth / 2, 1 + tint, 1 + warmth / 2])
+    return Light((x, y, z), _rgb(key), _rgb(ambient), float(random.beta(0.8, 0.8)))
+
+
+def _rgb(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    red, green, blue = values.tolist()
+    return red, green, blue
+
+
+def _occluders(split: Split, joints2d: NDArray[np.float64], random: Generator) -> tuple[Occluder, ...]:
+    count = random.choice(len(split.occluders), p=split.occluders)
+    box = box_of(np.clip(joints2d, 0, SIZE))
+    return tuple(draw_occluder(random, box, SIZE) for _ in range(count))
+
+
+def _lens(split: Split, random: Generator) -> Lens:
+    share, longest = split.motion
+    moved, length, angle = random.random(), longest * random.random(), random.uniform(0, np.pi)
+    length = length if moved < share else 0.0
+    low, high = split.quality
+    return Lens(
+        motion=(float(length * np.cos(angle)), float(length * np.sin(angle))),
+        defocus=float(max(0.0, random.normal(0.2, 0.4))),
+        noise=float(random.uniform(*split.noise)),
+        jpeg_quality=int(random.integers(low, high, endpoint=True)),
+    )
