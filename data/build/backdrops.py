@@ -66,23 +66,23 @@ def _sklearn(name: str, member: str, author: str, split: str) -> Source:
 
 
 SOURCES = (
-    _poly_haven("apartment", "train"),
+    _poly_haven("apartment", "train", 0.16),
     _poly_haven("bridge", "train"),
     _poly_haven("dawn", "train"),
     _poly_haven("forest", "train"),
-    _poly_haven("hall", "train"),
+    _poly_haven("hall", "train", 0.13),
     _poly_haven("lab", "train"),
     _poly_haven("night", "train", 0.08),
     _poly_haven("workshop", "train"),
     _hdri_haven("blocks", "city", "train"),
-    _hdri_haven("courtyard", "courtyard", "train", 0.12),
+    _hdri_haven("courtyard", "courtyard", "train", 0.07),
     _hdri_haven("meadow", "sunrise", "train"),
     _hdri_haven("curtains", "studio", "train", 0.14),
     _hdri_haven("dusk", "night", "train", 0.06),
     _poly_haven("lobby", "test"),
     _poly_haven("park", "test"),
     _poly_haven("venice", "test"),
-    _poly_haven("warehouse", "test"),
+    _poly_haven("warehouse", "test", 0.16),
     _hdri_haven("garden", "forest", "test", 0.16),
     _hdri_haven("hotel", "interior", "test"),
     _wallpaper("autumn", "aitzgorri_by_Aitzol_Berasategi", "Aitzol Berasategi", "train"),
@@ -161,7 +161,8 @@ def _film(light: np.ndarray, key: float) -> np.ndarray:
     x = light * (key / np.exp(np.log(luminance[~broken] + 1e-3).mean()))
     curve = x * (2.51 * x + 0.03) / (x * (2.43 * x + 0.59) + 0.14)
     picture = (np.clip(curve, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
-    return cv2.inpaint(picture, broken.astype(np.uint8), 3, cv2.INPAINT_TELEA)
+    ringed = cv2.dilate(broken.astype(np.uint8), np.ones((3, 3), np.uint8))
+    return cv2.inpaint(picture, ringed, 3, cv2.INPAINT_TELEA)
 
 
 def _fitted(picture: np.ndarray, long_side: int) -> np.ndarray:

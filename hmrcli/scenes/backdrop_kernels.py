@@ -101,13 +101,12 @@ def _ground(noise, x, z, footprint, pattern, scale, seed):  # type: ignore[no-un
             _seam(z, scale, 0.02 * scale + 0.003, footprint),
         )
         tone = _hashed(column, row, seed) - 0.5
-        checked = 0.0
-        if pattern == TILES and seed % 3 == 0:
-            checked = (column + row) % 2.0
         far = min(1.0, scale / footprint)
-        return max(seam, 0.5 + (checked - 0.5) * far if seed % 3 == 0 else 0.0), (
-            0.95 + (0.12 if pattern == TILES else 0.25) * tone * far + 0.15 * (broad - 0.5)
-        )
+        chequered = 0.0
+        if pattern == TILES and seed % 3 == 0:
+            chequered = 0.5 + ((column + row) % 2.0 - 0.5) * far
+        uneven = 0.12 if pattern == TILES else 0.25
+        return max(seam, chequered), 0.95 + uneven * tone * far + 0.15 * (broad - 0.5)
     if pattern == GRASS:
         blades = _lookup(noise, x * 700.0, z * 260.0 + shift) - 0.5
         tufts = _lookup(noise, x * 110.0 + shift, z * 110.0) - 0.5
@@ -215,21 +214,19 @@ def _box_face(noise, px, py, pz, box, axis, seed):  # type: ignore[no-untyped-de
 def _nearest_box(boxes, ox, oy, oz, dx, dy, dz, limit):  # type: ignore[no-untyped-def]
     """(index, distance, axis) of the first box that a ray meets before `limit`; index -1 for none."""
     found, nearest, axis = -1, limit, 0
+    ix = 1.0 / dx if abs(dx) > 1e-9 else 1e9
+    iy = 1.0 / dy if abs(dy) > 1e-9 else 1e9
+    iz = 1.0 / dz if abs(dz) > 1e-9 else 1e9
     for b in range(boxes.shape[0]):
-        low, high, side = -1e30, 1e30, 0
-        for k in range(3):
-            o = ox if k == 0 else oy if k == 1 else oz
-            d = dx if k == 0 else dy if k == 1 else dz
-            if abs(d) < 1e-9:
-                d = 1e-9
-            t0, t1 = (boxes[b, 2 * k] - o) / d, (boxes[b, 2 * k + 1] - o) / d
-            if t0 > t1:
-                t0, t1 = t1, t0
-            if t0 > low:
-                low, side = t0, k
-            high = min(high, t1)
+        x0, x1 = (boxes[b, 0] - ox) * ix, (boxes[b, 1] - ox) * ix
+        y0, y1 = (boxes[b, 2] - oy) * iy, (boxes[b, 3] - oy) * iy
+        z0, z1 = (boxes[b, 4] - oz) * iz, (boxes[b, 5] - oz) * iz
+        x, y, z = min(x0, x1), min(y0, y1), min(z0, z1)
+        low = max(x, max(y, z))
+        high = min(max(x0, x1), min(max(y0, y1), max(z0, z1)))
         if 0.0 < low < high and low < nearest:
-            found, nearest, axis = b, low, side
+            found, nearest = b, low
+            axis = 0 if low == x else 1 if low == y else 2
     return found, nearest, axis
 
 
@@ -316,19 +313,18 @@ def paint_room(noise, lens, frame, eye, bounds, colours, patterns, panels, boxes
                 for p in range(panels.shape[0]):
                     on_wall = int(panels[p, 0]) == surface - 2 and panels[p, 1] <= u <= panels[p, 2]
                     if on_wall and panels[p, 3] <= py <= panels[p, 4]:
-                        if True:
-                            pu = (u - panels[p, 1]) / (panels[p, 2] - panels[p, 1])
-                            pv = (py - panels[p, 3]) / (panels[p, 4] - panels[p, 3])
-                            kind = int(panels[p, 5])
-                            mix, shade = _panel(noise, pu, pv, kind, seed + p)
-                            if kind == WINDOW:
-                                light = 1.0
-                            r = panels[p, 6] + (panels[p, 9] - panels[p, 6]) * mix
-                            g = panels[p, 7] + (panels[p, 10] - panels[p, 7]) * mix
-                            b = panels[p, 8] + (panels[p, 11] - panels[p, 8]) * mix
-                            _store(out, row, column, shade * light, r, g, b)
-                            drawn = True
-                            break
+                        pu = (u - panels[p, 1]) / (panels[p, 2] - panels[p, 1])
+                        pv = (py - panels[p, 3]) / (panels[p, 4] - panels[p, 3])
+                        kind = int(panels[p, 5])
+                        mix, shade = _panel(noise, pu, pv, kind, seed + p)
+                        if kind == WINDOW:
+                            light = 1.0
+                        r = panels[p, 6] + (panels[p, 9] - panels[p, 6]) * mix
+                        g = panels[p, 7] + (panels[p, 10] - panels[p, 7]) * mix
+                        b = panels[p, 8] + (panels[p, 11] - panels[p, 8]) * mix
+                        _store(out, row, column, shade * light, r, g, b)
+                        drawn = True
+                        break
                 if drawn:
                     continue
             r = colours[first, 0] + (colours[second, 0] - colours[first, 0]) * mix
@@ -514,12 +510,14 @@ def paint_panorama(panorama, lens, frame, squash, turn, out):  # type: ignore[no
             dz = frame[2, 0] * cx + frame[2, 1] * cy + frame[2, 2]
             if dy < 0.0:
                 dy *= squash
-            x = (_angle(dx, dz) + turn) * (width / (2.0 * math.pi)) - 0.5
+            x = ((_angle(dx, dz) + turn) / (2.0 * math.pi) + 1.0) * width - 0.5
             y = (0.5 - _angle(dy, math.sqrt(dx * dx + dz * dz)) / math.pi) * height - 0.5
-            fx, fy = math.floor(x), math.floor(y)
-            j, k = int(fx) % width, int(fx + 1) % width
-            i, m = min(max(int(fy), 0), height - 1), min(max(int(fy) + 1, 0), height - 1)
-            u, v = x - fx, y - fy
+            j, i = int(x), int(y + 1.0) - 1
+            u, v = x - j, y - i
+            while j >= width:
+                j -= width
+            k = j + 1 if j + 1 < width else 0
+            i, m = max(i, 0), min(max(i + 1, 0), height - 1)
             for c in range(3):
                 top = panorama[i, j, c] * (1.0 - u) + panorama[i, k, c] * u
                 bottom = panorama[m, j, c] * (1.0 - u) + panorama[m, k, c] * u

@@ -34,6 +34,9 @@ _SHARES = {
 _PHOTOGRAPHER = 1.6
 """Metres from the floor to the camera that took a panorama: an eye's height, as they are usually taken."""
 
+_COARSE = 1.2
+"""Deviation of the blur, in pixels, beyond which half the resolution does."""
+
 _STRIDE = 1 << 30
 """Layouts of training lie below, those of testing above."""
 
@@ -111,6 +114,21 @@ def paint_backdrop(
     Returns:
         (size, size, 3) uint8 RGB.
     """
+    deviation = backdrop.blur * size
+    if deviation > _COARSE and size % 2 == 0:  # what is out of focus needs half the pixels
+        half = camera._replace(
+            focal_length=camera.focal_length / 2,
+            principal_point=(camera.principal_point[0] / 2, camera.principal_point[1] / 2),
+        )
+        small = _painted(backdrop, size // 2, half, ground, deviation / 2)
+        return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
+    return _painted(backdrop, size, camera, ground, deviation)
+
+
+def _painted(
+    backdrop: Backdrop, size: int, camera: Camera, ground: "Ground | None", deviation: float
+) -> NDArray[np.uint8]:
+    """The backdrop, graded and blurred."""
     image = np.empty((size, size, 3), np.uint8)
     layout, view = np.random.default_rng(backdrop.layout), np.random.default_rng(backdrop.view)
     if backdrop.kind == "photograph":
@@ -121,7 +139,6 @@ def paint_backdrop(
         _paint_place(backdrop, layout, view, camera, ground, image)
     if backdrop.gain != (1.0, 1.0, 1.0):
         image = _graded(image, backdrop.gain)
-    deviation = backdrop.blur * size
     return cv2.GaussianBlur(image, (0, 0), deviation) if deviation > 0.3 else image  # type: ignore[return-value]
 
 

@@ -19,9 +19,9 @@ def _outside(noise, kind, u, v, numbers):  # type: ignore[no-untyped-def]
         off = math.sqrt((u / a) ** 2 + (v / b) ** 2)
         if kind == FOLIAGE:
             unit = 512.0 / numbers[12]
-            ragged = _lookup(noise, u * unit * 0.25 + numbers[10], v * unit * 0.25 + numbers[11])
-            leaves = _lookup(noise, u * unit * 1.2 + numbers[11], v * unit * 1.2 + numbers[10])
-            off += 0.7 * (ragged - 0.5) + 0.5 * (leaves - 0.5)
+            ragged = _lookup(noise, u * unit * 0.3 + numbers[10], v * unit * 0.3 + numbers[11])
+            leaves = _lookup(noise, u * unit * 3.0 + numbers[11], v * unit * 3.0 + numbers[10])
+            off += 0.6 * (ragged - 0.5) + 0.9 * (leaves - 0.5)
         return (off - 1.0) * small
     if kind == BARS:
         count, period = numbers[7], numbers[8]
@@ -53,8 +53,8 @@ def _brightness(noise, kind, u, v, outside, numbers):  # type: ignore[no-untyped
         return 0.75 + 0.3 * min(1.0, max(0.0, 0.5 + 0.5 * u / a))
     if kind == FOLIAGE:
         unit = 512.0 / numbers[12]
-        leaves = _lookup(noise, u * unit * 0.9 + numbers[10], v * unit * 0.9)
-        return 0.35 + 0.9 * leaves - 0.15 * v / b
+        leaves = _lookup(noise, u * unit * 3.0 + numbers[10] + 99.0, v * unit * 3.0)
+        return 0.3 + 1.0 * leaves - 0.15 * v / b
     top = (v + b) / numbers[12]  # shares of the picture below its upper edge
     if kind == COUNTER and top < 0.03:
         return 1.2
@@ -102,3 +102,17 @@ def paint(noise, kind, texture, numbers, colours, window, image, mask):  # type:
                     image[row, column, c] * (1.0 - opacity) + 255.0 * colour * opacity
                 )
             mask[row, column] = True
+
+
+@_compiled
+def covered(noise, kind, numbers, box, grid):  # type: ignore[no-untyped-def]
+    """Share of `grid` x `grid` samples of a box (left, top, right, bottom in pixels) inside a shape."""
+    hits = 0
+    for row in range(grid):
+        for column in range(grid):
+            x = box[0] + (column + 0.5) / grid * (box[2] - box[0]) - numbers[0]
+            y = box[1] + (row + 0.5) / grid * (box[3] - box[1]) - numbers[1]
+            u, v = numbers[4] * x + numbers[5] * y, numbers[4] * y - numbers[5] * x
+            if _outside(noise, kind, u, v, numbers) < 0.0:
+                hits += 1
+    return hits / (grid * grid)

@@ -17,8 +17,11 @@ Array = NDArray[Any]
 LEAST, MOST = 0.1, 0.5
 """Share of the box that an occluder covers."""
 
-_GRID = 64
-"""Side of the picture on which coverage is measured."""
+_GRID = 48
+"""Samples along each side of a box where coverage is measured."""
+
+_SCALE = 256
+"""Side of the picture in which it is measured."""
 
 _KINDS = (p.COUNTER, p.PILLAR, p.BARS, p.FOLIAGE, p.CRATE, p.BALL, p.HELD)
 _SHARES = (0.24, 0.20, 0.12, 0.14, 0.14, 0.06, 0.10)
@@ -87,22 +90,15 @@ def paint_occluder(image: NDArray[np.uint8], occluder: Occluder) -> NDArray[np.b
 
     size = len(image)
     mask = np.zeros((size, size), np.bool_)
-    window = _window(occluder, size)
-    numbers = np.array(
-        [
-            *(size * v for v in (*occluder.centre, *occluder.half)),
-            np.cos(occluder.angle),
-            np.sin(occluder.angle),
-            occluder.roundness,
-            occluder.bars,
-            size * occluder.period,
-            max(1.0, size * occluder.softness),
-            *occluder.place,
-            size,
-        ]
-    )
     kernels.paint(
-        fractal(), occluder.kind, occluder.texture, numbers, np.array(occluder.colours), window, image, mask
+        fractal(),
+        occluder.kind,
+        occluder.texture,
+        _numbers(occluder, size),
+        np.array(occluder.colours),
+        _window(occluder, size),
+        image,
+        mask,
     )
     return mask
 
@@ -128,10 +124,26 @@ def _inside(bbox_xywh: ArrayLike, size: int) -> Array:
 
 
 def _coverage(occluder: Occluder, box: Array) -> float:
-    mask = paint_occluder(np.zeros((_GRID, _GRID, 3), np.uint8), occluder)
-    left, top = np.floor(box[:2] * _GRID).astype(int)
-    right, bottom = np.ceil(box[2:] * _GRID).astype(int)
-    return float(mask[top:bottom, left:right].mean())
+    from hmrcli.scenes import occluder_kernels as kernels
+
+    return float(kernels.covered(fractal(), occluder.kind, _numbers(occluder, _SCALE), box * _SCALE, _GRID))
+
+
+def _numbers(occluder: Occluder, size: int) -> Array:
+    """What the kernels read, lengths in pixels of a picture of that size."""
+    return np.array(
+        [
+            *(size * v for v in (*occluder.centre, *occluder.half)),
+            np.cos(occluder.angle),
+            np.sin(occluder.angle),
+            occluder.roundness,
+            occluder.bars,
+            size * occluder.period,
+            max(1.0, size * occluder.softness),
+            *occluder.place,
+            size,
+        ]
+    )
 
 
 def _shape(random: np.random.Generator, kind: int, box: Array) -> Occluder:
@@ -216,8 +228,8 @@ def _grown(shape: Occluder, box: Array, amount: float) -> Occluder:
     """Counters and pillars come further in by a share of the box; other things become larger."""
     (x, y), (a, b) = shape.centre, shape.half
     if shape.kind == p.COUNTER:
-        grown = amount * (box[3] - box[1])
-        return replace(shape, centre=(x, box[3] + b - grown), half=(a, b + 0.5 * abs(1 - box[3])))
+        b += 0.5 * (1 - box[3])  # down to the picture's lower edge
+        return replace(shape, centre=(x, float(box[3] + b - amount * (box[3] - box[1]))), half=(a, float(b)))
     if shape.kind == p.PILLAR:
         grown = amount * (box[2] - box[0])
         return replace(shape, centre=(x + grown if x < box[0] else x - grown, y))
