@@ -6,6 +6,7 @@ from html import escape
 from typing import NamedTuple
 
 from hmrcli.results.sheet import Record, Report
+from hmrcli.results.svg import svg_text
 
 _WIDTH, _LEFT, _TOP = 880, 220, 58
 """Pixels: of the drawing, of the names at the left, of the legend above."""
@@ -61,7 +62,7 @@ def chart(report: Report) -> str:
 
     rows, y = [], float(_TOP)
     for group in sheet.groups:
-        rows.append(_text(0, y + _LINE / 2, group[0]["algorithm"], "group"))
+        rows.append(svg_text(0, y + _LINE / 2, group[0]["algorithm"], "group"))
         for record in group:
             rows.append(_row(record, y + _LINE / 2, place, ends))
             y += _LINE
@@ -71,8 +72,10 @@ def chart(report: Report) -> str:
     for tick in range(low, high + 1, _STEP):
         x = place(tick)
         axis.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{_TOP - 4}" y2="{bottom + 4}"/>')
-        axis.append(_text(x, bottom + 18, str(tick), "tick", "middle"))
-    axis.append(_text((_LEFT + right) / 2, bottom + 38, "PA-MPJPE, mm (lower is better)", "tick", "middle"))
+        axis.append(svg_text(x, bottom + 18, str(tick), "tick", "middle"))
+    axis.append(
+        svg_text((_LEFT + right) / 2, bottom + 38, "PA-MPJPE, mm (lower is better)", "tick", "middle")
+    )
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {bottom + 50:g}" role="img" aria-labelledby="chart-title chart-about">',
         f'<title id="chart-title">{escape(sheet.title)}</title>',
@@ -92,7 +95,7 @@ def _figures(record: Record, series: _Series) -> list[float]:
 
 def _row(record: Record, y: float, place: _Place, ends: dict[_Series, float]) -> str:
     found = {series: record[series.key] for series in ends if record.get(series.key) is not None}
-    parts, told = [_text(_LEFT - 16, y, record["variant"], "name", "end")], []
+    parts, told = [svg_text(_LEFT - 16, y, record["variant"], "name", "end")], []
     if len(found) == 2:
         start, end = found.values()
         parts.append(_line("apart", place(start), place(end), y))
@@ -106,7 +109,7 @@ def _row(record: Record, y: float, place: _Place, ends: dict[_Series, float]) ->
         strong = " strong" if series.kind == "measured" else ""
         parts += [
             _MARKS[series.kind](place(value), y),
-            _text(ends[series], y, f"{value:.2f}", f"number{strong}", "end"),
+            svg_text(ends[series], y, f"{value:.2f}", f"number{strong}", "end"),
         ]
         told.append(text)
     about = f"{record['algorithm']} {record['variant']}: {', '.join(told) or 'not run'}"
@@ -120,8 +123,8 @@ def _legend(ends: dict[_Series, float]) -> list[str]:
         if series.kind != "published":
             parts.append(_line(f"interval {series.kind}", x - 6, x + 18, y))
             name += ", with 95 % interval"
-        parts += [_MARKS[series.kind](x + 6, y), _text(x + 26, y, name, "key")]
-        parts.append(_text(end, _TOP - 16, series.name, "tick", "end"))
+        parts += [_MARKS[series.kind](x + 6, y), svg_text(x + 26, y, name, "key")]
+        parts.append(svg_text(end, _TOP - 16, series.name, "tick", "end"))
         x += 46 + 7 * len(name)
     return parts
 
@@ -147,8 +150,3 @@ _MARKS: dict[str, Callable[[float, float], str]] = {
 
 def _line(kind: str, start: float, end: float, y: float) -> str:
     return f'<line class="{kind}" x1="{start:g}" x2="{end:g}" y1="{y:g}" y2="{y:g}"/>'
-
-
-def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
-    place = f'x="{x:g}" y="{y:g}" text-anchor="{anchor}" dominant-baseline="central"'
-    return f'<text class="{kind}" {place}>{escape(text)}</text>'

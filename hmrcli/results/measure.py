@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from hmrcli import __version__
 from hmrcli.assets.registry import find_asset, load_registry
 from hmrcli.body import BodyModel as Body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.datasets.open_files import annotation_file
 from hmrcli.datasets.read import read_annotations
 from hmrcli.environment import describe
 from hmrcli.errors import MissingFile
@@ -24,7 +26,7 @@ from hmrcli.evaluation.evaluate import Errors, Samples, check_images, check_trut
 from hmrcli.evaluation.pictures import joint_plot, sheet
 from hmrcli.evaluation.processes import gathered, rank_and_size
 from hmrcli.files import whole_file
-from hmrcli.networks import chosen_device, load_network
+from hmrcli.networks import chosen_device, load_network, require_bodies
 from hmrcli.recipe import Recipe
 from hmrcli.results.per_sample import ERRORS_FILE, image_folders
 from hmrcli.results.runs import RESULTS_FILE, BodyModel, Checkpoint, Results, Score, write_results
@@ -45,8 +47,10 @@ def find_test(
     dataset: str | None = None,
     protocol: str | None = None,
     images: Path | None = None,
+    workers: int = 0,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Test:
-    """The test set of a recipe, or another.
+    """The test set of a recipe, or another; those of the open benchmark are rendered if they are not there.
 
     Args:
         root: the data root.
@@ -56,7 +60,9 @@ def find_test(
 
     Raises:
         MissingFile: the annotation file is not there.
+        UsageError: the recipe's network makes no bodies.
     """
+    require_bodies(recipe)
     wanted = recipe.evaluation
     folder = images or root / "datasets" / (dataset if dataset in SPLITS else wanted.dataset)
     rules = PROTOCOLS[protocol or wanted.protocol]
@@ -67,12 +73,30 @@ def find_test(
     path = root / "preprocessed_datasets" / name
     if not path.is_file() and name in load_registry().by_name:
         path = find_asset(name, root)
+    if not path.is_file() and path.stem in SPLITS and not SPLITS[path.stem].training:
+        render_test(path.stem, root, workers, say)
     if not path.is_file():
         raise MissingFile(
             f"{path} is not there; --dataset takes an annotation file or the name of one below "
             f"{path.parent}, see hmr download --list"
         )
     return Test(path, folder, rules)
+
+
+def render_test(part: str, root: Path, workers: int, say: Callable[[str], None]) -> None:
+    """Writes a test set of the open benchmark; under torchrun the first process does, and the others wait for it.
+
+    Raises:
+        BadInput: as `write_open_set`.
+    """
+    from hmrcli.datasets.rendered import write_open_set
+
+    path = annotation_file(root, part)
+    if rank_and_size()[0] == 0:
+        say(f"{part} is rendered first, to {path} and the folder of its images; once for all")
+        write_open_set(root, part, workers=workers)
+    while not path.is_file():
+        time.sleep(1)
 
 
 def evaluate_network(

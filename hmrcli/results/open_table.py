@@ -61,7 +61,7 @@ def open_report(runs: Sequence[Run], compare: bool = True) -> Report:
     others = [Sheet("What was trained", _TRAINED_COLUMNS, measured)] if measured else []
     remarks = [LATEST]
     if compare:
-        orders = _orders(benchmark, arranged, records)
+        orders = _orders(benchmark, arranged, trained)
         if orders:
             others.insert(
                 0, Sheet("Order of recipes: measured beside published", _ORDER_COLUMNS, orders, "dataset")
@@ -126,7 +126,7 @@ def _training(trained: Trained | None) -> dict[str, Any]:
         "image_size": trained and trained.recipe.data.image_size,
         "images_seen": trained and trained.images_seen,
         "initialisation": trained and trained.initialisation,
-        "changes": trained and trained.changes,
+        "changes": trained and [str(change) for change in trained.changes],
         "without": trained and list(trained.training.without),
         "finished": trained and trained.training.finished,
         "curve": trained and [[images, error] for images, error in trained.curve],
@@ -137,9 +137,8 @@ def _wild_record(run: Run) -> Record:
     return {"recipe": run.results.recipe, **origin_of(run), "notes": []}
 
 
-def _orders(benchmark: Benchmark, arranged: Arranged, records: Sequence[Record]) -> list[Record]:
+def _orders(benchmark: Benchmark, arranged: Arranged, trained: Mapping[str, Trained | None]) -> list[Record]:
     """For both test sets: the order within each algorithm, and of all measured cells."""
-    notes = {record["recipe"]: record["notes"] for record in records}
     rows = []
     for dataset, runs in ((OPEN_TEST, arranged.cells), (OPEN_WILD, arranged.wild)):
         cells = [cell for cell in benchmark.cells if cell_recipe(cell, "open") in runs]
@@ -147,7 +146,8 @@ def _orders(benchmark: Benchmark, arranged: Arranged, records: Sequence[Record])
             members = {cell_recipe(cell, "open"): cell for cell in cells if group in (cell.algorithm, ALL)}
             found = agreement([Place(cell.published, runs[recipe]) for recipe, cell in members.items()])
             if found is not None:
-                alike = len({str(notes[recipe]) for recipe in members}) == 1
+                departures = [each and each.departure for each in map(trained.get, members)]
+                alike = all(each == departures[0] for each in departures)
                 rows.append(_order(dataset, group, found, alike))
     return rows
 

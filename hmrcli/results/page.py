@@ -4,6 +4,7 @@ from html import escape
 
 from hmrcli import __version__
 from hmrcli.results.chart import chart
+from hmrcli.results.curves import curves
 from hmrcli.results.published import ALGORITHMS
 from hmrcli.results.sheet import Column, Record, Report, Sheet, marks
 
@@ -64,6 +65,12 @@ svg .measured { fill: var(--blue); stroke: var(--card); stroke-width: 1; }
 svg .wild { fill: var(--card); stroke: var(--violet); stroke-width: 2; }
 svg .interval { fill: none; stroke: var(--blue); stroke-width: 3; stroke-linecap: round; opacity: 0.55; }
 svg .interval.wild { stroke: var(--violet); }
+svg path.grid { fill: none; }
+svg .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
+svg .c0 { stroke: var(--soft); stroke-dasharray: 6 3; }
+svg .c1 { stroke: var(--blue); }
+svg .c2 { stroke: var(--violet); stroke-dasharray: 2 3; }
+svg .c3 { stroke: var(--worse); }
 @media print { body { background: none; } .card { border: none; padding: 0; } }
 """.strip()
 
@@ -74,8 +81,8 @@ _LONG = 24
 
 
 def to_html(report: Report) -> str:
-    """The page; its chart is drawn for the 20 rows."""
-    drawn = chart(report) if report.name == ALGORITHMS else ""
+    """The page; its charts are drawn for the 20 rows."""
+    drawn, learnt = (chart(report), curves(report)) if report.name == ALGORITHMS else ("", "")
     body = [
         f"<h1>{escape(report.main.title)}</h1>",
         f'<p class="caption">{escape(report.caption)}</p>',
@@ -86,6 +93,7 @@ def to_html(report: Report) -> str:
             f'<h2>{escape(sheet.title)}</h2><div class="card">{_table(sheet)}</div>'
             for sheet in report.others
         ),
+        f'<h2>Errors on the test set while training</h2><div class="card">{learnt}</div>' if learnt else "",
         f"<footer>hmr {escape(__version__)}</footer>",
     ]
     return (

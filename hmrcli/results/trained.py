@@ -21,6 +21,8 @@ _METAS = "checkpoints/*/meta.json"
 """Named here because `hmrcli.training.checkpoints` brings torch, which a table has no use for."""
 _MODEL = "model.safetensors"
 _ABSENT = "absent"
+_NO_TRAINING = ("published", "leaves")
+"""Keys that change nothing of a training."""
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -45,6 +47,17 @@ class Training(Part):
     initialisation: Text | None = None
     """Where the weights started, if the run recorded it."""
     validation: tuple[Point, ...] = ()
+
+
+class Change(NamedTuple):
+    """A key of a recipe that has not the value of the bundled recipe."""
+
+    key: str
+    value: str
+    recipe: str
+
+    def __str__(self) -> str:
+        return f"{self.key}={self.value} (recipe: {self.recipe})"
 
 
 class Trained(NamedTuple):
@@ -77,7 +90,7 @@ class Trained(NamedTuple):
     @property
     def described(self) -> str:
         """What sets the training apart from the bundled recipe, in words; empty for that recipe as it stands."""
-        parts = [f"Reduced or changed: {', '.join(self.changes)}."] if self.changes else []
+        parts = [f"Reduced or changed: {', '.join(map(str, self.changes))}."] if self.changes else []
         if self.training.without:
             parts.append(f"Trained without {', '.join(self.training.without)}.")
         if not self.training.finished:
@@ -85,16 +98,21 @@ class Trained(NamedTuple):
         return " ".join(parts)
 
     @property
-    def changes(self) -> list[str]:
-        """Where the recipe differs from the bundled one of its name, as `key=value (recipe: value)`."""
+    def changes(self) -> list[Change]:
+        """Where the recipe differs from the bundled one of its name."""
         if self.recipe.name not in recipe_names():
-            return ["the recipe is none of the bundled ones"]
+            return [Change("name", self.recipe.name, "none of the bundled ones")]
         ours, theirs = (_leaves(r.as_dict()) for r in (self.recipe, load_recipe(self.recipe.name)))
         return [
-            f"{key}={_plain(ours.get(key, _ABSENT))} (recipe: {_plain(theirs.get(key, _ABSENT))})"
+            Change(key, _plain(ours.get(key, _ABSENT)), _plain(theirs.get(key, _ABSENT)))
             for key in dict.fromkeys([*theirs, *ours])
             if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)
         ]
+
+    @property
+    def departure(self) -> tuple[object, ...]:
+        """The same for two networks whose training departs from their recipes in the same way."""
+        return [(c.key, c.value) for c in self.changes], self.training.without, self.training.finished
 
 
 def read_trained(run: Run) -> Trained | None:
@@ -171,6 +189,7 @@ def _leaves(value: Any, key: str = "") -> dict[str, Any]:
     return {
         inner: leaf
         for name, part in value.items()
+        if f"{key}{name}" not in _NO_TRAINING
         for inner, leaf in _leaves(part, f"{key}.{name}" if key else name).items()
     }
 

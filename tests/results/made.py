@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hmrcli.recipe import load_recipe
+from hmrcli.recipe import load_recipe, recipe_names
 
 SMPL = {"name": "smpl", "vertices": 6890, "sha256": "ab" * 32}
 OPEN = {"name": "open", "vertices": 2400, "sha256": "cd" * 32}
@@ -69,15 +69,16 @@ def open_run(
     """A run of `hmr train` and its evaluations, whose samples are alike in what makes them hard.
 
     Args:
-        recipe: the name in the results; the recipe file is HMR's of 3DPW under this name.
-        overrides: of that file.
+        recipe: a bundled name; any other stands for hmr_l1.
+        overrides: of that recipe.
         error: PA-MPJPE in mm on open-test.
         wild: the same on open-wild; None leaves that evaluation out.
         spread: standard deviation in mm of what each sample adds to that of the set.
     """
     run = folder / recipe
     (run / "checkpoints" / "last").mkdir(parents=True)
-    resolved = load_recipe("hmr_l1", (f"name={recipe}", "schedule.batch_size=64", *overrides))
+    source = (recipe,) if recipe in recipe_names() else ("hmr_l1", f"name={recipe}")
+    resolved = load_recipe(source[0], (*source[1:], "schedule.batch_size=64", *overrides))
     (run / "recipe.yaml").write_text(resolved.dump())
     (run / "environment.json").write_text(json.dumps(environment or {"seed": 0, "without": []}))
     meta = {"recipe": recipe, "step": 1000, "finished": finished, "sha256": {"model.safetensors": checkpoint}}

@@ -45,13 +45,13 @@ def test_every_change_of_the_recipe_is_named(tmp_path: Path) -> None:
         "network.initialisation=null",
     )
     found = trained(tmp_path, "hmr_l1", *changes)
-    assert found.changes == [
+    assert [str(change) for change in found.changes] == [
         "network.initialisation.backbone=absent (recipe: resnet50-0676ba61.pth)",
         "augmentation.rotation.degrees=0.0 (recipe: 30.0)",
         "schedule.epochs=2 (recipe: 100)",
         "network.initialisation=null (recipe: absent)",
     ]
-    assert found.described == f"Reduced or changed: {', '.join(found.changes)}."
+    assert found.described == f"Reduced or changed: {', '.join(map(str, found.changes))}."
     assert found.initialisation == "random"
 
 
@@ -63,7 +63,7 @@ def test_sets_left_out_and_an_early_end_are_told(tmp_path: Path) -> None:
 
 
 def test_a_recipe_that_is_not_bundled_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
-    assert trained(tmp_path, "mine").changes == ["the recipe is none of the bundled ones"]
+    assert trained(tmp_path, "mine").changes == [("name", "mine", "none of the bundled ones")]
 
 
 def test_the_run_is_found_from_the_checkpoint_s_path(tmp_path: Path) -> None:
@@ -111,3 +111,12 @@ def test_without_the_run_s_folder_nothing_is_known(tmp_path: Path) -> None:
     run = run_of(tmp_path)
     shutil.rmtree(tmp_path / "hmr_l1" / "checkpoints")
     assert read_trained(run) is None
+
+
+def test_departures_are_compared_without_what_the_recipes_say(tmp_path: Path) -> None:
+    short = ("schedule.epochs=2", "schedule.lr_decay=null")
+    one = trained(tmp_path / "a", "open_hmr_l1", *short)
+    other = trained(tmp_path / "b", "open_hmr_normal", *short)
+    assert one.departure == other.departure
+    assert one.departure != trained(tmp_path / "c", "open_hmr_l1").departure
+    assert one.departure != trained(tmp_path / "d", "open_hmr_l1", *short, finished=False).departure
