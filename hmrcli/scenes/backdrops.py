@@ -34,6 +34,9 @@ _SHARES = {
 _PHOTOGRAPHER = 1.6
 """Metres from the floor to the camera that took a panorama: an eye's height, as they are usually taken."""
 
+_STUDIO = 5.0
+"""Metres from a camera of a studio to the middle of the room: it stands there whatever part of it is seen."""
+
 _COARSE = 1.2
 """Deviation of the blur, in pixels, beyond which half the resolution does."""
 
@@ -160,7 +163,8 @@ def _paint_place(
         turn = float(view.uniform(0, 2 * np.pi))
         kernels.paint_panorama(_decoded(backdrop.picture), lens, level, squash, turn, image)
         return
-    distance = _distance(lens, level, height, len(image))
+    studio = backdrop.kind == "studio"
+    distance = _STUDIO if studio else _distance(lens, level, height, len(image))
     spread = 0.15 if backdrop.kind == "cyclorama" else 0.45
     yaw = float(view.normal(0, spread))
     frame = _turned(level, yaw)
@@ -176,7 +180,7 @@ def _paint_place(
         )
         kernels.paint_cyclorama(noise, lens, frame, eye, float(layout.uniform(1.2, 3.5)), colour, spot, image)
     else:
-        drawn = studio_room(backdrop.layout) if backdrop.kind == "studio" else draw_room(layout)
+        drawn = studio_room(backdrop.layout) if studio else draw_room(layout)
         bounds, *rest = drawn
         kernels.paint_room(noise, lens, frame, eye, _around(bounds, eye), *rest, detail, image)
 
@@ -204,9 +208,9 @@ def _turned(level: Array, yaw: float) -> Array:
 
 
 def _distance(lens: Array, level: Array, height: float, size: int) -> float:
-    """Metres along the floor to where feet would be: low in the picture, or as the focal length has it."""
-    ray = level @ np.array([(size / 2 - lens[1]) / lens[0], (0.85 * size - lens[2]) / lens[0], 1.0])
-    upright = float(lens[0]) * 1.7 / (0.7 * size)
+    """Metres along the floor to where feet would be: as high in the picture as they get, or a person as small."""
+    ray = level @ np.array([(size / 2 - lens[1]) / lens[0], (0.75 * size - lens[2]) / lens[0], 1.0])
+    upright = float(lens[0]) * 1.7 / (0.6 * size)
     met = height * np.hypot(ray[0], ray[2]) / -ray[1] if ray[1] < -1e-3 else upright
     return float(np.clip(met, 0.5 * upright, 2 * upright))
 

@@ -17,7 +17,7 @@ Array = NDArray[Any]
 LEAST, MOST = 0.1, 0.5
 """Share of the box that an occluder covers."""
 
-_GRID = 48
+_GRID = 40
 """Samples along each side of a box where coverage is measured."""
 
 _SCALE = 256
