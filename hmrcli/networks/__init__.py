@@ -4,7 +4,7 @@ from hmrcli.networks.build import BUILDERS, build_network
 from hmrcli.networks.discriminator import Discriminator
 from hmrcli.networks.mean import MeanParameters, load_mean_parameters
 from hmrcli.networks.prediction import Prediction
-from hmrcli.networks.ready import chosen_device, load_network, prediction_precision
+from hmrcli.networks.ready import chosen_device, load_network, prediction_precision, require_bodies
 from hmrcli.networks.weights import WeightReport, load_backbone, load_weights, save_weights
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "load_network",
     "load_weights",
     "prediction_precision",
+    "require_bodies",
     "save_weights",
 ]

@@ -21,12 +21,23 @@ def load_network(
     Raises:
         MissingFile: the checkpoint, or a file of the body that the network needs, is not there.
         BadInput: the checkpoint is damaged or belongs to another network.
+        UsageError: the recipe's network makes no bodies.
     """
+    require_bodies(recipe)
     network = build_network(recipe, body)
     report = load_weights(network, checkpoint)
     # Convolutions run 1.2 to 1.3 times as fast this way on a CPU (benchmarks/networks.py), more on a GPU.
     network = torch.nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     return network.eval().to(device), report
+
+
+def require_bodies(recipe: Recipe) -> None:
+    """Raises UsageError for recipes whose networks make heatmaps of joints instead of bodies."""
+    if recipe.algorithm == "pose":
+        raise UsageError(
+            f"--recipe: {recipe.name} trains a backbone, which makes no bodies; name a recipe that starts from it, "
+            "such as open_hmr_l1_coco"
+        )
 
 
 def chosen_device(name: str | torch.device | None = None) -> torch.device:
