@@ -37,7 +37,7 @@ _PHOTOGRAPHER = 1.6
 _STUDIO = 5.0
 """Metres from a camera of a studio to the middle of the room: it stands there whatever part of it is seen."""
 
-_COARSE = 1.2
+_COARSE = 0.9
 """Deviation of the blur, in pixels, beyond which half the resolution does."""
 
 _STRIDE = 1 << 30
