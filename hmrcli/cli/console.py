@@ -55,6 +55,12 @@ def exit_codes() -> Iterator[None]:
         raise SystemExit(0) from None
 
 
+def note(text: str) -> None:
+    """Says something worth knowing in one line on stderr."""
+    log.print("note:", style="bold", end=" ")
+    log.print(text, soft_wrap=True, markup=False)
+
+
 def complain(word: str, error: HmrError) -> None:
     """Says an error in one line on stderr."""
     log.print(word, style="bold red", end=" ")

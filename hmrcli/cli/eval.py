@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hmrcli.cli import options
-from hmrcli.cli.console import log, print_json
+from hmrcli.cli.console import log, note, print_json
 from hmrcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def evaluate(
     from hmrcli.results.measure import evaluate_network, find_test
 
     root, resolved = find_root(data_root), load_recipe(recipe)
-    test = find_test(resolved, root, dataset, protocol, images)
     if workers is None:
         workers = min(8, os.cpu_count() or 1)
+    test = find_test(resolved, root, dataset, protocol, images, workers, note)
     # Only finished errors travel between processes, and those are on the CPU.
     with joined(torch.device("cpu")), _Bar(rank_and_size()[0] == 0) as bar:
         done = evaluate_network(
@@ -156,7 +156,7 @@ def _show(results: "Results", out: Path | None, as_json: bool) -> None:
             unit = {"percent": "%"}.get(unit, unit)
             print(f"  {metric:9} {estimate.value:8.2f} {unit:3} [{estimate.low:.2f}, {estimate.high:.2f}]")
     print(f"protocol: {results.protocol}. {results.details['text']}")
-    for note in results.details["notes"]:
-        print(f"note: {note}")
+    for text in results.details["notes"]:
+        print(f"note: {text}")
     if out is not None:
         print(f"written to {out}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hmrcli.cli import options
-from hmrcli.cli.console import log
+from hmrcli.cli.console import log, note
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +87,7 @@ def train(
     processes share each batch: torchrun --nproc-per-node 8 -m hmrcli train ...
     """
     from hmrcli.assets.data_root import data_root as find_root
-    from hmrcli.datasets.needed import require
+    from hmrcli.datasets.needed import require, test_to_render
     from hmrcli.recipe import load_recipe
 
     resolved, root, left_out = load_recipe(recipe, overrides or ()), find_root(data_root), without or []
@@ -99,6 +99,7 @@ def train(
 
     from hmrcli.evaluation.processes import joined, rank_and_size
     from hmrcli.networks import chosen_device
+    from hmrcli.results.measure import render_test
     from hmrcli.training.processes import local_device
     from hmrcli.training.run import Settings
     from hmrcli.training.run import train as run
@@ -107,6 +108,8 @@ def train(
         workers = min(8, os.cpu_count() or 1)
     chosen = local_device(chosen_device(device))
     first = rank_and_size()[0] == 0
+    if EVALUATION not in left_out and (test := test_to_render(resolved, root)):
+        render_test(test, root, workers, note)
     with joined(chosen), _Bar(first) as bar:
         folder = run(
             resolved,
@@ -126,7 +129,7 @@ def train(
                 keep_every=keep_every,
                 validate=None if EVALUATION in left_out else _validation(resolved, root, chosen, workers),
                 watch=bar,
-                say=_say if first else lambda text: None,
+                say=note if first else lambda text: None,
             ),
         )
     if first:
@@ -234,11 +237,6 @@ def _in_mm(metric: str) -> bool:
     from hmrcli.evaluation import METRICS
 
     return METRICS[metric].unit == "mm"
-
-
-def _say(text: str) -> None:
-    log.print("note:", style="bold", end=" ")
-    log.print(text, soft_wrap=True, markup=False)
 
 
 class _Bar:
