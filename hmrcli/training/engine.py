@@ -125,9 +125,7 @@ def make_learner(
     size = rank_and_size()[1]
     if size > 1 and recipe.network.batch_norm == "synchronised" and device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    parallel = network
-    if compiled:  # dropout draws the numbers that it draws otherwise
-        parallel = torch.compile(network, options={"fallback_random": True})
+    parallel = _compiled(network) if compiled else network
     if size > 1:
         ids = [device] if device.type == "cuda" else None
         # Buffers are most of the body model; statistics are averaged when they are used (`share_statistics`).
@@ -283,6 +281,14 @@ def _train_discriminator(
             averaged(parameter.grad)
     optimizer.step()
     return {f"discriminator_{name}": value for name, value in losses.items()}
+
+
+def _compiled(network: nn.Module) -> nn.Module:
+    """A compiled view of a network; dropout draws the numbers that it draws without."""
+    for module in network.modules():
+        if isinstance(module, BodyModel):  # the compiler knows no sparse tensors
+            module.forward = torch.compiler.disable(module.forward)  # type: ignore[method-assign]
+    return torch.compile(network, options={"fallback_random": True})  # type: ignore[return-value]
 
 
 def _adam(

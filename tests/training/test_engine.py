@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +98,7 @@ def part(batch: Batch, rows: slice) -> Batch:
     return Batch(*(values[rows] for values in batch))
 
 
-def learner(recipe: Recipe, body: BodyModel, **options: str) -> Learner:
+def learner(recipe: Recipe, body: BodyModel, **options: Any) -> Learner:
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     real = Bodies(
@@ -164,6 +166,22 @@ def test_bfloat16_is_close(body: BodyModel) -> None:
     full = train_step(learner(recipe, body), [batch], 0, 0).losses
     half = train_step(learner(recipe, body, precision="bf16"), [batch], 0, 0).losses
     assert half == pytest.approx(full, rel=0.05) and half != full
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler on the CPU")
+def test_a_compiled_network_learns_the_same(body: BodyModel) -> None:
+    """Dropout included; what is saved has the names and values of a network that is not compiled."""
+    recipe, batch = open_recipe("hmr_l1"), samples(2)
+    plain, compiled = learner(recipe, body), learner(recipe, body, compiled=True)
+    assert compiled.parallel is not compiled.network and plain.parallel is plain.network
+    for step in range(2):
+        losses = [train_step(one, [batch], step, 0).losses for one in (plain, compiled)]
+        assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    resumed = learner(recipe, body)
+    resumed.network.load_state_dict(compiled.network.state_dict())
+    resumed.load_state(deepcopy(compiled.state()))
+    after = [train_step(one, [batch], 2, 0).losses for one in (plain, resumed)]
+    assert after[1] == pytest.approx(after[0], rel=1e-3)
 
 
 def test_a_loss_that_is_not_finite_changes_no_parameter(body: BodyModel) -> None:
