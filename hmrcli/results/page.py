@@ -67,6 +67,7 @@ svg .interval { fill: none; stroke: var(--blue); stroke-width: 3; stroke-linecap
 svg .interval.wild { stroke: var(--violet); }
 svg path.grid { fill: none; }
 svg .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
+svg .curve circle { fill: var(--card); stroke-dasharray: none; stroke-width: 1.5; }
 svg .c0 { stroke: var(--soft); stroke-dasharray: 6 3; }
 svg .c1 { stroke: var(--blue); }
 svg .c2 { stroke: var(--violet); stroke-dasharray: 2 3; }
@@ -93,7 +94,7 @@ def to_html(report: Report) -> str:
             f'<h2>{escape(sheet.title)}</h2><div class="card">{_table(sheet)}</div>'
             for sheet in report.others
         ),
-        f'<h2>Errors on the test set while training</h2><div class="card">{learnt}</div>' if learnt else "",
+        f'<h2>PA-MPJPE in mm while training</h2><div class="card">{learnt}</div>' if learnt else "",
         f"<footer>hmr {escape(__version__)}</footer>",
     ]
     return (

@@ -91,6 +91,8 @@ class Trained(NamedTuple):
     def described(self) -> str:
         """What sets the training apart from the bundled recipe, in words; empty for that recipe as it stands."""
         parts = [f"Reduced or changed: {', '.join(map(str, self.changes))}."] if self.changes else []
+        if self._other_start:
+            parts.append(f"Started from {self.training.initialisation}.")
         if self.training.without:
             parts.append(f"Trained without {', '.join(self.training.without)}.")
         if not self.training.finished:
@@ -112,7 +114,15 @@ class Trained(NamedTuple):
     @property
     def departure(self) -> tuple[object, ...]:
         """The same for two networks whose training departs from their recipes in the same way."""
-        return [(c.key, c.value) for c in self.changes], self.training.without, self.training.finished
+        changes = [(change.key, change.value) for change in self.changes]
+        return changes, self._other_start, self.training.without, self.training.finished
+
+    @property
+    def _other_start(self) -> bool:
+        """Whether the run records that it did not start from the recipe's file."""
+        start, recorded = self.recipe.network.initialisation, self.training.initialisation
+        wanted = start and (start.backbone or start.network)
+        return bool(wanted and recorded and recorded != Path(wanted).name)
 
 
 def read_trained(run: Run) -> Trained | None:

@@ -58,7 +58,10 @@ def test_every_change_of_the_recipe_is_named(tmp_path: Path) -> None:
 def test_sets_left_out_and_an_early_end_are_told(tmp_path: Path) -> None:
     environment = {"without": ["mpii", "lsp"], "initialisation": "random weights, x.pth is not in place"}
     found = trained(tmp_path, "hmr_l1", "schedule.batch_size=256", environment=environment, finished=False)
-    assert found.described == "Trained without mpii, lsp. Stopped before the end of the recipe."
+    assert found.described == (
+        "Started from random weights, x.pth is not in place. Trained without mpii, lsp. "
+        "Stopped before the end of the recipe."
+    )
     assert found.initialisation == "random weights, x.pth is not in place", "as recorded, not as wanted"
 
 
