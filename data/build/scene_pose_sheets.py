@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M
 from hmrcli.body.rotations import rotmat_from_pose
@@ -22,6 +23,7 @@ from hmrcli.render.shading import shade, vertex_normals
 from hmrcli.scenes.poses import POOLS, candidates, collides, draw_pose, read_bank
 
 Array = NDArray[Any]
+BODY = load_body("open")
 COLUMNS, CELL = 8, 200
 DEEP = 0.015
 """Metres below the skin at which a point of a sound body lies inside it once."""
@@ -29,26 +31,24 @@ DEEP = 0.015
 
 def meshes(pose: Array, chunk: int = 50) -> Array:
     """(N, V, 3) of the mean body in poses (N, 72)."""
-    body = load_body("open")
     with torch.no_grad():
         return np.concatenate(
             [
-                body(rotmat_from_pose(torch.from_numpy(part)), torch.zeros(len(part), 10)).vertices.numpy()
+                BODY(rotmat_from_pose(torch.from_numpy(part)), torch.zeros(len(part), 10)).vertices.numpy()
                 for part in np.array_split(pose, -(-len(pose) // chunk))
             ]
         )
 
 
 def sheet(pose: Array, names: list[str]) -> Array:
-    """Each pose from the front and from its left."""
-    faces = load_body("open").faces.numpy()
+    """Each pose (N, 72) from three quarters and from the side, a little from above."""
+    faces = BODY.faces.numpy()
     rows = -(-len(pose) // COLUMNS)
     picture = np.full((rows * CELL, COLUMNS * CELL * 2, 3), 245, np.uint8)
     for index, vertices in enumerate(meshes(pose)):
         row, column = divmod(index, COLUMNS)
         middle = (vertices.min(0) + vertices.max(0)) / 2
         for view in range(2):
-            # A little from above, and from three quarters and the side.
             heading = np.radians((-25, -100)[view])
             turn = np.array(
                 [[np.cos(heading), 0, np.sin(heading)], [0, 1, 0], [-np.sin(heading), 0, np.cos(heading)]]
@@ -81,48 +81,44 @@ def sheet(pose: Array, names: list[str]) -> Array:
 
 def mean_pose_error(pose: Array) -> float:
     """PA-MPJPE of the mean pose in mm, on the 14 joints of evaluation, all bodies the mean body."""
-    body, joints = load_body("open"), []
+    joints = []
     for part in (pose, pose.mean(0, keepdims=True)):
         vertices = torch.from_numpy(meshes(part))
-        joints.append(1000 * body.h36m_joints(vertices)[:, list(EVALUATION_14_FROM_H36M)])
+        joints.append(1000 * BODY.h36m_joints(vertices)[:, list(EVALUATION_14_FROM_H36M)])
     return float(pa_mpjpe(joints[1].expand_as(joints[0]), joints[0]).mean())
 
 
 @numba.njit(cache=True)
-def windings(points: Array, corners: Array) -> Array:  # pragma: no cover
+def windings(points: Array, corners: Array) -> Array:
     """How often each point (P, 3) lies inside closed triangles (F, 3, 3) (Jacobson et al. 2013, eq. 5 and 6)."""
     out = np.zeros(len(points))
     for p in range(len(points)):
+        px, py, pz = points[p]
         total = 0.0
         for f in range(len(corners)):
-            a, b, c = corners[f, 0] - points[p], corners[f, 1] - points[p], corners[f, 2] - points[p]
-            la, lb, lc = np.sqrt((a * a).sum()), np.sqrt((b * b).sum()), np.sqrt((c * c).sum())
-            volume = (
-                a[0] * (b[1] * c[2] - b[2] * c[1])
-                + a[1] * (b[2] * c[0] - b[0] * c[2])
-                + a[2] * (b[0] * c[1] - b[1] * c[0])
+            ax, ay, az = corners[f, 0, 0] - px, corners[f, 0, 1] - py, corners[f, 0, 2] - pz
+            bx, by, bz = corners[f, 1, 0] - px, corners[f, 1, 1] - py, corners[f, 1, 2] - pz
+            cx, cy, cz = corners[f, 2, 0] - px, corners[f, 2, 1] - py, corners[f, 2, 2] - pz
+            a, b, c = (
+                np.sqrt(ax * ax + ay * ay + az * az),
+                np.sqrt(bx * bx + by * by + bz * bz),
+                np.sqrt(cx * cx + cy * cy + cz * cz),
             )
-            rest = la * lb * lc + (a * b).sum() * lc + (b * c).sum() * la + (c * a).sum() * lb
+            volume = ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
+            rest = a * b * c + (ax * bx + ay * by + az * bz) * c
+            rest += (bx * cx + by * cy + bz * cz) * a + (cx * ax + cy * ay + cz * az) * b
             total += np.arctan2(volume, rest)
         out[p] = total / (2 * np.pi)
     return out
 
 
 def doubled(vertices: Array) -> float:
-    """Share of the skin (of every fourth vertex) below which the body of (V, 3) lies within itself."""
-    faces = load_body("open").faces.numpy()
-    inside = (vertices - DEEP * vertex_normals(vertices, faces))[::16]
-    level = load_body("open").levels
-    coarse = vertices[level.down[0]].astype(np.float64)
-    corners = coarse[_level_faces()]
-    return float((windings(inside, corners) > 1.5).mean())
-
-
-def _level_faces() -> Array:
-    from hmrcli.assets.bundled import bundled
-
+    """Share of the skin (every 16th vertex) below which the body (V, 3) lies within itself, its mesh a coarse one."""
+    beneath = (vertices - DEEP * vertex_normals(vertices, BODY.faces.numpy()))[::16]
     with np.load(bundled("body/open_body.npz")) as stored:
-        return stored["level1_faces"].astype(np.int64)
+        faces = stored["level1_faces"].astype(np.int64)
+    corners = vertices[BODY.levels.down[0]].astype(np.float64)[faces]
+    return float((windings(beneath, corners) > 1.5).mean())
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ Ranges of joints are those of `data/fitting/pose_prior.json`.
     python data/build/scene_poses.py      # after pose_prior.py
 """
 
-import os
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,10 @@ FOOTAGE = {
 FRAMES_APART = 10
 
 SLICES = {  # spheres along, and across, the part that follows a joint
-    **{joint: (1, 3) for joint in (0, 3, 6, 9)},
-    **{joint: (4, 1) for joint in (1, 2, 4, 5)},
-    **{joint: (3, 1) for joint in (16, 17, 18, 19)},
-    **{joint: (2, 1) for joint in (7, 8, 20, 21, 22, 23)},
-    15: (2, 1),
+    **dict.fromkeys((0, 3, 6, 9), (1, 3)),
+    **dict.fromkeys((1, 2, 4, 5), (4, 1)),
+    **dict.fromkeys((16, 17, 18, 19), (3, 1)),
+    **dict.fromkeys((7, 8, 15, 20, 21, 22, 23), (2, 1)),
 }
 SOFT = 0.8
 """Share of two radii at which flesh is held to pass through flesh, not to touch it."""
@@ -146,11 +145,8 @@ def key_pose(entry: dict[str, Any]) -> Array:
     for side in ("left", "right"):
         hand = entry.get(f"{side}_hand", entry.get("hands"))
         arm = entry.get(f"{side}_arm", entry.get("arms"))
-        # A side named outright wins over both sides; of the two ways to say it, an arm's.
-        if f"{side}_arm" in entry or (hand is None):
-            found = arm_joints(*(arm or HANGING))
-        else:
-            found = hand_joints(*hand)
+        by_angles = f"{side}_arm" in entry or hand is None  # an arm named outright wins over hands
+        found = arm_joints(*(arm or HANGING)) if by_angles else hand_joints(*hand)
         found |= leg_joints(lean, *entry.get(f"{side}_leg", entry.get("legs", STANDING)))
         for name, vector in found.items():
             pose[LEFT[name] + (side == "right")] = vector * (1 if side == "left" else [1, -1, -1])
@@ -169,7 +165,7 @@ def key_poses() -> dict[str, list[tuple[str, Array, bool]]]:
 def joint_ranges() -> tuple[Array, Array, Array]:
     """(24, 3) least, greatest and spread, radians; the root has no range and leans a little."""
     prior = pose_prior()
-    root = (np.full((1, 3), -np.inf), np.full((1, 3), np.inf), np.radians([[8, 0, 6]]))
+    root = (np.full((1, 3), -np.inf), np.full((1, 3), np.inf), np.radians([[5, 0, 4]]))
     rows = (prior.least, prior.greatest, prior.spread)
     least, greatest, spread = (np.concatenate([r, row.numpy()]) for r, row in zip(root, rows, strict=True))
     return least.astype(np.float32), greatest.astype(np.float32), spread.astype(np.float32)
@@ -188,7 +184,7 @@ def body_spheres() -> Spheres:
         order = np.argsort(points[:, axis], kind="stable")
         low, high = points[order[0], axis], points[order[-1], axis]
         cuts = np.linspace(low, high + 1e-9, max(along, across) + 1)
-        for start, end in zip(cuts, cuts[1:]):
+        for start, end in pairwise(cuts):
             piece = points[(points[:, axis] >= start) & (points[:, axis] < end)]
             middle = (piece.min(0) + piece.max(0)) / 2
             joint.append(part)
@@ -338,7 +334,7 @@ def main() -> None:
         spread=spread,
         **spheres._asdict(),
     )
-    os.replace(temporary, TARGET)
+    temporary.replace(TARGET)
 
 
 if __name__ == "__main__":

@@ -33,13 +33,16 @@ class Mixture(NamedTuple):
 
 POOLS = {
     "studio": Mixture(("studio",), mixing=0.15, between=0.5, turning=0.3),
-    "train": Mixture(("studio", "train", "footage"), mixing=0.45, between=0.4, turning=0.9),
-    "test": Mixture(("test",), mixing=0.45, between=0.4, turning=0.9),
+    "train": Mixture(("studio", "train", "footage"), mixing=0.45, between=0.4, turning=0.8),
+    "test": Mixture(("test",), mixing=0.45, between=0.4, turning=0.8),
     "wild": Mixture(("wild",), mixing=0.25, between=0.3, turning=0.9),
 }
 
 CANDIDATES = 6
 """Made at once, for that costs little more than one."""
+
+UPRIGHT = 0.8
+"""Radians between two roots beyond which nothing lies between them: nobody stands halfway to lying."""
 
 PART = np.array([0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 2, 3, 1, 2, 3, 2, 3, 2, 3, 2, 3])
 """Of each joint: legs with the root, torso, left arm, right arm."""
@@ -96,8 +99,9 @@ def read_bank() -> Bank:
     """The bundled bank."""
     with np.load(bundled("scenes/poses.npz")) as stored:
         spheres = Spheres(*(stored[name] for name in ("bones", "joint", "centre", "squared_gap")))
-        arrays = (stored[n] for n in ("section", "pose", "floating", "least", "greatest", "spread"))
-        return Bank(tuple(stored["names"].tolist()), *arrays, spheres)
+        names = tuple(stored["names"].tolist())
+        fields = ("section", "pose", "floating", "least", "greatest", "spread")
+        return Bank(names=names, spheres=spheres, **{name: stored[name] for name in fields})
 
 
 @cache
@@ -141,6 +145,9 @@ def candidates(random: np.random.Generator, pool: str) -> tuple[Array, Array]:
     share = random.random((CANDIDATES, 4)) * (random.random((CANDIDATES, 4)) < mixture.between)
     turning = mixture.turning * random.random((CANDIDATES, 1, 1))
     turns = random.standard_normal((CANDIDATES, 24, 3), np.float32)[:, _TOGETHER]
+
+    leans = np.linalg.norm(members[entries[:, 0, 0], 0] - members[entries[:, 1, 0], 0], axis=1)
+    share[leans > UPRIGHT, 0] = 0
 
     joint = np.arange(24)
     first, second = members[entries[:, 0][:, PART], joint], members[entries[:, 1][:, PART], joint]
