@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hmrcli.datasets.npz import NpzFile
-from hmrcli.scenes.splits import SPLITS
+from hmrcli.scenes.splits import EDITION, SPLITS
 
 ROWS_A_FOLDER = 1000
 
@@ -21,6 +21,11 @@ def mask_name(row: int) -> str:
 def image_folder(root: Path, split_name: str) -> Path:
     """Folder of a part's images."""
     return root / "datasets" / split_name
+
+
+def unfinished_folder(images: Path) -> Path:
+    """What is kept below a part's images until all of it is written; of this edition alone."""
+    return images / f".unfinished-{EDITION}"
 
 
 def mask_folder(root: Path, split_name: str) -> Path:

@@ -20,12 +20,13 @@ from hmrcli.datasets.open_files import (
     image_name,
     mask_folder,
     mask_name,
+    unfinished_folder,
 )
 from hmrcli.datasets.workers import start_worker
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 from hmrcli.scenes.labels import Sample, render_sample
-from hmrcli.scenes.splits import EDITION, SPLITS
+from hmrcli.scenes.splits import SPLITS
 from hmrcli.scenes.subjects import first_fits
 
 ROWS_A_PIECE = 50
@@ -81,7 +82,7 @@ def write_open_set(
     split = SPLITS[split_name]
     count = rows or split.rows
     path, images = annotation_file(root, split_name), image_folder(root, split_name)
-    unfinished = images / f".unfinished-{EDITION}"
+    unfinished = unfinished_folder(images)
     pieces = _Pieces(split_name, count, images, unfinished, mask_folder(root, split_name) if masks else None)
     missing = [number for number in range(len(pieces)) if not pieces.is_done(number)]
     done = count - sum(len(pieces.rows(number)) for number in missing)

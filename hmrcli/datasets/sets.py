@@ -14,11 +14,13 @@ from hmrcli.datasets.annotations import Annotations
 from hmrcli.datasets.compact import read_compact, write_compact
 from hmrcli.datasets.mixture import generator
 from hmrcli.datasets.needed import ANNOTATIONS, FITS, IMAGES, kept_sets, locate, needed_files, require
-from hmrcli.datasets.open_files import image_name
+from hmrcli.datasets.open_files import image_name, unfinished_folder
 from hmrcli.datasets.read import COMPACT_SUFFIX, read_annotations
 from hmrcli.datasets.smpl_fields import read_fits, read_poses
 from hmrcli.errors import BadInput, MissingFile
+from hmrcli.files import whole_file
 from hmrcli.recipe import Recipe
+from hmrcli.scenes.subjects import first_fits, labelled_bodies
 
 _LOOKED_AT = 64
 """Images of a set that are looked for before training; all would take minutes on a network's disk."""
@@ -102,14 +104,14 @@ class ImageSet:
 
 @dataclass(frozen=True, eq=False)
 class RenderedSet:
-    """A part of the open data set, each row made when it is asked for."""
+    """A part of the open data set, each row made when it is asked for the first time."""
 
     name: str
     rows: int
     joints: str
     """The set of the keypoints."""
     folder: Path
-    """Where the images would be."""
+    """Of the images."""
     fits: Bodies | None = None
     """As those of `ImageSet`."""
 
@@ -117,18 +119,32 @@ class RenderedSet:
         return self.rows
 
     def image(self, row: int) -> Path:
-        """Where a row's image would be."""
+        """Where a row's image is, once it was asked for."""
         return self.folder / image_name(row)
 
     def read(self, row: int) -> LabelledImage:
-        """See `TrainingImages`."""
+        """See `TrainingImages`. Rows are kept as files, since to render one takes longer than to learn from it."""
+        labels = unfinished_folder(self.folder) / "rows" / f"{row:06d}.safetensors"
+        try:
+            annotations = read_compact(labels, self.joints)
+            return _labelled(read_bgr(self.image(row)), annotations, 0)
+        except (MissingFile, BadInput):
+            return self._render(row, labels)
+
+    def _render(self, row: int, labels: Path) -> LabelledImage:
         from hmrcli.datasets.rendered import annotations_of
         from hmrcli.scenes.labels import render_sample
 
         sample = render_sample(self.name, row)
+        annotations = annotations_of(self.name, [row], [sample])
+        try:
+            with whole_file(self.image(row)) as temporary:
+                temporary.write_bytes(sample.jpeg)
+            write_compact(labels, annotations)
+        except OSError:  # a folder that is not ours, or a full disk: as good, only slower
+            pass
         image = cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        annotations = annotations_of(self.name, [row], [sample]).select(self.joints)
-        return _labelled(np.asarray(image, np.uint8), annotations, 0)
+        return _labelled(np.asarray(image, np.uint8), annotations.select(self.joints), 0)
 
 
 def _labelled(image: NDArray[np.uint8], annotations: Annotations, row: int) -> LabelledImage:
@@ -179,8 +195,6 @@ def load_sets(recipe: Recipe, root: Path, without: Collection[str] = ()) -> list
         dataset = recipe.data.mixture[name]
         path = locate(ANNOTATIONS, dataset.annotations, root)
         if dataset.rendered is not None and not path.is_file():
-            from hmrcli.scenes.subjects import first_fits
-
             started = Bodies(*first_fits(name, dataset.rendered)) if dataset.fits is not None else None
             sets.append(
                 RenderedSet(name, dataset.rendered, recipe.data.joints, root / IMAGES / name, started)
@@ -212,8 +226,6 @@ def load_real_bodies(recipe: Recipe, root: Path) -> Bodies | None:
         return None
     path, rendered = locate(ANNOTATIONS, recipe.adversary.annotations, root), recipe.adversary.rendered
     if rendered is not None and not path.is_file():
-        from hmrcli.scenes.subjects import labelled_bodies
-
         return Bodies(*labelled_bodies(path.stem, rendered))
     return Bodies(*read_poses(path))
 
