@@ -33,15 +33,15 @@ class Mixture(NamedTuple):
 
 POOLS = {
     "studio": Mixture(("studio",), mixing=0.15, between=0.5, turning=0.3),
-    "train": Mixture(("studio", "train", "footage"), mixing=0.45, between=0.4, turning=0.8),
-    "test": Mixture(("test",), mixing=0.45, between=0.4, turning=0.8),
+    "train": Mixture(("studio", "train", "footage"), mixing=0.35, between=0.5, turning=0.7),
+    "test": Mixture(("test",), mixing=0.35, between=0.5, turning=0.7),
     "wild": Mixture(("wild",), mixing=0.25, between=0.3, turning=0.9),
 }
 
 CANDIDATES = 6
 """Made at once, for that costs little more than one."""
 
-UPRIGHT = 0.8
+UPRIGHT = 0.5
 """Radians between two roots beyond which nothing lies between them: nobody stands halfway to lying."""
 
 PART = np.array([0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 2, 3, 1, 2, 3, 2, 3, 2, 3, 2, 3])
