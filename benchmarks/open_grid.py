@@ -4,8 +4,8 @@
 
 Each cell has a folder below --out: the run of `hmr train`, and the results of `hmr eval` on open-test and
 open-wild. What is done is not done again, so the same command goes on after an interruption. A recipe that another
-starts from, such as a pose network, runs first, unless the file that it leaves is in place; test sets that are not are
-made. With --publish, results go to data/results/open, where they travel with the package. The table comes last.
+starts from, such as a pose network, runs first, unless the file that it leaves is in place. With --publish, results go
+to data/results/open, where they travel with the package. The table comes last.
 """
 
 import argparse
@@ -47,13 +47,6 @@ def cells(algorithms: Iterable[str], variants: Iterable[str]) -> list[str]:
     """Recipes in the order of the table."""
     wanted = list(variants)
     return [f"open_{algorithm}_{variant}" for algorithm in algorithms for variant in wanted]
-
-
-def make_tests(root: Path) -> None:
-    """Puts the test sets in place."""
-    for dataset in SETS:
-        if not (root / "preprocessed_datasets" / f"{dataset}.npz").is_file():
-            hmr("download", dataset, "--data-root", str(root))
 
 
 def starts(recipe: str, overrides: Sequence[str], root: Path) -> Iterator[str]:
@@ -142,7 +135,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     failed = []
     try:
-        make_tests(data_root(options.data_root))
         for recipe in cells(options.algorithms, options.variants):
             try:
                 run_cell(recipe, options)

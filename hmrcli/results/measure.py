@@ -64,7 +64,8 @@ def find_test(
     """
     require_bodies(recipe)
     wanted = recipe.evaluation
-    folder = images or root / "datasets" / (dataset if dataset in SPLITS else wanted.dataset)
+    part = Path(dataset or "").stem
+    folder = images or root / "datasets" / (part if part in SPLITS else wanted.dataset)
     rules = PROTOCOLS[protocol or wanted.protocol]
     if dataset is not None and Path(dataset).is_file():
         return Test(Path(dataset), folder, rules)
