@@ -29,7 +29,8 @@ FOLDER = "results/open"
 """Below the bundled files."""
 _ENVIRONMENT = (
     "python", "packages", "device", "device_name", "threads", "processes", "command", "seed", "without", "open_prior",
-    "validates", "precision", "pieces", "version", "git_commit", "started", "step", "resumed", "initialisation",
+    "validates", "precision", "pieces", "compile", "version", "git_commit", "started", "step", "resumed",
+    "initialisation",
 )  # fmt: skip
 """What is kept of an environment; nothing that is not named here."""
 _FOLDERS = re.compile(
