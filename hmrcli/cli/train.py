@@ -87,7 +87,7 @@ def train(
     processes share each batch: torchrun --nproc-per-node 8 -m hmrcli train ...
     """
     from hmrcli.assets.data_root import data_root as find_root
-    from hmrcli.datasets.needed import require, test_to_render
+    from hmrcli.datasets.needed import require, part_to_render
     from hmrcli.recipe import load_recipe
 
     resolved, root, left_out = load_recipe(recipe, overrides or ()), find_root(data_root), without or []
@@ -108,7 +108,7 @@ def train(
         workers = min(8, os.cpu_count() or 1)
     chosen = local_device(chosen_device(device))
     first = rank_and_size()[0] == 0
-    if EVALUATION not in left_out and (test := test_to_render(resolved, root)):
+    if EVALUATION not in left_out and (test := part_to_render(resolved, root)):
         render_test(test, root, workers, note)
     with joined(chosen), _Bar(first) as bar:
         folder = run(

@@ -84,7 +84,7 @@ def needed_files(
         weights = file("weights to start from", CHECKPOINTS, start.backbone or start.network or "")
         if weights.found or not start.optional:
             files.append(weights)
-    if test_to_render(recipe, root) is not None:
+    if part_to_render(recipe, root) is not None:
         files.append(rendered("evaluation", recipe.evaluation.annotations))
     else:
         files.append(file("evaluation, annotations", ANNOTATIONS, recipe.evaluation.annotations))
@@ -111,7 +111,7 @@ def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield "pose prior of the fits", BODY_MODELS, recipe.in_the_loop.pose_prior
 
 
-def test_to_render(recipe: Recipe, root: Path) -> str | None:
+def part_to_render(recipe: Recipe, root: Path) -> str | None:
     """The part of the open data set that a recipe is evaluated on, if its files are yet to be written."""
     name = recipe.evaluation.dataset
     if name not in SPLITS or recipe.evaluation.annotations != f"{name}.npz":
