@@ -74,8 +74,12 @@ class Annotations:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
-    def select(self, joints: str) -> "Annotations":
-        """The same people with the keypoints of another set, all of whose joints must be in this one.
+    def select(self, joints: str, strict: bool = True) -> "Annotations":
+        """The same people with the keypoints of another set.
+
+        Args:
+            joints: its name.
+            strict: all of its joints must be in this one; otherwise those that are not are zeros.
 
         Raises:
             ValueError: the set is unknown, or this one lacks joints of it.
@@ -83,7 +87,7 @@ class Annotations:
         if joints == self.joints:
             return self
         own, wanted = joint_set(self.joints), joint_set(joints)
-        if lacking := set(wanted) - set(own):
+        if strict and (lacking := set(wanted) - set(own)):
             raise ValueError(
                 f"{self.joints} lacks {len(lacking)} joints of {joints}; read the file as {joints}"
             )

@@ -126,7 +126,7 @@ class RenderedSet:
         """See `TrainingImages`. Rows are kept as files, since to render one takes longer than to learn from it."""
         labels = unfinished_folder(self.folder) / "rows" / f"{row:06d}.safetensors"
         try:
-            annotations = read_compact(labels, self.joints)
+            annotations = read_compact(labels).select(self.joints, strict=False)
             return _labelled(read_bgr(self.image(row)), annotations, 0)
         except (MissingFile, BadInput):
             return self._render(row, labels)
@@ -144,7 +144,7 @@ class RenderedSet:
         except OSError:  # a folder that is not ours, or a full disk: as good, only slower
             pass
         image = cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        return _labelled(np.asarray(image, np.uint8), annotations.select(self.joints), 0)
+        return _labelled(np.asarray(image, np.uint8), annotations.select(self.joints, strict=False), 0)
 
 
 def _labelled(image: NDArray[np.uint8], annotations: Annotations, row: int) -> LabelledImage:

@@ -52,6 +52,15 @@ def test_a_row_is_rendered_once_and_read_afterwards(painted, tmp_path):
     assert np.array_equal(again.labels["keypoints2d"][0], made[1].labels["keypoints2d"][24])  # the nose
 
 
+def test_joints_that_are_not_labelled_have_no_confidence(painted, tmp_path):
+    images = RenderedSet("open-studio", 9, "smpl_49", tmp_path / "open-studio")
+    for _ in range(2):  # rendered, and read
+        keypoints = images.read(0).labels["keypoints2d"]
+        assert keypoints.shape == (49, 3)
+        assert not keypoints[:25].any()  # OpenPose's
+        assert keypoints[25:].all()
+
+
 @pytest.mark.parametrize("spoilt", ["image", "labels"])
 def test_a_damaged_row_is_rendered_anew(painted, tmp_path, spoilt):
     images = RenderedSet("open-studio", 9, "smpl_54", tmp_path / "open-studio")
