@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from hmrcli.cli.download import download
 from hmrcli.errors import BadInput, MissingFile, UsageError
+from hmrcli.scenes.splits import SPLITS
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -176,11 +177,48 @@ def test_verify(served: Path, tmp_path: Path) -> None:
     done = run("--verify", "--json")
     assert isinstance(done.exception, BadInput) and "good.npy: its SHA-256 is" in str(done.exception)
     states = {file["name"]: file["state"] for file in json.loads(done.stdout)["files"]}
-    assert states == {"gone.npy": "missing", "good.npy": "bad", "page.npy": "missing", "body.npy": "missing"}
+    assert states == {
+        **{"gone.npy": "missing", "good.npy": "bad", "page.npy": "missing", "body.npy": "missing"},
+        **dict.fromkeys(SPLITS, "missing"),
+    }
 
 
-@pytest.mark.parametrize("arguments", [[], ["goods.npy"], ["good.npy", "--list", "--verify"], ["--json"]])
-def test_wrong_usage(served: Path, arguments: list[str]) -> None:
+def test_open_parts_are_rendered_here(served: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "root/preprocessed_datasets"
+    listed = {line.split()[0]: line.split() for line in run("--list").stdout.splitlines()}
+    assert all(listed[name][1] == "open" and listed[name][-1] == "missing" for name in SPLITS)
+    planned = run("open", "--dry-run").stdout.splitlines()[1:]
+    assert [line.split()[0] for line in planned] == list(SPLITS)
+    assert all(
+        f"{folder}/{name}.npz" in line and "rendered here" in line for name, line in zip(SPLITS, planned)
+    )
+    assert "CC0" in planned[0] and "20,000 pictures" in planned[0] and not folder.exists()
+    done = run("open-wild", "--rows", "2")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, f"{folder}/open-wild.npz\n", "")
+    made = (folder / "open-wild.npz").stat().st_mtime_ns
+    assert run("open-wild", "--rows", "2").stdout == done.stdout
+    assert (folder / "open-wild.npz").stat().st_mtime_ns == made
+    document = json.loads(run("open-wild", "good.npy", "--rows", "2", "--masks", "--json").stdout)
+    states = {file["name"]: (file["state"], file["licence"]["restricted"]) for file in document["files"]}
+    assert states == {"open-wild": ("rendered", False), "good.npy": ("fetched", True)}
+    assert (tmp_path / "root/datasets/open-wild-masks/000/000001.png").is_file()
+    assert run("open-wild", "--verify").stdout == f"good  {folder}/open-wild.npz\n"
+    (tmp_path / "root/datasets/open-wild/000/000000.jpg").unlink()
+    assert "1 images are missing" in str(run("open-wild", "--verify").exception)
+    assert isinstance(run("open-test", "--verify").exception, MissingFile)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([], ["goods.npy"], ["good.npy", "--list", "--verify"], ["--json"]),
+        *(["good.npy", "--rows", "2"], ["--masks", "--list"], ["open", "--from-file", "registry.json"]),
+    ],
+)
+def test_wrong_usage(
+    served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     done = run(*arguments)
     assert isinstance(done.exception, UsageError)
     assert done.stdout == ""
