@@ -22,7 +22,7 @@ from hmrcli.results.compare import OPEN_TEST, OPEN_WILD
 from hmrcli.results.published import published
 from hmrcli.results.runs import RESULTS_FILE, read_results
 from hmrcli.results.shipped import publish
-from hmrcli.training.checkpoints import BEST, FOLDER, MODEL_FILE, newest_checkpoint, read_checkpoint
+from hmrcli.training.checkpoints import FOLDER, LAST, MODEL_FILE, newest_checkpoint, read_checkpoint
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "data" / "results" / "open"
 SETS = (OPEN_TEST, OPEN_WILD)
@@ -67,9 +67,8 @@ def trained(run: Path, max_steps: int | None) -> bool:
 
 
 def measured(run: Path, dataset: str) -> bool:
-    """Whether the weights that `hmr eval --checkpoint RUN` takes are measured."""
-    best = run / FOLDER / BEST
-    weights = read_checkpoint(best if best.is_dir() else run).meta["sha256"][MODEL_FILE]
+    """Whether the weights at the run's end are measured."""
+    weights = read_checkpoint(run / FOLDER / LAST).meta["sha256"][MODEL_FILE]
     try:
         checkpoint = read_results(run / dataset / RESULTS_FILE).checkpoint
     except BadInput:
@@ -100,7 +99,9 @@ def run_cell(recipe: str, options: argparse.Namespace) -> None:
         return
     for dataset in SETS:
         if not measured(run, dataset):
-            hmr("eval", "--checkpoint", str(run), "--dataset", dataset, "--out", str(run / dataset), *common)
+            # Not the best epoch: it was chosen by open-test.
+            last = str(run / FOLDER / LAST)
+            hmr("eval", "--checkpoint", last, "--dataset", dataset, "--out", str(run / dataset), *common)
     if options.publish:
         publish([run / dataset for dataset in SETS], options.published / recipe)
 

@@ -30,7 +30,7 @@ class Commands:
         if arguments[0] == "train":
             self.train(Path(options["--out"]))
         if arguments[0] == "eval":
-            meta = json.loads(Path(options["--checkpoint"], META).read_text())
+            meta = json.loads(Path(options["--checkpoint"], "meta.json").read_text())
             sha256 = meta["sha256"]["model.safetensors"]
             run = open_run(self.root / "made", "open_hmr_l1", 80.0, wild=90.0, checkpoint=sha256)
             shutil.copytree(run / name, options["--out"], dirs_exist_ok=True)
