@@ -1,0 +1,253 @@
+"""From numbers to pixels: the backdrop, shadows, people, what stands before them, and the lens."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrcli.body import BodyModel
+from hmrcli.render.rasteriser import Camera
+from hmrcli.scenes.backdrops import paint_backdrop
+from hmrcli.scenes.clothing import noise_table, sheets, wear
+from hmrcli.scenes.occluders import paint_occluder
+from hmrcli.scenes.posing import Rest, pose_person, rest_of
+from hmrcli.scenes.scene import Ground, Lens, Light, Person, Scene
+
+Array = NDArray[Any]
+
+NOBODY, OCCLUDED = -1, -2
+
+_CELL, _CELLS = 0.014, 220
+"""Of the maps of shadows: metres, and the most of them along a side."""
+
+
+@dataclass(frozen=True, eq=False)
+class Painting:
+    """A picture and what is seen in it."""
+
+    image: NDArray[np.uint8]
+    """(S, S, 3) RGB."""
+    people: NDArray[np.int8]
+    """(S, S) index of the person seen at a pixel, -1 for nobody, -2 for a thing before them."""
+    parts: NDArray[np.int8]
+    """(S, S) joint that moves what is seen most (clothes count as the skin below), -1 where nobody is."""
+    vertices: list[Array]
+    """Of each person's skin, (V, 3) metres, camera axes."""
+    joints: list[Array]
+    """(24, 3) of each."""
+
+
+class Mesh(NamedTuple):
+    """People with all they wear, in the camera's frame."""
+
+    vertices: Array
+    """(N, 3) float32 metres."""
+    faces: Array
+    """(F, 3) int32."""
+    two_sided: Array
+    """(F,) bool"""
+    rest: Array
+    """(N, 3) place on the mean body in T-pose."""
+    person: Array
+    """(N,) int32"""
+    slot: Array
+    """(N,) int32 row of the materials, -1 for what the place decides."""
+    part: Array
+    """(N,) int32 joint."""
+
+
+class Shade(NamedTuple):
+    """What is between a light and the world: a grid across the light's direction."""
+
+    basis: Array
+    """(3, 3) rows: two axes across, and the direction to the light."""
+    corner: Array
+    """(2,) place of cell (0, 0) along the axes, metres."""
+    cell: float
+    heights: Array
+    """(rows, columns) farthest that people reach along the direction, metres; -1e9 where nobody is."""
+
+
+def paint_scene(scene: Scene, body: BodyModel) -> Painting:
+    """Paints a scene; the caller compresses the picture as its lens says.
+
+    Args:
+        scene: what to paint.
+        body: whose, on the CPU.
+    """
+    size = scene.size
+    image = np.ascontiguousarray(paint_backdrop(scene.backdrop, size, scene.camera, scene.ground))
+    people, parts = np.full((size, size), NOBODY, np.int8), np.full((size, size), NOBODY, np.int8)
+    rest = rest_of(body)
+    dressed = [_dressed(person, i, rest) for i, person in enumerate(scene.people)]
+    if dressed:
+        mesh = _merged([each[0] for each in dressed])
+        _paint_people(scene, mesh, image, people, parts)
+    for occluder in scene.occluders:
+        hidden = paint_occluder(image, occluder)
+        people[hidden], parts[hidden] = OCCLUDED, NOBODY
+    image = _through_lens(image, scene.lens, scene.seed)
+    return Painting(image, people, parts, [each[1] for each in dressed], [each[2] for each in dressed])
+
+
+def _dressed(person: Person, index: int, rest: Rest) -> tuple[Mesh, Array, Array]:
+    """Somebody's mesh, skin and joints."""
+    from hmrcli.scenes import posing_kernels, surface_kernels
+
+    numbers = wear(person.look)
+    offsets = np.empty_like(rest.template)
+    seed = float(person.look.seed % 1000 / 7.0)
+    surface_kernels.drape(rest.template, rest.normals, rest.smoothed, numbers.cuts, noise_table(), seed, offsets)
+    skin, clothes, joints, moves, shaped = pose_person(person, rest, offsets)
+    vertices, faces, places = [clothes], [rest.faces], [rest.template]
+    slot, part = [np.full(len(clothes), -1, np.int32)], [rest.parts]
+    for sheet in sheets(person.look, shaped, rest):
+        moved = np.empty_like(sheet.points)
+        posing_kernels.skin_points(sheet.points, sheet.joints, sheet.weights, moves, moved)
+        faces.append(sheet.faces + sum(map(len, vertices)))
+        vertices.append(moved)
+        places.append(sheet.points)
+        slot.append(np.full(len(moved), sheet.slot, np.int32))
+        heaviest = sheet.weights.argmax(1)
+        part.append(sheet.joints[np.arange(len(moved)), heaviest])
+    triangles = np.concatenate(faces)
+    points = np.concatenate(vertices)
+    return (
+        Mesh(
+            vertices=points,
+            faces=triangles,
+            two_sided=np.arange(len(triangles)) >= len(rest.faces),
+            rest=np.concatenate(places),
+            person=np.full(len(points), index, np.int32),
+            slot=np.concatenate(slot),
+            part=np.concatenate(part).astype(np.int32),
+        ),
+        skin,
+        joints,
+    )
+
+
+def _merged(meshes: list[Mesh]) -> Mesh:
+    if len(meshes) == 1:
+        return meshes[0]
+    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes[:-1])]).astype(np.int32)
+    moved = [mesh._replace(faces=mesh.faces + start) for mesh, start in zip(meshes, starts)]
+    return Mesh(*(np.concatenate(column) for column in zip(*moved)))
+
+
+def _paint_people(scene: Scene, mesh: Mesh, image: Array, people: Array, parts: Array) -> None:
+    from hmrcli.scenes import kernels, surface_kernels
+
+    lens = _lens(scene.camera)
+    normals = np.zeros_like(mesh.vertices)
+    kernels.add_normals(mesh.vertices, mesh.faces, normals)
+    up = np.array(scene.ground.normal if scene.ground else (0.0, -1.0, 0.0), np.float32)
+    key, sky = _shade(mesh, np.array(scene.light.direction)), _shade(mesh, up)
+    lit, open_sky = np.empty(len(normals), np.float32), np.empty(len(normals), np.float32)
+    spread = 0.5 + 3.0 * scene.light.softness
+    kernels.open_share(mesh.vertices, normals, *key, np.float32(spread), np.float32(0.018), lit)
+    kernels.open_share(mesh.vertices, normals, *sky, np.float32(4.0), np.float32(0.02), open_sky)
+    if scene.ground is not None:
+        _shade_ground(scene.ground, scene.light, lens, mesh, key, image)
+
+    screen = np.empty_like(mesh.vertices)
+    kernels.project(mesh.vertices, *lens, screen)
+    left, top, width, height = _window(screen, scene.size)
+    if width <= 0 or height <= 0:
+        return
+    nearest = np.zeros((2 * height, 2 * width), np.float32)
+    owner = np.full(nearest.shape, -1, np.int32)
+    kernels.visibility(screen, mesh.faces, mesh.two_sided, left, top, 2, nearest, owner)
+    attributes = np.column_stack([normals, mesh.rest, lit, open_sky])
+    light = np.array(
+        [*scene.light.direction, *scene.light.colour, *scene.light.ambient, *up, scene.light.softness], np.float32
+    )
+    worn = [wear(person.look) for person in scene.people]
+    surface_kernels.shade(
+        image, people, parts, left, top, nearest, owner, screen, mesh.faces, attributes, mesh.person, mesh.slot,
+        mesh.part, np.stack([each.cuts for each in worn]), np.stack([each.materials for each in worn]), noise_table(),
+        *lens, light, np.empty(4, np.float32), np.empty(5, np.float32),
+    )  # fmt: skip
+
+
+def _lens(camera: Camera) -> tuple[np.float32, np.float32, np.float32]:
+    x, y = camera.principal_point
+    return np.float32(camera.focal_length), np.float32(x), np.float32(y)
+
+
+def _window(screen: Array, size: int) -> tuple[int, int, int, int]:
+    """(left, top, width, height) of what is before the camera, within the picture."""
+    seen = screen[screen[:, 2] > 0]
+    if not len(seen):
+        return 0, 0, 0, 0
+    low = np.clip(np.floor(seen[:, :2].min(0)), 0, size).astype(int)
+    high = np.clip(np.ceil(seen[:, :2].max(0)), 0, size).astype(int)
+    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
+
+
+def _shade(mesh: Mesh, direction: Array) -> Shade:
+    from hmrcli.scenes import kernels
+
+    across = np.cross(direction, np.eye(3)[np.abs(direction).argmin()])
+    across /= np.linalg.norm(across)
+    basis = np.stack([across, np.cross(direction, across), direction]).astype(np.float32)
+    places = mesh.vertices @ basis.T
+    low, high = places[:, :2].min(0), places[:, :2].max(0)
+    cell = np.float32(max(_CELL, float((high - low).max()) / _CELLS))
+    margin = 12
+    corner = (low - margin * cell).astype(np.float32)
+    columns, rows = (np.ceil((high - low) / cell).astype(int) + 2 * margin).tolist()
+    heights = np.full((rows, columns), -1e9, np.float32)
+    places[:, :2] = (places[:, :2] - corner) / cell
+    kernels.height_map(places, mesh.faces, heights)
+    return Shade(basis, corner, cell, heights)
+
+
+def _shade_ground(
+    ground: Ground, light: Light, lens: tuple[np.float32, ...], mesh: Mesh, key: Shade, image: Array
+) -> None:
+    from hmrcli.scenes import kernels
+
+    normal = np.array(ground.normal, np.float32)
+    facing = float(normal @ np.array(light.direction))
+    strength = np.mean(light.colour) * max(facing, 0.0)
+    dark = 0.85 * float(strength / (strength + np.mean(light.ambient))) if facing > 0.12 else 0.0
+    shadow = _blurred((key.heights > -1e8).astype(np.float32), 0.7 + 5.0 * light.softness)
+    below = _shade(mesh, -normal)  # how near people come to the ground
+    gap = np.maximum(-below.heights - ground.offset, 0)
+    near = _blurred(np.where(below.heights > -1e8, 0.75 * np.exp(-gap / 0.12), 0).astype(np.float32), 3.0)
+    kernels.shade_ground(
+        image, *lens, normal, np.float32(ground.offset), key.basis, key.corner, key.cell, shadow, np.float32(dark),
+        below.corner, below.basis, near, below.cell,
+    )  # fmt: skip
+
+
+def _blurred(grid: Array, deviation: float) -> Array:
+    return cv2.GaussianBlur(grid, (0, 0), deviation)  # type: ignore[return-value]
+
+
+def _through_lens(image: NDArray[np.uint8], lens: Lens, seed: int) -> NDArray[np.uint8]:
+    if lens.defocus > 0.25:
+        image = cv2.GaussianBlur(image, (0, 0), lens.defocus)  # type: ignore[assignment]
+    length = float(np.hypot(*lens.motion))
+    if length > 0.5:
+        image = cv2.filter2D(image, -1, _streak(lens.motion))  # type: ignore[assignment]
+    if lens.noise > 0:
+        grain = np.random.default_rng(seed).standard_normal(image.shape, np.float32)
+        image = np.clip(image + grain * np.float32(lens.noise) + np.float32(0.5), 0, 255).astype(np.uint8)
+    return image
+
+
+def _streak(motion: tuple[float, float]) -> Array:
+    """The path of a point during exposure as a kernel that sums to 1."""
+    radius = int(np.ceil(max(map(abs, motion)) / 2)) + 1
+    steps = np.linspace(-0.5, 0.5, 8 * radius + 1)
+    kernel = np.zeros((2 * radius + 1, 2 * radius + 1), np.float32)
+    x, y = radius + steps * motion[0], radius + steps * motion[1]
+    i, j = np.floor(y).astype(int), np.floor(x).astype(int)
+    v, u = y - i, x - j
+    for di, dj, weight in ((0, 0, (1 - v) * (1 - u)), (0, 1, (1 - v) * u), (1, 0, v * (1 - u)), (1, 1, v * u)):
+        np.add.at(kernel, (np.minimum(i + di, 2 * radius), np.minimum(j + dj, 2 * radius)), weight)
+    return kernel / kernel.sum()

@@ -1,0 +1,129 @@
+"""One body at a time, quickly: the body model's own arithmetic, compiled, for bare skin and clothes at once."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrcli.body import BodyModel
+from hmrcli.body.joints import PARENTS
+from hmrcli.render.shading import vertex_normals
+from hmrcli.scenes.scene import Person
+
+Array = NDArray[Any]
+
+
+class Rest(NamedTuple):
+    """What posing needs of a body model, in the layout that kernels are compiled for."""
+
+    template: Array
+    """(V, 3) float32 metres, T-pose."""
+    normals: Array
+    """(V, 3)"""
+    smoothed: Array
+    """(V, 3) the template as it would be under thick cloth, without navel and muscles."""
+    shapedirs: Array
+    """(V, 3, 10)"""
+    pointers: Array
+    columns: Array
+    values: Array
+    """Row pointers, columns and values of the (3 V, 207) pose directions."""
+    skin_joints: Array
+    """(V, 4) int32 joints that move a vertex most."""
+    skin_weights: Array
+    """(V, 4)"""
+    joints: Array
+    """(24, 3) of the mean body."""
+    joint_shapedirs: Array
+    """(24, 3, 10)"""
+    faces: Array
+    """(F, 3) int32."""
+    parts: Array
+    """(V,) int32."""
+    parents: Array
+    """(24,) int32."""
+
+
+@lru_cache(maxsize=2)
+def rest_of(body: BodyModel) -> Rest:
+    """The arrays of a body model on the CPU."""
+    template, faces = body.v_template.numpy(), body.faces.numpy().astype(np.int32)
+    regressor, shapedirs = body.joint_regressor.numpy(), body.shapedirs.numpy()
+    directions = body.posedirs.numpy().reshape(-1, 207)
+    rows, columns = np.nonzero(directions)
+    weights = body.weights.numpy()
+    heaviest = np.argsort(-weights, axis=1, kind="stable")[:, :4]
+    chosen = np.take_along_axis(weights, heaviest, 1)
+    return Rest(
+        template=_float32(template),
+        normals=_float32(vertex_normals(template, faces)),
+        smoothed=_float32(_smoothed(template, faces)),
+        shapedirs=_float32(shapedirs),
+        pointers=np.searchsorted(rows, np.arange(len(directions) + 1)).astype(np.int32),
+        columns=columns.astype(np.int32),
+        values=_float32(directions[rows, columns]),
+        skin_joints=heaviest.astype(np.int32),
+        skin_weights=_float32(chosen / chosen.sum(1, keepdims=True)),
+        joints=_float32(regressor @ template),
+        joint_shapedirs=_float32(np.einsum("jv,vck->jck", regressor, shapedirs)),
+        faces=faces,
+        parts=weights.argmax(1).astype(np.int32),
+        parents=np.array(PARENTS, np.int32),
+    )
+
+
+def pose_people(people: Sequence[Person], body: BodyModel) -> tuple[list[Array], list[Array]]:
+    """Bare bodies as the body model poses them.
+
+    Returns:
+        For each person (V, 3) float32 vertices and (24, 3) float32 joints, metres, in the camera's frame.
+    """
+    rest = rest_of(body)
+    still = np.zeros_like(rest.template)
+    posed = [pose_person(person, rest, still) for person in people]
+    return [each[0] for each in posed], [each[2] for each in posed]
+
+
+def pose_person(person: Person, rest: Rest, offsets: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """A body and its clothes.
+
+    Args:
+        person: who.
+        rest: the body.
+        offsets: (V, 3) of the clothes from the skin, T-pose.
+
+    Returns:
+        (V, 3) skin, (V, 3) clothes, (24, 3) joints, (24, 3, 4) moves from T-pose to the camera's frame, and
+        (V, 3) the clothes of this shape in T-pose; all float32, metres.
+    """
+    from hmrcli.scenes import posing_kernels as kernels
+
+    betas = _float32(person.betas)
+    moves, joints, factors = np.empty((24, 3, 4), np.float32), np.empty((24, 3), np.float32), np.empty(207, np.float32)
+    kernels.skeleton(
+        _float32(person.pose).reshape(24, 3), rest.joints + rest.joint_shapedirs @ betas, rest.parents,
+        _float32(person.transl), moves, joints, factors,
+    )  # fmt: skip
+    skin, clothes, shaped = (np.empty_like(rest.template) for _ in range(3))
+    kernels.pose(
+        rest.template, rest.shapedirs, betas, rest.pointers, rest.columns, rest.values, factors,
+        rest.skin_joints, rest.skin_weights, moves, offsets, skin, clothes, shaped,
+    )  # fmt: skip
+    return skin, clothes, joints, moves, shaped
+
+
+def _smoothed(template: Array, faces: Array, rounds: int = 25) -> Array:
+    """Each vertex moved to the mean of its neighbours, several times."""
+    ends = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    count = np.bincount(ends[:, 0], minlength=len(template))[:, None]
+    points = template.astype(np.float64)
+    for _ in range(rounds):
+        columns = [np.bincount(ends[:, 0], points[ends[:, 1], k], len(template)) for k in range(3)]
+        points = np.stack(columns, 1) / np.maximum(count, 1)
+    return points
+
+
+def _float32(values: Array) -> Array:
+    return np.ascontiguousarray(values, np.float32)
