@@ -69,7 +69,7 @@ def test_whole_recipes_equal_the_original(name):
             torch.testing.assert_close(terms[term], expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", [name for name in recipe_names() if not name.startswith("open_")])
 def test_every_recipe_reaches_what_its_network_predicts(name, body):
     recipe = load_recipe(name)
     prediction, terms = losses_of(recipe, body)
