@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+import roma
 from torch import Tensor
 
 from hmrcli.body import BodyModel
-from hmrcli.fitting.initial import initial_state
+from hmrcli.fitting.initial import initial_state, placed
 from hmrcli.fitting.landmarks import ATTACHMENTS
 from hmrcli.fitting.points import BodyPoints, BodyState, PosedPoints, body_points, pose_points
 from hmrcli.fitting.priors import PosePrior, pose_prior, pose_terms, shape_terms
@@ -30,6 +31,9 @@ class Strengths(NamedTuple):
 
 
 USUAL = Strengths()
+STARTED = Strengths(deviation3d=0.1, pose=1.0)
+"""With a start that was read from the 3D landmarks, which then count less."""
+ITERATIONS = 15
 
 
 class Fit(NamedTuple):
@@ -45,44 +49,80 @@ class Fit(NamedTuple):
     """(B,) value of the objective."""
 
 
+class Start(NamedTuple):
+    """Bodies that are near the people, and how near: fits start there, and are drawn there."""
+
+    rotmat: Tensor
+    """(B, 24, 3, 3)."""
+    betas: Tensor
+    """(B, 10)."""
+    pose_spread: Tensor
+    """(23, 3) radians: deviation of the joints' axis-angles, without the root's."""
+    shape_spread: Tensor
+    """(10,) deviation of the betas."""
+
+
 def fit_landmarks(
     body: BodyModel,
     targets: Targets,
-    strengths: Strengths = USUAL,
-    iterations: int = 15,
+    strengths: Strengths | None = None,
+    iterations: int = ITERATIONS,
     prior: PosePrior | None = None,
+    start: Start | None = None,
 ) -> Fit:
     """Estimates pose, shape and place of each person.
 
     Args:
         body: any body model in SMPL's format.
         targets: landmarks of B people; computed in float64, so that people are fitted alike alone and together.
-        iterations: greatest number of steps.
-        prior: of the pose; the bundled one when not given.
+        strengths: `USUAL`, or `STARTED` with a start, when not given.
+        iterations: greatest number of steps; with none, bodies are placed where they start.
+        prior: of the pose; the bundled one when not given. Of it, only limits count with a start.
+        start: guessed from the landmarks when not given.
 
     Returns:
         the fits, in float32.
     """
-    model, prior = body_points(body, ATTACHMENTS), prior or pose_prior()
+    model, prior, shape = body_points(body, ATTACHMENTS), prior or pose_prior(), Shape(0.0, 1.0)
+    strengths = strengths or (USUAL if start is None else STARTED)
     targets = fitted_targets(targets)
-    state = initial_state(model, prior, targets)
+    if start is None:
+        state = initial_state(model, prior, targets)
+    else:
+        start = Start(*(value.double() for value in start))
+        state = placed(model, start.rotmat, start.betas, targets)
+        usual = roma.rotmat_to_rotvec(start.rotmat[:, 1:])
+        prior = prior._replace(usual=usual, spread=start.pose_spread)
+        shape = Shape(start.betas, start.shape_spread)
 
     def objective(state: BodyState) -> Quadratic:
-        return landmark_objective(model, prior, targets, strengths, state)
+        return landmark_objective(model, prior, shape, targets, strengths, state)
 
     state, cost = levenberg_marquardt(state, objective, BodyState.moved, iterations)
     return Fit(state.rotmat.float(), state.betas.float(), state.transl.float(), cost.float())
 
 
+class Shape(NamedTuple):
+    """What betas people have: usual ones and how far they are from these."""
+
+    usual: float | Tensor
+    spread: float | Tensor
+
+
 def landmark_objective(
-    model: BodyPoints, prior: PosePrior, targets: Targets, strengths: Strengths, state: BodyState
+    model: BodyPoints,
+    prior: PosePrior,
+    shape: Shape,
+    targets: Targets,
+    strengths: Strengths,
+    state: BodyState,
 ) -> Quadratic:
     """The objective around a state: reprojection, 3D landmarks, pose, joint limits, shape."""
     posed = pose_points(model, state)
     total = reprojection_term(posed, targets, strengths)
     total = total.plus(points3d_term(posed, targets, strengths))
     total = total.plus(pose_terms(prior, state, strengths.pose, strengths.limit))
-    return total.plus(shape_terms(state, strengths.shape))
+    return total.plus(shape_terms(state, strengths.shape / shape.spread**2, shape.usual))
 
 
 def reprojection_term(posed: PosedPoints, targets: Targets, strengths: Strengths) -> Quadratic:

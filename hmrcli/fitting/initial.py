@@ -30,14 +30,20 @@ def initial_state(model: BodyPoints, prior: PosePrior, targets: Targets) -> Body
         prior: gives the pose of what is not seen.
         targets: with 3D landmarks in the axes of the photo's camera.
     """
-    batch = len(targets.points3d)
+    rotmat = guessed_rotations(model, prior, targets.points3d, targets.confidence)
+    return placed(model, rotmat, model.points.new_zeros(len(rotmat), 10), targets)
+
+
+def guessed_rotations(model: BodyPoints, prior: PosePrior, points3d: Tensor, confidence: Tensor) -> Tensor:
+    """Rotations (B, 24, 3, 3) that bring torso and limbs nearest to landmarks (B, N, 3), float64."""
+    batch = len(points3d)
     rest = model.points[_TORSO].expand(batch, -1, -1)
-    root, _ = roma.rigid_points_registration(rest, targets.points3d[:, _TORSO])
+    root, _ = roma.rigid_points_registration(rest, points3d[:, _TORSO])
     usual = roma.rotvec_to_rotmat(prior.usual).expand(batch, 23, 3, 3)
     rotmat = torch.cat([root[:, None], usual], 1)
     for upper, lower, ends, hinge in _LIMBS:
         start, middle, end = ends
-        seen = targets.points3d[:, [middle, end]] - targets.points3d[:, [start, middle]]
+        seen = points3d[:, [middle, end]] - points3d[:, [start, middle]]
         bones = model.points[[middle, end]] - model.points[[start, middle]]
         axis = torch.tensor(hinge).to(bones)
         parent = world_rotations(model.parents, rotmat)[:, model.parents[upper]]
@@ -46,11 +52,21 @@ def initial_state(model: BodyPoints, prior: PosePrior, targets: Targets) -> Body
         bend = torch.linalg.cross(_unit(seen[:, 0]), _unit(seen[:, 1])) + 0.2 * (swung @ axis)
         turned = _frame(seen[:, 0], bend) @ _frame(bones[0], axis).mT
         bent = turned.mT @ _least_turn(turned @ bones[1], seen[:, 1]) @ turned
-        known = (targets.confidence[:, ends].amin(1) >= _SEEN)[:, None, None]
+        known = (confidence[:, ends].amin(1) >= _SEEN)[:, None, None]
         rotmat[:, upper] = torch.where(known, parent.mT @ turned, rotmat[:, upper])
         rotmat[:, lower] = torch.where(known, bent, rotmat[:, lower])
-    betas = model.points.new_zeros(batch, 10)
-    state = BodyState(rotmat, betas, model.points.new_zeros(batch, 3))
+    return rotmat
+
+
+def placed(model: BodyPoints, rotmat: Tensor, betas: Tensor, targets: Targets) -> BodyState:
+    """Bodies of known pose (B, 24, 3, 3) and shape (B, 10) where their landmarks are seen, in float64.
+
+    Args:
+        model: points of the body at the landmarks.
+        targets: of `fitted_targets`.
+    """
+    rotmat, betas = rotmat.to(model.points), betas.to(model.points)
+    state = BodyState(rotmat, betas, model.points.new_zeros(len(betas), 3))
     return state._replace(transl=_place(pose_points(model, state).points, targets))
 
 

@@ -24,7 +24,7 @@ JOINTS = (
 
 
 class PosePrior(NamedTuple):
-    """Axis-angle ranges of the 23 joints below the root, radians, (23, 3) each."""
+    """Axis-angle ranges of the 23 joints below the root, radians, (23, 3) each, or (B, 23, 3) for each person."""
 
     least: Tensor
     greatest: Tensor
@@ -90,11 +90,17 @@ def pose_terms(prior: PosePrior, state: BodyState, strength: float, limit: float
     return Quadratic(cost, gradient, hessian)
 
 
-def shape_terms(state: BodyState, strength: float) -> Quadratic:
-    """Draws the shape to the mean: ½ strength |betas|², a beta being one standard deviation."""
+def shape_terms(state: BodyState, strength: float | Tensor, usual: float | Tensor = 0.0) -> Quadratic:
+    """Draws the shape to the usual one: ½ strength |betas - usual|², a beta being one standard deviation.
+
+    Args:
+        strength: for all betas, or (10,).
+        usual: the mean, or (B, 10).
+    """
+    drawn = state.betas - usual
     gradient = torch.zeros(len(state.betas), STEP).to(state.betas)
-    gradient[:, SHAPE] = strength * state.betas
+    gradient[:, SHAPE] = strength * drawn
     curve = torch.zeros(STEP).to(state.betas)
     curve[SHAPE] = strength
     hessian = torch.diag(curve).expand(len(gradient), -1, -1)
-    return Quadratic(0.5 * strength * state.betas.square().sum(1), gradient, hessian)
+    return Quadratic(0.5 * (strength * drawn.square()).sum(1), gradient, hessian)

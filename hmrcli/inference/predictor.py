@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.camera import crop_camera, full_image_translation, project
 from hmrcli.datasets.crop import square_around
-from hmrcli.fitting.fit import fit_landmarks
+from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
+from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets
 from hmrcli.inference.network import crop_people, predict
 from hmrcli.inference.person import Person
@@ -25,6 +26,7 @@ BBOX_SCALE = 1.25
 
 Image = NDArray[np.uint8]
 Boxes = Sequence[Sequence[float]] | NDArray[np.floating]
+StartFrom = Literal["landmarks", "regressor"]
 
 
 class Predictor:
@@ -38,6 +40,8 @@ class Predictor:
         body: BodyModel | None = None,
         device: torch.device | str | None = None,
         bbox_scale: float = BBOX_SCALE,
+        start: StartFrom = "landmarks",
+        refine: bool = True,
     ) -> None:
         """Takes a trained network, or none for the bundled default.
 
@@ -47,15 +51,21 @@ class Predictor:
             body: the body to pose; the open body when not given.
             device: of the network; the fastest there is when not given. Fitting runs on the CPU.
             bbox_scale: side of a network's crop, as a multiple of the box's longer side.
+            start: of the default's fit: a guess from the landmarks in closed form, or the bundled regressor
+                (`data/fitting/regressor.md`), whose shapes are the open body's: another body starts from its mean.
+            refine: whether the default fits; False gives what the regressor says.
 
         Raises:
-            ValueError: only one of recipe and checkpoint is given.
+            ValueError: only one of recipe and checkpoint is given, or neither regressor nor fit is asked for.
             UsageError: this machine has no such device.
             MissingFile: a file is not there; the message says how to get it.
             BadInput: recipe or checkpoint cannot be used, or do not fit each other.
         """
         if (recipe is None) != (checkpoint is None):
             raise ValueError("a network needs both its recipe and its checkpoint")
+        if start == "landmarks" and not refine:
+            raise ValueError("without a fit, bodies come from the regressor: give start='regressor'")
+        self.start, self.refine = start, refine
         self.body = body or load_body("open")
         self.bbox_scale = bbox_scale
         self.recipe = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
@@ -65,9 +75,11 @@ class Predictor:
             self.network, self.report = load_network(self.recipe, self.checkpoint, self.body, chosen)
 
     @classmethod
-    def from_default(cls, body: BodyModel | None = None) -> "Predictor":
+    def from_default(
+        cls, body: BodyModel | None = None, *, start: StartFrom = "landmarks", refine: bool = True
+    ) -> "Predictor":
         """The bundled default: landmarks found by small networks, and a body fitted to them."""
-        return cls(body=body)
+        return cls(body=body, start=start, refine=refine)
 
     def __call__(
         self, image: Image, boxes: Boxes | None = None, max_people: int | None = None
@@ -104,7 +116,8 @@ class Predictor:
             return [[] for _ in images]
         parts = [landmark_targets(*one, image.shape) for one, image in zip(found, images)]
         targets = Targets(*(torch.cat(values) for values in zip(*parts)))
-        fits = fit_landmarks(self.body, targets)
+        start = self._start([landmarks for landmarks, _ in found], parts)
+        fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
         with torch.inference_mode():
             posed = self.body(fits.rotmat, fits.betas)
         bbox = np.concatenate([one[1] for one in found])
@@ -119,7 +132,18 @@ class Predictor:
             fits.betas,
         )
         scores = np.concatenate([landmarks.score for landmarks, _ in found])
-        return _split(_people(bodies, bbox, scores, focal, principal, "fit"), counts)
+        method = "fit" if self.refine else "regression"
+        return _split(_people(bodies, bbox, scores, focal, principal, method), counts)
+
+    def _start(self, landmarks: list[Landmarks], targets: list[Targets]) -> Start | None:
+        """Where the fit of all people starts, if not from their landmarks."""
+        if self.start == "landmarks":
+            return None
+        each = [regress(*one) for one in zip(landmarks, targets)]
+        rotmat, betas = torch.cat([one.rotmat for one in each]), torch.cat([one.betas for one in each])
+        if self.body.name != "open":
+            return Start(rotmat, torch.zeros_like(betas), each[0].pose_spread, torch.ones(10))
+        return each[0]._replace(rotmat=rotmat, betas=betas)
 
     def _regress(
         self, images: Sequence[Image], boxes: Sequence[Boxes] | None, max_people: int | None, size: int
