@@ -1,5 +1,6 @@
 """What a row of the open data set shows: a function of its part of the set and its number, and of nothing else."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -9,13 +10,13 @@ from numpy.typing import NDArray
 
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.scenes.backdrops import draw_backdrop
+from hmrcli.scenes.backdrops import Backdrop, draw_backdrop
 from hmrcli.scenes.looks import Look, draw_look
-from hmrcli.scenes.occluders import Occluder, draw_occluder
+from hmrcli.scenes.occluders import Occluder, draw_occluder, paint_occluder
 from hmrcli.scenes.scene import Ground, Lens, Light, Person, Scene
 from hmrcli.scenes.splits import SIZE, SPLITS, Split
 from hmrcli.scenes.subjects import Subject, draw_betas, draw_posture, draw_subject, generator
-from hmrcli.scenes.views import View, box_of, draw_window, on_unit_plane, pixels
+from hmrcli.scenes.views import View, box_of, draw_window, inside, on_unit_plane, pixels
 
 IN_THE_AIR = (0.05, 0.4)
 """Metres between the ground and people who do not stand on it."""
@@ -23,6 +24,8 @@ CLOSE_ENOUGH, LEAST_DEPTH = (0.45, 2.8), 0.6
 """Metres between people along the ground, and of everything from the camera."""
 APART = 0.1
 """Metres between the surfaces of two people, at every 8th vertex; these lie closer together than that."""
+LEAST_SEEN = 8
+"""Things before a person leave at least so many of the body's 24 joints in sight, where the picture has as many."""
 _ATTEMPTS = 10
 
 Vertices = NDArray[np.float64]
@@ -54,8 +57,9 @@ def draw_scene(split_name: str, index: int) -> Scene:
         if place is not None
     )
     in_room = random if view.place is None else generator(split, view.place, "room")
-    light = _light(split, view, in_room)
-    backdrop = draw_backdrop(in_room, split.pool, camera, ground)
+    dim = in_room.uniform(*split.dim)
+    light = _light(dim, view, in_room)
+    backdrop = _dimmed(draw_backdrop(in_room, split.pool, camera, ground), dim)
     return Scene(
         size=SIZE,
         camera=camera,
@@ -162,7 +166,7 @@ def touching(one: Vertices, other: Vertices) -> bool:
     return bool(squared.min() < APART**2)
 
 
-def _light(split: Split, view: View, random: Generator) -> Light:
+def _light(dim: float, view: View, random: Generator) -> Light:
     elevation, azimuth = np.radians(random.uniform(15, 80)), random.uniform(0, 2 * np.pi)
     upright = (
         np.cos(elevation) * np.sin(azimuth),
@@ -170,11 +174,18 @@ def _light(split: Split, view: View, random: Generator) -> Light:
         np.cos(elevation) * np.cos(azimuth),
     )
     x, y, z = (view.rotation @ upright).tolist()
-    dim, warmth, tint = random.uniform(*split.dim), random.uniform(-0.2, 0.2), random.uniform(-0.08, 0.08)
+    warmth, tint = random.uniform(-0.2, 0.2), random.uniform(-0.08, 0.08)
     key = dim * random.uniform(0.5, 1.3) * np.array([1 + warmth, 1 + tint / 2, 1 - warmth])
     # What comes from everywhere is the sky's where the key is the sun's: cold where that is warm.
     ambient = dim * random.uniform(0.25, 0.7) * np.array([1 - warmth / 2, 1 + tint, 1 + warmth / 2])
     return Light((x, y, z), _rgb(key), _rgb(ambient), float(random.beta(0.8, 0.8)))
+
+
+def _dimmed(backdrop: Backdrop, dim: float) -> Backdrop:
+    """A backdrop in less light; `dim` is a factor on linear light, the backdrop's gain one on grey levels."""
+    red, green, blue = backdrop.gain
+    less = min(1.0, dim) ** (1 / 2.2)
+    return replace(backdrop, gain=(less * red, less * green, less * blue))
 
 
 def _rgb(values: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -183,9 +194,18 @@ def _rgb(values: NDArray[np.float64]) -> tuple[float, float, float]:
 
 
 def _occluders(split: Split, joints2d: NDArray[np.float64], random: Generator) -> tuple[Occluder, ...]:
+    """Things before the person, less those that would leave too little of it to see."""
     count = random.choice(len(split.occluders), p=split.occluders)
     box = box_of(np.clip(joints2d, 0, SIZE))
-    return tuple(draw_occluder(random, box, SIZE) for _ in range(count))
+    left = joints2d[:24][inside(joints2d[:24])].astype(int)
+    kept: list[Occluder] = []
+    for occluder in [draw_occluder(random, box, SIZE) for _ in range(count)]:
+        hidden = paint_occluder(np.zeros((SIZE, SIZE, 3), np.uint8), occluder)
+        seen = left[~hidden[left[:, 1], left[:, 0]]]
+        if len(seen) >= LEAST_SEEN:
+            left = seen
+            kept.append(occluder)
+    return tuple(kept)
 
 
 def _lens(split: Split, random: Generator) -> Lens:
