@@ -86,6 +86,19 @@ def test_going_on_without_a_set_is_recorded(root: Path, tmp_path: Path) -> None:
     assert "images/s" not in done.stderr  # no progress where nobody watches
 
 
+def test_compilation_is_asked_for_and_recorded(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compiler itself has its test in tests/training/test_engine.py."""
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda network, **_: compiled.append(network) or network)
+    out = tmp_path / "run"
+    arguments = ["--recipe", NAME, *CHANGES, "--data-root", str(root), "--out", str(out), "--device", "cpu"]
+    options = ["--without", "evaluation", "--max-steps", "1", "--workers", "0", "--compile"]
+    assert code(run(*arguments, *options)) == 0
+    assert len(compiled) == 1 and json.loads((out / "environment.json").read_text())["compile"] is True
+
+
 def test_a_dry_run_lists_recipe_and_files(root: Path, tmp_path: Path) -> None:
     there = run("--recipe", NAME, *CHANGES, "--data-root", str(root), "--dry-run")
     assert code(there) == 0 and "0 missing" in there.stdout
