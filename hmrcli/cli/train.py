@@ -87,7 +87,7 @@ def train(
     processes share each batch: torchrun --nproc-per-node 8 -m hmrcli train ...
     """
     from hmrcli.assets.data_root import data_root as find_root
-    from hmrcli.datasets.needed import require, part_to_render
+    from hmrcli.datasets.needed import part_to_render, require
     from hmrcli.recipe import load_recipe
 
     resolved, root, left_out = load_recipe(recipe, overrides or ()), find_root(data_root), without or []
