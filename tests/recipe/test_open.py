@@ -1,5 +1,7 @@
 """The recipes of the open benchmark: 20 cells beside the published rows, and what they start from."""
 
+import functools
+
 import pytest
 
 from hmrcli.assets.registry import load_registry
@@ -86,6 +88,7 @@ def test_aug_changes_the_augmentation_alone(algorithm):
     assert augmentation.self_mix.datasets == ("open-studio",)
 
 
+@functools.cache
 def left() -> dict[str, str]:
     """Each file that a finished run leaves, and the recipe of the run."""
     leaves = {name: load_recipe(name).leaves for name in recipe_names()}
