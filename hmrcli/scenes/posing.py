@@ -15,6 +15,17 @@ from hmrcli.scenes.scene import Person
 Array = NDArray[Any]
 
 
+class Figure(NamedTuple):
+    """Somebody without a look."""
+
+    pose: Array
+    """(72,) axis-angle, radians."""
+    betas: Array
+    """(10,)"""
+    transl: Array
+    """(3,) metres."""
+
+
 class Rest(NamedTuple):
     """What posing needs of a body model, in the layout that kernels are compiled for."""
 
@@ -74,7 +85,7 @@ def rest_of(body: BodyModel) -> Rest:
     )
 
 
-def pose_people(people: Sequence[Person], body: BodyModel) -> tuple[list[Array], list[Array]]:
+def pose_people(people: Sequence[Person | Figure], body: BodyModel) -> tuple[list[Array], list[Array]]:
     """Bare bodies as the body model poses them.
 
     Returns:
@@ -86,7 +97,7 @@ def pose_people(people: Sequence[Person], body: BodyModel) -> tuple[list[Array],
     return [each[0] for each in posed], [each[2] for each in posed]
 
 
-def pose_person(person: Person, rest: Rest, offsets: Array) -> tuple[Array, Array, Array, Array, Array]:
+def pose_person(person: Person | Figure, rest: Rest, offsets: Array) -> tuple[Array, Array, Array, Array, Array]:
     """A body and its clothes.
 
     Args:

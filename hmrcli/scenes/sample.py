@@ -4,15 +4,14 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from hmrcli.body import BodyModel, load_body
-from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.scenes.backdrops import Backdrop, draw_backdrop
 from hmrcli.scenes.looks import Look, draw_look
 from hmrcli.scenes.occluders import Occluder, draw_occluder, paint_occluder
+from hmrcli.scenes.posing import Figure, pose_people
 from hmrcli.scenes.scene import Ground, Lens, Light, Person, Scene
 from hmrcli.scenes.splits import SIZE, SPLITS, Split
 from hmrcli.scenes.subjects import Subject, draw_betas, draw_posture, draw_subject, generator
@@ -86,11 +85,12 @@ def posed(pose: NDArray[np.float32], betas: NDArray[np.float32]) -> tuple[Vertic
         pose: (N, 72) axis-angle, radians.
         betas: (N, 10)
     """
-    body = open_body()
-    with torch.inference_mode():
-        output = body(rotmat_from_pose(torch.from_numpy(pose)), torch.from_numpy(betas))
-        joints = body.smpl_54_joints(output)
-    return output.vertices.double().numpy(), joints.double().numpy()
+    body, still = open_body(), np.zeros(3, np.float32)
+    bare, joints = pose_people([Figure(*each, still) for each in zip(pose, betas)], body)
+    landmarks, regressor = body.landmark_vertices.numpy(), body.extra_regressor.numpy()
+    vertices = np.stack(bare)
+    joints = np.concatenate([np.stack(joints), vertices[:, landmarks], regressor @ vertices], axis=1)
+    return vertices.astype(np.float64), joints.astype(np.float64)
 
 
 def _look(split: Split, index: int, person: int, subject: int | None, betas: NDArray[np.float32]) -> Look:
