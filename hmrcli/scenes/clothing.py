@@ -68,7 +68,10 @@ def wear(look: Look) -> Wear:
     cuts[k.HATTED], cuts[k.GLASSES], cuts[k.SKIRT] = look.hat is not None, look.glasses, skirted
 
     seed = look.seed % 1000 / 7.0
-    lips, iris = _lips(look.skin), ((0.25, 0.15, 0.08), (0.3, 0.4, 0.5), (0.25, 0.3, 0.15))[min(2, look.seed % 5 // 2)]
+    lips, iris = (
+        _lips(look.skin),
+        ((0.25, 0.15, 0.08), (0.3, 0.4, 0.5), (0.25, 0.3, 0.15))[min(2, look.seed % 5 // 2)],
+    )
     plain = {
         k.SKIN: Cloth((look.skin, lips, iris), fold=0.0, weave=0.0, gloss=0.10),
         k.SOCKS: Cloth((look.socks,) * 3, fold=0.2),
@@ -113,11 +116,15 @@ def sheets(look: Look, shaped: Array, rest: Rest) -> list[Sheet]:
 
     found = []
     if look.bottom in ("skirt", "dress"):
-        found.append(_skirt(look, look.bottom_hem, look.waist - 0.01, look.flare, 0.006, shaped, rest, k.BOTTOM))
+        found.append(
+            _skirt(look, look.bottom_hem, look.waist - 0.01, look.flare, 0.006, shaped, rest, k.BOTTOM)
+        )
     elif look.top is not None and look.top.hem < -0.24 and look.top.loose > 0.01:
         found.append(_skirt(look, look.top.hem - 0.03, -0.16, 0.1, 0.012, shaped, rest, k.TOP))
     if look.outer is not None and look.outer.hem < -0.22:
-        found.append(_skirt(look, 1.6 * look.outer.hem, -0.14, 0.12, 0.022, shaped, rest, k.OUTER, look.outer.opening))
+        found.append(
+            _skirt(look, 1.6 * look.outer.hem, -0.14, 0.12, 0.022, shaped, rest, k.OUTER, look.outer.opening)
+        )
     crown = shaped[rest.parts == 15]
     head = np.array([0.0, crown[:, 1].max() - 0.522, crown[:, 2].max() - 0.263], np.float32)
     if look.hair_style == "long":
@@ -172,7 +179,9 @@ def _skirt(
     left = _eased((x / 0.12 + 1) / 2).ravel()
     hip = np.repeat(_eased(down / 0.3) * 0.85, columns)
     knee = hip * np.repeat(_eased((-0.52 - heights) / 0.3) * 0.8, columns)
-    weights = np.stack([1 - hip, left * (hip - knee), (1 - left) * (hip - knee), left * knee, (1 - left) * knee], 1)
+    weights = np.stack(
+        [1 - hip, left * (hip - knee), (1 - left) * (hip - knee), left * knee, (1 - left) * knee], 1
+    )
     joints = np.broadcast_to(np.array([0, 1, 2, 4, 5], np.int32), weights.shape)
     return _sheet(points, _grid(rows, columns, opening == 0), joints, weights, slot)
 
@@ -200,7 +209,10 @@ def _blob(
 ) -> Sheet:  # fmt: skip
     """A superellipsoid that one joint moves."""
     rows, columns = 9, 16
-    polar, angles = np.linspace(0.02, np.pi - 0.02, rows)[:, None], np.linspace(0, 2 * np.pi, columns, endpoint=False)
+    polar, angles = (
+        np.linspace(0.02, np.pi - 0.02, rows)[:, None],
+        np.linspace(0, 2 * np.pi, columns, endpoint=False),
+    )
     directions = np.stack(
         [np.sin(polar) * np.sin(angles), np.broadcast_to(np.cos(polar), (rows, columns)), np.sin(polar) * np.cos(angles)], -1
     )  # fmt: skip
@@ -219,7 +231,9 @@ def _brim(head: Array, slot: int) -> Sheet:
     z = 0.115 + 0.112 * np.cos(angles) + 0.07 * out * np.cos(0.9 * angles)
     y = 0.455 - 0.02 * out - 0.02 * np.square(angles) * out + 0 * x
     points = np.stack([x, y, z], -1).reshape(-1, 3) + head
-    return _sheet(points, _grid(rows, columns, False), np.full((len(points), 1), 15), np.ones((len(points), 1)), slot)
+    return _sheet(
+        points, _grid(rows, columns, False), np.full((len(points), 1), 15), np.ones((len(points), 1)), slot
+    )
 
 
 def _eased(t: Array) -> Array:

@@ -16,8 +16,16 @@ def add_normals(vertices, faces, normals):  # type: ignore[no-untyped-def]
     """Unit normals of vertices, weighted by area; `normals` starts as zeros."""
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        ux, uy, uz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        vx, vy, vz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+        ux, uy, uz = (
+            vertices[b, 0] - vertices[a, 0],
+            vertices[b, 1] - vertices[a, 1],
+            vertices[b, 2] - vertices[a, 2],
+        )
+        vx, vy, vz = (
+            vertices[c, 0] - vertices[a, 0],
+            vertices[c, 1] - vertices[a, 1],
+            vertices[c, 2] - vertices[a, 2],
+        )
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
         for corner in range(3):
             v = faces[f, corner]
@@ -83,6 +91,18 @@ def visibility(screen, faces, two_sided, left, top, samples, nearest, owner):  #
 
 
 @compiled
+def extent(points, beyond, out):  # type: ignore[no-untyped-def]
+    """Least and greatest x and y of points (N, 3) beyond a z, into (2, 2); infinite where there is none."""
+    out[0, 0], out[0, 1], out[1, 0], out[1, 1] = math.inf, math.inf, -math.inf, -math.inf
+    for n in range(points.shape[0]):
+        if points[n, 2] <= beyond:
+            continue
+        for k in range(2):
+            out[0, k] = min(out[0, k], points[n, k])
+            out[1, k] = max(out[1, k], points[n, k])
+
+
+@compiled
 def height_map(at, faces, heights):  # type: ignore[no-untyped-def]
     """Greatest third coordinate over a grid; `at` (V, 3) holds column, row and what is compared."""
     rows, columns = heights.shape
@@ -94,7 +114,9 @@ def height_map(at, faces, heights):  # type: ignore[no-untyped-def]
             continue
         inverse = 1.0 / area
         for i in range(max(0, math.ceil(min(ay, by, cy))), min(rows - 1, math.floor(max(ay, by, cy))) + 1):
-            for j in range(max(0, math.ceil(min(ax, bx, cx))), min(columns - 1, math.floor(max(ax, bx, cx))) + 1):
+            for j in range(
+                max(0, math.ceil(min(ax, bx, cx))), min(columns - 1, math.floor(max(ax, bx, cx))) + 1
+            ):
                 u = ((j - ax) * (cy - ay) - (i - ay) * (cx - ax)) * inverse
                 v = ((i - ay) * (bx - ax) - (j - ax) * (by - ay)) * inverse
                 if u < 0.0 or v < 0.0 or u + v > 1.0:
@@ -140,7 +162,9 @@ def _bilinear(grid, row, column):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def shade_ground(image, focal, cx, cy, normal, offset, basis, corner, cell, shadow, dark, first, grid, near, size):  # type: ignore[no-untyped-def]
+def shade_ground(
+    image, focal, cx, cy, normal, offset, basis, corner, cell, shadow, dark, first, grid, near, size
+):  # type: ignore[no-untyped-def]
     """Darkens a backdrop where people keep the light off the ground.
 
     `shadow` is the share of the light that is kept off over the grid of `basis`, `near` what is hidden from the

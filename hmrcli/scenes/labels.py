@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hmrcli.scenes.faults import annotated_keypoints, draw_misfit, fitted_bodies, measured_keypoints
 from hmrcli.scenes.paint import Painting, paint_scene
-from hmrcli.scenes.sample import draw_scene, open_body, posed
+from hmrcli.scenes.sample import draw_scene, open_body, posed, smpl_54_joints
 from hmrcli.scenes.scene import Scene
 from hmrcli.scenes.splits import SPLITS, Split
 from hmrcli.scenes.subjects import generator
@@ -62,11 +62,13 @@ def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
 
 def _exact(scene: Scene, painting: Painting, jpeg: bytes) -> Sample:
     person, camera = scene.people[0], scene.camera
-    _, (joints,) = posed(person.pose[None], person.betas[None])
+    vertices = painting.vertices[0]
+    joints = smpl_54_joints(vertices, painting.joints[0]).astype(np.float64) - person.transl
     places = pixels(joints + person.transl, camera)
     kept = inside(places)
     tight = box_of(places[kept])
-    seen = np.array([here and _is_seen(painting, place) for here, place in zip(kept, places)])
+    seen = np.zeros(len(kept), bool)
+    seen[kept] = _visible(painting)[tuple(places[kept].astype(int).T[::-1])]
     focal, (x, y) = camera
     return Sample(
         jpeg=jpeg,
@@ -82,10 +84,10 @@ def _exact(scene: Scene, painting: Painting, jpeg: bytes) -> Sample:
     )
 
 
-def _is_seen(painting: Painting, place: NDArray[np.float64]) -> bool:
-    """Whether the person is what is seen at one of its joints, or a pixel beside it: outlines end between pixels."""
-    column, row = place.astype(int)
-    return bool((painting.people[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] == 0).any())
+def _visible(painting: Painting) -> NDArray[np.bool_]:
+    """(S, S) whether the person is what is seen at a pixel or one beside it: outlines end between pixels."""
+    seen = (painting.people == 0).astype(np.uint8)
+    return np.asarray(cv2.dilate(seen, np.ones((3, 3), np.uint8)), bool)
 
 
 def _joints3d(joints: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -116,7 +116,11 @@ def draw_look(random: Generator, betas: ArrayLike) -> Look:
     feminine = random.random() < 1 / (1 + np.exp(-1.2 * shape[1]))
     age = random.uniform(18, 80)
     outfit = _outfit(random, feminine)
-    style = str(random.choice(HAIR_STYLES, p=(0.02, 0.25, 0.43, 0.2, 0.1) if feminine else (0.13, 0.8, 0.05, 0.01, 0.01)))
+    style = str(
+        random.choice(
+            HAIR_STYLES, p=(0.02, 0.25, 0.43, 0.2, 0.1) if feminine else (0.13, 0.8, 0.05, 0.01, 0.01)
+        )
+    )
     hat = _cloth(random, 0.1) if random.random() < 0.14 else None
     return Look(
         skin=_skin(random),
@@ -124,7 +128,9 @@ def draw_look(random: Generator, betas: ArrayLike) -> Look:
         hair_style=style,
         hairline=0.0 if feminine else float(max(0.0, random.normal(0.0, 0.02)) * (age > 30)),
         hair_length=float(random.uniform(-0.02, 0.3)),
-        hair_volume=float(random.uniform(0.006, 0.03) if style in ("short", "bald") else random.uniform(0.01, 0.022)),
+        hair_volume=float(
+            random.uniform(0.006, 0.03) if style in ("short", "bald") else random.uniform(0.01, 0.022)
+        ),
         beard=0.0 if feminine or random.random() < 0.5 else float(random.uniform(0.15, 0.95)),
         hat=hat,
         brim=bool(random.random() < 0.6),
@@ -136,7 +142,9 @@ def draw_look(random: Generator, betas: ArrayLike) -> Look:
 
 
 def _outfit(random: Generator, feminine: bool) -> dict:  # type: ignore[type-arg]
-    bottom = str(random.choice(BOTTOMS, p=(0.62, 0.14, 0.12, 0.12) if feminine else (0.76, 0.23, 0.005, 0.005)))
+    bottom = str(
+        random.choice(BOTTOMS, p=(0.62, 0.14, 0.12, 0.12) if feminine else (0.76, 0.23, 0.005, 0.005))
+    )
     waist = float(random.uniform(-0.13, -0.06))
     hem = {
         "trousers": random.choice([-1.12, -1.08, -0.98, -0.85], p=[0.4, 0.4, 0.1, 0.1]),
@@ -228,7 +236,9 @@ def _trouser_cloth(random: Generator) -> Cloth:
     cloth = _cloth(random, 0.1, dark=bool(random.random() < 0.5))
     if random.random() < 0.55:
         tone = hsv_to_rgb(random.uniform(0.05, 0.13), random.uniform(0.05, 0.4), random.uniform(0.08, 0.7))
-        cloth = Cloth((tone, *cloth.colours[1:]), cloth.pattern, cloth.scale, cloth.fold, cloth.weave, cloth.gloss)
+        cloth = Cloth(
+            (tone, *cloth.colours[1:]), cloth.pattern, cloth.scale, cloth.fold, cloth.weave, cloth.gloss
+        )
     return cloth
 
 
@@ -236,7 +246,12 @@ def _shoe(random: Generator) -> Cloth:
     colour = _grey(random, 0.02, 0.95) if random.random() < 0.6 else _colour(random)
     if random.random() < 0.3:
         colour = hsv_to_rgb(random.uniform(0.04, 0.09), random.uniform(0.3, 0.7), random.uniform(0.15, 0.5))
-    return Cloth((colour, _colour(random), _colour(random)), fold=0.15, weave=0.05, gloss=float(random.uniform(0.02, 0.3)))
+    return Cloth(
+        (colour, _colour(random), _colour(random)),
+        fold=0.15,
+        weave=0.05,
+        gloss=float(random.uniform(0.02, 0.3)),
+    )
 
 
 def _colour(random: Generator) -> RGB:
@@ -254,7 +269,14 @@ def _grey(random: Generator, low: float, high: float) -> RGB:
 def _skin(random: Generator) -> RGB:
     """From very light to very dark along the line that melanin draws, with blood and tan around it."""
     tones = np.array(
-        [(0.95, 0.80, 0.72), (0.88, 0.69, 0.58), (0.78, 0.58, 0.45), (0.62, 0.42, 0.31), (0.45, 0.29, 0.21), (0.28, 0.18, 0.14)]
+        [
+            (0.95, 0.80, 0.72),
+            (0.88, 0.69, 0.58),
+            (0.78, 0.58, 0.45),
+            (0.62, 0.42, 0.31),
+            (0.45, 0.29, 0.21),
+            (0.28, 0.18, 0.14),
+        ]
     )
     place = random.beta(1.1, 1.4) * (len(tones) - 1.001)
     step = int(place)
@@ -263,7 +285,9 @@ def _skin(random: Generator) -> RGB:
 
 
 def _hair(random: Generator, age: float) -> RGB:
-    tones = np.array([(0.05, 0.04, 0.04), (0.16, 0.10, 0.07), (0.32, 0.20, 0.12), (0.62, 0.46, 0.28), (0.48, 0.19, 0.09)])
+    tones = np.array(
+        [(0.05, 0.04, 0.04), (0.16, 0.10, 0.07), (0.32, 0.20, 0.12), (0.62, 0.46, 0.28), (0.48, 0.19, 0.09)]
+    )
     tone = tones[random.choice(5, p=(0.4, 0.28, 0.16, 0.11, 0.05))] * random.uniform(0.7, 1.3)
     if random.random() < 0.04:
         tone = np.array(hsv_to_rgb(random.random(), 0.7, 0.7))

@@ -1,6 +1,7 @@
 """From numbers to pixels: the backdrop, shadows, people, what stands before them, and the lens."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import cv2
@@ -18,6 +19,9 @@ from hmrcli.scenes.scene import Ground, Lens, Light, Person, Scene
 Array = NDArray[Any]
 
 NOBODY, OCCLUDED = -1, -2
+
+_GRAIN = 512
+"""Side of the table of noise."""
 
 _CELL, _CELLS = 0.014, 220
 """Of the maps of shadows: metres, and the most of them along a side."""
@@ -99,7 +103,9 @@ def _dressed(person: Person, index: int, rest: Rest) -> tuple[Mesh, Array, Array
     numbers = wear(person.look)
     offsets = np.empty_like(rest.template)
     seed = float(person.look.seed % 1000 / 7.0)
-    surface_kernels.drape(rest.template, rest.normals, rest.smoothed, numbers.cuts, noise_table(), seed, offsets)
+    surface_kernels.drape(
+        rest.template, rest.normals, rest.smoothed, numbers.cuts, noise_table(), seed, offsets
+    )
     skin, clothes, joints, moves, shaped = pose_person(person, rest, offsets)
     vertices, faces, places = [clothes], [rest.faces], [rest.template]
     slot, part = [np.full(len(clothes), -1, np.int32)], [rest.parts]
@@ -162,7 +168,8 @@ def _paint_people(scene: Scene, mesh: Mesh, image: Array, people: Array, parts: 
     kernels.visibility(screen, mesh.faces, mesh.two_sided, left, top, 2, nearest, owner)
     attributes = np.column_stack([normals, mesh.rest, lit, open_sky])
     light = np.array(
-        [*scene.light.direction, *scene.light.colour, *scene.light.ambient, *up, scene.light.softness], np.float32
+        [*scene.light.direction, *scene.light.colour, *scene.light.ambient, *up, scene.light.softness],
+        np.float32,
     )
     worn = [wear(person.look) for person in scene.people]
     surface_kernels.shade(
@@ -179,22 +186,30 @@ def _lens(camera: Camera) -> tuple[np.float32, np.float32, np.float32]:
 
 def _window(screen: Array, size: int) -> tuple[int, int, int, int]:
     """(left, top, width, height) of what is before the camera, within the picture."""
-    seen = screen[screen[:, 2] > 0]
-    if not len(seen):
+    from hmrcli.scenes import kernels
+
+    seen = np.empty((2, 2), np.float32)
+    kernels.extent(screen, np.float32(0.0), seen)
+    if not np.isfinite(seen).all():
         return 0, 0, 0, 0
-    low = np.clip(np.floor(seen[:, :2].min(0)), 0, size).astype(int)
-    high = np.clip(np.ceil(seen[:, :2].max(0)), 0, size).astype(int)
-    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
+    (left, top), (right, bottom) = (
+        np.clip([np.floor(seen[0]), np.ceil(seen[1])], 0, size).astype(int).tolist()
+    )
+    return left, top, right - left, bottom - top
 
 
 def _shade(mesh: Mesh, direction: Array) -> Shade:
     from hmrcli.scenes import kernels
 
-    across = np.cross(direction, np.eye(3)[np.abs(direction).argmin()])
-    across /= np.linalg.norm(across)
-    basis = np.stack([across, np.cross(direction, across), direction]).astype(np.float32)
+    x, y, z = direction.tolist()
+    across = np.array([0.0, z, -y] if abs(x) < 0.7 else [-z, 0.0, x])
+    across /= np.sqrt(across @ across)
+    a, b, c = across.tolist()
+    basis = np.array([across, [y * c - z * b, z * a - x * c, x * b - y * a], direction], np.float32)
     places = mesh.vertices @ basis.T
-    low, high = places[:, :2].min(0), places[:, :2].max(0)
+    extent = np.empty((2, 2), np.float32)
+    kernels.extent(places, np.float32(-np.inf), extent)
+    low, high = extent
     cell = np.float32(max(_CELL, float((high - low).max()) / _CELLS))
     margin = 12
     corner = (low - margin * cell).astype(np.float32)
@@ -235,9 +250,16 @@ def _through_lens(image: NDArray[np.uint8], lens: Lens, seed: int) -> NDArray[np
     if length > 0.5:
         image = cv2.filter2D(image, -1, _streak(lens.motion))  # type: ignore[assignment]
     if lens.noise > 0:
-        grain = np.random.default_rng(seed).standard_normal(image.shape, np.float32)
+        top, left = np.random.default_rng(seed).integers(0, _GRAIN - np.array(image.shape[:2]), endpoint=True)
+        grain = _grain()[top : top + image.shape[0], left : left + image.shape[1]]
         image = np.clip(image + grain * np.float32(lens.noise) + np.float32(0.5), 0, 255).astype(np.uint8)
     return image
+
+
+@lru_cache(maxsize=1)
+def _grain() -> Array:
+    """The sensor's noise, of which every picture takes a part: drawing it anew takes longer than all of the lens."""
+    return np.random.default_rng(0).standard_normal((_GRAIN, _GRAIN, 3), np.float32)
 
 
 def _streak(motion: tuple[float, float]) -> Array:
@@ -248,6 +270,11 @@ def _streak(motion: tuple[float, float]) -> Array:
     x, y = radius + steps * motion[0], radius + steps * motion[1]
     i, j = np.floor(y).astype(int), np.floor(x).astype(int)
     v, u = y - i, x - j
-    for di, dj, weight in ((0, 0, (1 - v) * (1 - u)), (0, 1, (1 - v) * u), (1, 0, v * (1 - u)), (1, 1, v * u)):
+    for di, dj, weight in (
+        (0, 0, (1 - v) * (1 - u)),
+        (0, 1, (1 - v) * u),
+        (1, 0, v * (1 - u)),
+        (1, 1, v * u),
+    ):
         np.add.at(kernel, (np.minimum(i + di, 2 * radius), np.minimum(j + dj, 2 * radius)), weight)
     return kernel / kernel.sum()

@@ -97,7 +97,9 @@ def pose_people(people: Sequence[Person | Figure], body: BodyModel) -> tuple[lis
     return [each[0] for each in posed], [each[2] for each in posed]
 
 
-def pose_person(person: Person | Figure, rest: Rest, offsets: Array) -> tuple[Array, Array, Array, Array, Array]:
+def pose_person(
+    person: Person | Figure, rest: Rest, offsets: Array
+) -> tuple[Array, Array, Array, Array, Array]:
     """A body and its clothes.
 
     Args:
@@ -112,7 +114,11 @@ def pose_person(person: Person | Figure, rest: Rest, offsets: Array) -> tuple[Ar
     from hmrcli.scenes import posing_kernels as kernels
 
     betas = _float32(person.betas)
-    moves, joints, factors = np.empty((24, 3, 4), np.float32), np.empty((24, 3), np.float32), np.empty(207, np.float32)
+    moves, joints, factors = (
+        np.empty((24, 3, 4), np.float32),
+        np.empty((24, 3), np.float32),
+        np.empty(207, np.float32),
+    )
     kernels.skeleton(
         _float32(person.pose).reshape(24, 3), rest.joints + rest.joint_shapedirs @ betas, rest.parents,
         _float32(person.transl), moves, joints, factors,

@@ -85,12 +85,17 @@ def posed(pose: NDArray[np.float32], betas: NDArray[np.float32]) -> tuple[Vertic
         pose: (N, 72) axis-angle, radians.
         betas: (N, 10)
     """
-    body, still = open_body(), np.zeros(3, np.float32)
-    bare, joints = pose_people([Figure(*each, still) for each in zip(pose, betas)], body)
-    landmarks, regressor = body.landmark_vertices.numpy(), body.extra_regressor.numpy()
-    vertices = np.stack(bare)
-    joints = np.concatenate([np.stack(joints), vertices[:, landmarks], regressor @ vertices], axis=1)
-    return vertices.astype(np.float64), joints.astype(np.float64)
+    still = np.zeros(3, np.float32)
+    bodies = pose_people([Figure(*each, still) for each in zip(pose, betas)], open_body())
+    joints = [smpl_54_joints(*body) for body in zip(*bodies)]
+    return np.stack(bodies[0]).astype(np.float64), np.stack(joints).astype(np.float64)
+
+
+def smpl_54_joints(vertices: NDArray[np.float32], joints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """SMPL's 54 joints (54, 3) of a body's vertices (V, 3) and 24 joints (24, 3)."""
+    body = open_body()
+    landmarks = vertices[body.landmark_vertices.numpy()]
+    return np.concatenate([joints, landmarks, body.extra_regressor.numpy() @ vertices])
 
 
 def _look(split: Split, index: int, person: int, subject: int | None, betas: NDArray[np.float32]) -> Look:

@@ -31,8 +31,15 @@ def noise(table, x, y, z, out):  # type: ignore[no-untyped-def]
     i1, j1, k1 = (i + 1) & 15, (j + 1) & 15, (k + 1) & 15
     a, b, c, d = (1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v
     for n in range(4):
-        low = a * table[i, j, k, n] + b * table[i1, j, k, n] + c * table[i, j1, k, n] + d * table[i1, j1, k, n]
-        high = a * table[i, j, k1, n] + b * table[i1, j, k1, n] + c * table[i, j1, k1, n] + d * table[i1, j1, k1, n]
+        low = (
+            a * table[i, j, k, n] + b * table[i1, j, k, n] + c * table[i, j1, k, n] + d * table[i1, j1, k, n]
+        )
+        high = (
+            a * table[i, j, k1, n]
+            + b * table[i1, j, k1, n]
+            + c * table[i, j1, k1, n]
+            + d * table[i1, j1, k1, n]
+        )
         out[n] = low + w * (high - low)
 
 
@@ -205,9 +212,17 @@ def _add_skin(cuts, materials, table, share, x, y, z, footprint, n, out):  # typ
                 eb = _mixed(for_white, skin[8], iris) * (1 - 0.9 * pupil)
                 r, g, b = _mixed(r, er, eye), _mixed(g, eg, eye), _mixed(b, eb, eye)
                 gloss += 0.2 * eye
-            lash = 0.75 * _edge(0.0022 - abs(y - 0.4185 + 8 * (ax - 0.031) ** 2), blur) if abs(ax - 0.031) < 0.018 else 0.0
+            lash = (
+                0.75 * _edge(0.0022 - abs(y - 0.4185 + 8 * (ax - 0.031) ** 2), blur)
+                if abs(ax - 0.031) < 0.018
+                else 0.0
+            )
             r, g, b = r * (1 - lash), g * (1 - lash), b * (1 - lash)
-            brow = 0.85 * _edge(0.0038 - abs(y - 0.434 + 12 * (ax - 0.034) ** 2), blur) if 0.012 < ax < 0.055 else 0.0
+            brow = (
+                0.85 * _edge(0.0038 - abs(y - 0.434 + 12 * (ax - 0.034) ** 2), blur)
+                if 0.012 < ax < 0.055
+                else 0.0
+            )
             r, g, b = _mixed(r, hair[0], brow), _mixed(g, hair[1], brow), _mixed(b, hair[2], brow)
             if cuts[GLASSES] > 0.0:
                 rim = math.sqrt(((ax - 0.034) / 0.025) ** 2 + ((y - 0.41) / 0.019) ** 2)
@@ -298,7 +313,14 @@ def _shaded(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Linear colour that face f shows at a pixel place, in out[0:3]; the corner that it is nearest to."""
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-    ax, ay, bx, by, cx_, cy_ = screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1], screen[c, 0], screen[c, 1]
+    ax, ay, bx, by, cx_, cy_ = (
+        screen[a, 0],
+        screen[a, 1],
+        screen[b, 0],
+        screen[b, 1],
+        screen[c, 0],
+        screen[c, 1],
+    )
     area = (bx - ax) * (cy_ - ay) - (by - ay) * (cx_ - ax)
     u = ((px - ax) * (cy_ - ay) - (py - ay) * (cx_ - ax)) / area
     v = ((py - ay) * (bx - ax) - (px - ax) * (by - ay)) / area
@@ -397,7 +419,11 @@ def shade(  # type: ignore[no-untyped-def]
                             f, column + 0.25 + 0.5 * (s % 2), row + 0.25 + 0.5 * (s // 2), screen, faces, attributes,
                             person, slot, cuts, materials, table, focal, cx, cy, light, n, out,
                         )  # fmt: skip
-                        red, green, blue = red + out[0] / covered, green + out[1] / covered, blue + out[2] / covered
+                        red, green, blue = (
+                            red + out[0] / covered,
+                            green + out[1] / covered,
+                            blue + out[2] / covered,
+                        )
                         if f == first:
                             corner = near
             share = covered / 4.0
