@@ -79,9 +79,9 @@ def wear(look: Look) -> Wear:
         k.SOLE: Cloth((look.sole,) * 3, fold=0.0),
         k.BOTTOM: look.bottom_cloth,
     }
-    optional = {
-        k.TOP: look.top and look.top.cloth,
-        k.OUTER: look.outer and look.outer.cloth,
+    optional: dict[int, Cloth | None] = {
+        k.TOP: look.top.cloth if look.top else None,
+        k.OUTER: look.outer.cloth if look.outer else None,
         k.SHOES: look.shoes,
         k.HAT: look.hat,
         k.BAG: look.bag,
@@ -157,7 +157,7 @@ def _skirt(
     """A tube round hips and legs as wide as they are, wider towards the hem, with waves there."""
     rows, columns = 12, 44
     heights = np.linspace(waist, hem, rows)
-    angles = np.linspace(0, 2 * np.pi, columns, endpoint=opening > 0) + (0.0 if opening == 0 else 0.0)
+    angles = np.linspace(0, 2 * np.pi, columns, endpoint=opening > 0)
     if opening > 0:  # from one edge of the open front round the back to the other
         angles = np.linspace(opening / 0.16, 2 * np.pi - opening / 0.16, columns)
     torso = (np.abs(rest.template[:, 0]) < 0.3) & (rest.template[:, 1] < 0.1)
@@ -214,8 +214,8 @@ def _blob(
         np.linspace(0, 2 * np.pi, columns, endpoint=False),
     )
     directions = np.stack(
-        [np.sin(polar) * np.sin(angles), np.broadcast_to(np.cos(polar), (rows, columns)), np.sin(polar) * np.cos(angles)], -1
-    )  # fmt: skip
+        np.broadcast_arrays(np.sin(polar) * np.sin(angles), np.cos(polar), np.sin(polar) * np.cos(angles)), -1
+    )
     directions /= (np.abs(directions) ** square).sum(-1, keepdims=True) ** (1 / square)
     points = (np.array(centre) + directions * radii).reshape(-1, 3) + shift
     return _sheet(

@@ -64,9 +64,9 @@ def visibility(screen, faces, two_sided, left, top, samples, nearest, owner):  #
         bx, by = (screen[b, 0] - left) * samples - 0.5, (screen[b, 1] - top) * samples - 0.5
         cx, cy = (screen[c, 0] - left) * samples - 0.5, (screen[c, 1] - top) * samples - 0.5
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area >= -1e-7:  # seen from inside: image y points down, so the outside turns the other way
-            if not two_sided[f] or area <= 1e-7:
-                continue
+        # Seen from inside: image y points down, so the outside turns the other way.
+        if area >= -1e-7 and (not two_sided[f] or area <= 1e-7):
+            continue
         j0, j1 = max(0, math.ceil(min(ax, bx, cx))), min(width - 1, math.floor(max(ax, bx, cx)))
         if j0 > j1:
             continue
@@ -103,20 +103,25 @@ def extent(points, beyond, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def height_map(at, faces, heights):  # type: ignore[no-untyped-def]
-    """Greatest third coordinate over a grid; `at` (V, 3) holds column, row and what is compared."""
+def height_map(at, faces, two_sided, heights):  # type: ignore[no-untyped-def]
+    """Greatest third coordinate over a grid; `at` (V, 3) holds column, row and what is compared.
+
+    Of closed surfaces only the side that faces that way can be the greatest.
+    """
     rows, columns = heights.shape
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         ax, ay, bx, by, cx, cy = at[a, 0], at[a, 1], at[b, 0], at[b, 1], at[c, 0], at[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if abs(area) < 1e-9:
+        if area < 1e-9 and (not two_sided[f] or area > -1e-9):
             continue
+        j0, j1 = max(0, math.ceil(min(ax, bx, cx))), min(columns - 1, math.floor(max(ax, bx, cx)))
+        if j0 > j1:
+            continue
+        i0, i1 = max(0, math.ceil(min(ay, by, cy))), min(rows - 1, math.floor(max(ay, by, cy)))
         inverse = 1.0 / area
-        for i in range(max(0, math.ceil(min(ay, by, cy))), min(rows - 1, math.floor(max(ay, by, cy))) + 1):
-            for j in range(
-                max(0, math.ceil(min(ax, bx, cx))), min(columns - 1, math.floor(max(ax, bx, cx))) + 1
-            ):
+        for i in range(i0, i1 + 1):
+            for j in range(j0, j1 + 1):
                 u = ((j - ax) * (cy - ay) - (i - ay) * (cx - ax)) * inverse
                 v = ((i - ay) * (bx - ax) - (j - ax) * (by - ay)) * inverse
                 if u < 0.0 or v < 0.0 or u + v > 1.0:
@@ -162,9 +167,9 @@ def _bilinear(grid, row, column):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def shade_ground(
+def shade_ground(  # type: ignore[no-untyped-def]
     image, focal, cx, cy, normal, offset, basis, corner, cell, shadow, dark, first, grid, near, size
-):  # type: ignore[no-untyped-def]
+):
     """Darkens a backdrop where people keep the light off the ground.
 
     `shadow` is the share of the light that is kept off over the grid of `basis`, `near` what is hidden from the

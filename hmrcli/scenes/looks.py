@@ -7,6 +7,7 @@ at y = 0.52, its shoulders at 0.21, its waist at -0.05, its crotch at -0.33, its
 
 from colorsys import hsv_to_rgb
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -141,7 +142,7 @@ def draw_look(random: Generator, betas: ArrayLike) -> Look:
     )
 
 
-def _outfit(random: Generator, feminine: bool) -> dict:  # type: ignore[type-arg]
+def _outfit(random: Generator, feminine: bool) -> dict[str, Any]:
     bottom = str(
         random.choice(BOTTOMS, p=(0.62, 0.14, 0.12, 0.12) if feminine else (0.76, 0.23, 0.005, 0.005))
     )

@@ -69,7 +69,7 @@ class Shade(NamedTuple):
     """(3, 3) rows: two axes across, and the direction to the light."""
     corner: Array
     """(2,) place of cell (0, 0) along the axes, metres."""
-    cell: float
+    cell: np.float32
     heights: Array
     """(rows, columns) farthest that people reach along the direction, metres; -1e9 where nobody is."""
 
@@ -104,7 +104,7 @@ def _dressed(person: Person, index: int, rest: Rest) -> tuple[Mesh, Array, Array
     offsets = np.empty_like(rest.template)
     seed = float(person.look.seed % 1000 / 7.0)
     surface_kernels.drape(
-        rest.template, rest.normals, rest.smoothed, numbers.cuts, noise_table(), seed, offsets
+        rest.template, rest.normals, rest.smoothed, numbers.cuts[None], noise_table(), seed, offsets
     )
     skin, clothes, joints, moves, shaped = pose_person(person, rest, offsets)
     vertices, faces, places = [clothes], [rest.faces], [rest.template]
@@ -216,7 +216,7 @@ def _shade(mesh: Mesh, direction: Array) -> Shade:
     columns, rows = (np.ceil((high - low) / cell).astype(int) + 2 * margin).tolist()
     heights = np.full((rows, columns), -1e9, np.float32)
     places[:, :2] = (places[:, :2] - corner) / cell
-    kernels.height_map(places, mesh.faces, heights)
+    kernels.height_map(places, mesh.faces, mesh.two_sided, heights)
     return Shade(basis, corner, cell, heights)
 
 
@@ -240,7 +240,7 @@ def _shade_ground(
 
 
 def _blurred(grid: Array, deviation: float) -> Array:
-    return cv2.GaussianBlur(grid, (0, 0), deviation)  # type: ignore[return-value]
+    return np.asarray(cv2.GaussianBlur(grid, (0, 0), deviation))
 
 
 def _through_lens(image: NDArray[np.uint8], lens: Lens, seed: int) -> NDArray[np.uint8]:

@@ -44,16 +44,16 @@ def noise(table, x, y, z, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _upper(cuts, first, x, y, z):  # type: ignore[no-untyped-def]
+def _upper(cuts, who, first, x, y, z):  # type: ignore[no-untyped-def]
     """Signed distance into a garment on the upper body."""
     ax = abs(x)
-    inside = min(y - cuts[first + 3], cuts[first + 2] - ax)
+    inside = min(y - cuts[who, first + 3], cuts[who, first + 2] - ax)
     if inside < -0.1:
         return inside
     neck = math.sqrt(x * x + (y - 0.275) ** 2 + (z - 0.085) ** 2)
-    inside = min(inside, neck - cuts[first], 0.305 - y)
+    inside = min(inside, neck - cuts[who, first], 0.305 - y)
     if z > 0.085 and ax < 0.16:
-        depth, opening = cuts[first + 1], cuts[first + 4]
+        depth, opening = cuts[who, first + 1], cuts[who, first + 4]
         if depth > -1.0 and y > depth:
             inside = min(inside, (ax - opening - 0.42 * (y - depth)) * 0.92)
         if opening > 0.0:
@@ -62,11 +62,11 @@ def _upper(cuts, first, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _scalp(cuts, x, y, z):  # type: ignore[no-untyped-def]
+def _scalp(cuts, who, x, y, z):  # type: ignore[no-untyped-def]
     """Signed distance into the hair of the head."""
-    line = 0.407 + 0.62 * (z - 0.09) + cuts[HAIRLINE]
+    line = 0.407 + 0.62 * (z - 0.09) + cuts[who, HAIRLINE]
     inside = (y - line) * 0.85
-    if abs(x) > 0.083 and cuts[LONG] == 0.0:  # ears
+    if abs(x) > 0.083 and cuts[who, LONG] == 0.0:  # ears
         inside = min(inside, (y - 0.437) * 0.8)
     return min(inside, y - 0.32)
 
@@ -75,33 +75,34 @@ def _scalp(cuts, x, y, z):  # type: ignore[no-untyped-def]
 def drape(points, normals, smoothed, cuts, table, seed, out):  # type: ignore[no-untyped-def]
     """How far clothes and hair lie off the skin of the mean body: (V, 3)."""
     n = np.empty(4, np.float32)
+    who = 0
     for v in range(points.shape[0]):
         x, y, z = points[v, 0], points[v, 1], points[v, 2]
         thick, smooth = 0.0, 0.0
         noise(table, x * 9 + seed, y * 9, z * 9, n)
         for first in (0, GARMENT):
-            loose = cuts[first + 5]
-            inside = _upper(cuts, first, x, y, z)
+            loose = cuts[who, first + 5]
+            inside = _upper(cuts, who, first, x, y, z)
             if loose > 0.0 and inside > -0.02:
                 cover = min(1.0, (inside + 0.02) / 0.03)
                 thick += cover * loose * (1.0 + 0.45 * n[0])
                 smooth = max(smooth, cover * min(1.0, loose / 0.006))
-        loose = cuts[BOTTOM_LOOSE]
-        inside = min(cuts[WAIST] - y, y - cuts[BOTTOM_HEM])
+        loose = cuts[who, BOTTOM_LOOSE]
+        inside = min(cuts[who, WAIST] - y, y - cuts[who, BOTTOM_HEM])
         if loose > 0.0 and inside > -0.02:
             cover = min(1.0, (inside + 0.02) / 0.03)
             bell = 0.5 + min(1.0, max(0.0, -0.2 - y))
             thick = max(thick, cover * (0.002 + loose * bell * (1.0 + 0.4 * n[1])))
             smooth = max(smooth, cover * min(1.0, loose / 0.008) if y > -0.5 else 0.0)
-        if y < -1.0 and cuts[SHOE_TOP] - y > 0.0:
+        if y < -1.0 and cuts[who, SHOE_TOP] - y > 0.0:
             thick = max(thick, 0.009)
         if y > 0.3:
-            inside = _scalp(cuts, x, y, z)
-            if cuts[VOLUME] > 0.0 and inside > 0.0:
+            inside = _scalp(cuts, who, x, y, z)
+            if cuts[who, VOLUME] > 0.0 and inside > 0.0:
                 noise(table, x * 30 + seed, y * 30, z * 30, n)
                 rise = min(1.0, inside / 0.03)
-                thick = max(thick, rise * cuts[VOLUME] * (1.0 + 0.5 * n[0] + 0.3 * n[1]))
-            if cuts[HATTED] > 0.0 and y > 0.44:
+                thick = max(thick, rise * cuts[who, VOLUME] * (1.0 + 0.5 * n[0] + 0.3 * n[1]))
+            if cuts[who, HATTED] > 0.0 and y > 0.44:
                 thick = max(thick, min(1.0, (y - 0.44) / 0.01) * 0.016)
         for k in range(3):
             out[v, k] = thick * normals[v, k] + smooth * 0.8 * (smoothed[v, k] - points[v, k])
@@ -165,29 +166,34 @@ def _pattern(table, kind, scale, x, y, z, footprint, n):  # type: ignore[no-unty
 
 
 @compiled
-def _add(material, table, share, x, y, z, footprint, n, out):  # type: ignore[no-untyped-def]
+def _add(materials, who, row, table, share, x, y, z, footprint, n, out):  # type: ignore[no-untyped-def]
     """Adds a share of a cloth's colour, folds and gloss."""
-    second, third = _pattern(table, int(material[PATTERN]), material[SCALE], x, y, z, footprint, n)
+    second, third = _pattern(
+        table, int(materials[who, row, PATTERN]), materials[who, row, SCALE], x, y, z, footprint, n
+    )
     uneven = 1.0
-    if material[WEAVE] > 0.0:
+    if materials[who, row, WEAVE] > 0.0:
         noise(table, x * 60, y * 60, z * 60, n)
-        uneven += material[WEAVE] * (n[0] + 0.6 * n[1])
+        uneven += materials[who, row, WEAVE] * (n[0] + 0.6 * n[1])
     for k in range(3):
-        colour = _mixed(_mixed(material[k], material[3 + k], second), material[6 + k], third)
+        colour = _mixed(
+            _mixed(materials[who, row, k], materials[who, row, 3 + k], second),
+            materials[who, row, 6 + k],
+            third,
+        )
         out[k] += share * colour * uneven
-    out[3] += share * material[FOLD]
-    out[4] += share * material[GLOSS]
+    out[3] += share * materials[who, row, FOLD]
+    out[4] += share * materials[who, row, GLOSS]
 
 
 @compiled
-def _add_skin(cuts, materials, table, share, x, y, z, footprint, n, out):  # type: ignore[no-untyped-def]
+def _add_skin(cuts, materials, who, table, share, x, y, z, footprint, n, out):  # type: ignore[no-untyped-def]
     """Skin, and a face where it is."""
-    skin, hair = materials[SKIN], materials[HAIR]
     noise(table, x * 40, y * 40, z * 40, n)
-    r = skin[0] * (1 + 0.05 * n[0])
-    g = skin[1] * (1 + 0.07 * n[0])
-    b = skin[2] * (1 + 0.07 * n[0])
-    gloss = skin[GLOSS]
+    r = materials[who, SKIN, 0] * (1 + 0.05 * n[0])
+    g = materials[who, SKIN, 1] * (1 + 0.07 * n[0])
+    b = materials[who, SKIN, 2] * (1 + 0.07 * n[0])
+    gloss = materials[who, SKIN, GLOSS]
     if y > 0.29 and z > 0.1:
         ax = abs(x)
         blur = footprint + 0.003
@@ -196,7 +202,11 @@ def _add_skin(cuts, materials, table, share, x, y, z, footprint, n, out):  # typ
             g, b = g * (1 - 0.35 * flush), b * (1 - 0.3 * flush)
             lips = _edge(0.0085 * (1 - (ax / 0.026) ** 2) - abs(y - 0.343), blur)
             lips = lips if ax < 0.026 else 0.0
-            r, g, b = _mixed(r, skin[3], lips), _mixed(g, skin[4], lips), _mixed(b, skin[5], lips)
+            r, g, b = (
+                _mixed(r, materials[who, SKIN, 3], lips),
+                _mixed(g, materials[who, SKIN, 4], lips),
+                _mixed(b, materials[who, SKIN, 5], lips),
+            )
             slit = 0.6 * _edge(0.0016 - abs(y - 0.3435), blur) if ax < 0.022 else 0.0
             r, g, b = r * (1 - slit), g * (1 - slit), b * (1 - slit)
             dx, dy = (ax - 0.031) / 0.0155, (y - 0.412) / 0.0075
@@ -207,9 +217,9 @@ def _add_skin(cuts, materials, table, share, x, y, z, footprint, n, out):  # typ
                 iris = _edge(0.0062 - math.hypot(ax - 0.031, y - 0.412), blur)
                 pupil = _edge(0.003 - math.hypot(ax - 0.031, y - 0.412), blur)
                 for_white = 0.62
-                er = _mixed(for_white, skin[6], iris) * (1 - 0.9 * pupil)
-                eg = _mixed(for_white, skin[7], iris) * (1 - 0.9 * pupil)
-                eb = _mixed(for_white, skin[8], iris) * (1 - 0.9 * pupil)
+                er = _mixed(for_white, materials[who, SKIN, 6], iris) * (1 - 0.9 * pupil)
+                eg = _mixed(for_white, materials[who, SKIN, 7], iris) * (1 - 0.9 * pupil)
+                eb = _mixed(for_white, materials[who, SKIN, 8], iris) * (1 - 0.9 * pupil)
                 r, g, b = _mixed(r, er, eye), _mixed(g, eg, eye), _mixed(b, eb, eye)
                 gloss += 0.2 * eye
             lash = (
@@ -223,20 +233,28 @@ def _add_skin(cuts, materials, table, share, x, y, z, footprint, n, out):  # typ
                 if 0.012 < ax < 0.055
                 else 0.0
             )
-            r, g, b = _mixed(r, hair[0], brow), _mixed(g, hair[1], brow), _mixed(b, hair[2], brow)
-            if cuts[GLASSES] > 0.0:
+            r, g, b = (
+                _mixed(r, materials[who, HAIR, 0], brow),
+                _mixed(g, materials[who, HAIR, 1], brow),
+                _mixed(b, materials[who, HAIR, 2], brow),
+            )
+            if cuts[who, GLASSES] > 0.0:
                 rim = math.sqrt(((ax - 0.034) / 0.025) ** 2 + ((y - 0.41) / 0.019) ** 2)
                 frame = _edge(0.0028 - abs(rim - 1) * 0.021, blur)
                 frame = max(frame, _edge(0.002 - abs(y - 0.416), blur) if ax < 0.011 else 0.0)
                 frame *= 0.92
                 r, g, b = r * (1 - frame), g * (1 - frame), b * (1 - frame)
-        if cuts[BEARD] > 0.0:
+        if cuts[who, BEARD] > 0.0:
             jaw = min(0.372 - y + 0.25 * max(0.0, ax - 0.03), z - 0.115 + 0.4 * (0.36 - y), y - 0.295)
             mouth = math.sqrt((ax / 0.03) ** 2 + ((y - 0.343) / 0.011) ** 2)
             nose = math.hypot(ax / 0.02, (y - 0.37) / 0.014) - 1.0
-            whiskers = _edge(min(jaw, (mouth - 1) * 0.012, nose * 0.015), 0.012) * cuts[BEARD]
-            r, g, b = _mixed(r, hair[0], whiskers), _mixed(g, hair[1], whiskers), _mixed(b, hair[2], whiskers)
-    elif cuts[GLASSES] > 0.0 and y > 0.4 and 0.075 < abs(x) < 0.09:
+            whiskers = _edge(min(jaw, (mouth - 1) * 0.012, nose * 0.015), 0.012) * cuts[who, BEARD]
+            r, g, b = (
+                _mixed(r, materials[who, HAIR, 0], whiskers),
+                _mixed(g, materials[who, HAIR, 1], whiskers),
+                _mixed(b, materials[who, HAIR, 2], whiskers),
+            )
+    elif cuts[who, GLASSES] > 0.0 and y > 0.4 and 0.075 < abs(x) < 0.09:
         arm = 0.9 * _edge(0.0025 - abs(y - 0.418), footprint)
         r, g, b = r * (1 - arm), g * (1 - arm), b * (1 - arm)
     out[0] += share * r
@@ -246,65 +264,65 @@ def _add_skin(cuts, materials, table, share, x, y, z, footprint, n, out):  # typ
 
 
 @compiled
-def _add_hair(material, table, share, x, y, z, n, out):  # type: ignore[no-untyped-def]
+def _add_hair(materials, who, table, share, x, y, z, n, out):  # type: ignore[no-untyped-def]
     noise(table, x * 120, y * 22, z * 120, n)
     strand = 1.0 + 0.45 * n[0] + 0.25 * n[1]
     for k in range(3):
-        out[k] += share * material[k] * strand
+        out[k] += share * materials[who, HAIR, k] * strand
     out[3] += share * 0.5
-    out[4] += share * material[GLOSS]
+    out[4] += share * materials[who, HAIR, GLOSS]
 
 
 @compiled
-def surface(cuts, materials, table, slot, x, y, z, footprint, n, out):  # type: ignore[no-untyped-def]
+def surface(cuts, materials, who, table, slot, x, y, z, footprint, n, out):  # type: ignore[no-untyped-def]
     """Linear colour, strength of folds and gloss at a point, the garments from the outermost inwards."""
     for k in range(5):
         out[k] = 0.0
     if slot == HAIR:
-        _add_hair(materials[HAIR], table, 1.0, x, y, z, n, out)
+        _add_hair(materials, who, table, 1.0, x, y, z, n, out)
         return
     if slot >= 0:
-        _add(materials[slot], table, 1.0, x, y, z, footprint, n, out)
+        _add(materials, who, slot, table, 1.0, x, y, z, footprint, n, out)
         return
     left = 1.0
     if y > 0.3:
-        if cuts[HATTED] > 0.0:
+        if cuts[who, HATTED] > 0.0:
             share = _edge(y - 0.445, footprint)
             if share > 0.0:
-                _add(materials[HAT], table, share, x, y, z, footprint, n, out)
+                _add(materials, who, HAT, table, share, x, y, z, footprint, n, out)
                 left -= share
-        if left > 0.0 and cuts[VOLUME] > 0.0:
-            inside = _scalp(cuts, x, y, z)
+        if left > 0.0 and cuts[who, VOLUME] > 0.0:
+            inside = _scalp(cuts, who, x, y, z)
             if inside > -0.02:
                 noise(table, x * 70, y * 70, z * 70, n)
                 share = left * _edge(inside + 0.006 * n[0], footprint + 0.004)
                 if share > 0.0:
-                    _add_hair(materials[HAIR], table, share, x, y, z, n, out)
+                    _add_hair(materials, who, table, share, x, y, z, n, out)
                     left -= share
     if left > 0.0 and y < -0.7:
-        share = left * _edge(cuts[SHOE_TOP] - y - 0.15 * (z - 0.06), footprint)
+        share = left * _edge(cuts[who, SHOE_TOP] - y - 0.15 * (z - 0.06), footprint)
         if share > 0.0:
-            _add(materials[SOLE if y < -1.147 else SHOES], table, share, x, y, z, footprint, n, out)
+            _add(materials, who, SOLE if y < -1.147 else SHOES, table, share, x, y, z, footprint, n, out)
             left -= share
     for which in range(2):
         first = GARMENT if which == 0 else 0
-        if left > 0.0 and cuts[first + 5] > 0.0:
-            share = left * _edge(_upper(cuts, first, x, y, z), footprint)
+        if left > 0.0 and cuts[who, first + 5] > 0.0:
+            share = left * _edge(_upper(cuts, who, first, x, y, z), footprint)
             if share > 0.0:
-                _add(materials[OUTER if which == 0 else TOP], table, share, x, y, z, footprint, n, out)
+                _add(materials, who, OUTER if which == 0 else TOP, table, share, x, y, z, footprint, n, out)
                 left -= share
     if left > 0.0:
-        share = left * _edge(min(cuts[WAIST] - y, y - cuts[BOTTOM_HEM]), footprint)
+        share = left * _edge(min(cuts[who, WAIST] - y, y - cuts[who, BOTTOM_HEM]), footprint)
         if share > 0.0:
-            _add(materials[BOTTOM], table, share, x, y, z, footprint, n, out)
+            _add(materials, who, BOTTOM, table, share, x, y, z, footprint, n, out)
             left -= share
     if left > 0.0 and y < -0.7:
-        share = left * _edge(cuts[SOCK_TOP] - y, footprint)
+        share = left * _edge(cuts[who, SOCK_TOP] - y, footprint)
         if share > 0.0:
-            _add(materials[SOCKS], table, share, x, y, z, footprint, n, out)
+            _add(materials, who, SOCKS, table, share, x, y, z, footprint, n, out)
             left -= share
     if left > 0.0:
-        _add_skin(cuts, materials, table, left, x, y, z, footprint, n, out)
+        _add_skin(cuts, materials, who, table, left, x, y, z, footprint, n, out)
 
 
 @compiled
@@ -344,7 +362,7 @@ def _shaded(  # type: ignore[no-untyped-def]
         nx, ny, nz, sky = -nx, -ny, -nz, 0.5 * sky
     footprint = total / focal
     who = person[a]
-    surface(cuts[who], materials[who], table, slot[a], x, y, z, footprint, n, out)
+    surface(cuts, materials, who, table, slot[a], x, y, z, footprint, n, out)
     r, g, blue, fold, gloss = out[0], out[1], out[2], out[3], out[4]
     crease = 1.0
     if fold > 0.0:
