@@ -3,8 +3,8 @@
     python benchmarks/scenes.py [--split open-test] [--rows 64]
 
 The baseline is `hmrcli.render` drawing one grey body on one colour at the same size: no clothes, backdrop,
-shadow, lens, labels or file. Each stage runs alone over all rows; the fastest of some rounds counts. Loops are
-compiled before, on the same rows.
+shadow, lens, labels or file. Times are the process's own, so that other work on the machine counts little; the
+fastest of some rounds counts. Loops are compiled before, on the same rows.
 """
 
 import argparse
@@ -32,18 +32,19 @@ from hmrcli.scenes.scene import Scene
 from hmrcli.scenes.splits import SIZE, SPLITS
 
 GREY, GROUND = np.array([0.7, 0.7, 0.7]), (90, 120, 150)
-ROUNDS = 3
+ROUNDS = 5
 
 
-def milliseconds(function: Callable[[int], object], rows: int) -> float:
-    """Of one row, in the fastest round over all of them."""
-    times = []
+def milliseconds(stages: dict[str, Callable[[int], object]], rows: int) -> dict[str, float]:
+    """Of the processor for one row, in each stage's fastest round over all of them; stages take turns."""
+    best = dict.fromkeys(stages, np.inf)
     for _ in range(ROUNDS):
-        start = time.perf_counter()
-        for row in range(rows):
-            function(row)
-        times.append(time.perf_counter() - start)
-    return 1000 * min(times) / rows
+        for name, function in stages.items():
+            start = time.process_time()
+            for row in range(rows):
+                function(row)
+            best[name] = min(best[name], time.process_time() - start)
+    return {name: 1000 * seconds / rows for name, seconds in best.items()}
 
 
 def plain(scene: Scene, vertices: np.ndarray, faces: np.ndarray, samples: int) -> np.ndarray:
@@ -77,26 +78,34 @@ def main() -> None:
     def backdrop(row: int) -> object:
         return paint_backdrop(scenes[row].backdrop, SIZE, scenes[row].camera, scenes[row].ground)
 
-    whole = milliseconds(lambda row: render_sample(split, row), rows)
-    drawing = milliseconds(lambda row: draw_scene(split, row), rows)
-    painting = milliseconds(lambda row: paint_scene(scenes[row], body), rows)
-    behind = milliseconds(backdrop, rows)
-    posing = milliseconds(lambda row: pose_people(scenes[row].people, body), rows)
-    file = milliseconds(jpeg, rows)
-
-    people = np.mean([len(scene.people) for scene in scenes])
-    print(f"{split}, {rows} rows of {SIZE} px with {people:.2f} people each, one core, ms a row")
-    print(f"  draw the scene         {drawing:6.2f}")
-    print(f"  paint the backdrop     {behind:6.2f}")
-    print(f"  paint all the rest     {painting - behind:6.2f}  of which posing bare bodies {posing:.2f}")
-    print(f"  compress               {file:6.2f}")
-    print(f"  labels and their faults{whole - drawing - painting - file:6.2f}")
-    print(f"  render_sample, whole   {whole:6.2f}  {1000 / whole:.0f} samples/s")
+    taken = milliseconds(
+        {
+            "whole": lambda row: render_sample(split, row),
+            "draw": lambda row: draw_scene(split, row),
+            "paint": lambda row: paint_scene(scenes[row], body),
+            "backdrop": backdrop,
+            "pose": lambda row: pose_people(scenes[row].people, body),
+            "compress": jpeg,
+            "plain 1": lambda row: plain(scenes[row], paintings[row].vertices[0], faces, 1),
+            "plain 2": lambda row: plain(scenes[row], paintings[row].vertices[0], faces, 2),
+        },
+        rows,
+    )
+    whole, people = taken["whole"], np.mean([len(scene.people) for scene in scenes])
+    labels = whole - taken["draw"] - taken["paint"] - taken["compress"]
+    print(
+        f"{split}, {rows} rows of {SIZE} px with {people:.2f} people each: processor's ms a row, one thread"
+    )
+    print(f"  draw the scene          {taken['draw']:6.2f}")
+    print(f"  paint the backdrop      {taken['backdrop']:6.2f}")
+    print(
+        f"  paint all the rest      {taken['paint'] - taken['backdrop']:6.2f}  of which posing {taken['pose']:.2f}"
+    )
+    print(f"  compress                {taken['compress']:6.2f}")
+    print(f"  labels and their faults {labels:6.2f}")
+    print(f"  render_sample, whole    {whole:6.2f}  {1000 / whole:.0f} samples/s")
     for samples in (1, 2):
-        bare = milliseconds(
-            lambda row: plain(scenes[row], paintings[row].vertices[0], faces, samples),  # noqa: B023
-            rows,
-        )
+        bare = taken[f"plain {samples}"]
         print(
             f"baseline: one posed grey body on one colour, {samples}x{samples} samples a pixel: {bare:.2f} ms, "
             f"{1000 / bare:.0f} pictures/s; a whole sample takes {whole / bare:.2f} times as long"
