@@ -131,7 +131,7 @@ def sheets(look: Look, shaped: Array, rest: Rest) -> list[Sheet]:
         found.append(_long_hair(look, head, k.HAIR))
     elif look.hair_style in ("ponytail", "bun"):
         length = 0.18 if look.hair_style == "ponytail" else 0.05
-        found.append(_blob((0.0, 0.44 - 0.6 * length, 0.0), (0.03, length, 0.03), 15, head, k.HAIR))
+        found.append(_blob((0.0, 0.44 - 0.75 * length, 0.014), (0.03, length, 0.03), 15, head, k.HAIR))
     if look.hat is not None and look.brim:
         found.append(_brim(head, k.HAT))
     if look.bag is not None:
@@ -188,14 +188,21 @@ def _skirt(
 
 def _long_hair(look: Look, head: Array, slot: int) -> Sheet:
     """A curtain round the back and the sides of the head, down to the shoulders or the back."""
-    rows, columns = 9, 30
-    heights = np.linspace(0.46, look.hair_length, rows)[:, None]
+    rows, columns = 13, 30
+    heights = np.concatenate(
+        [0.525 - 0.085 * np.linspace(0.1, 1, 5) ** 2, np.linspace(0.42, look.hair_length, rows - 5)]
+    )
+    heights = heights[:, None]
     angles = np.linspace(0.36 * np.pi, 1.64 * np.pi, columns)
     fall = np.clip((0.40 - heights) / 0.2, 0, 1)
     wave = 0.006 * np.sin(angles * 11 + look.seed % 7) * (0.5 + fall)
+    crown = np.sqrt(np.clip(1 - np.square((heights - 0.44) / 0.09), 0.02, 1)) ** (
+        heights > 0.44
+    )  # closes above
     radius = look.hair_volume
-    x = (0.088 + radius * 0.6 + 0.02 * fall + wave) * np.sin(angles)
-    z = 0.105 + np.where(np.cos(angles) < 0, 0.098 + radius * 0.5 + 0.03 * fall, 0.09) * np.cos(angles)
+    x = crown * (0.088 + radius * 0.6 + 0.02 * fall + wave) * np.sin(angles)
+    behind = 0.098 + radius * 0.5 + 0.03 * fall
+    z = 0.105 + crown * np.where(np.cos(angles) < 0, behind, 0.09) * np.cos(angles)
     points = np.stack([x, np.broadcast_to(heights, x.shape), z], -1).reshape(-1, 3) + head
     low = np.repeat(_eased((0.30 - heights[:, 0]) / 0.2), columns)
     weights = np.stack([1 - low, low], 1)

@@ -104,8 +104,12 @@ def drape(points, normals, smoothed, cuts, table, seed, out):  # type: ignore[no
                 thick = max(thick, rise * cuts[who, VOLUME] * (1.0 + 0.5 * n[0] + 0.3 * n[1]))
             if cuts[who, HATTED] > 0.0 and y > 0.44:
                 thick = max(thick, min(1.0, (y - 0.44) / 0.01) * 0.016)
+        inwards = 0.0
         for k in range(3):
             out[v, k] = thick * normals[v, k] + smooth * 0.8 * (smoothed[v, k] - points[v, k])
+            inwards -= out[v, k] * normals[v, k]
+        for k in range(3):  # cloth bridges hollows and never sinks into the skin
+            out[v, k] += max(0.0, inwards + 0.3 * thick) * normals[v, k]
 
 
 @compiled

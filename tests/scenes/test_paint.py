@@ -140,8 +140,7 @@ def test_labels_name_the_skin_whatever_is_worn(body: BodyModel) -> None:
     worn = paint_scene(scene(facing(dressed)), body)
     for first, second in ((bare.vertices, worn.vertices), (bare.joints, worn.joints)):
         np.testing.assert_array_equal(first[0], second[0])
-    lost = (bare.people == 0) & (worn.people != 0)  # cloth evens out what is round by a few millimetres
-    assert lost.sum() < 0.02 * (bare.people == 0).sum()
+    assert ((bare.people == 0) & (worn.people != 0)).sum() <= 5  # cloth lies on the skin, not below it
     assert (worn.people == 0).sum() > 1.05 * (bare.people == 0).sum()
 
 
