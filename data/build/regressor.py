@@ -1,7 +1,7 @@
 """Remakes `data/fitting/regressor.safetensors`: reads pictures by the landmark network, and trains on what it says.
 
-    python data/build/regressor.py read open-fitted 0 6000     # rows; parts that were read before are kept
-    python data/build/regressor.py read open-studio 0 1000
+    python data/build/regressor.py read open-fitted 0 2250     # rows; parts that were read before are kept
+    python data/build/regressor.py read open-fitted 4000 6250
     python data/build/regressor.py footage
     python data/build/regressor.py train
 
@@ -50,18 +50,17 @@ from hmrcli.scenes.labels import render_sample
 from hmrcli.scenes.sample import draw_subject
 from hmrcli.scenes.splits import SPLITS
 
-ROOT = Path(__file__).resolve().parents[2]
-TARGET = ROOT / "data" / "fitting" / "regressor.safetensors"
+TARGET = Path(__file__).resolve().parents[1] / "fitting" / "regressor.safetensors"
 PART = 250
 """Rows of a file of the cache."""
 HELD_OUT = 12
 """Every so manieth row is not trained on."""
-APART, EVERY = 10, 2
+MEASURED = Path(__file__).resolve().parents[2] / "benchmarks" / "frames.yaml"
+APART, EVERY = 10, 3
 """Frames between those of the footage and those that are measured, and between one another."""
 FOOTAGE_SHARE = 0.15
 """Of the draws."""
-
-STEPS, BATCH, RATE, DECAY, DROPOUT = 6000, 256, 1e-3, 0.02, 0.3
+STEPS, BATCH, RATE, DECAY, DROPOUT = 2000, 128, 1e-3, 0.02, 0.3
 NOISE = 0.01
 """Deviation of what is added to the landmarks: of half a crop, of metres, of probability."""
 POINTS, SHAPE = 5.0, 0.02
@@ -117,7 +116,7 @@ def read(split: str, index: int) -> Examples:
 def footage() -> Iterator[Examples]:
     """People of videos whose limbs are seen, with the bodies that are fitted to them."""
     body = load_body("open")
-    measured = yaml.safe_load((ROOT / "benchmarks" / "frames.yaml").read_text())
+    measured = yaml.safe_load(MEASURED.read_text())
     for package, path in FOOTAGE:
         away_from = np.array([entry["frame"] for entry in measured if entry["member"] == path])
         with tempfile.TemporaryDirectory() as folder:
@@ -191,17 +190,17 @@ def loss(model: BodyPoints, found: Regressed, rotmat: Tensor, betas: Tensor) -> 
     return turns + POINTS * points.norm(dim=-1).mean() + SHAPE * (found.betas - betas).square().mean()
 
 
-def train(pictures: Examples, people: Examples, held_out: Examples) -> Regressor:
+def train(pictures: Examples, filmed: Examples, held_out: Examples) -> Regressor:
     torch.manual_seed(0)
     model, network = compared_points(load_body("open")), Regressor(DROPOUT)
     optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min(1, (step + 1) / 100) * (1 + cos(pi * step / STEPS)) / 2
     )
-    ours = round(FOOTAGE_SHARE * BATCH) if len(people.betas) else 0
     for step in range(STEPS):
-        drawn = [draw(pictures, BATCH - ours), draw(people, ours)] if ours else [draw(pictures, BATCH)]
-        looks = together(drawn)
+        looks = together(
+            [draw(pictures, BATCH - round(FOOTAGE_SHARE * BATCH)), draw(filmed, round(FOOTAGE_SHARE * BATCH))]
+        )
         marks = looks.marks + NOISE * torch.randn_like(looks.marks)
         value = loss(model, network.train()(looks.seen()._replace(marks=marks)), looks.rotmat, looks.betas)
         optimiser.zero_grad()
@@ -245,8 +244,7 @@ def score(model: BodyPoints, network: Regressor, held_out: Examples) -> str:
 
 
 def cached(cache: Path, pattern: str) -> Examples:
-    paths = sorted(cache.glob(pattern))
-    return together([Examples(**load_file(path)) for path in paths])
+    return together([Examples(**load_file(path)) for path in sorted(cache.glob(pattern))])
 
 
 def main() -> None:
@@ -267,15 +265,19 @@ def main() -> None:
     elif arguments.stage == "footage":
         keep(arguments.cache / "footage.safetensors", together(list(footage())))
     else:
-        pictures, people = cached(arguments.cache, "open-*"), cached(arguments.cache, "footage*")
-        last = torch.arange(len(pictures.betas)) % HELD_OUT == 0
-        print(f"{len(pictures.betas)} people of pictures, {len(people.betas)} of footage")
-        kept, held_out = (Examples(*(value[rows] for value in pictures)) for rows in (~last, last))
-        network = train(kept, people, held_out)
+        read, filmed = cached(arguments.cache, "open-*"), cached(arguments.cache, "footage*")
+        last = torch.arange(len(read.betas)) % HELD_OUT == 0
+        pictures, held_out = (Examples(*(value[rows] for value in read)) for rows in (~last, last))
+        print(
+            f"{len(pictures.betas)} people of pictures, {len(filmed.betas)} of footage, {len(held_out.betas)} held out"
+        )
+        network = train(pictures, filmed, held_out)
         measure_spread(network, held_out)
         weights = {name: value.half() for name, value in network.state_dict().items()}
-        save_file(weights, TARGET.with_suffix(".part"))
-        TARGET.with_suffix(".part").replace(TARGET)
+        part = TARGET.with_suffix(".part")
+        save_file(weights, part)
+        part.chmod(0o644)
+        part.replace(TARGET)
 
 
 if __name__ == "__main__":

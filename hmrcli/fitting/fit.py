@@ -31,7 +31,7 @@ class Strengths(NamedTuple):
 
 
 USUAL = Strengths()
-STARTED = Strengths(deviation3d=0.1, pose=1.0)
+STARTED = Strengths(deviation3d=0.2, pose=2.0)
 """With a start that was read from the 3D landmarks, which then count less."""
 ITERATIONS = 15
 
