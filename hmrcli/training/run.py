@@ -171,6 +171,8 @@ class _Run:
         self.metrics: dict[str, float] = {} if checkpoint is None else dict(checkpoint.meta["metrics"])
         self.best: float | None = None if checkpoint is None else checkpoint.meta["best"]
         self.saved = sampler.start
+        self.validated: int = sampler.start if checkpoint is None else checkpoint.meta["validated"]
+        """Steps after which the metrics were measured last, or were not due."""
 
     def go(self, sets: list[TrainingImages], stop: Callable[[], bool]) -> None:
         """All steps from the sampler's first to its last."""
@@ -180,6 +182,13 @@ class _Run:
         save_every = settings.save_every or sampler.steps_per_epoch
         if sampler.start >= sampler.stop:
             settings.say(f"nothing left to do: {sampler.start} steps of {sampler.stop} are done")
+        if sampler.start and self.validated < sampler.start:
+            epoch, place = sampler.place(sampler.start - 1)
+            if (
+                place + 1 == sampler.steps_per_epoch
+            ):  # interrupted between the epoch's last step and its validation
+                self._validate(sampler.start, epoch)
+                self._save(sampler.start, epoch, again=True)
         with closing(_batches(self.recipe, sets, sampler, settings.workers, pin)) as batches:
             for step in range(sampler.start, sampler.stop):
                 epoch, place = sampler.place(step)
@@ -215,6 +224,7 @@ class _Run:
                     raise KeyboardInterrupt
 
     def _validate(self, done: int, epoch: int) -> None:
+        self.validated = done
         if self.settings.validate is None or (epoch + 1) % self.recipe.evaluation.every_epochs:
             return
         share_statistics(self.learner.network)
@@ -225,12 +235,12 @@ class _Run:
         value = self.metrics.get(POSE_METRIC if self.recipe.algorithm == "pose" else METRIC)
         if value is not None and (self.best is None or value < self.best):
             self.best = value
-            self._save(done, epoch)
+            self._save(done, epoch, again=True)
             if self.record is not None:
                 copy_checkpoint(self.folder / FOLDER / LAST, self.folder / FOLDER / BEST)
 
-    def _save(self, done: int, epoch: int) -> None:
-        if self.saved == done:
+    def _save(self, done: int, epoch: int, again: bool = False) -> None:
+        if self.saved == done and not again:
             return
         self.saved = done
         share_statistics(self.learner.network)
@@ -249,6 +259,7 @@ class _Run:
             "finished": done >= self.recipe.schedule.epochs * sampler.steps_per_epoch,
             "metrics": self.metrics,
             "best": self.best,
+            "validated": self.validated,
             "body_model": {"name": body.name, "vertices": body.num_vertices, "sha256": body.sha256},
             "version": __version__,
         }

@@ -11,15 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
+from hmrcli.datasets.human_data import write_human_data
 from hmrcli.errors import BadInput, MissingFile, UsageError
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, MODEL_FILE, STATE_FILE, copy_checkpoint, read_checkpoint
 from hmrcli.training.record import read_metrics
-from hmrcli.training.run import Settings, train
-from tests.training.world import open_overrides, open_recipe, write_world
+from hmrcli.training.run import Progress, Settings, train
+from tests.training.world import open_overrides, open_recipe, people, write_world
 
 ROWS = 6
 
@@ -140,6 +142,57 @@ def test_a_stopped_run_goes_on(
     assert read_checkpoint(out).meta["step"] == saved
     train(recipe, Settings(root, out, max_steps=4))
     assert losses(out) == losses(whole)
+
+
+def test_an_epoch_that_ends_with_an_interruption_is_measured_later(
+    root: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    measured: list[int] = []
+
+    def validate(network: torch.nn.Module) -> dict[str, float]:
+        measured.append(len(losses(tmp_path)))
+        return {"pa_mpjpe_mm": 90.0 - len(measured)}
+
+    def interrupt(now: Progress) -> None:
+        if now.step == 2:  # the third step, the epoch's last, is still done
+            os.kill(os.getpid(), signal.SIGINT)
+
+    settings = Settings(root, tmp_path, max_steps=4, validate=validate)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, replace(settings, watch=interrupt))
+    assert (read_checkpoint(tmp_path).meta["step"], measured) == (3, [])
+    train(recipe, settings)
+    assert measured == [3]
+    best = read_checkpoint(tmp_path / "checkpoints" / "best").meta
+    assert (best["step"], best["metrics"]) == (3, {"pa_mpjpe_mm": 89.0})
+    train(recipe, replace(settings, max_steps=5))
+    assert measured == [3]
+
+
+def test_fits_in_the_loop_go_on(tmp_path: Path) -> None:
+    fitted = open_recipe(
+        "spin_l1",
+        "data.mixture={people: {annotations: people.npz}}",
+        "data.epoch_length=sum",
+        "augmentation.rotation.probability=1",
+        batch_size=2,
+        epochs=2,
+    )
+    shown = people(tmp_path / "datasets" / "people", "people", 4)
+    unknown = replace(shown, has_smpl=np.array([True, False, False, False]))
+    write_human_data(tmp_path / "preprocessed_datasets" / "people.npz", unknown)
+    settings = Settings(tmp_path, tmp_path / "whole", open_prior=True)
+    train(fitted, settings)
+    train(fitted, replace(settings, out=tmp_path / "parts", max_steps=3))
+    train(fitted, replace(settings, out=tmp_path / "parts"))
+    assert len(losses(tmp_path / "whole")) == 4
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    stores = [
+        torch.load(read_checkpoint(tmp_path / name).path / STATE_FILE, weights_only=True)["fits"]
+        for name in ("whole", "parts")
+    ]
+    assert len(stores[0]["row"]) == 3  # a fit for each body that is not known
+    assert all(torch.equal(values, stores[1][name]) for name, values in stores[0].items())
 
 
 @pytest.mark.parametrize("damage", ["torn", "changed", "missing", "foreign"])
