@@ -12,7 +12,7 @@ from hmrcli.scenes.splits import EDITION, ROW_BYTES, ROW_SECONDS, SPLITS
 
 GROUP = "open"
 LICENCE: dict[str, Any] = {
-    "name": "CC0-1.0 and CC-BY-4.0",
+    "name": "CC0-1.0, CC-BY-2.0 and CC-BY-4.0",
     "who": "anyone; LICENSES.md names the authors of photographs in the background",
     "page": "https://creativecommons.org/licenses/by/4.0/",
     "restricted": False,

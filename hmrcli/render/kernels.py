@@ -22,7 +22,7 @@ _SLIVER = 1e-14
 """A triangle seen edge-on: |det| below this share of |p0||p1||p2| is rounding noise, not a surface."""
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiles on first call, kept on disk where a place for it can be written."""
     try:
         return numba.njit(cache=True, nogil=True)(function)
@@ -30,7 +30,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         return numba.njit(nogil=True)(function)
 
 
-@_compiled
+@compiled
 def _edges(vertices, faces, face):  # type: ignore[no-untyped-def]
     """The three edge normals of a face, signed so that inside is positive, and |det|; 0 for a sliver."""
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
@@ -49,7 +49,7 @@ def _edges(vertices, faces, face):  # type: ignore[no-untyped-def]
     return n0x, n0y, n0z, n1x, n1y, n1z, n2x, n2y, n2z, det
 
 
-@_compiled
+@compiled
 def _weights(vertices, faces, face, dx, dy):  # type: ignore[no-untyped-def]
     """Barycentric coordinates where the ray (dx, dy, 1) meets a face that it is known to meet."""
     n0x, n0y, n0z, n1x, n1y, n1z, n2x, n2y, n2z, _ = _edges(vertices, faces, face)
@@ -60,7 +60,7 @@ def _weights(vertices, faces, face, dx, dy):  # type: ignore[no-untyped-def]
     return e0 * total, e1 * total, e2 * total
 
 
-@_compiled
+@compiled
 def add_face_normals(vertices, faces, sums):  # type: ignore[no-untyped-def]
     """Adds to each vertex the normals of its faces, as long as twice their areas."""
     for face in range(faces.shape[0]):
@@ -81,7 +81,7 @@ def add_face_normals(vertices, faces, sums):  # type: ignore[no-untyped-def]
                 sums[faces[face, corner], k] += normal[k]
 
 
-@_compiled
+@compiled
 def bounds(vertices, faces, focal, cx, cy, near, out):  # type: ignore[no-untyped-def]
     """Pixel box (x0, y0, x1, y1) of what each face has beyond the near plane; inverted if there is none."""
     for face in range(faces.shape[0]):
@@ -101,7 +101,7 @@ def bounds(vertices, faces, focal, cx, cy, near, out):  # type: ignore[no-untype
         out[face, 0], out[face, 1], out[face, 2], out[face, 3] = x0, y0, x1, y1
 
 
-@_compiled
+@compiled
 def visibility(vertices, faces, boxes, focal, cx, cy, near, left, top, samples, nearest, owner):  # type: ignore[no-untyped-def]
     """Nearest face and its 1/z at each sample of a window whose corner is (left, top) in pixels.
 
@@ -143,7 +143,7 @@ def visibility(vertices, faces, boxes, focal, cx, cy, near, left, top, samples, 
                     owner[i, j] = face
 
 
-@_compiled
+@compiled
 def interpolate(vertices, faces, attributes, owner, focal, cx, cy, left, top, samples, out):  # type: ignore[no-untyped-def]
     """Perspective-correct vertex attributes at every sample that a face owns."""
     for i in range(owner.shape[0]):
@@ -162,7 +162,7 @@ def interpolate(vertices, faces, attributes, owner, focal, cx, cy, left, top, sa
                 )
 
 
-@_compiled
+@compiled
 def paint(vertices, linear, faces, owner, focal, cx, cy, left, top, samples, opacity, image):  # type: ignore[no-untyped-def]
     """Blends the mean colour of the owned samples over `image`, a uint8 window changed in place.
 

@@ -6,7 +6,7 @@ it. Rays and places are in the frame of a room: x right, y up from the floor, z 
 
 import math
 
-from hmrcli.render.kernels import _compiled
+from hmrcli.render.kernels import compiled
 from hmrcli.scenes.patterns import (
     BRICKS,
     CAR,
@@ -31,7 +31,7 @@ from hmrcli.scenes.patterns import (
 )
 
 
-@_compiled
+@compiled
 def _lookup(noise, x, y):  # type: ignore[no-untyped-def]
     """The noise table at (x, y), in cells, blended between neighbours."""
     fx, fy = math.floor(x), math.floor(y)
@@ -44,7 +44,7 @@ def _lookup(noise, x, y):  # type: ignore[no-untyped-def]
     return top + (bottom - top) * v
 
 
-@_compiled
+@compiled
 def _hashed(i, j, k):  # type: ignore[no-untyped-def]
     """A number from 0 to 1 that belongs to three whole numbers."""
     h = (int(i) * 374761393 + int(j) * 668265263 + int(k) * 982451653) & 0xFFFFFFFF
@@ -52,7 +52,7 @@ def _hashed(i, j, k):  # type: ignore[no-untyped-def]
     return ((h ^ (h >> 16)) & 0xFFFFFF) / 16777216.0
 
 
-@_compiled
+@compiled
 def _angle(y, x):  # type: ignore[no-untyped-def]
     """atan2(y, x) to 2e-4 radians, several times as fast."""
     ax, ay = abs(x), abs(y)
@@ -69,7 +69,7 @@ def _angle(y, x):  # type: ignore[no-untyped-def]
     return -r if y < 0.0 else r
 
 
-@_compiled
+@compiled
 def _seam(place, period, width, footprint):  # type: ignore[no-untyped-def]
     """How much of a seam, of `width` every `period`, a footprint of that size sees here: 0 to 1."""
     from_seam = abs(place / period - math.floor(place / period + 0.5)) * period
@@ -79,7 +79,7 @@ def _seam(place, period, width, footprint):  # type: ignore[no-untyped-def]
     return min(1.0, width / footprint) * min(1.0, 2.0 * (reach - from_seam) / footprint)
 
 
-@_compiled
+@compiled
 def _ground(noise, x, z, footprint, pattern, scale, seed):  # type: ignore[no-untyped-def]
     """(mix, shade) of a floor: how much of its second colour, and how bright."""
     shift = (seed % 997) * 0.73
@@ -127,7 +127,7 @@ def _ground(noise, x, z, footprint, pattern, scale, seed):  # type: ignore[no-un
     return 0.3 * broad, 0.92 + 0.16 * _lookup(noise, x * 120.0, z * 120.0 + shift)
 
 
-@_compiled
+@compiled
 def _wall(noise, u, v, footprint, pattern, scale, seed):  # type: ignore[no-untyped-def]
     """(mix, shade) of a wall at `u` metres along and `v` up."""
     shade = (
@@ -151,7 +151,7 @@ def _wall(noise, u, v, footprint, pattern, scale, seed):  # type: ignore[no-unty
     return 0.0, shade
 
 
-@_compiled
+@compiled
 def _panel(noise, u, v, kind, seed):  # type: ignore[no-untyped-def]
     """(mix, shade) of a thing on a wall at (u, v), each 0 to 1 across it."""
     edge = min(min(u, 1.0 - u), min(v, 1.0 - v))
@@ -176,7 +176,7 @@ def _panel(noise, u, v, kind, seed):  # type: ignore[no-untyped-def]
     return (0.7 if edge < 0.03 else 0.0), 0.92 + 0.16 * _lookup(noise, u * 60.0, v * 40.0 + seed % 211)
 
 
-@_compiled
+@compiled
 def _box_face(noise, px, py, pz, box, axis, seed):  # type: ignore[no-untyped-def]
     """Brightness of a box where a ray meets its face across `axis`, and how much it varies in colour."""
     height = (py - box[2]) / (box[3] - box[2])
@@ -210,7 +210,7 @@ def _box_face(noise, px, py, pz, box, axis, seed):  # type: ignore[no-untyped-de
     return shade * (0.92 + 0.16 * _lookup(noise, across * 50.0, py * 50.0)), 0.0
 
 
-@_compiled
+@compiled
 def _nearest_box(boxes, ox, oy, oz, dx, dy, dz, limit):  # type: ignore[no-untyped-def]
     """(index, distance, axis) of the first box that a ray meets before `limit`; index -1 for none."""
     found, nearest, axis = -1, limit, 0
@@ -230,7 +230,7 @@ def _nearest_box(boxes, ox, oy, oz, dx, dy, dz, limit):  # type: ignore[no-untyp
     return found, nearest, axis
 
 
-@_compiled
+@compiled
 def _store(out, row, column, shade, r, g, b):  # type: ignore[no-untyped-def]
     """One pixel, clipped to 8 bits."""
     out[row, column, 0] = int(min(255.0, max(0.0, 255.0 * shade * r)))
@@ -238,7 +238,7 @@ def _store(out, row, column, shade, r, g, b):  # type: ignore[no-untyped-def]
     out[row, column, 2] = int(min(255.0, max(0.0, 255.0 * shade * b)))
 
 
-@_compiled
+@compiled
 def _store_box(out, row, column, noise, box, index, px, py, pz, axis, seed):  # type: ignore[no-untyped-def]
     """The pixel of a ray that met a box at (px, py, pz)."""
     shade, varied = _box_face(noise, px, py, pz, box, axis, seed + index)
@@ -251,7 +251,7 @@ def _store_box(out, row, column, noise, box, index, px, py, pz, axis, seed):  # 
     _store(out, row, column, shade, r, g, b)
 
 
-@_compiled
+@compiled
 def paint_room(noise, lens, frame, eye, bounds, colours, patterns, panels, boxes, lamp, seed, out):  # type: ignore[no-untyped-def]
     """A room seen from inside.
 
@@ -333,7 +333,7 @@ def paint_room(noise, lens, frame, eye, bounds, colours, patterns, panels, boxes
             _store(out, row, column, shade * light, r, g, b)
 
 
-@_compiled
+@compiled
 def _skyline(noise, bearing, kind, size, seed):  # type: ignore[no-untyped-def]
     """Height of the skyline, as a tangent, at a bearing."""
     shift = (seed % 769) * 1.31
@@ -351,7 +351,7 @@ def _skyline(noise, bearing, kind, size, seed):  # type: ignore[no-untyped-def]
     )
 
 
-@_compiled
+@compiled
 def paint_outdoors(noise, lens, frame, eye, colours, patterns, skylines, boxes, clouds, seed, out):  # type: ignore[no-untyped-def]
     """A landscape or a street.
 
@@ -428,7 +428,7 @@ def paint_outdoors(noise, lens, frame, eye, colours, patterns, skylines, boxes, 
             _store(out, row, column, shade, r, g, b)
 
 
-@_compiled
+@compiled
 def paint_cyclorama(noise, lens, frame, eye, sweep, colour, spot, out):  # type: ignore[no-untyped-def]
     """A paper roll: a floor that bends up into a wall `sweep` metres away, lit by a spot.
 
@@ -461,7 +461,7 @@ def paint_cyclorama(noise, lens, frame, eye, sweep, colour, spot, out):  # type:
             _store(out, row, column, shade, colour[0], colour[1], colour[2])
 
 
-@_compiled
+@compiled
 def paint_texture(noise, place, colours, out):  # type: ignore[no-untyped-def]
     """Nothing in particular: noise bent by noise, between three colours.
 
@@ -486,7 +486,7 @@ def paint_texture(noise, place, colours, out):  # type: ignore[no-untyped-def]
             _store(out, row, column, 0.75 + 0.5 * a, r, g, c)
 
 
-@_compiled
+@compiled
 def paint_panorama(panorama, lens, frame, squash, turn, out):  # type: ignore[no-untyped-def]
     """A view out of an equirectangular picture, its floor moved to the camera's height.
 

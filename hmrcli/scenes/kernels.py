@@ -5,7 +5,7 @@ Import this module only where a picture is made: it imports numba, and the first
 
 import math
 
-from hmrcli.render.kernels import _compiled as compiled
+from hmrcli.render.kernels import compiled
 
 NEAREST = 0.1
 """Faces that come closer to the camera are left out, metres."""

@@ -5,12 +5,12 @@ Import this module only where a picture is made: it imports numba, and the first
 
 import math
 
-from hmrcli.render.kernels import _compiled
+from hmrcli.render.kernels import compiled
 from hmrcli.scenes.backdrop_kernels import _lookup
 from hmrcli.scenes.patterns import BALL, BANDS, BARS, CHECKS, COUNTER, CRATE, FOLIAGE, GRAIN, HELD, PILLAR
 
 
-@_compiled
+@compiled
 def _outside(noise, kind, u, v, numbers):  # type: ignore[no-untyped-def]
     """Pixels from the edge of the shape, negative inside, at (u, v) in its own axes."""
     a, b = numbers[2], numbers[3]
@@ -34,7 +34,7 @@ def _outside(noise, kind, u, v, numbers):  # type: ignore[no-untyped-def]
     return corner + min(max(x, y), 0.0) - radius
 
 
-@_compiled
+@compiled
 def _brightness(noise, kind, u, v, outside, numbers):  # type: ignore[no-untyped-def]
     """How light a shape is at (u, v): round things are lit from their upper left."""
     a, b = numbers[2], numbers[3]
@@ -63,7 +63,7 @@ def _brightness(noise, kind, u, v, outside, numbers):  # type: ignore[no-untyped
     return 1.0 - 0.5 * min(1.0, max(0.0, top))
 
 
-@_compiled
+@compiled
 def paint(noise, kind, texture, numbers, colours, window, image, mask):  # type: ignore[no-untyped-def]
     """Blends a shape into a picture.
 
@@ -104,7 +104,7 @@ def paint(noise, kind, texture, numbers, colours, window, image, mask):  # type:
             mask[row, column] = True
 
 
-@_compiled
+@compiled
 def covered(noise, kind, numbers, box, grid):  # type: ignore[no-untyped-def]
     """Share of `grid` x `grid` samples of a box (left, top, right, bottom in pixels) inside a shape."""
     hits = 0

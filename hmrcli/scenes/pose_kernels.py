@@ -4,24 +4,14 @@ Import this module only where poses are drawn: it imports numba, and the first c
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
 
-import numba
 import numpy as np
 
 from hmrcli.body.joints import PARENTS
+from hmrcli.render.kernels import compiled
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles on first call, kept on disk where a place for it can be written."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # a read-only installation without a home folder
-        return numba.njit(nogil=True)(function)
-
-
-@_compiled
+@compiled
 def rotation_matrix(vector, out):  # type: ignore[no-untyped-def]
     """Axis-angle (3,) in radians to (3, 3), by Rodrigues' formula."""
     angle = math.sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2]) + 1e-12
@@ -33,7 +23,7 @@ def rotation_matrix(vector, out):  # type: ignore[no-untyped-def]
     out[2, 0], out[2, 1], out[2, 2] = rest * x * z - sine * y, rest * y * z + sine * x, cosine + rest * z * z
 
 
-@_compiled
+@compiled
 def sphere_places(bones, joint, centre, pose):  # type: ignore[no-untyped-def]
     """(S, 3) centres of spheres of a body in a pose (24, 3), its root at the origin."""
     turns, places, local = np.zeros((24, 3, 3)), np.zeros((24, 3)), np.zeros((3, 3))
@@ -56,7 +46,7 @@ def sphere_places(bones, joint, centre, pose):  # type: ignore[no-untyped-def]
     return out
 
 
-@_compiled
+@compiled
 def passes_through(bones, joint, centre, squared_gap, pose):  # type: ignore[no-untyped-def]
     """Whether two spheres of a body in a pose (24, 3) are nearer than they may be."""
     at = sphere_places(bones, joint, centre, pose)

@@ -5,7 +5,7 @@ Import this module only where a picture is made: it imports numba.
 
 import math
 
-from hmrcli.render.kernels import _compiled as compiled
+from hmrcli.render.kernels import compiled
 
 
 @compiled

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from hmrcli.render.kernels import _compiled as compiled
+from hmrcli.render.kernels import compiled
 
 SKIN, TOP, OUTER, BOTTOM, SHOES, SOCKS, HAIR, HAT, BAG, SOLE = range(10)
 """Rows of the materials."""
