@@ -5,7 +5,7 @@ Import this module only where a picture is made: it imports numba, and the first
 
 import math
 
-from hmrcli.render.kernels import compiled
+from hmrcli.render.kernels import add_face_normals, compiled
 
 NEAREST = 0.1
 """Faces that come closer to the camera are left out, metres."""
@@ -14,24 +14,7 @@ NEAREST = 0.1
 @compiled
 def add_normals(vertices, faces, normals):  # type: ignore[no-untyped-def]
     """Unit normals of vertices, weighted by area; `normals` starts as zeros."""
-    for f in range(faces.shape[0]):
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        ux, uy, uz = (
-            vertices[b, 0] - vertices[a, 0],
-            vertices[b, 1] - vertices[a, 1],
-            vertices[b, 2] - vertices[a, 2],
-        )
-        vx, vy, vz = (
-            vertices[c, 0] - vertices[a, 0],
-            vertices[c, 1] - vertices[a, 1],
-            vertices[c, 2] - vertices[a, 2],
-        )
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        for corner in range(3):
-            v = faces[f, corner]
-            normals[v, 0] += nx
-            normals[v, 1] += ny
-            normals[v, 2] += nz
+    add_face_normals(vertices, faces, normals)
     for v in range(normals.shape[0]):
         x, y, z = normals[v, 0], normals[v, 1], normals[v, 2]
         length = 1.0 / math.sqrt(x * x + y * y + z * z + 1e-30)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,19 +21,13 @@ from hmrcli.training.checkpoints import read_checkpoint
 from hmrcli.training.record import read_metrics
 from tests.training.world import open_overrides, open_recipe, write_world
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAME = "graphcmr_l1"
 CHANGES = [*open_overrides(NAME, batch_size=2), "data.epoch_length=4"]
 
 alone = typer.Typer(pretty_exceptions_enable=False)
 alone.command()(train)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +33,8 @@ from hmrcli.training.engine import (
 )
 from tests.training.world import open_recipe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STEPS = 3
 
 
@@ -54,14 +55,6 @@ class Small(nn.Module):
 @pytest.fixture(scope="module")
 def body() -> BodyModel:
     return load_body("open")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def samples(count: int, seed: int = 0) -> Batch:

@@ -1,7 +1,6 @@
 """The open benchmark as a user trains it: rendered people, backbones that know poses, and cells that start there."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,8 @@ from hmrcli.training.checkpoints import read_checkpoint
 from hmrcli.training.record import read_metrics
 from hmrcli.training.start import open_mean_parameters
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BACKBONE = "open_pose_resnet18.safetensors"
 SMALL = ["data.image_size=128", "data.epoch_length=4", "schedule.batch_size=2", "schedule.epochs=1"]
 POSE = [*SMALL, "schedule.lr_decay=null", "network.backbone=resnet18", f"leaves.backbone={BACKBONE}"]
@@ -26,14 +27,6 @@ CELL += [f"network.initialisation.backbone={BACKBONE}", "adversary.rendered=4"]
 
 alone = typer.Typer(pretty_exceptions_enable=False)
 alone.command()(train)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,15 +22,9 @@ from hmrcli.training.record import read_metrics
 from hmrcli.training.run import Progress, Settings, train
 from tests.training.world import open_overrides, open_recipe, people, write_world
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROWS = 6
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
