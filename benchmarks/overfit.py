@@ -25,7 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hmrcli.body import BodyModel
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M
-from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.body.rotations import rotmat_from_pose, sixd_from_rotmat
 from hmrcli.datasets.annotations import Annotations
 from hmrcli.datasets.crop import normalise
 from hmrcli.datasets.human_data import write_human_data
@@ -34,6 +34,7 @@ from hmrcli.datasets.sets import load_sets
 from hmrcli.datasets.training import Batch, training_batches
 from hmrcli.evaluation import pa_mpjpe
 from hmrcli.networks import chosen_device
+from hmrcli.networks.graph import GraphLinear
 from hmrcli.networks.weights import backbone_of
 from hmrcli.recipe import Recipe
 from hmrcli.training.engine import Learner, Precision, train_step
@@ -57,9 +58,9 @@ class Plan(NamedTuple):
 PLANS = {
     "hmr": Plan(steps=300, rate=1.5e-4),
     "spin": Plan(steps=300, rate=1.5e-4),
-    "graphcmr": Plan(steps=200, rate=5e-4, batch_size=8),
-    "pare": Plan(steps=160, rate=5e-4, batch_size=8),
-    "graphormer": Plan(steps=120, rate=1e-4, batch_size=4),
+    "graphcmr": Plan(steps=480, rate=3e-5, batch_size=8),
+    "pare": Plan(steps=140, rate=1e-3),
+    "graphormer": Plan(steps=220, rate=7e-5, batch_size=4),
 }
 
 
@@ -107,33 +108,89 @@ def start(recipe: Recipe, root: Path, device: torch.device, precision: Precision
     name = next(name for name, module in network.named_modules() if module is backbone)
     owner, _, attribute = name.rpartition(".")
     setattr(network.get_submodule(owner), attribute, Remembered(features))
+    backbone_of(network).rows = torch.arange(IMAGES, device=device)
     if recipe.algorithm == "graphcmr":
-        lift_camera(network)
+        settle_graph(network, batch, learner.body)
     if recipe.algorithm == "pare":
-        shrink_rotations(network)
+        settle_parts(network, batch)
     if recipe.algorithm == "graphormer":
-        interpolate(network, learner.body)
+        settle_tokens(network, batch, learner.body)
     return learner, batch
 
 
-def lift_camera(network: nn.Module) -> None:
-    """The published start of GraphCMR's camera can leave all its rectified units at zero, where none learns."""
-    rectified, last = network.graph_cnn.camera_fc[2], network.graph_cnn.camera_fc[4]
-    nn.init.constant_(rectified.b, 0.5)
-    last.bias.data.copy_(torch.tensor([0.9, 0.0, 0.0]))
+@torch.no_grad()
+def settle_graph(network: nn.Module, images: Batch, body: BodyModel) -> None:
+    """GraphCMR starts from weights that are nearly zero, deaf to where a vertex is, and with a camera that may be dead.
+
+    Here it starts from the mean mesh of these images, as far as its last layer can tell vertices apart, and from
+    their mean rotations; HMR starts from the rest pose by design.
+    """
+    graph = network.graph_cnn
+    for module in network.modules():
+        if isinstance(module, GraphLinear):
+            nn.init.kaiming_uniform_(module.W, a=5**0.5)
+    graph.gc[0].W[:, :3].uniform_(-1, 1)  # as loud as 2048 image features
+    graph.gc[0].W[:, 3:] *= 0.1
+    nn.init.constant_(graph.camera_fc[2].b, 0.5)
+    graph.camera_fc[4].bias.copy_(torch.tensor([0.9, 0.0, 0.0]))
+    rotmat = rotmat_from_pose(images.pose)
+    mean = body(rotmat, images.betas).vertices.mean(0)[torch.as_tensor(body.levels.down[0])]
+    seen: list[Tensor] = []
+    watch = graph.shape[4].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    graph(images.crops.new_zeros(IMAGES, 3, 1, 1, dtype=torch.float32))
+    watch.remove()
+    known = torch.cat([seen[0].mean(0), torch.ones_like(seen[0][0, :1])]).T
+    solved = torch.linalg.lstsq(known, mean).solution.T
+    graph.shape[4].W.copy_(solved[:, :-1])
+    graph.shape[4].b.copy_(solved[:, -1])
+    last = network.smpl_param_regressor.layers[3]
+    last.weight.mul_(0.1)
+    last.bias.copy_(torch.cat([rotmat.mean(0).flatten(), images.betas.mean(0)]))
 
 
-def shrink_rotations(network: nn.Module) -> None:
-    """PARE starts from vectors ten times as long as those of a rotation, which turn slowly, and a camera at random."""
-    network.head.pose_mlp.weight.data.mul_(0.1)
-    network.head.cam_mlp.bias.data.copy_(torch.tensor([0.9, 0.0, 0.0]))
+@torch.no_grad()
+def settle_parts(network: nn.Module, images: Batch) -> None:
+    """PARE starts from rotations and cameras at random; here from the mean rotations of these images."""
+    head = network.head
+    seen: list[Tensor] = []
+    watch = head.pose_mlp.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    head(network.backbone(images.crops))
+    watch.remove()
+    looks = seen[0].mean(0)  # (128, 24)
+    sixd = sixd_from_rotmat(rotmat_from_pose(images.pose)).mean(0)  # (24, 6)
+    head.pose_mlp.weight[0, ..., 0, 0] = torch.einsum("jo,cj->ocj", sixd, looks / looks.square().sum(0))
+    head.cam_mlp.weight.mul_(0.1)
+    head.cam_mlp.bias.copy_(torch.tensor([0.9, 0.0, 0.0]))
+    head.shape_mlp.weight.mul_(0.1)
 
 
-def interpolate(network: nn.Module, body: BodyModel) -> None:
-    """Graphormer's two maps to finer meshes start as the body's own, whose learning takes longest."""
+@torch.no_grad()
+def settle_tokens(network: nn.Module, images: Batch, body: BodyModel) -> None:
+    """Graphormer starts at the mean mesh of these images, as far as its last layer can tell tokens apart.
+
+    Its maps to finer meshes start as the body's own, and its first map hears where a token is as loud as the image.
+    """
     for level, layer in ((2, network.upsampling), (1, network.upsampling2)):
-        layer.weight.data.copy_(body.levels.up_matrix(level).to_dense())
-        layer.bias.data.zero_()
+        layer.weight.copy_(body.levels.up_matrix(level).to_dense())
+        layer.bias.zero_()
+    network.cam_param_fc3.bias.copy_(torch.tensor([0.9, 0.0, 0.0]))
+    first, last = network.trans_encoder[0], network.trans_encoder[2]
+    for linear in (first.bert.img_embedding, first.residual):
+        linear.weight[:, :3].normal_(std=0.3)
+    vertices = body(rotmat_from_pose(images.pose), images.betas).vertices
+    joints = body.h36m_joints(vertices)
+    down = [torch.as_tensor(each) for each in body.levels.down[:2]]
+    tokens = torch.cat([joints[:, list(EVALUATION_14_FROM_H36M)], vertices[:, down[0]][:, down[1]]], dim=1)
+    mean = (tokens - joints[:, :1]).mean(0)
+    seen: list[Tensor] = []
+    watch = last.cls_head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.eval()(images.crops)
+    watch.remove()
+    hidden = seen[0].mean(0)[: len(mean)]
+    solved = torch.linalg.lstsq(torch.cat([hidden, torch.ones_like(hidden[:, :1])], dim=1), mean).solution.T
+    last.residual.weight.zero_()
+    last.cls_head.weight.copy_(solved[:, :-1])
+    last.cls_head.bias.copy_(solved[:, -1])
 
 
 def without_noise(network: nn.Module, recipe: Recipe) -> None:
