@@ -187,7 +187,7 @@ def test_compiles_where_no_cache_can_be_written(monkeypatch):
         return compile_now(**options)
 
     monkeypatch.setattr(kernels.numba, "njit", read_only)
-    assert kernels._compiled(lambda x: x + 1)(2) == 3
+    assert kernels.compiled(lambda x: x + 1)(2) == 3
 
 
 def test_wrong_arrays_are_refused():
