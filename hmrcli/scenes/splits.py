@@ -9,7 +9,7 @@ EDITION = 1
 SIZE = 256
 """Side of the pictures, pixels."""
 
-ROW_BYTES, ROW_SECONDS = 11_000, 0.045
+ROW_BYTES, ROW_SECONDS = 11_000, 0.03
 """Of a picture with its labels, on average, and of making one on one core of a server of 2023."""
 
 Labels = Literal["exact", "fitted", "keypoints"]
