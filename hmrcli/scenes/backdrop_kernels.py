@@ -70,6 +70,17 @@ def _angle(y, x):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _ray(lens, frame, row, column):  # type: ignore[no-untyped-def]
+    """Direction in which a pixel looks, in the axes of the place; 1 ahead along the camera's own."""
+    cx, cy = (column + 0.5 - lens[1]) / lens[0], (row + 0.5 - lens[2]) / lens[0]
+    return (
+        frame[0, 0] * cx + frame[0, 1] * cy + frame[0, 2],
+        frame[1, 0] * cx + frame[1, 1] * cy + frame[1, 2],
+        frame[2, 0] * cx + frame[2, 1] * cy + frame[2, 2],
+    )
+
+
+@compiled
 def _seam(place, period, width, footprint):  # type: ignore[no-untyped-def]
     """How much of a seam, of `width` every `period`, a footprint of that size sees here: 0 to 1."""
     from_seam = abs(place / period - math.floor(place / period + 0.5)) * period
@@ -271,10 +282,7 @@ def paint_room(noise, lens, frame, eye, bounds, colours, patterns, panels, boxes
     """
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
-            cx, cy = (column + 0.5 - lens[1]) / lens[0], (row + 0.5 - lens[2]) / lens[0]
-            dx = frame[0, 0] * cx + frame[0, 1] * cy + frame[0, 2]
-            dy = frame[1, 0] * cx + frame[1, 1] * cy + frame[1, 2]
-            dz = frame[2, 0] * cx + frame[2, 1] * cy + frame[2, 2]
+            dx, dy, dz = _ray(lens, frame, row, column)
             surface = 0 if dy < 0.0 else 1
             t = (-eye[1] / dy if dy < 0.0 else (bounds[4] - eye[1]) / dy) if abs(dy) > 1e-9 else 1e9
             across = ((bounds[1] if dx > 0.0 else bounds[0]) - eye[0]) / dx if abs(dx) > 1e-9 else 1e9
@@ -370,10 +378,7 @@ def paint_outdoors(noise, lens, frame, eye, colours, patterns, skylines, boxes, 
     """
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
-            cx, cy = (column + 0.5 - lens[1]) / lens[0], (row + 0.5 - lens[2]) / lens[0]
-            dx = frame[0, 0] * cx + frame[0, 1] * cy + frame[0, 2]
-            dy = frame[1, 0] * cx + frame[1, 1] * cy + frame[1, 2]
-            dz = frame[2, 0] * cx + frame[2, 1] * cy + frame[2, 2]
+            dx, dy, dz = _ray(lens, frame, row, column)
             flat = math.sqrt(dx * dx + dz * dz) + 1e-9
             slope = dy / flat
             t = -eye[1] / dy if dy < -1e-4 else 1e5
@@ -444,10 +449,7 @@ def paint_cyclorama(noise, lens, frame, eye, sweep, colour, spot, out):  # type:
     """
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
-            cx, cy = (column + 0.5 - lens[1]) / lens[0], (row + 0.5 - lens[2]) / lens[0]
-            dx = frame[0, 0] * cx + frame[0, 1] * cy + frame[0, 2]
-            dy = frame[1, 0] * cx + frame[1, 1] * cy + frame[1, 2]
-            dz = frame[2, 0] * cx + frame[2, 1] * cy + frame[2, 2]
+            dx, dy, dz = _ray(lens, frame, row, column)
             ahead = (sweep - eye[2]) / dz if dz > 1e-6 else 1e4
             down = -eye[1] / dy if dy < -1e-6 else 1e4
             t = min(ahead, down)
@@ -504,10 +506,7 @@ def paint_panorama(panorama, lens, frame, squash, turn, out):  # type: ignore[no
     height, width = panorama.shape[0], panorama.shape[1]
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
-            cx, cy = (column + 0.5 - lens[1]) / lens[0], (row + 0.5 - lens[2]) / lens[0]
-            dx = frame[0, 0] * cx + frame[0, 1] * cy + frame[0, 2]
-            dy = frame[1, 0] * cx + frame[1, 1] * cy + frame[1, 2]
-            dz = frame[2, 0] * cx + frame[2, 1] * cy + frame[2, 2]
+            dx, dy, dz = _ray(lens, frame, row, column)
             if dy < 0.0:
                 dy *= squash
             x = ((_angle(dx, dz) + turn) / (2.0 * math.pi) + 1.0) * width - 0.5

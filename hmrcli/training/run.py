@@ -184,11 +184,10 @@ class _Run:
             settings.say(f"nothing left to do: {sampler.start} steps of {sampler.stop} are done")
         if sampler.start and self.validated < sampler.start:
             epoch, place = sampler.place(sampler.start - 1)
-            if (
-                place + 1 == sampler.steps_per_epoch
-            ):  # interrupted between the epoch's last step and its validation
+            if place + 1 == sampler.steps_per_epoch:  # interrupted before the epoch's validation
+                self.saved = -1  # that checkpoint does not have these metrics
                 self._validate(sampler.start, epoch)
-                self._save(sampler.start, epoch, again=True)
+                self._save(sampler.start, epoch)
         with closing(_batches(self.recipe, sets, sampler, settings.workers, pin)) as batches:
             for step in range(sampler.start, sampler.stop):
                 epoch, place = sampler.place(step)
@@ -235,12 +234,12 @@ class _Run:
         value = self.metrics.get(POSE_METRIC if self.recipe.algorithm == "pose" else METRIC)
         if value is not None and (self.best is None or value < self.best):
             self.best = value
-            self._save(done, epoch, again=True)
+            self._save(done, epoch)
             if self.record is not None:
                 copy_checkpoint(self.folder / FOLDER / LAST, self.folder / FOLDER / BEST)
 
-    def _save(self, done: int, epoch: int, again: bool = False) -> None:
-        if self.saved == done and not again:
+    def _save(self, done: int, epoch: int) -> None:
+        if self.saved == done:
             return
         self.saved = done
         share_statistics(self.learner.network)
