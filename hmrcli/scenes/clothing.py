@@ -41,12 +41,11 @@ class Sheet(NamedTuple):
 
 @lru_cache(maxsize=1)
 def noise_table() -> Array:
-    """(16, 16, 16, 4) float32 in [-1, 1], the same on every machine: hashes of the places."""
+    """A lattice (16, 16, 16, 4), flat, of float32 in [-1, 1]; the same on every machine: hashes of the places."""
     h = np.arange(LATTICE**3 * 4, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for shift in (30, 27):
         h = (h ^ (h >> np.uint64(shift))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (h >> np.uint64(40)).astype(np.float32) / np.float32(1 << 23) - 1
-    return values.reshape(LATTICE, LATTICE, LATTICE, 4)
+    return (h >> np.uint64(40)).astype(np.float32) / np.float32(1 << 23) - 1
 
 
 def wear(look: Look) -> Wear:

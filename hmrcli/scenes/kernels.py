@@ -5,6 +5,8 @@ Import this module only where a picture is made: it imports numba, and the first
 
 import math
 
+import numpy as np
+
 from hmrcli.render.kernels import add_face_normals, compiled
 
 NEAREST = 0.1
@@ -35,8 +37,11 @@ def project(vertices, focal, cx, cy, screen):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def visibility(screen, faces, two_sided, left, top, samples, nearest, owner):  # type: ignore[no-untyped-def]
-    """Nearest face and its 1/z at each sample of a window; closed surfaces show their outside alone."""
+def visibility(screen, faces, two_sided, left, top, samples, nearest, owner, seen):  # type: ignore[no-untyped-def]
+    """Nearest face and its 1/z at each sample of a window; closed surfaces show their outside alone.
+
+    Corners of all such faces are marked in `seen` (N,), and of some that are hidden.
+    """
     height, width = nearest.shape
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -60,17 +65,22 @@ def visibility(screen, faces, two_sided, left, top, samples, nearest, owner):  #
         # Weights of corners b and c, linear in the image, as 1/z is.
         ux, uy = (cy - ay) * inverse, -(cx - ax) * inverse
         vx, vy = -(by - ay) * inverse, (bx - ax) * inverse
+        along_u, along_v = zb - za, zc - za
+        found = False
         for i in range(i0, i1 + 1):
             dy = i - ay
+            u0, v0 = uy * dy - ux * ax, vy * dy - vx * ax
             for j in range(j0, j1 + 1):
-                dx = j - ax
-                u, v = ux * dx + uy * dy, vx * dx + vy * dy
-                if u < 0.0 or v < 0.0 or u + v > 1.0:
+                u, v = u0 + ux * j, v0 + vx * j
+                if min(u, v, 1.0 - u - v) < 0.0:
                     continue
-                z = za + u * (zb - za) + v * (zc - za)
+                z = za + u * along_u + v * along_v
                 if z > nearest[i, j]:
                     nearest[i, j] = z
                     owner[i, j] = f
+                    found = True
+        if found:
+            seen[a], seen[b], seen[c] = True, True, True
 
 
 @compiled
@@ -86,39 +96,67 @@ def extent(points, beyond, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def height_map(at, faces, two_sided, heights):  # type: ignore[no-untyped-def]
-    """Greatest third coordinate over a grid; `at` (V, 3) holds column, row and what is compared.
+def across(vertices, basis, places, reach):  # type: ignore[no-untyped-def]
+    """Coordinates of vertices along the rows of a basis, and least and greatest of the first two: (2, 2)."""
+    for k in range(2):
+        reach[0, k], reach[1, k] = np.inf, -np.inf
+    for v in range(vertices.shape[0]):
+        x, y, z = vertices[v, 0], vertices[v, 1], vertices[v, 2]
+        for k in range(3):
+            places[v, k] = x * basis[k, 0] + y * basis[k, 1] + z * basis[k, 2]
+        for k in range(2):
+            reach[0, k], reach[1, k] = min(reach[0, k], places[v, k]), max(reach[1, k], places[v, k])
 
-    Of closed surfaces only the side that faces that way can be the greatest.
+
+@compiled
+def height_maps(places, corner, cell, faces, two_sided, highest, lowest):  # type: ignore[no-untyped-def]
+    """Greatest third coordinate over a grid, and least: of closed surfaces only one side can be either.
+
+    A grid without cells is left out. `places` comes from `across` and is changed.
     """
-    rows, columns = heights.shape
+    scale = 1.0 / cell
+    for v in range(places.shape[0]):
+        places[v, 0], places[v, 1] = (places[v, 0] - corner[0]) * scale, (places[v, 1] - corner[1]) * scale
+    up, down = highest.size > 0, lowest.size > 0
+    rows, columns = max(highest.shape[0], lowest.shape[0]), max(highest.shape[1], lowest.shape[1])
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        ax, ay, bx, by, cx, cy = at[a, 0], at[a, 1], at[b, 0], at[b, 1], at[c, 0], at[c, 1]
+        ax, ay, bx, by = places[a, 0], places[a, 1], places[b, 0], places[b, 1]
+        cx, cy = places[c, 0], places[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area < 1e-9 and (not two_sided[f] or area > -1e-9):
+        above = up and (area > 0.0 or two_sided[f])
+        below = down and (area < 0.0 or two_sided[f])
+        if abs(area) < 1e-9 or not (above or below):
             continue
         j0, j1 = max(0, math.ceil(min(ax, bx, cx))), min(columns - 1, math.floor(max(ax, bx, cx)))
         if j0 > j1:
             continue
         i0, i1 = max(0, math.ceil(min(ay, by, cy))), min(rows - 1, math.floor(max(ay, by, cy)))
+        if i0 > i1:
+            continue
         inverse = 1.0 / area
+        ux, uy, vx, vy = (cy - ay) * inverse, (ax - cx) * inverse, (ay - by) * inverse, (bx - ax) * inverse
+        h = places[a, 2]
+        along_u, along_v = places[b, 2] - h, places[c, 2] - h
         for i in range(i0, i1 + 1):
             for j in range(j0, j1 + 1):
-                u = ((j - ax) * (cy - ay) - (i - ay) * (cx - ax)) * inverse
-                v = ((i - ay) * (bx - ax) - (j - ax) * (by - ay)) * inverse
-                if u < 0.0 or v < 0.0 or u + v > 1.0:
+                u, v = (j - ax) * ux + (i - ay) * uy, (j - ax) * vx + (i - ay) * vy
+                if min(u, v, 1.0 - u - v) < 0.0:
                     continue
-                h = at[a, 2] + u * (at[b, 2] - at[a, 2]) + v * (at[c, 2] - at[a, 2])
-                if h > heights[i, j]:
-                    heights[i, j] = h
+                there = h + u * along_u + v * along_v
+                if above:
+                    highest[i, j] = max(highest[i, j], there)
+                if below:
+                    lowest[i, j] = min(lowest[i, j], there)
 
 
 @compiled
-def open_share(vertices, normals, basis, corner, cell, heights, step, bias, out):  # type: ignore[no-untyped-def]
-    """For each vertex the share of the cells around it, 5 by 5, over which nothing stands higher."""
+def open_share(vertices, normals, seen, basis, corner, cell, heights, step, bias, out):  # type: ignore[no-untyped-def]
+    """For each vertex that is seen the share of the cells around it, 5 by 5, over which nothing stands higher."""
     rows, columns = heights.shape
     for v in range(vertices.shape[0]):
+        if not seen[v]:
+            continue
         # A little off the surface, so that it does not shade itself.
         x = vertices[v, 0] + bias * normals[v, 0]
         y = vertices[v, 1] + bias * normals[v, 1]
@@ -150,32 +188,43 @@ def _bilinear(grid, row, column):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def shade_ground(  # type: ignore[no-untyped-def]
-    image, focal, cx, cy, normal, offset, basis, corner, cell, shadow, dark, first, grid, near, size
-):
+def shade_ground(image, rays, shadow, dark, near):  # type: ignore[no-untyped-def]
     """Darkens a backdrop where people keep the light off the ground.
 
-    `shadow` is the share of the light that is kept off over the grid of `basis`, `near` what is hidden from the
-    sky over the ground's own grid (`first`, `grid`: its two axes and its corner).
+    Args:
+        image: (S, S, 3) uint8, changed in place.
+        rays: (5, 3) linear in column, row and 1: what a place on the ground is divided by, positive where a pixel
+            sees any, and its column and row in `shadow` and in `near`.
+        shadow: share of the key light that is kept off.
+        dark: share of all light that is the key's.
+        near: share of the sky that is hidden.
     """
     for i in range(image.shape[0]):
-        dy = (i + 0.5 - cy) / focal
         for j in range(image.shape[1]):
-            dx = (j + 0.5 - cx) / focal
-            along = normal[0] * dx + normal[1] * dy + normal[2]
-            if along * offset <= 0.0:
+            below = rays[0, 0] * j + rays[0, 1] * i + rays[0, 2]
+            if below <= 0.0:
                 continue
-            t = offset / along
-            x, y, z = t * dx, t * dy, t
-            light = 1.0
+            t = 1.0 / below
+            u = t * (rays[3, 0] * j + rays[3, 1] * i + rays[3, 2])
+            v = t * (rays[4, 0] * j + rays[4, 1] * i + rays[4, 2])
+            light = 1.0 - _bilinear(near, v, u)
             if dark > 0.0:
-                u = (x * basis[0, 0] + y * basis[0, 1] + z * basis[0, 2] - corner[0]) / cell
-                v = (x * basis[1, 0] + y * basis[1, 1] + z * basis[1, 2] - corner[1]) / cell
-                light -= dark * _bilinear(shadow, v, u)
-            u = (x * grid[0, 0] + y * grid[0, 1] + z * grid[0, 2] - first[0]) / size
-            v = (x * grid[1, 0] + y * grid[1, 1] + z * grid[1, 2] - first[1]) / size
-            light *= 1.0 - _bilinear(near, v, u)
+                u = t * (rays[1, 0] * j + rays[1, 1] * i + rays[1, 2])
+                v = t * (rays[2, 0] * j + rays[2, 1] * i + rays[2, 2])
+                light *= 1.0 - dark * _bilinear(shadow, v, u)
             if light < 0.999:
                 shown = math.sqrt(max(light, 0.0))  # gamma 2
                 for k in range(3):
                     image[i, j, k] = int(image[i, j, k] * shown + 0.5)
+
+
+@compiled
+def add_grain(image, grain, top, left, strength):  # type: ignore[no-untyped-def]
+    """Adds the part of a table of noise that begins at (top, left) to a picture, in place; both (rows, 3 columns)."""
+    half, least, most = np.float32(0.5), np.float32(0), np.float32(255)
+    width = image.shape[1]
+    for i in range(image.shape[0]):
+        row, noise = image[i], grain[top + i, left : left + width]
+        for j in range(width):
+            value = np.float32(row[j]) + noise[j] * strength + half
+            row[j] = np.uint8(np.int32(min(max(value, least), most)))

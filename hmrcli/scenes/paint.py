@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hmrcli.body import BodyModel
 from hmrcli.render.rasteriser import Camera
 from hmrcli.scenes.backdrops import paint_backdrop
-from hmrcli.scenes.clothing import noise_table, sheets, wear
+from hmrcli.scenes.clothing import Wear, noise_table, sheets, wear
 from hmrcli.scenes.occluders import paint_occluder
 from hmrcli.scenes.posing import Rest, pose_person, rest_of
 from hmrcli.scenes.scene import Ground, Lens, Light, Person, Scene
@@ -23,8 +23,12 @@ NOBODY, OCCLUDED = -1, -2
 _GRAIN = 512
 """Side of the table of noise."""
 
-_CELL, _CELLS = 0.014, 220
-"""Of the maps of shadows: metres, and the most of them along a side."""
+_CELL, _SKY_CELL, _WIDEST = 0.014, 0.028, 3.1
+"""Of the maps of shadows: metres, for a key light and for the sky, whose shadows have no edges; and how wide what they
+show may be before cells become larger."""
+
+_MARGIN = 0.17
+"""Of the maps of shadows around people: what blurred shadows reach, metres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +74,10 @@ class Shade(NamedTuple):
     corner: Array
     """(2,) place of cell (0, 0) along the axes, metres."""
     cell: np.float32
-    heights: Array
+    highest: Array
     """(rows, columns) farthest that people reach along the direction, metres; -1e9 where nobody is."""
+    lowest: Array
+    """Where they begin; 1e9 where nobody is. May be left out, (0, 0)."""
 
 
 def paint_scene(scene: Scene, body: BodyModel) -> Painting:
@@ -85,10 +91,10 @@ def paint_scene(scene: Scene, body: BodyModel) -> Painting:
     image = np.ascontiguousarray(paint_backdrop(scene.backdrop, size, scene.camera, scene.ground))
     people, parts = np.full((size, size), NOBODY, np.int8), np.full((size, size), NOBODY, np.int8)
     rest = rest_of(body)
-    dressed = [_dressed(person, i, rest) for i, person in enumerate(scene.people)]
+    worn = [wear(person.look) for person in scene.people]
+    dressed = [_dressed(person, i, each, rest) for i, (person, each) in enumerate(zip(scene.people, worn))]
     if dressed:
-        mesh = _merged([each[0] for each in dressed])
-        _paint_people(scene, mesh, image, people, parts)
+        _paint_people(scene, _merged([each[0] for each in dressed]), worn, image, people, parts)
     for occluder in scene.occluders:
         hidden = paint_occluder(image, occluder)
         people[hidden], parts[hidden] = OCCLUDED, NOBODY
@@ -96,15 +102,14 @@ def paint_scene(scene: Scene, body: BodyModel) -> Painting:
     return Painting(image, people, parts, [each[1] for each in dressed], [each[2] for each in dressed])
 
 
-def _dressed(person: Person, index: int, rest: Rest) -> tuple[Mesh, Array, Array]:
+def _dressed(person: Person, index: int, worn: Wear, rest: Rest) -> tuple[Mesh, Array, Array]:
     """Somebody's mesh, skin and joints."""
     from hmrcli.scenes import posing_kernels, surface_kernels
 
-    numbers = wear(person.look)
     offsets = np.empty_like(rest.template)
     seed = float(person.look.seed % 1000 / 7.0)
     surface_kernels.drape(
-        rest.template, rest.normals, rest.smoothed, numbers.cuts[None], noise_table(), seed, offsets
+        rest.template, rest.normals, rest.smoothed, worn.cuts[None], noise_table(), seed, offsets
     )
     skin, clothes, joints, moves, shaped = pose_person(person, rest, offsets)
     vertices, faces, places = [clothes], [rest.faces], [rest.template]
@@ -143,20 +148,17 @@ def _merged(meshes: list[Mesh]) -> Mesh:
     return Mesh(*(np.concatenate(column) for column in zip(*moved)))
 
 
-def _paint_people(scene: Scene, mesh: Mesh, image: Array, people: Array, parts: Array) -> None:
+def _paint_people(
+    scene: Scene, mesh: Mesh, worn: list[Wear], image: Array, people: Array, parts: Array
+) -> None:
     from hmrcli.scenes import kernels, surface_kernels
 
     lens = _lens(scene.camera)
-    normals = np.zeros_like(mesh.vertices)
-    kernels.add_normals(mesh.vertices, mesh.faces, normals)
     up = np.array(scene.ground.normal if scene.ground else (0.0, -1.0, 0.0), np.float32)
-    key, sky = _shade(mesh, np.array(scene.light.direction)), _shade(mesh, up)
-    lit, open_sky = np.empty(len(normals), np.float32), np.empty(len(normals), np.float32)
-    spread = 0.5 + 3.0 * scene.light.softness
-    kernels.open_share(mesh.vertices, normals, *key, np.float32(spread), np.float32(0.018), lit)
-    kernels.open_share(mesh.vertices, normals, *sky, np.float32(4.0), np.float32(0.02), open_sky)
+    key = _shade(mesh, np.array(scene.light.direction), _CELL)
+    sky = _shade(mesh, up, _SKY_CELL, lowest=scene.ground is not None)
     if scene.ground is not None:
-        _shade_ground(scene.ground, scene.light, lens, mesh, key, image)
+        _shade_ground(scene.ground, scene.light, lens, key, sky, image)
 
     screen = np.empty_like(mesh.vertices)
     kernels.project(mesh.vertices, *lens, screen)
@@ -165,18 +167,34 @@ def _paint_people(scene: Scene, mesh: Mesh, image: Array, people: Array, parts: 
         return
     nearest = np.zeros((2 * height, 2 * width), np.float32)
     owner = np.full(nearest.shape, -1, np.int32)
-    kernels.visibility(screen, mesh.faces, mesh.two_sided, left, top, 2, nearest, owner)
-    attributes = np.column_stack([normals, mesh.rest, lit, open_sky])
+    seen = np.zeros(len(screen), np.bool_)
+    kernels.visibility(screen, mesh.faces, mesh.two_sided, left, top, 2, nearest, owner, seen)
+    attributes = _attributes(mesh, seen, key, sky, scene.light.softness)
     light = np.array(
         [*scene.light.direction, *scene.light.colour, *scene.light.ambient, *up, scene.light.softness],
         np.float32,
     )
-    worn = [wear(person.look) for person in scene.people]
     surface_kernels.shade(
         image, people, parts, left, top, nearest, owner, screen, mesh.faces, attributes, mesh.person, mesh.slot,
         mesh.part, np.stack([each.cuts for each in worn]), np.stack([each.materials for each in worn]), noise_table(),
-        *lens, light, np.empty(4, np.float32), np.empty(5, np.float32),
+        *lens, light,
     )  # fmt: skip
+
+
+def _attributes(mesh: Mesh, seen: Array, key: Shade, sky: Shade, softness: float) -> Array:
+    """(N, 8) normal, place at rest, and what of the key light and the sky reaches vertices that are seen."""
+    from hmrcli.scenes import kernels
+
+    normals = np.zeros_like(mesh.vertices)
+    kernels.add_normals(mesh.vertices, mesh.faces, normals)
+    attributes = np.empty((len(normals), 8), np.float32)
+    attributes[:, :3], attributes[:, 3:6] = normals, mesh.rest
+    for column, shade, step, bias in ((6, key, 0.5 + 3.0 * softness, 0.018), (7, sky, 2.0, 0.02)):
+        kernels.open_share(
+            mesh.vertices, normals, seen, shade.basis, shade.corner, shade.cell, shade.highest,
+            np.float32(step), np.float32(bias), attributes[:, column],
+        )  # fmt: skip
+    return attributes
 
 
 def _lens(camera: Camera) -> tuple[np.float32, np.float32, np.float32]:
@@ -198,7 +216,7 @@ def _window(screen: Array, size: int) -> tuple[int, int, int, int]:
     return left, top, right - left, bottom - top
 
 
-def _shade(mesh: Mesh, direction: Array) -> Shade:
+def _shade(mesh: Mesh, direction: Array, cell: float, lowest: bool = False) -> Shade:
     from hmrcli.scenes import kernels
 
     x, y, z = direction.tolist()
@@ -206,37 +224,42 @@ def _shade(mesh: Mesh, direction: Array) -> Shade:
     across /= np.sqrt(across @ across)
     a, b, c = across.tolist()
     basis = np.array([across, [y * c - z * b, z * a - x * c, x * b - y * a], direction], np.float32)
-    places = mesh.vertices @ basis.T
-    extent = np.empty((2, 2), np.float32)
-    kernels.extent(places, np.float32(-np.inf), extent)
-    low, high = extent
-    cell = np.float32(max(_CELL, float((high - low).max()) / _CELLS))
-    margin = 12
-    corner = (low - margin * cell).astype(np.float32)
-    columns, rows = (np.ceil((high - low) / cell).astype(int) + 2 * margin).tolist()
-    heights = np.full((rows, columns), -1e9, np.float32)
-    places[:, :2] = (places[:, :2] - corner) / cell
-    kernels.height_map(places, mesh.faces, mesh.two_sided, heights)
-    return Shade(basis, corner, cell, heights)
+    places, reach = np.empty_like(mesh.vertices), np.empty((2, 2), np.float32)
+    kernels.across(mesh.vertices, basis, places, reach)
+    low, high = reach
+    size = np.float32(cell * max(1.0, float((high - low).max()) / _WIDEST))
+    margin = round(_MARGIN / cell)
+    corner = (low - margin * size).astype(np.float32)
+    columns, rows = (np.ceil((high - low) / size).astype(int) + 2 * margin).tolist()
+    top = np.full((rows, columns), -1e9, np.float32)
+    bottom = np.full((rows, columns) if lowest else (0, 0), 1e9, np.float32)
+    kernels.height_maps(places, corner, size, mesh.faces, mesh.two_sided, top, bottom)
+    return Shade(basis, corner, size, top, bottom)
 
 
 def _shade_ground(
-    ground: Ground, light: Light, lens: tuple[np.float32, ...], mesh: Mesh, key: Shade, image: Array
+    ground: Ground, light: Light, lens: tuple[np.float32, ...], key: Shade, sky: Shade, image: Array
 ) -> None:
     from hmrcli.scenes import kernels
 
-    normal = np.array(ground.normal, np.float32)
+    normal = np.array(ground.normal)
     facing = float(normal @ np.array(light.direction))
     strength = np.mean(light.colour) * max(facing, 0.0)
     dark = 0.85 * float(strength / (strength + np.mean(light.ambient))) if facing > 0.12 else 0.0
-    shadow = _blurred((key.heights > -1e8).astype(np.float32), 0.7 + 5.0 * light.softness)
-    below = _shade(mesh, -normal)  # how near people come to the ground
-    gap = np.maximum(-below.heights - ground.offset, 0)
-    near = _blurred(np.where(below.heights > -1e8, 0.75 * np.exp(-gap / 0.12), 0).astype(np.float32), 3.0)
-    kernels.shade_ground(
-        image, *lens, normal, np.float32(ground.offset), key.basis, key.corner, key.cell, shadow, np.float32(dark),
-        below.corner, below.basis, near, below.cell,
-    )  # fmt: skip
+    shadow = _blurred((key.highest > -1e8).astype(np.float32), 0.7 + 5.0 * light.softness)
+    gap = np.maximum(sky.lowest - np.float32(ground.offset), 0)  # how near people come to the ground
+    near = _blurred(np.float32(0.75) * np.exp(gap / np.float32(-0.12)), 1.5)
+
+    # With x = t d along the ray d of a pixel, 1 / t = normal . d / offset, and the rest is linear in d as well.
+    focal, cx, cy = map(float, lens)
+    per_depth = normal / ground.offset
+    rows = [per_depth]
+    for shade in (key, sky):
+        rows += [
+            (axis - corner * per_depth) / shade.cell for axis, corner in zip(shade.basis[:2], shade.corner)
+        ]
+    pixel_ray = np.array([[1 / focal, 0, (0.5 - cx) / focal], [0, 1 / focal, (0.5 - cy) / focal], [0, 0, 1]])
+    kernels.shade_ground(image, np.array(rows) @ pixel_ray, shadow, np.float32(dark), near)
 
 
 def _blurred(grid: Array, deviation: float) -> Array:
@@ -244,6 +267,8 @@ def _blurred(grid: Array, deviation: float) -> Array:
 
 
 def _through_lens(image: NDArray[np.uint8], lens: Lens, seed: int) -> NDArray[np.uint8]:
+    from hmrcli.scenes import kernels
+
     if lens.defocus > 0.25:
         image = cv2.GaussianBlur(image, (0, 0), lens.defocus)  # type: ignore[assignment]
     length = float(np.hypot(*lens.motion))
@@ -251,15 +276,15 @@ def _through_lens(image: NDArray[np.uint8], lens: Lens, seed: int) -> NDArray[np
         image = cv2.filter2D(image, -1, _streak(lens.motion))  # type: ignore[assignment]
     if lens.noise > 0:
         top, left = np.random.default_rng(seed).integers(0, _GRAIN - np.array(image.shape[:2]), endpoint=True)
-        grain = _grain()[top : top + image.shape[0], left : left + image.shape[1]]
-        image = np.clip(image + grain * np.float32(lens.noise) + np.float32(0.5), 0, 255).astype(np.uint8)
+        rows = image.reshape(len(image), -1)
+        kernels.add_grain(rows, _grain(), top, 3 * left, np.float32(lens.noise))
     return image
 
 
 @lru_cache(maxsize=1)
 def _grain() -> Array:
     """The sensor's noise, of which every picture takes a part: drawing it anew takes longer than all of the lens."""
-    return np.random.default_rng(0).standard_normal((_GRAIN, _GRAIN, 3), np.float32)
+    return np.random.default_rng(0).standard_normal((_GRAIN, 3 * _GRAIN), np.float32)
 
 
 def _streak(motion: tuple[float, float]) -> Array:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from hmrcli.body.joints import PARENTS
-from hmrcli.render.kernels import compiled
+from hmrcli.render.kernels import compiled, compiled_with_arrays
 
 
 @compiled
@@ -23,7 +23,7 @@ def rotation_matrix(vector, out):  # type: ignore[no-untyped-def]
     out[2, 0], out[2, 1], out[2, 2] = rest * x * z - sine * y, rest * y * z + sine * x, cosine + rest * z * z
 
 
-@compiled
+@compiled_with_arrays
 def sphere_places(bones, joint, centre, pose):  # type: ignore[no-untyped-def]
     """(S, 3) centres of spheres of a body in a pose (24, 3), its root at the origin."""
     turns, places, local = np.zeros((24, 3, 3)), np.zeros((24, 3)), np.zeros((3, 3))
@@ -46,7 +46,7 @@ def sphere_places(bones, joint, centre, pose):  # type: ignore[no-untyped-def]
     return out
 
 
-@compiled
+@compiled_with_arrays
 def passes_through(bones, joint, centre, squared_gap, pose):  # type: ignore[no-untyped-def]
     """Whether two spheres of a body in a pose (24, 3) are nearer than they may be."""
     at = sphere_places(bones, joint, centre, pose)

@@ -36,15 +36,17 @@ class Rest(NamedTuple):
     smoothed: Array
     """(V, 3) the template as it would be under thick cloth, without navel and muscles."""
     shapedirs: Array
-    """(V, 3, 10)"""
+    """(10, 3 V)"""
     pointers: Array
     columns: Array
     values: Array
-    """Row pointers, columns and values of the (3 V, 207) pose directions."""
+    """Of the (V, 3, 207) pose directions: row pointers (V + 1,), columns (N,) and values (N, 3)."""
     skin_joints: Array
     """(V, 4) int32 joints that move a vertex most."""
     skin_weights: Array
     """(V, 4)"""
+    skin_counts: Array
+    """(V,) int32 how many of these are not zero."""
     joints: Array
     """(24, 3) of the mean body."""
     joint_shapedirs: Array
@@ -62,8 +64,8 @@ def rest_of(body: BodyModel) -> Rest:
     """The arrays of a body model on the CPU."""
     template, faces = body.v_template.numpy(), body.faces.numpy().astype(np.int32)
     regressor, shapedirs = body.joint_regressor.numpy(), body.shapedirs.numpy()
-    directions = body.posedirs.numpy().reshape(-1, 207)
-    rows, columns = np.nonzero(directions)
+    directions = body.posedirs.numpy().reshape(-1, 3, 207)
+    rows, columns = np.nonzero(directions.any(1))
     weights = body.weights.numpy()
     heaviest = np.argsort(-weights, axis=1, kind="stable")[:, :4]
     chosen = np.take_along_axis(weights, heaviest, 1)
@@ -71,12 +73,13 @@ def rest_of(body: BodyModel) -> Rest:
         template=_float32(template),
         normals=_float32(vertex_normals(template, faces)),
         smoothed=_float32(_smoothed(template, faces)),
-        shapedirs=_float32(shapedirs),
+        shapedirs=_float32(shapedirs.reshape(-1, 10).T),
         pointers=np.searchsorted(rows, np.arange(len(directions) + 1)).astype(np.int32),
         columns=columns.astype(np.int32),
-        values=_float32(directions[rows, columns]),
+        values=_float32(directions[rows, :, columns]),
         skin_joints=heaviest.astype(np.int32),
         skin_weights=_float32(chosen / chosen.sum(1, keepdims=True)),
+        skin_counts=(chosen > 0).sum(1).astype(np.int32),
         joints=_float32(regressor @ template),
         joint_shapedirs=_float32(np.einsum("jv,vck->jck", regressor, shapedirs)),
         faces=faces,
@@ -123,10 +126,13 @@ def pose_person(
         _float32(person.pose).reshape(24, 3), rest.joints + rest.joint_shapedirs @ betas, rest.parents,
         _float32(person.transl), moves, joints, factors,
     )  # fmt: skip
-    skin, clothes, shaped = (np.empty_like(rest.template) for _ in range(3))
+    bare, shaped, skin, clothes = (np.empty_like(rest.template) for _ in range(4))
+    kernels.shape(
+        rest.template.ravel(), rest.shapedirs, betas, offsets.ravel(), bare.reshape(-1), shaped.reshape(-1)
+    )
     kernels.pose(
-        rest.template, rest.shapedirs, betas, rest.pointers, rest.columns, rest.values, factors,
-        rest.skin_joints, rest.skin_weights, moves, offsets, skin, clothes, shaped,
+        bare, rest.pointers, rest.columns, rest.values, factors, rest.skin_joints, rest.skin_weights,
+        rest.skin_counts, moves, offsets, skin, clothes,
     )  # fmt: skip
     return skin, clothes, joints, moves, shaped
 

@@ -5,7 +5,9 @@ Import this module only where a picture is made: it imports numba.
 
 import math
 
-from hmrcli.render.kernels import compiled
+import numpy as np
+
+from hmrcli.render.kernels import compiled, compiled_with_arrays
 
 
 @compiled
@@ -47,32 +49,44 @@ def skeleton(pose, rest, parents, transl, moves, joints, factors):  # type: igno
 
 
 @compiled
+def shape(template, shapedirs, betas, offsets, bare, shaped):  # type: ignore[no-untyped-def]
+    """The body of a shape in T-pose, bare and with its clothes on; all flat (3 V,), `shapedirs` (10, 3 V)."""
+    for i in range(template.shape[0]):
+        bare[i] = template[i]
+    for k in range(10):
+        beta = betas[k]
+        for i in range(template.shape[0]):
+            bare[i] += shapedirs[k, i] * beta
+    for i in range(template.shape[0]):
+        shaped[i] = bare[i] + offsets[i]
+
+
+@compiled_with_arrays
 def pose(  # type: ignore[no-untyped-def]
-    template, shapedirs, betas, pointers, columns, values, factors, skin_joints, skin_weights, moves, offsets,
-    skin, clothes, shaped,
+    bare, pointers, columns, values, factors, skin_joints, skin_weights, skin_counts, moves, offsets, skin, clothes,
 ):  # fmt: skip
-    """Skin and clothes in the camera's frame, and the clothes in T-pose."""
-    for v in range(template.shape[0]):
+    """Skin and clothes in the camera's frame; see `Rest` for the arrays."""
+    m = np.empty((3, 4), np.float32)
+    for v in range(bare.shape[0]):
+        x, y, z = bare[v, 0], bare[v, 1], bare[v, 2]
+        for k in range(pointers[v], pointers[v + 1]):
+            factor = factors[columns[k]]
+            x += values[k, 0] * factor
+            y += values[k, 1] * factor
+            z += values[k, 2] * factor
+        j, w = skin_joints[v, 0], skin_weights[v, 0]
         for a in range(3):
-            value = template[v, a]
-            for k in range(10):
-                value += shapedirs[v, a, k] * betas[k]
-            shaped[v, a] = value + offsets[v, a]
-            for k in range(pointers[3 * v + a], pointers[3 * v + a + 1]):
-                value += values[k] * factors[columns[k]]
-            skin[v, a] = value
-        x, y, z = skin[v, 0], skin[v, 1], skin[v, 2]
+            for b in range(4):
+                m[a, b] = w * moves[j, a, b]
+        for k in range(1, skin_counts[v]):
+            j, w = skin_joints[v, k], skin_weights[v, k]
+            for a in range(3):
+                for b in range(4):
+                    m[a, b] += w * moves[j, a, b]
         cx, cy, cz = x + offsets[v, 0], y + offsets[v, 1], z + offsets[v, 2]
         for a in range(3):
-            m0, m1, m2, m3 = 0.0, 0.0, 0.0, 0.0
-            for k in range(4):
-                w, j = skin_weights[v, k], skin_joints[v, k]
-                m0 += w * moves[j, a, 0]
-                m1 += w * moves[j, a, 1]
-                m2 += w * moves[j, a, 2]
-                m3 += w * moves[j, a, 3]
-            skin[v, a] = m0 * x + m1 * y + m2 * z + m3
-            clothes[v, a] = m0 * cx + m1 * cy + m2 * cz + m3
+            skin[v, a] = m[a, 0] * x + m[a, 1] * y + m[a, 2] * z + m[a, 3]
+            clothes[v, a] = m[a, 0] * cx + m[a, 1] * cy + m[a, 2] * cz + m[a, 3]
 
 
 @compiled

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from hmrcli.render.kernels import compiled
+from hmrcli.render.kernels import compiled, compiled_with_arrays
 
 SKIN, TOP, OUTER, BOTTOM, SHOES, SOCKS, HAIR, HAT, BAG, SOLE = range(10)
 """Rows of the materials."""
@@ -23,23 +23,21 @@ CUTS = 24
 
 @compiled
 def noise(table, x, y, z, out):  # type: ignore[no-untyped-def]
-    """Four values in [-1, 1] that vary smoothly, from a lattice (16, 16, 16, 4) that repeats."""
+    """Two or four values in [-1, 1], as `out` has room, that vary smoothly; from `clothing.noise_table`."""
     fx, fy, fz = math.floor(x), math.floor(y), math.floor(z)
-    u, v, w = x - fx, y - fy, z - fz
-    u, v, w = u * u * (3 - 2 * u), v * v * (3 - 2 * v), w * w * (3 - 2 * w)
-    i, j, k = int(fx) & 15, int(fy) & 15, int(fz) & 15
-    i1, j1, k1 = (i + 1) & 15, (j + 1) & 15, (k + 1) & 15
-    a, b, c, d = (1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v
-    for n in range(4):
-        low = (
-            a * table[i, j, k, n] + b * table[i1, j, k, n] + c * table[i, j1, k, n] + d * table[i1, j1, k, n]
-        )
-        high = (
-            a * table[i, j, k1, n]
-            + b * table[i1, j, k1, n]
-            + c * table[i, j1, k1, n]
-            + d * table[i1, j1, k1, n]
-        )
+    u, v, w = np.float32(x - fx), np.float32(y - fy), np.float32(z - fz)
+    two, three = np.float32(2), np.float32(3)
+    u, v, w = u * u * (three - two * u), v * v * (three - two * v), w * w * (three - two * w)
+    i, j, k = (int(fx) & 15) << 10, (int(fy) & 15) << 6, (int(fz) & 15) << 2
+    i1, j1, k1 = (i + (1 << 10)) & (15 << 10), (j + (1 << 6)) & (15 << 6), (k + (1 << 2)) & (15 << 2)
+    for n in range(out.shape[0]):
+        a, b = table[i + j + k + n], table[i + j1 + k + n]
+        c, d = table[i + j + k1 + n], table[i + j1 + k1 + n]
+        a += u * (table[i1 + j + k + n] - a)
+        b += u * (table[i1 + j1 + k + n] - b)
+        c += u * (table[i1 + j + k1 + n] - c)
+        d += u * (table[i1 + j1 + k1 + n] - d)
+        low, high = a + v * (b - a), c + v * (d - c)
         out[n] = low + w * (high - low)
 
 
@@ -71,15 +69,17 @@ def _scalp(cuts, who, x, y, z):  # type: ignore[no-untyped-def]
     return min(inside, y - 0.32)
 
 
-@compiled
+@compiled_with_arrays
 def drape(points, normals, smoothed, cuts, table, seed, out):  # type: ignore[no-untyped-def]
     """How far clothes and hair lie off the skin of the mean body: (V, 3)."""
-    n = np.empty(4, np.float32)
+    n = np.empty(2, np.float32)
     who = 0
     for v in range(points.shape[0]):
         x, y, z = points[v, 0], points[v, 1], points[v, 2]
         thick, smooth = 0.0, 0.0
-        noise(table, x * 9 + seed, y * 9, z * 9, n)
+        n[0] = n[1] = 0.0
+        if y < 0.33:  # below hair
+            noise(table, x * 9 + seed, y * 9, z * 9, n)
         for first in (0, GARMENT):
             loose = cuts[who, first + 5]
             inside = _upper(cuts, who, first, x, y, z)
@@ -180,12 +180,8 @@ def _add(materials, who, row, table, share, x, y, z, footprint, n, out):  # type
         noise(table, x * 60, y * 60, z * 60, n)
         uneven += materials[who, row, WEAVE] * (n[0] + 0.6 * n[1])
     for k in range(3):
-        colour = _mixed(
-            _mixed(materials[who, row, k], materials[who, row, 3 + k], second),
-            materials[who, row, 6 + k],
-            third,
-        )
-        out[k] += share * colour * uneven
+        colour = _mixed(materials[who, row, k], materials[who, row, 3 + k], second)
+        out[k] += share * _mixed(colour, materials[who, row, 6 + k], third) * uneven
     out[3] += share * materials[who, row, FOLD]
     out[4] += share * materials[who, row, GLOSS]
 
@@ -303,156 +299,200 @@ def surface(cuts, materials, who, table, slot, x, y, z, footprint, n, out):  # t
                 if share > 0.0:
                     _add_hair(materials, who, table, share, x, y, z, n, out)
                     left -= share
-    if left > 0.0 and y < -0.7:
-        share = left * _edge(cuts[who, SHOE_TOP] - y - 0.15 * (z - 0.06), footprint)
+    for layer in range(5):
+        if left <= 0.0:
+            return
+        row, inside = SKIN, -1.0
+        if layer == 0:
+            if y < -0.7:
+                row, inside = SOLE if y < -1.147 else SHOES, cuts[who, SHOE_TOP] - y - 0.15 * (z - 0.06)
+        elif layer == 1 or layer == 2:
+            first = GARMENT if layer == 1 else 0
+            if cuts[who, first + 5] > 0.0:
+                row, inside = OUTER if layer == 1 else TOP, _upper(cuts, who, first, x, y, z)
+        elif layer == 3:
+            row, inside = BOTTOM, min(cuts[who, WAIST] - y, y - cuts[who, BOTTOM_HEM])
+        elif y < -0.7:
+            row, inside = SOCKS, cuts[who, SOCK_TOP] - y
+        share = left * _edge(inside, footprint)
         if share > 0.0:
-            _add(materials, who, SOLE if y < -1.147 else SHOES, table, share, x, y, z, footprint, n, out)
-            left -= share
-    for which in range(2):
-        first = GARMENT if which == 0 else 0
-        if left > 0.0 and cuts[who, first + 5] > 0.0:
-            share = left * _edge(_upper(cuts, who, first, x, y, z), footprint)
-            if share > 0.0:
-                _add(materials, who, OUTER if which == 0 else TOP, table, share, x, y, z, footprint, n, out)
-                left -= share
-    if left > 0.0:
-        share = left * _edge(min(cuts[who, WAIST] - y, y - cuts[who, BOTTOM_HEM]), footprint)
-        if share > 0.0:
-            _add(materials, who, BOTTOM, table, share, x, y, z, footprint, n, out)
-            left -= share
-    if left > 0.0 and y < -0.7:
-        share = left * _edge(cuts[who, SOCK_TOP] - y, footprint)
-        if share > 0.0:
-            _add(materials, who, SOCKS, table, share, x, y, z, footprint, n, out)
+            _add(materials, who, row, table, share, x, y, z, footprint, n, out)
             left -= share
     if left > 0.0:
         _add_skin(cuts, materials, who, table, left, x, y, z, footprint, n, out)
 
 
 @compiled
-def _shaded(  # type: ignore[no-untyped-def]
-    f, px, py, screen, faces, attributes, person, slot, cuts, materials, table, focal, cx, cy, light, n, out
-):  # fmt: skip
-    """Linear colour that face f shows at a pixel place, in out[0:3]; the corner that it is nearest to."""
-    a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-    ax, ay, bx, by, cx_, cy_ = (
-        screen[a, 0],
-        screen[a, 1],
-        screen[b, 0],
-        screen[b, 1],
-        screen[c, 0],
-        screen[c, 1],
-    )
-    area = (bx - ax) * (cy_ - ay) - (by - ay) * (cx_ - ax)
-    u = ((px - ax) * (cy_ - ay) - (py - ay) * (cx_ - ax)) / area
-    v = ((py - ay) * (bx - ax) - (px - ax) * (by - ay)) / area
-    u, v = min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0)
-    w0, w1, w2 = max(0.0, 1 - u - v) * screen[a, 2], u * screen[b, 2], v * screen[c, 2]
-    total = 1.0 / (w0 + w1 + w2)
-    w0, w1, w2 = w0 * total, w1 * total, w2 * total
-    nx = w0 * attributes[a, 0] + w1 * attributes[b, 0] + w2 * attributes[c, 0]
-    ny = w0 * attributes[a, 1] + w1 * attributes[b, 1] + w2 * attributes[c, 1]
-    nz = w0 * attributes[a, 2] + w1 * attributes[b, 2] + w2 * attributes[c, 2]
-    x = w0 * attributes[a, 3] + w1 * attributes[b, 3] + w2 * attributes[c, 3]
-    y = w0 * attributes[a, 4] + w1 * attributes[b, 4] + w2 * attributes[c, 4]
-    z = w0 * attributes[a, 5] + w1 * attributes[b, 5] + w2 * attributes[c, 5]
-    lit = w0 * attributes[a, 6] + w1 * attributes[b, 6] + w2 * attributes[c, 6]
-    sky = w0 * attributes[a, 7] + w1 * attributes[b, 7] + w2 * attributes[c, 7]
-    # Towards the camera, and folds.
-    ex, ey = -(px - cx) / focal, -(py - cy) / focal
-    length = 1.0 / math.sqrt(ex * ex + ey * ey + 1.0)
-    ex, ey, ez = ex * length, ey * length, -length
-    if nx * ex + ny * ey + nz * ez < 0.0:  # the inside of a skirt
-        nx, ny, nz, sky = -nx, -ny, -nz, 0.5 * sky
-    footprint = total / focal
-    who = person[a]
-    surface(cuts, materials, who, table, slot[a], x, y, z, footprint, n, out)
-    r, g, blue, fold, gloss = out[0], out[1], out[2], out[3], out[4]
-    crease = 1.0
-    if fold > 0.0:
-        seed = materials[who, 0, SEED]
-        joint = max(0.0, 1 - abs(abs(x) - 0.436) / 0.12)
-        if y < 0.0:
-            joint = max(0.0, 1 - abs(y + 0.66) / 0.14, 1 - abs(y + 0.22) / 0.16, 1 - abs(y + 1.05) / 0.1)
-        noise(table, x * 13 + seed, y * 20 + 3 * x, z * 13, n)
-        strength = fold * (0.55 + 0.9 * joint)
-        # Folds are ridges: the lattice's zeros, where the tilt turns over.
-        tilt = strength * n[0] * (1.6 - abs(n[0]))
-        nx, ny, nz = nx + tilt + 0.4 * strength * n[1], ny + 0.8 * strength * n[2], nz + 0.4 * strength * n[3]
-        crease = 1.0 - 0.35 * strength * max(0.0, n[3])
-    length = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
-    nx, ny, nz = nx * length, ny * length, nz * length
-    soft = light[12]
-    facing = nx * light[0] + ny * light[1] + nz * light[2]
-    key = max(0.0, (facing + 0.35 * soft + 0.05) / (1.05 + 0.35 * soft)) * lit
-    up = 0.5 + 0.5 * (nx * light[9] + ny * light[10] + nz * light[11])
-    ambient = (0.35 + 0.65 * up) * (0.35 + 0.65 * sky) * crease
-    hx, hy, hz = light[0] + ex, light[1] + ey, light[2] + ez
-    length = 1.0 / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-12)
-    shine = max(0.0, (nx * hx + ny * hy + nz * hz) * length)
-    shine *= shine
-    shine *= shine
-    shine *= shine
-    shine = gloss * shine * shine * lit * (1 - 0.6 * soft)
-    out[0] = r * (key * light[3] + ambient * light[6]) + shine * light[3]
-    out[1] = g * (key * light[4] + ambient * light[7]) + shine * light[4]
-    out[2] = blue * (key * light[5] + ambient * light[8]) + shine * light[5]
-    return a if w0 >= w1 and w0 >= w2 else (b if w1 >= w2 else c)
+def _gathered(nearest, owner, left, top, focal, found, at):  # type: ignore[no-untyped-def]
+    """Points to shade: one a pixel where all that it sees is one surface, else the nearest one's and one behind it.
+
+    Args:
+        nearest, owner: of 2 by 2 samples a pixel, from `kernels.visibility`.
+        left, top, focal: of the window in the picture, and of its camera.
+        found: (N, 4) int32 for face, row, column, and how many of the samples it stands for.
+        at: (N, 2) for the place in the picture.
+
+    Returns:
+        How many there are.
+    """
+    count = 0
+    for i in range(nearest.shape[0] // 2):
+        for j in range(nearest.shape[1] // 2):
+            closest, first = np.float32(0), 0
+            for s in range(4):
+                z = nearest[2 * i + (s >> 1), 2 * j + (s & 1)]
+                if z > closest:
+                    closest, first = z, s
+            if closest == 0.0:
+                continue
+            behind = closest - (0.012 * closest * closest + 0.1 * closest / focal)
+            alike, others, second, next_closest = 0, 0, 0, np.float32(0)
+            for s in range(4):
+                z = nearest[2 * i + (s >> 1), 2 * j + (s & 1)]
+                if z > behind:
+                    alike += 1
+                elif z > 0.0:
+                    others += 1
+                    if z > next_closest:
+                        next_closest, second = z, s
+            for s, samples in ((first, alike), (second, others)):
+                if samples > 0:
+                    found[count, 0] = owner[2 * i + (s >> 1), 2 * j + (s & 1)]
+                    found[count, 1], found[count, 2], found[count, 3] = top + i, left + j, samples
+                    at[count, 0], at[count, 1] = left + j + 0.5, top + i + 0.5
+                    if others > 0:
+                        at[count, 0] += 0.5 * (s & 1) - 0.25
+                        at[count, 1] += 0.5 * (s >> 1) - 0.25
+                    count += 1
+    return count
 
 
 @compiled
+def _interpolate(found, at, screen, faces, attributes, focal, cx, cy, points):  # type: ignore[no-untyped-def]
+    """The attributes of faces at places in the picture, and the size of a pixel there, into (N, 9).
+
+    In `found` a face's number gives way to the corner that is nearest to the place.
+    """
+    for m in range(found.shape[0]):
+        f = found[m, 0]
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        px, py = at[m, 0], at[m, 1]
+        ax, ay, bx, by = screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1]
+        dx, dy = screen[c, 0], screen[c, 1]
+        inverse = 1.0 / ((bx - ax) * (dy - ay) - (by - ay) * (dx - ax))
+        u = ((px - ax) * (dy - ay) - (py - ay) * (dx - ax)) * inverse
+        v = ((py - ay) * (bx - ax) - (px - ax) * (by - ay)) * inverse
+        u, v = min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0)
+        w0, w1, w2 = max(0.0, 1 - u - v) * screen[a, 2], u * screen[b, 2], v * screen[c, 2]
+        total = 1.0 / (w0 + w1 + w2)
+        w0, w1, w2 = np.float32(w0 * total), np.float32(w1 * total), np.float32(w2 * total)
+        for k in range(8):
+            points[m, k] = w0 * attributes[a, k] + w1 * attributes[b, k] + w2 * attributes[c, k]
+        points[m, 8] = total / focal
+        towards = points[m, 0] * (cx - px) + points[m, 1] * (cy - py) - points[m, 2] * focal
+        if towards < 0.0:  # the inside of a skirt
+            for k in range(3):
+                points[m, k] = -points[m, k]
+            points[m, 7] *= np.float32(0.5)
+        found[m, 0] = a if w0 >= w1 and w0 >= w2 else (b if w1 >= w2 else c)
+
+
+@compiled_with_arrays
+def _surfaces(found, points, person, slot, cuts, materials, table, colours):  # type: ignore[no-untyped-def]
+    """`surface` at all points, into (N, 5)."""
+    n, out = np.empty(2, np.float32), np.empty(5, np.float32)
+    for m in range(found.shape[0]):
+        corner = found[m, 0]
+        x, y, z, footprint = points[m, 3], points[m, 4], points[m, 5], points[m, 8]
+        surface(cuts, materials, person[corner], table, slot[corner], x, y, z, footprint, n, out)
+        for k in range(5):
+            colours[m, k] = out[k]
+
+
+@compiled_with_arrays
+def _light(found, at, points, colours, person, materials, table, focal, cx, cy, light):  # type: ignore[no-untyped-def]
+    """Turns the colour, folds and gloss of surfaces (N, 5) into the light that comes from them."""
+    n = np.empty(4, np.float32)
+    for m in range(found.shape[0]):
+        nx, ny, nz = points[m, 0], points[m, 1], points[m, 2]
+        x, y, z, lit, sky = points[m, 3], points[m, 4], points[m, 5], points[m, 6], points[m, 7]
+        fold, gloss = colours[m, 3], colours[m, 4]
+        crease = 1.0
+        if fold > 0.0:
+            joint = max(0.0, 1 - abs(abs(x) - 0.436) / 0.12)
+            if y < 0.0:
+                joint = max(0.0, 1 - abs(y + 0.66) / 0.14, 1 - abs(y + 0.22) / 0.16, 1 - abs(y + 1.05) / 0.1)
+            seed = materials[person[found[m, 0]], 0, SEED]
+            noise(table, x * 13 + seed, y * 20 + 3 * x, z * 13, n)
+            strength = fold * (0.55 + 0.9 * joint)
+            # Folds are ridges: the lattice's zeros, where the tilt turns over.
+            tilt = strength * n[0] * (1.6 - abs(n[0]))
+            nx += tilt + 0.4 * strength * n[1]
+            ny, nz = ny + 0.8 * strength * n[2], nz + 0.4 * strength * n[3]
+            crease = 1.0 - 0.35 * strength * max(0.0, n[3])
+        length = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
+        nx, ny, nz = nx * length, ny * length, nz * length
+        soft = light[12]
+        facing = nx * light[0] + ny * light[1] + nz * light[2]
+        key = max(0.0, (facing + 0.35 * soft + 0.05) / (1.05 + 0.35 * soft)) * lit
+        up = 0.5 + 0.5 * (nx * light[9] + ny * light[10] + nz * light[11])
+        ambient = (0.35 + 0.65 * up) * (0.35 + 0.65 * sky) * crease
+        shine = 0.0
+        if gloss * lit > 0.0:
+            ex, ey = (cx - at[m, 0]) / focal, (cy - at[m, 1]) / focal  # towards the camera
+            length = 1.0 / math.sqrt(ex * ex + ey * ey + 1.0)
+            hx, hy, hz = light[0] + ex * length, light[1] + ey * length, light[2] - length
+            length = 1.0 / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-12)
+            shine = max(0.0, (nx * hx + ny * hy + nz * hz) * length)
+            shine *= shine
+            shine *= shine
+            shine *= shine
+            shine = gloss * shine * shine * lit * (1 - 0.6 * soft)
+        for k in range(3):
+            reflected = colours[m, k] * (key * light[3 + k] + ambient * light[6 + k])
+            colours[m, k] = reflected + shine * light[3 + k]
+
+
+@compiled
+def _blend(found, colours, person, part, image, people, parts):  # type: ignore[no-untyped-def]
+    """Mixes points of one pixel, which follow each other, with what is behind them."""
+    m = 0
+    while m < found.shape[0]:
+        corner, row, column, covered = found[m, 0], found[m, 1], found[m, 2], found[m, 3]
+        red, green, blue = covered * colours[m, 0], covered * colours[m, 1], covered * colours[m, 2]
+        m += 1
+        if m < found.shape[0] and found[m, 1] == row and found[m, 2] == column:
+            more = found[m, 3]
+            red, green, blue = (
+                red + more * colours[m, 0], green + more * colours[m, 1], blue + more * colours[m, 2]
+            )  # fmt: skip
+            covered += more
+            m += 1
+        for k, value in enumerate((red, green, blue)):
+            if covered < 4:
+                behind = image[row, column, k] / 255.0
+                value += (4 - covered) * behind * behind
+            image[row, column, k] = int(255.0 * min(1.0, math.sqrt(max(0.25 * value, 0.0))) + 0.5)
+        if covered >= 2:
+            people[row, column] = person[corner]
+            parts[row, column] = part[corner]
+
+
+@compiled_with_arrays
 def shade(  # type: ignore[no-untyped-def]
     image, people, parts, left, top, nearest, owner, screen, faces, attributes, person, slot, part, cuts, materials,
-    table, focal, cx, cy, light, n, out,
+    table, focal, cx, cy, light,
 ):  # fmt: skip
     """Paints people over an image and says where they are; 2 by 2 samples tell outlines from surfaces.
 
     `light` holds the direction of the key, its colour, the colour from above, the direction up and the softness.
     """
-    for i in range(nearest.shape[0] // 2):
-        row = top + i
-        for j in range(nearest.shape[1] // 2):
-            column = left + j
-            covered, first, deepest, closest = 0, -1, 1e9, 0.0
-            for s in range(4):
-                z = nearest[2 * i + s // 2, 2 * j + s % 2]
-                if z > 0.0:
-                    covered += 1
-                    deepest = min(deepest, z)
-                    if z > closest:
-                        closest = z
-                        first = owner[2 * i + s // 2, 2 * j + s % 2]
-            if covered == 0:
-                continue
-            flat = closest - deepest < 0.012 * closest * closest + 0.1 * closest / focal
-            red, green, blue = 0.0, 0.0, 0.0
-            corner = -1
-            if flat:
-                corner = _shaded(
-                    first, column + 0.5, row + 0.5, screen, faces, attributes, person, slot, cuts, materials, table,
-                    focal, cx, cy, light, n, out,
-                )  # fmt: skip
-                red, green, blue = out[0], out[1], out[2]
-            else:
-                for s in range(4):
-                    f = owner[2 * i + s // 2, 2 * j + s % 2]
-                    if f >= 0:
-                        near = _shaded(
-                            f, column + 0.25 + 0.5 * (s % 2), row + 0.25 + 0.5 * (s // 2), screen, faces, attributes,
-                            person, slot, cuts, materials, table, focal, cx, cy, light, n, out,
-                        )  # fmt: skip
-                        red, green, blue = (
-                            red + out[0] / covered,
-                            green + out[1] / covered,
-                            blue + out[2] / covered,
-                        )
-                        if f == first:
-                            corner = near
-            share = covered / 4.0
-            for k, value in enumerate((red, green, blue)):
-                behind = image[row, column, k] / 255.0
-                value = _mixed(behind * behind, max(value, 0.0), share)
-                image[row, column, k] = int(255.0 * min(1.0, math.sqrt(value)) + 0.5)
-            if covered >= 2:
-                people[row, column] = person[corner]
-                parts[row, column] = part[corner]
+    most = nearest.size // 2
+    found, at = np.empty((most, 4), np.int32), np.empty((most, 2), np.float32)
+    count = _gathered(nearest, owner, left, top, focal, found, at)
+    found, at = found[:count], at[:count]
+    points, colours = np.empty((count, 9), np.float32), np.empty((count, 5), np.float32)
+    _interpolate(found, at, screen, faces, attributes, focal, cx, cy, points)
+    _surfaces(found, points, person, slot, cuts, materials, table, colours)
+    _light(found, at, points, colours, person, materials, table, focal, cx, cy, light)
+    _blend(found, colours, person, part, image, people, parts)
