@@ -154,18 +154,17 @@ def _skirt(
     opening: float = 0.0,
 ) -> Sheet:  # fmt: skip
     """A tube round hips and legs as wide as they are, wider towards the hem, with waves there."""
+    from hmrcli.scenes import mesh_kernels
+
     rows, columns = 12, 44
     heights = np.linspace(waist, hem, rows)
     angles = np.linspace(0, 2 * np.pi, columns, endpoint=opening > 0)
     if opening > 0:  # from one edge of the open front round the back to the other
         angles = np.linspace(opening / 0.16, 2 * np.pi - opening / 0.16, columns)
-    torso = (np.abs(rest.template[:, 0]) < 0.3) & (rest.template[:, 1] < 0.1)
-    mean, mine = rest.template[torso], shaped[torso]
-    wide, front, back, level = (np.empty(rows) for _ in range(4))
-    for row, height in enumerate(heights):
-        ring = mine[np.abs(mean[:, 1] - height) < 0.03]
-        wide[row], front[row], back[row] = np.abs(ring[:, 0]).max(), ring[:, 2].max(), ring[:, 2].min()
-        level[row] = height + (ring[:, 1] - mean[np.abs(mean[:, 1] - height) < 0.03, 1]).mean()
+    trunk = np.empty((4, rows))
+    mesh_kernels.rings(rest.template, shaped, heights, 0.03, trunk.T)
+    wide, front, back, risen = trunk
+    level = heights + risen
     wide[1:] = np.maximum(wide[1:], np.maximum.accumulate(wide)[:-1] * 0.98)
     front, back = np.maximum.accumulate(front), np.minimum.accumulate(back)
     down = waist - heights

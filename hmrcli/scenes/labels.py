@@ -56,7 +56,8 @@ def render_sample(split_name: str, index: int) -> Sample:
 
 
 def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
-    _, content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    blue_first = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, content = cv2.imencode(".jpg", blue_first, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return content.tobytes()
 
 

@@ -9,6 +9,9 @@ from hmrcli.render.kernels import compiled
 from hmrcli.scenes.backdrop_kernels import _lookup
 from hmrcli.scenes.patterns import BALL, BANDS, BARS, CHECKS, COUNTER, CRATE, FOLIAGE, GRAIN, HELD, PILLAR
 
+LEAST_OPACITY = 0.02
+"""Below which a soft edge is not painted."""
+
 
 @compiled
 def _outside(noise, kind, u, v, numbers):  # type: ignore[no-untyped-def]
@@ -64,6 +67,26 @@ def _brightness(noise, kind, u, v, outside, numbers):  # type: ignore[no-untyped
 
 
 @compiled
+def _meets(noise, kind, numbers, row, column):  # type: ignore[no-untyped-def]
+    """A pixel's place in the axes of the shape, how far outside it lies, and how much of it the shape takes."""
+    x, y = column + 0.5 - numbers[0], row + 0.5 - numbers[1]
+    u, v = numbers[4] * x + numbers[5] * y, numbers[4] * y - numbers[5] * x
+    outside = _outside(noise, kind, u, v, numbers)
+    return u, v, outside, min(1.0, 0.5 - outside / numbers[9])
+
+
+@compiled
+def hides(noise, kind, numbers, window, pixels, hidden):  # type: ignore[no-untyped-def]
+    """Whether `paint` paints over pixels (N, 2), column and row; into (N,) bool."""
+    for n in range(pixels.shape[0]):
+        column, row = pixels[n, 0], pixels[n, 1]
+        hidden[n] = False
+        if window[0] <= column < window[1] and window[2] <= row < window[3]:
+            _, _, _, opacity = _meets(noise, kind, numbers, row, column)
+            hidden[n] = opacity > LEAST_OPACITY
+
+
+@compiled
 def paint(noise, kind, texture, numbers, colours, window, image, mask):  # type: ignore[no-untyped-def]
     """Blends a shape into a picture.
 
@@ -81,11 +104,8 @@ def paint(noise, kind, texture, numbers, colours, window, image, mask):  # type:
     unit = 512.0 / numbers[12]
     for row in range(window[2], window[3]):
         for column in range(window[0], window[1]):
-            x, y = column + 0.5 - numbers[0], row + 0.5 - numbers[1]
-            u, v = numbers[4] * x + numbers[5] * y, numbers[4] * y - numbers[5] * x
-            outside = _outside(noise, kind, u, v, numbers)
-            opacity = min(1.0, 0.5 - outside / numbers[9])
-            if opacity <= 0.02:
+            u, v, outside, opacity = _meets(noise, kind, numbers, row, column)
+            if opacity <= LEAST_OPACITY:
                 continue
             shade = _brightness(noise, kind, u, v, outside, numbers)
             mix = 0.0

@@ -103,6 +103,15 @@ def paint_occluder(image: NDArray[np.uint8], occluder: Occluder) -> NDArray[np.b
     return mask
 
 
+def hidden_by(occluder: Occluder, pixels: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
+    """Which of the pixels (N, 2), column and row, of a picture of that size an occluder is painted over."""
+    from hmrcli.scenes import occluder_kernels as kernels
+
+    hidden = np.empty(len(pixels), np.bool_)
+    kernels.hides(fractal(), occluder.kind, _numbers(occluder, size), _window(occluder, size), pixels, hidden)
+    return hidden
+
+
 def coverage(occluder: Occluder, bbox_xywh: ArrayLike, size: int) -> float:
     """Share of the box, as far as it lies in the picture, that the occluder hides.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hmrcli.body import BodyModel, load_body
 from hmrcli.scenes.backdrops import Backdrop, draw_backdrop
 from hmrcli.scenes.looks import Look, draw_look
-from hmrcli.scenes.occluders import Occluder, draw_occluder, paint_occluder
+from hmrcli.scenes.occluders import Occluder, draw_occluder, hidden_by
 from hmrcli.scenes.posing import Figure, pose_people
 from hmrcli.scenes.scene import Ground, Lens, Light, Person, Scene
 from hmrcli.scenes.splits import SIZE, SPLITS, Split
@@ -93,9 +93,17 @@ def posed(pose: NDArray[np.float32], betas: NDArray[np.float32]) -> tuple[Vertic
 
 def smpl_54_joints(vertices: NDArray[np.float32], joints: NDArray[np.float32]) -> NDArray[np.float32]:
     """SMPL's 54 joints (54, 3) of a body's vertices (V, 3) and 24 joints (24, 3)."""
+    landmarks, used, weights = _beyond_24()
+    return np.concatenate([joints, vertices[landmarks], weights @ vertices[used]])
+
+
+@cache
+def _beyond_24() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Vertices that are joints, vertices (N,) that further joints lie between, and their weights (9, N)."""
     body = open_body()
-    landmarks = vertices[body.landmark_vertices.numpy()]
-    return np.concatenate([joints, landmarks, body.extra_regressor.numpy() @ vertices])
+    regressor = body.extra_regressor.numpy()
+    used = np.flatnonzero(regressor.any(0))
+    return body.landmark_vertices.numpy(), used, np.ascontiguousarray(regressor[:, used])
 
 
 def _look(split: Split, index: int, person: int, subject: int | None, betas: NDArray[np.float32]) -> Look:
@@ -139,22 +147,25 @@ def _places(
     """
     up = view.rotation @ (0, 1, 0)
     floor = ground.offset if ground is not None else float((vertices[0] @ up).min() + up @ first)
-    middle, seen = (vertices[0] + first).mean(0), on_unit_plane(joints[0] + first)
+    middle, seen = spread(vertices[0])[2] + first, on_unit_plane(joints[0] + first)
     placed = [vertices[0] + first]
     found: list[NDArray[np.float64] | None] = []
     near, far = CLOSE_ENOUGH
-    for i, numbers in enumerate(tries, start=1):
+    for body, numbers in zip(vertices[1:], tries):
         found.append(None)
+        (low, _, mean), lowest = spread(body), float((body @ up).min())
         for distance, angle in zip(near + (far - near) * numbers[:, 0], 2 * np.pi * numbers[:, 1]):
             aside = view.rotation @ (distance * np.cos(angle), 0, distance * np.sin(angle))
-            transl = middle + aside - vertices[i].mean(0)
-            transl = transl + up * (floor - float((vertices[i] @ up).min() + up @ transl))
-            there = vertices[i] + transl
-            if there[:, 2].min() < LEAST_DEPTH or any(touching(there, other) for other in placed):
+            transl = middle + aside - mean
+            transl = transl + up * (floor - float(lowest + up @ transl))
+            if low[2] + transl[2] < LEAST_DEPTH:
                 continue
-            if there[:, 2].mean() < middle[2]:
-                low, high = (edge(on_unit_plane(there), axis=0) for edge in (np.min, np.max))
-                if ((seen > low) & (seen < high)).all(1).mean() > split.covered:
+            there = body + transl
+            if any(touching(there, other) for other in placed):
+                continue
+            if mean[2] + transl[2] < middle[2]:
+                left_top, right_bottom, _ = spread(on_unit_plane(there))
+                if ((seen > left_top) & (seen < right_bottom)).all(1).mean() > split.covered:
                     continue
             found[-1] = transl
             placed.append(there)
@@ -164,11 +175,21 @@ def _places(
 
 def touching(one: Vertices, other: Vertices) -> bool:
     """Whether two meshes (V, 3) come closer than `APART`, or are one in the other."""
-    if (one.max(0) + APART < other.min(0)).any() or (other.max(0) + APART < one.min(0)).any():
+    from hmrcli.scenes import mesh_kernels as kernels
+
+    (low, high, _), (other_low, other_high, _) = spread(one), spread(other)
+    if (high + APART < other_low).any() or (other_high + APART < low).any():
         return False
-    a, b = one[::8], other[::8]
-    squared = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2 * a @ b.T
-    return bool(squared.min() < APART**2)
+    return bool(kernels.touching(one, other, other_low, other_high, APART, 8))
+
+
+def spread(points: Vertices) -> Vertices:
+    """Least, greatest and mean coordinates (3, D) of points (N, D)."""
+    from hmrcli.scenes import mesh_kernels as kernels
+
+    out = np.empty((3, points.shape[1]))
+    kernels.spread(points, out)
+    return out
 
 
 def _light(dim: float, view: View, random: Generator) -> Light:
@@ -205,8 +226,7 @@ def _occluders(split: Split, joints2d: NDArray[np.float64], random: Generator) -
     left = joints2d[:24][inside(joints2d[:24])].astype(int)
     kept: list[Occluder] = []
     for occluder in [draw_occluder(random, box, SIZE) for _ in range(count)]:
-        hidden = paint_occluder(np.zeros((SIZE, SIZE, 3), np.uint8), occluder)
-        seen = left[~hidden[left[:, 1], left[:, 0]]]
+        seen = left[~hidden_by(occluder, left, SIZE)]
         if len(seen) >= LEAST_SEEN:
             left = seen
             kept.append(occluder)

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from hmrcli.scenes.occluders import LEAST, MOST, Occluder, coverage, draw_occluder, paint_occluder
+from hmrcli.scenes.occluders import LEAST, MOST, Occluder, coverage, draw_occluder, hidden_by, paint_occluder
 
 SIZE = 128
 BOX = (40.0, 20.0, 45.0, 90.0)
@@ -26,6 +26,9 @@ def test_the_mask_is_what_was_painted() -> None:
         assert mask.shape == (SIZE, SIZE) and mask.dtype == bool and mask.any()
         np.testing.assert_array_equal(masks[1], mask)
         np.testing.assert_array_equal(changed, mask)
+        rows, columns = np.indices(mask.shape).reshape(2, -1)
+        hidden = hidden_by(occluder, np.column_stack([columns, rows]), SIZE)
+        np.testing.assert_array_equal(hidden, mask.ravel())
 
 
 def test_covers_between_a_tenth_and_half_of_the_box() -> None:
