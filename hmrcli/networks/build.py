@@ -16,7 +16,7 @@ from hmrcli.networks.hrnet import ClassificationHRNet, PoseHRNet
 from hmrcli.networks.mean import MeanParameters, rest_parameters
 from hmrcli.networks.pare import PARE, PAREHead
 from hmrcli.networks.pose import PoseNetwork
-from hmrcli.networks.resnet import ResNet, resnet18, resnet50
+from hmrcli.networks.resnet import FeaturePyramid, ResNet, resnet18, resnet50
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import Network
 
@@ -60,14 +60,20 @@ def build_graphcmr(body: BodyModel, backbone: str = "resnet50") -> GraphCMR:
     return GraphCMR(graph_cnn, SMPLParamRegressor(len(template)), SparseMatrix(levels.up_matrix(1)), body)
 
 
-def build_pare(body: BodyModel, backbone: str = "hrnet_w32", freeze_statistics: bool = True) -> PARE:
-    """PARE with its own HRNet."""
-    choices = {
+def build_pare(
+    body: BodyModel,
+    backbone: str = "hrnet_w32",
+    freeze_statistics: bool = True,
+    mean: MeanParameters | None = None,
+) -> PARE:
+    """PARE with its own HRNet, or on a pyramid of ResNet-18. Where there is a mean, its output is added to it."""
+    choices: dict[str, Callable[[], PoseHRNet | FeaturePyramid]] = {
+        "resnet18": FeaturePyramid,
         "hrnet_w32": lambda: PoseHRNet(32, freeze_statistics),
         "hrnet_w48": lambda: PoseHRNet(48, freeze_statistics),
     }
     network = _choose(choices, backbone)
-    return PARE(network, PAREHead(network.out_channels), body)
+    return PARE(network, PAREHead(network.out_channels, mean), body)
 
 
 def build_graphormer(
@@ -119,11 +125,17 @@ def _iterative(body: BodyModel, network: Network, mean: MeanParameters | None) -
     return build_hmr(body, network.backbone, network.iterations or 3, mean, frozen)
 
 
+def _part_attention(body: BodyModel, network: Network, mean: MeanParameters | None) -> PARE:
+    if mean is None and network.mean_parameters is not None:
+        mean = rest_parameters()  # weight files bring the recipe's
+    return build_pare(body, network.backbone, network.batch_norm == "frozen", mean)
+
+
 BUILDERS: dict[str, Callable[[BodyModel, Network, MeanParameters | None], nn.Module]] = {
     "hmr": _iterative,
     "spin": _iterative,
     "graphcmr": lambda body, network, mean: build_graphcmr(body, network.backbone),
-    "pare": lambda body, network, mean: build_pare(body, network.backbone, network.batch_norm == "frozen"),
+    "pare": _part_attention,
     "graphormer": lambda body, network, mean: build_graphormer(
         body, network.backbone, network.masked_fraction or 0.0
     ),
@@ -137,8 +149,8 @@ def build_network(recipe: Recipe, body: BodyModel, mean: MeanParameters | None =
     Args:
         recipe: names the algorithm and its network.
         body: mesh, joints and levels are taken from it, whatever their sizes.
-        mean: where HMR's and SPIN's iteration starts, read from the recipe's `mean_parameters`; by default the
-            rest pose. Weight files bring their own.
+        mean: where HMR's and SPIN's iteration starts, and what PARE's output is added to where the recipe says so,
+            read from its `mean_parameters`; by default the rest pose. Weight files bring their own.
 
     Returns:
         Module that maps (B, 3, 224, 224) normalised RGB to a `Prediction`, or to heatmaps for `pose`.

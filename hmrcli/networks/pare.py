@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_6d
 from hmrcli.networks.hrnet import PoseHRNet
-from hmrcli.networks.mean import rest_parameters
+from hmrcli.networks.mean import MeanParameters, rest_parameters
 from hmrcli.networks.prediction import Prediction, full_precision
+from hmrcli.networks.resnet import FeaturePyramid
 from hmrcli.networks.stored import stored_only
 
 _JOINTS = 24
@@ -30,10 +31,16 @@ class PAREHead(nn.Module):
 
     Args:
         in_channels: width of the backbone's map (480 for HRNet-W32).
+        mean: pose, shape and camera that its output is added to; by default nothing is, as published.
     """
 
-    def __init__(self, in_channels: int) -> None:
+    init_pose: Tensor
+    init_shape: Tensor
+    init_cam: Tensor
+
+    def __init__(self, in_channels: int, mean: MeanParameters | None = None) -> None:
         super().__init__()
+        self.adds_mean = mean is not None
         self.keypoint_deconv_layers = _branch(in_channels)
         self.smpl_deconv_layers = _branch(in_channels)
         self.keypoint_final_layer = nn.Conv2d(128, 1 + _JOINTS, 1)
@@ -41,12 +48,18 @@ class PAREHead(nn.Module):
         self.shape_mlp = nn.Linear(64 * _JOINTS, 10)
         self.cam_mlp = nn.Linear(64 * _JOINTS, 3)
         self.pose_mlp = JointwiseLinear(128, 6)
-        mean = rest_parameters()
+        start = rest_parameters() if mean is None else mean
         self.register_buffer("temperature", torch.tensor(1.0))
-        self.register_buffer("init_pose", mean.pose)
-        self.register_buffer("init_shape", mean.shape)
-        self.register_buffer("init_cam", mean.cam)
-        stored_only(self, "temperature", "init_pose", "init_shape", "init_cam")
+        self.register_buffer("init_pose", start.pose)
+        self.register_buffer("init_shape", start.shape)
+        self.register_buffer("init_cam", start.cam)
+        if mean is None:
+            stored_only(self, "temperature", "init_pose", "init_shape", "init_cam")
+        else:
+            stored_only(self, "temperature")
+            with torch.no_grad():  # training starts at the mean
+                for layer in (self.pose_mlp, self.shape_mlp, self.cam_mlp):
+                    layer.weight.mul_(0.01)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(B, in_channels, H, W) -> rotmat (B, 24, 3, 3), betas (B, 10), cam (B, 3), maps (B, 25, H, W)."""
@@ -57,26 +70,33 @@ class PAREHead(nn.Module):
             attention = part_maps[:, 1:].flatten(2).softmax(dim=2).transpose(1, 2)
             pose = pose_maps.float().flatten(2) @ attention
             shape = (shape_maps.float().flatten(2) @ attention).flatten(1)
-            return rotmat_from_6d(self.pose_mlp(pose)), self.shape_mlp(shape), self.cam_mlp(shape), part_maps
+            sixd, betas, cam = self.pose_mlp(pose), self.shape_mlp(shape), self.cam_mlp(shape)
+            if self.adds_mean:
+                sixd = sixd + self.init_pose.unflatten(1, (_JOINTS, 6))
+                betas, cam = betas + self.init_shape, cam + self.init_cam
+            return rotmat_from_6d(sixd), betas, cam, part_maps
 
 
 class PARE(nn.Module):
     """Backbone and part-attention head; 32,861,502 parameters with HRNet-W32.
 
     Args:
-        backbone: HRNet with upsampled branches.
+        backbone: HRNet with upsampled branches, or a small pyramid.
         head: the part-attention regressor.
         body: turns pose and shape into vertices.
     """
 
-    def __init__(self, backbone: PoseHRNet, head: PAREHead, body: BodyModel) -> None:
+    def __init__(self, backbone: PoseHRNet | FeaturePyramid, head: PAREHead, body: BodyModel) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.body = body
 
     def forward(self, images: Tensor) -> Prediction:
-        """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices, part_maps (B, 25, 56, 56)."""
+        """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices, part_maps (B, 25, 56, 56).
+
+        The pyramid's maps have 1/8 of the picture's size.
+        """
         rotmat, betas, cam, part_maps = self.head(self.backbone(images))
         with full_precision(images):
             vertices = self.body(rotmat, betas).vertices

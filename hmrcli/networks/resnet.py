@@ -73,9 +73,38 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB -> (B, out_channels, H/32, W/32)."""
-        x = torch.relu_(self.bn1(self.conv1(images)))
-        x = F.max_pool2d(x, 3, stride=2, padding=1)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(images)))))
+
+    def stem(self, images: Tensor) -> Tensor:
+        """What comes before the stages: (B, 3, H, W) -> (B, 64, H/4, W/4)."""
+        return F.max_pool2d(torch.relu_(self.bn1(self.conv1(images))), 3, stride=2, padding=1)
+
+
+class FeaturePyramid(nn.Module):
+    """The second and third stage of a ResNet-18 in one map (Lin et al., CVPR 2017, section 3).
+
+    For pictures of 128 pixels, of which a cell of the fourth stage would cover more than a limb. The stage is left out.
+    """
+
+    out_channels = 128
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resnet = resnet18()
+        self.resnet.layer4 = nn.Sequential()
+        self.fine = nn.Conv2d(128, self.out_channels, 1)
+        self.coarse = nn.Conv2d(256, self.out_channels, 1)
+        self.smooth = nn.Sequential(
+            nn.Conv2d(self.out_channels, self.out_channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(self.out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised RGB -> (B, 128, H/8, W/8)."""
+        second = self.resnet.layer2(self.resnet.layer1(self.resnet.stem(images)))
+        third = self.coarse(self.resnet.layer3(second))
+        return self.smooth(self.fine(second) + F.interpolate(third, second.shape[-2:], mode="nearest"))
 
 
 def resnet18() -> ResNet:

@@ -12,7 +12,7 @@ BACKBONES = {
     "hmr": ("resnet18", "resnet50", "hrnet_w32"),
     "spin": ("resnet18", "resnet50", "hrnet_w32"),
     "graphcmr": ("resnet50",),
-    "pare": ("hrnet_w32", "hrnet_w48"),
+    "pare": ("resnet18", "hrnet_w32", "hrnet_w48"),
     "graphormer": ("hrnet_w48", "hrnet_w64"),
     "pose": ("resnet18", "resnet50", "hrnet_w32", "hrnet_w48"),
 }
@@ -26,7 +26,7 @@ LOSSES = {
     "spin": (*_SMPL, "vertices", "camera_prior"),
     # The parametric mesh; `free_*` is the mesh that the graph network places vertex by vertex.
     "graphcmr": (*_SMPL, "vertices", "free_keypoints3d", "free_keypoints2d", "free_vertices"),
-    "pare": (*_SMPL, "camera_prior"),
+    "pare": (*_SMPL, "camera_prior", "part_maps"),
     # Joints regressed from the mesh; `token_*` are the joints that the network places itself.
     "graphormer": (
         *("keypoints3d", "keypoints2d", "token_keypoints3d", "token_keypoints2d"),
@@ -39,7 +39,12 @@ LOSSES = {
 RENDERED_SETS = ("open-studio", "open-fitted", "open-keypoints")
 """Training sets that can be rendered while training (`hmrcli.scenes`)."""
 
-_KINDS = {"adversarial": ("lsgan",), "camera_prior": ("exp",), "heatmaps": ("mse",)}
+_KINDS = {
+    "adversarial": ("lsgan",),
+    "camera_prior": ("exp",),
+    "heatmaps": ("mse",),
+    "part_maps": ("cross_entropy",),
+}
 """The kinds of a term, where they differ from the plain ones."""
 
 Key = tuple[str, ...]
@@ -71,11 +76,12 @@ def _network(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
     if start is not None and (start.backbone is None) == (start.network is None):
         yield ("network", "initialisation"), "expected one of `backbone` and `network`, or null"
     iterates = algorithm in ("hmr", "spin")
+    starts = iterates or algorithm == "pare"
     leaves = recipe.leaves
     if leaves is not None and (leaves.backbone is None) == (leaves.network is None):
         yield ("leaves",), "expected one of `backbone` and `network`, or null"
     yield from _only("network", "iterations", network.iterations, iterates, algorithm, needed=True)
-    yield from _only("network", "mean_parameters", network.mean_parameters, iterates, algorithm)
+    yield from _only("network", "mean_parameters", network.mean_parameters, starts, algorithm)
     masks = algorithm == "graphormer"
     yield from _only("network", "masked_fraction", network.masked_fraction, masks, algorithm, needed=True)
     freezes = network.backbone.startswith("hrnet") and algorithm != "graphormer"
@@ -110,6 +116,8 @@ def _data(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
         yield ("data", "joints"), "graphormer, and it alone, learns `evaluation_14`"
     if recipe.algorithm == "spin" and data.joints != "smpl_49":
         yield ("data", "joints"), "fitting in the loop needs `smpl_49`"
+    if "part_maps" in recipe.losses and data.joints != "smpl_54":
+        yield ("data", "joints"), "the loss `part_maps` needs the body's own joints: expected `smpl_54`"
     if (data.joints == "coco_17") != (recipe.algorithm == "pose"):
         yield ("data", "joints"), "pose, and it alone, learns `coco_17`"
     mix = recipe.augmentation.self_mix

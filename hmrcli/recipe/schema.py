@@ -71,7 +71,8 @@ class Network(Section):
     iterations: Count | None = None
     """HMR and SPIN: how often the head corrects its estimate."""
     mean_parameters: File | None = None
-    """HMR and SPIN: where that iteration starts; None is the rest pose, `open` the mean of open-studio's poses."""
+    """HMR and SPIN: where that iteration starts; None is the rest pose, `open` the mean of open-studio's poses.
+    PARE: what its output is added to; None, as published, is nothing."""
     masked_fraction: Probability | None = None
     """Graphormer: largest share of joint and vertex tokens that training hides."""
 
@@ -164,10 +165,11 @@ class Augmentation(Section):
 class Loss(Section):
     """A term of the loss.
 
-    `smooth_l1` bends at 1; `lsgan` is (score - target)²; `exp` is exp(-10 s)², which keeps cameras positive.
+    `smooth_l1` bends at 1; `lsgan` is (score - target)²; `exp` is exp(-10 s)², which keeps cameras positive;
+    `cross_entropy` compares where a part map looks with where the joint is.
     """
 
-    kind: Literal["l1", "mse", "smooth_l1", "lsgan", "exp"]
+    kind: Literal["l1", "mse", "smooth_l1", "lsgan", "exp", "cross_entropy"]
     weight: NotNegative
     over: Literal["visible", "flagged", "all"] | None = None
     """Keypoint terms: the mean is taken over joints with confidence, over all joints of samples that have

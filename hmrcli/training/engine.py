@@ -302,7 +302,7 @@ def _adam(
         ],
         betas=settings.betas,
         weight_decay=settings.weight_decay,
-        fused=device.type == "cuda",
+        fused=device.type in ("cuda", "cpu"),
     )
 
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.recipe import Recipe
-from hmrcli.training.terms import ERRORS, Counts, count_labels, divide
+from hmrcli.training.terms import ERRORS, Counts, count_labels, divide, gaussians
 from hmrcli.training.truth import check_labels
 
 SIGMA = 2.0
@@ -36,13 +35,6 @@ def heatmap_losses(
     seen = keypoints[..., 2] * ((places >= 0) & (places <= size - 1)).all(dim=-1)
     terms = {}
     for name, loss in recipe.losses.items():
-        error = ERRORS[loss.kind](heatmaps.float(), gaussians(places, size)).mean(dim=(2, 3))
+        error = ERRORS[loss.kind](heatmaps.float(), gaussians(places, size, SIGMA)).mean(dim=(2, 3))
         terms[name] = loss.weight * divide((error * seen).sum(), counts.visible2d)
     return terms
-
-
-def gaussians(places: Tensor, size: int, sigma: float = SIGMA) -> Tensor:
-    """Heatmaps (B, J, size, size) that are 1 at places (B, J, 2), x and y in cells, also between cells."""
-    cells = torch.arange(size, device=places.device, dtype=places.dtype)
-    across, down = (torch.exp(-(cells - places[..., i, None]).square() / (2 * sigma**2)) for i in (0, 1))
-    return down[..., :, None] * across[..., None, :]

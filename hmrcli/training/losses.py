@@ -12,7 +12,7 @@ from hmrcli.body.model import BodyModel, BodyOutput
 from hmrcli.networks.prediction import Prediction, full_precision
 from hmrcli.recipe import Recipe
 from hmrcli.training.adversary import generator_loss
-from hmrcli.training.terms import Counts, camera_prior, orthographic2d, perspective2d
+from hmrcli.training.terms import Counts, camera_prior, orthographic2d, part_map_loss, perspective2d
 from hmrcli.training.truth import JOINTS_FROM_54, Terms, Truth, true_labels
 
 _PELVIS = H36M_NAMES.index("pelvis")
@@ -78,6 +78,9 @@ def parametric_terms(recipe: Recipe, prediction: Prediction, truth: Truth, body:
         **truth.parameter_terms(rotmat, betas),
         "vertices": lambda loss: truth.mean(prediction.vertices, truth.vertices(body), loss),
         "camera_prior": lambda loss: camera_prior(prediction.cam),
+        "part_maps": lambda loss: part_map_loss(
+            _present(prediction.part_maps, "part_maps", recipe), truth.keypoints2d
+        ),
     }
 
 

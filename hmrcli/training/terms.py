@@ -144,3 +144,30 @@ def orthographic2d(joints3d: Tensor, cam: Tensor) -> Tensor:
 def centred_on_hips(joints3d: Tensor, hips: tuple[int, int]) -> Tensor:
     """Joints (B, J, 3) relative to the middle between two of them."""
     return joints3d - joints3d[:, list(hips)].mean(dim=1, keepdim=True)
+
+
+def gaussians(places: Tensor, size: int, sigma: float) -> Tensor:
+    """Heatmaps (B, J, size, size) that are 1 at places (B, J, 2), x and y in cells, also between cells."""
+    cells = torch.arange(size, device=places.device, dtype=places.dtype)
+    across, down = (torch.exp(-(cells - places[..., i, None]).square() / (2 * sigma**2)) for i in (0, 1))
+    return down[..., :, None] * across[..., None, :]
+
+
+def part_map_loss(part_maps: Tensor, keypoints: Keypoints) -> Tensor:
+    """How far PARE's attention is from where the joints are: mean cross-entropy with Gaussians of one cell.
+
+    Ours. The paper teaches the same maps by segmentation (section 3.3); joints are labelled in more pictures.
+
+    Args:
+        part_maps: (B, 25, H, H) background and 24 joints, before the softmax.
+        keypoints: 2D, in [-1, 1], the body's 24 joints first. Those outside the crop count for nothing.
+    """
+    size = part_maps.shape[-1]
+    joints = part_maps.shape[1] - 1
+    places = (keypoints.target[:, :joints] + 1) / 2 * size - 0.5
+    inside = ((places >= 0) & (places <= size - 1)).all(dim=-1)
+    target = gaussians(places, size, sigma=1.0).flatten(2)
+    target = target / target.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    error = -(target * part_maps[:, 1:].flatten(2).log_softmax(dim=2)).sum(dim=2)
+    seen = keypoints.confidence[:, :joints] * inside * keypoints.flags[:, None]
+    return divide((error * seen).sum(), keypoints.flagged * joints)

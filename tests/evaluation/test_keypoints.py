@@ -9,7 +9,8 @@ from hmrcli.body.camera import CROP_SIZE
 from hmrcli.datasets.crop import crop_affine, square_around, transform_points
 from hmrcli.evaluation.evaluate import Samples
 from hmrcli.evaluation.keypoints import keypoint_errors, keypoint_metrics
-from hmrcli.training.heatmaps import gaussians
+from hmrcli.training.heatmaps import SIGMA
+from hmrcli.training.terms import gaussians
 from tests.training.world import people
 
 
@@ -25,7 +26,7 @@ class Oracle(nn.Module):
         size = images.shape[-1] // 4
         own = self.places[self.done : self.done + len(images)]
         self.done += len(images)
-        return gaussians(own * (size / CROP_SIZE), size)
+        return gaussians(own * (size / CROP_SIZE), size, SIGMA)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,13 @@ import pytest
 import torch
 from torch import nn
 
+from hmrcli.body.rotations import rotmat_from_6d
+from hmrcli.networks import build_network
 from hmrcli.networks.build import build_pare
 from hmrcli.networks.pare import PARE
+from hmrcli.networks.stored import stored_only_names
+from hmrcli.recipe import load_recipe
+from hmrcli.training.start import open_mean_parameters
 from tests.networks.checks import (
     assert_rotations,
     assert_same,
@@ -55,3 +60,29 @@ def test_trains_with_frozen_statistics(body):
     prediction = network(torch.randn(2, 3, 64, 64))
     assert torch.equal(norms[0].running_mean, before)
     assert_trains(network, [prediction.rotmat, prediction.betas, prediction.cam, prediction.part_maps])
+
+
+def test_on_a_pyramid_it_starts_at_the_mean_and_trains(body):
+    torch.manual_seed(0)
+    mean = open_mean_parameters(bodies=50)
+    network = build_pare(body, "resnet18", mean=mean).train()
+    assert network.backbone(torch.randn(2, 3, 128, 128)).shape == (2, 128, 16, 16)
+    prediction = network(torch.randn(2, 3, 128, 128))
+    assert prediction.part_maps.shape == (2, 25, 16, 16)
+    torch.testing.assert_close(prediction.betas, mean.shape.expand(2, -1), atol=0.05, rtol=0)
+    torch.testing.assert_close(prediction.cam, mean.cam.expand(2, -1), atol=0.05, rtol=0)
+    expected = rotmat_from_6d(mean.pose.unflatten(1, (24, 6))).expand(2, -1, -1, -1)
+    torch.testing.assert_close(prediction.rotmat, expected, atol=0.2, rtol=0)
+    assert_rotations(prediction.rotmat.detach())
+    assert_trains(network, [prediction.rotmat, prediction.betas, prediction.cam, prediction.part_maps])
+
+
+def test_the_mean_travels_with_the_weights(body):
+    recipe = load_recipe("open_quick")
+    trained = build_network(recipe, body, open_mean_parameters(bodies=50)).eval()
+    loaded = build_network(recipe, body).eval()
+    assert not any("init_" in name for name in stored_only_names(loaded))
+    loaded.load_state_dict(trained.state_dict())
+    batch = torch.randn(1, 3, 128, 128)
+    with torch.inference_mode():
+        assert_same(loaded(batch), [trained(batch)])

@@ -126,6 +126,16 @@ def test_rendered_sets_are_the_training_parts():
         ("open_hmr_l1", "evaluation.protocol=keypoints", "`evaluation.protocol`: pose, and it alone"),
         ("open_pose_resnet50", "evaluation.protocol=open", "`evaluation.protocol`: pose, and it alone"),
         ("open_pose_resnet50", "network.batch_norm=frozen", "`network.batch_norm`: pose on resnet50 has"),
+        (
+            "open_quick",
+            "data.joints=common_24",
+            "`data.joints`: the loss `part_maps` needs the body's own joints",
+        ),
+        (
+            "open_quick",
+            "losses.part_maps.kind=mse",
+            "`losses.part_maps.kind`: expected cross_entropy, found mse",
+        ),
         ("open_hmr_l1", "leaves={}", "`leaves`: expected one of `backbone` and `network`"),
     ],
 )

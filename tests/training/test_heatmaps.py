@@ -5,8 +5,8 @@ from torch import Tensor
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.networks.pose import peaks
 from hmrcli.recipe import load_recipe
-from hmrcli.training.heatmaps import gaussians, heatmap_losses
-from hmrcli.training.terms import count_labels
+from hmrcli.training.heatmaps import SIGMA, heatmap_losses
+from hmrcli.training.terms import count_labels, gaussians
 
 
 def labels(keypoints2d: Tensor) -> dict[str, Tensor]:
@@ -32,7 +32,7 @@ def keypoints(batch: int = 3) -> Tensor:
 @pytest.mark.parametrize("size", [32, 56])
 def test_true_heatmaps_cost_nothing_and_peak_at_the_joints(size):
     truth = keypoints()
-    heatmaps = gaussians(truth[..., :2] * (size / CROP_SIZE), size)
+    heatmaps = gaussians(truth[..., :2] * (size / CROP_SIZE), size, SIGMA)
     losses = heatmap_losses(load_recipe("open_pose_resnet50"), heatmaps, labels(truth))
     assert losses.keys() == {"heatmaps"} and losses["heatmaps"] == 0
     found = peaks(heatmaps)[0] * (CROP_SIZE / size)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -6,9 +7,11 @@ from hmrcli.training.terms import (
     Keypoints,
     camera_prior,
     centred_on_hips,
+    gaussians,
     keypoint_mean,
     labelled_mean,
     orthographic2d,
+    part_map_loss,
     perspective2d,
 )
 from tests.networks.golden import golden
@@ -111,3 +114,33 @@ def test_projections():
 def test_camera_prior_punishes_negative_scales():
     assert camera_prior(torch.tensor([[0.0, 3, 4], [0.1, 5, 6]])) == pytest.approx((1 + 0.1353352832) / 2)
     assert camera_prior(torch.tensor([[-0.1, 0, 0]])) > camera_prior(torch.tensor([[0.1, 0, 0]]))
+
+
+def test_part_maps_learn_where_joints_are():
+    size = 16
+    cells = torch.rand(2, 24, 2) * (size - 3) + 1
+    target = torch.cat([(cells + 0.5) / size * 2 - 1, torch.ones(2, 24, 1)], dim=2)
+    perfect = torch.cat(
+        [torch.zeros(2, 1, size, size), gaussians(cells, size, 1.0).clamp(min=1e-30).log()], 1
+    )
+    found = part_map_loss(perfect, keypoints(target))
+    chance = part_map_loss(torch.zeros(2, 25, size, size), keypoints(target))
+    elsewhere = part_map_loss(perfect.roll(3, dims=3), keypoints(target))
+    # The entropy of a Gaussian of one cell, and of no idea at all.
+    assert found == pytest.approx(np.log(2 * np.pi * np.e), abs=0.05)
+    assert chance == pytest.approx(np.log(size**2), abs=1e-4)
+    assert elsewhere > found + 3
+
+
+def test_part_maps_of_unknown_joints_count_for_nothing():
+    maps = torch.randn(3, 25, 8, 8, requires_grad=True)
+    target = torch.rand(3, 54, 3) - 0.5
+    target[0, :, 2] = 0  # not labelled
+    target[1, :, 0] = 1.3  # outside the crop
+    target[2, :, 2] = 1
+    flags = torch.tensor([1.0, 1.0, 0.0])  # the last has no keypoints
+    part_map_loss(maps, keypoints(target, flags)).backward()
+    assert torch.equal(maps.grad, torch.zeros_like(maps))
+    alone = part_map_loss(maps[2:], keypoints(target[2:]))
+    both = part_map_loss(maps[1:], keypoints(target[1:]))
+    torch.testing.assert_close(both, alone / 2)
