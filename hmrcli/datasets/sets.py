@@ -125,7 +125,9 @@ class RenderedSet:
     def read(self, row: int) -> LabelledImage:
         """See `TrainingImages`. Rows are kept as files, since to render one takes longer than to learn from it."""
         labels = unfinished_folder(self.folder) / "rows" / f"{row:06d}.safetensors"
-        if not labels.is_file():  # to word what a missing file should have said takes longer than to render one
+        if (
+            not labels.is_file()
+        ):  # to word what a missing file should have said takes longer than to render one
             return self._render(row, labels)
         try:
             annotations = read_compact(labels).select(self.joints, strict=False)

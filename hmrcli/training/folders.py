@@ -6,7 +6,14 @@ from typing import NamedTuple
 
 from hmrcli.errors import BadInput, UsageError
 from hmrcli.recipe import Recipe, load_recipe
-from hmrcli.training.checkpoints import BEST, FOLDER, Checkpoint, newest_checkpoint, read_checkpoint
+from hmrcli.training.checkpoints import (
+    BEST,
+    FOLDER,
+    META_FILE,
+    Checkpoint,
+    newest_checkpoint,
+    read_checkpoint,
+)
 from hmrcli.training.record import RECIPE_FILE
 
 RUNS = Path("runs")
@@ -51,10 +58,15 @@ def find_place(recipe: Recipe, out: Path | None, resume: str) -> Place:
 def trained(folder: Path) -> tuple[Path, Path]:
     """Recipe and weights of a run: of its best checkpoint, or of its last where none was validated.
 
+    Args:
+        folder: the run's, or one of its checkpoints, whose weights are taken then.
+
     Raises:
         MissingFile: the folder holds no checkpoint.
         BadInput: the checkpoint is damaged.
     """
+    if (folder / META_FILE).is_file():
+        return folder.resolve().parents[1] / RECIPE_FILE, read_checkpoint(folder).model
     best = folder / FOLDER / BEST
     checkpoint = read_checkpoint(best if best.is_dir() else folder)
     return folder / RECIPE_FILE, checkpoint.model

@@ -14,6 +14,7 @@ from hmrcli.datasets.rendered import write_open_set
 from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe
 from hmrcli.training.checkpoints import read_checkpoint
+from hmrcli.training.folders import trained
 from hmrcli.training.record import read_metrics
 from hmrcli.training.start import open_mean_parameters
 
@@ -79,6 +80,12 @@ def test_pose_training_measures_keypoints_and_leaves_a_backbone(
     assert not any("joint_maps" in name or "upsampling" in name for name in names)
 
 
+def test_a_run_and_each_of_its_checkpoints_are_trained(pose_run: tuple[Path, str]) -> None:
+    out, _ = pose_run
+    for folder, kept in ((out, "best"), (out / "checkpoints" / "last", "last")):
+        assert trained(folder) == (out / "recipe.yaml", out / "checkpoints" / kept / "model.safetensors")
+
+
 def test_where_a_run_starts_is_said_and_recorded(pose_run: tuple[Path, str]) -> None:
     out, said = pose_run
     expected = "random weights, resnet50-0676ba61.pth is not in place"
@@ -133,6 +140,7 @@ def test_without_its_backbone_a_cell_says_how_to_make_it(root: Path, tmp_path: P
 def test_the_quick_recipe_takes_its_steps(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     changes = ["data.epoch_length=2", "schedule.batch_size=2", "schedule.epochs=2", "schedule.lr_decay=null"]
+    changes += ["evaluation.every_epochs=1"]
     run(root, out, "open_quick", *changes)
     lines = read_metrics(out)
     assert [line["step"] for line in lines if "loss" in line] == [1, 2]
