@@ -124,8 +124,6 @@ def start(recipe: Recipe, root: Path, device: torch.device, precision: Precision
         settle_parts(network, batch)
     if recipe.algorithm == "graphormer":
         settle_tokens(network, batch, learner.body)
-        for group in learner.optimizer.param_groups:
-            group["fused"] = True  # the same steps in a fraction of the time
     return learner, batch
 
 
