@@ -56,7 +56,7 @@ def test_an_epoch_with_validation(root: Path, tmp_path: Path) -> None:
     lines = read_metrics(out)
     assert [line["step"] for line in lines] == [1, 2, 2]
     errors = lines[-1]["validation"]
-    assert set(errors) == {"mpjpe_mm", "pa_mpjpe_mm", "pve_mm"} and 0 < errors["pa_mpjpe_mm"] < 500
+    assert set(errors) == {"mpjpe_mm", "pa_mpjpe_mm", "pve_mm"} and 0 < errors["pa_mpjpe_mm"] < 1000
     meta = read_checkpoint(out / "checkpoints" / "best").meta
     assert meta["finished"] and meta["metrics"] == errors
     again = run(*arguments, "--workers", "0")

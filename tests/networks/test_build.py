@@ -50,7 +50,7 @@ def test_hmr_stands_on_hrnet(body):
 
 def test_recipes_and_builders_know_the_same_networks(body):
     assert list(BUILDERS) == list(rules.BACKBONES)
-    with pytest.raises(BadInput, match="'vit', expected one of hrnet_w32, hrnet_w48"):
+    with pytest.raises(BadInput, match="'vit', expected one of resnet18, hrnet_w32, hrnet_w48"):
         build_pare(body, "vit")
     with pytest.raises(
         BadInput, match=r"`network\.backbone` is 'hrnet_w48', expected one of resnet18, resnet50, hrnet_w32"
