@@ -26,7 +26,7 @@ LOSSES = {
     "spin": (*_SMPL, "vertices", "camera_prior"),
     # The parametric mesh; `free_*` is the mesh that the graph network places vertex by vertex.
     "graphcmr": (*_SMPL, "vertices", "free_keypoints3d", "free_keypoints2d", "free_vertices"),
-    "pare": (*_SMPL, "camera_prior", "part_maps"),
+    "pare": (*_SMPL, "camera_prior", "part_maps", "local_keypoints3d"),
     # Joints regressed from the mesh; `token_*` are the joints that the network places itself.
     "graphormer": (
         *("keypoints3d", "keypoints2d", "token_keypoints3d", "token_keypoints2d"),

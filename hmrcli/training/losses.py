@@ -76,6 +76,7 @@ def parametric_terms(recipe: Recipe, prediction: Prediction, truth: Truth, body:
     return {
         **truth.keypoint_terms("", joints3d, joints2d),
         **truth.parameter_terms(rotmat, betas),
+        "local_keypoints3d": lambda loss: truth.local_keypoints(joints3d, rotmat, loss),
         "vertices": lambda loss: truth.mean(prediction.vertices, truth.vertices(body), loss),
         "camera_prior": lambda loss: camera_prior(prediction.cam),
         "part_maps": lambda loss: part_map_loss(

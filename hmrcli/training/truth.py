@@ -84,6 +84,19 @@ class Truth(NamedTuple):
             "betas": lambda loss: self.mean(betas, self.betas, loss),
         }
 
+    def local_keypoints(self, joints3d: Tensor, rotmat: Tensor, loss: Loss) -> Tensor:
+        """Mean error of joints (B, J, 3) in the frame of the pelvis, where the body's turn in the picture is undone.
+
+        Ours: this leaves the pose alone, as PA-MPJPE does, which is learned sooner than where a body faces. Samples
+        without a pose, whose turn is unknown, count as without error.
+        """
+        known = self.keypoints3d._replace(
+            target=self.keypoints3d.target @ self.rotmat[:, 0],
+            confidence=self.keypoints3d.confidence * self.flags[:, None],
+        )
+        predicted = centred_on_hips(joints3d, self.hips) @ rotmat[:, 0]
+        return keypoint_mean(predicted, known, loss.kind, loss.over)
+
     @torch.no_grad()
     def vertices(self, body: BodyModel) -> Tensor:
         """(B, V, 3) metres; of no meaning where the flag is 0."""

@@ -196,6 +196,33 @@ def test_perfect_predictions_have_no_loss(joints, body):
         assert terms[term] < 1e-6, term
 
 
+def test_local_joints_do_not_feel_a_turn_of_the_body(body):
+    recipe = load_recipe("pare_l1", ["losses={local_keypoints3d: {kind: l1, weight: 1, over: visible}}"])
+    labels = made_labels(recipe, 3)
+    labels |= dict.fromkeys(FLAGS, torch.ones(3, dtype=torch.bool))
+    rotmat, betas = rotmat_from_pose(labels["pose"]), labels["betas"]
+    from_54 = list(JOINTS_FROM_54[recipe.data.joints])
+
+    def joints(rotmat):
+        return body.smpl_54_joints(body(rotmat, betas))[:, from_54]
+
+    labels["keypoints3d"] = torch.cat([joints(rotmat) + 5, torch.ones(3, len(from_54), 1)], 2)
+    cam = torch.tensor([[0.9, 0.0, 0.0]]).expand(3, 3)
+
+    def loss(rotmat):
+        found = Prediction(cam, body(rotmat, betas).vertices, rotmat, betas)
+        return training_losses(recipe, found, labels, body)["local_keypoints3d"]
+
+    turned, bent = rotmat.clone(), rotmat.clone()
+    turned[:, 0] = rotmat_from_pose(torch.randn(3, 72))[:, 0]
+    bent[:, 16] = turned[:, 0]
+    assert loss(turned) < 1e-6
+    assert loss(bent) > 1e-2
+    labels["has_smpl"] = torch.tensor([True, False, False])
+    bent[0] = rotmat[0]
+    assert loss(bent) < 1e-6, "samples without a pose have no frame to compare in"
+
+
 @pytest.mark.parametrize("algorithm", TERMS)
 def test_a_batch_in_parts_has_the_loss_of_the_whole(algorithm, body):
     recipe = load_recipe(f"{algorithm}_normal")
