@@ -44,7 +44,7 @@ def download(
         typer.Option("--data-root", help="Where files go; else $HMR_DATA, ./data, the user's data folder."),
     ] = None,
     rows: Annotated[
-        int | None, typer.Option(min=1, help="Render only so many rows of each part of the open data set.")
+        int | None, typer.Option(min=1, help="Render at most so many rows of each part of the open data set.")
     ] = None,
     masks: Annotated[
         bool, typer.Option("--masks", help="Open data set: write masks of body parts beside the pictures.")

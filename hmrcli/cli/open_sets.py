@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hmrcli.cli.console import log
-from hmrcli.scenes.splits import EDITION, ROW_BYTES, ROW_SECONDS, SPLITS
+from hmrcli.scenes.splits import EDITION, ROW_BYTES, ROW_SECONDS, SPLITS, row_count
 
 GROUP = "open"
 LICENCE: dict[str, Any] = {
@@ -44,7 +44,7 @@ def describe(
         "sources": [],
         "page": None,
         "source": f"rendered here, edition {EDITION}",
-        "rows": rows or SPLITS[part].rows,
+        "rows": row_count(part, rows),
         "seconds": seconds(part, rows),
         "error": error,
     }
@@ -52,18 +52,18 @@ def describe(
 
 def size(part: str, rows: int | None = None) -> int:
     """Bytes that a part takes, about."""
-    return ROW_BYTES * (rows or SPLITS[part].rows)
+    return ROW_BYTES * row_count(part, rows)
 
 
 def seconds(part: str, rows: int | None = None) -> float:
     """How long a part takes on this machine, about."""
-    return ROW_SECONDS * (rows or SPLITS[part].rows) / workers()
+    return ROW_SECONDS * row_count(part, rows) / workers()
 
 
 def source(part: str, rows: int | None = None) -> str:
     """Where a part comes from, in a few words."""
     minutes = seconds(part, rows) / 60
-    return f"rendered here, {rows or SPLITS[part].rows:,} pictures in about {max(1, round(minutes))} min"
+    return f"rendered here, {row_count(part, rows):,} pictures in about {max(1, round(minutes))} min"
 
 
 def terms() -> str:

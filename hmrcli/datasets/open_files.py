@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hmrcli.datasets.npz import NpzFile
-from hmrcli.scenes.splits import EDITION, SPLITS
+from hmrcli.scenes.splits import EDITION, row_count
 
 ROWS_A_FOLDER = 1000
 
@@ -45,7 +45,7 @@ def fits_file(root: Path, split_name: str) -> Path:
 
 def is_written(root: Path, split_name: str, rows: int | None = None, masks: bool = False) -> bool:
     """Whether a part is in place, with at least so many rows (by default all) and, if asked for, its masks."""
-    path, count = annotation_file(root, split_name), rows or SPLITS[split_name].rows
+    path, count = annotation_file(root, split_name), row_count(split_name, rows)
     if not path.is_file() or (masks and not (mask_folder(root, split_name) / mask_name(count - 1)).is_file()):
         return False
     with NpzFile(path) as stored:

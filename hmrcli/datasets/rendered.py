@@ -26,7 +26,7 @@ from hmrcli.datasets.workers import start_worker
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 from hmrcli.scenes.labels import Sample, render_sample
-from hmrcli.scenes.splits import SPLITS
+from hmrcli.scenes.splits import SPLITS, row_count
 from hmrcli.scenes.subjects import first_fits
 
 ROWS_A_PIECE = 50
@@ -80,7 +80,7 @@ def write_open_set(
         BadInput: the disk is full, or may not be written to.
     """
     split = SPLITS[split_name]
-    count = rows or split.rows
+    count = row_count(split_name, rows)
     path, images = annotation_file(root, split_name), image_folder(root, split_name)
     unfinished = unfinished_folder(images)
     pieces = _Pieces(split_name, count, images, unfinished, mask_folder(root, split_name) if masks else None)

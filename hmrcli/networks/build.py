@@ -66,7 +66,7 @@ def build_pare(
     freeze_statistics: bool = True,
     mean: MeanParameters | None = None,
 ) -> PARE:
-    """PARE with its own HRNet, or on a pyramid of ResNet-18. Where there is a mean, its output is added to it."""
+    """PARE with its own HRNet, or on a pyramid of half a ResNet-18; what it finds is added to a mean that is given."""
     choices: dict[str, Callable[[], PoseHRNet | FeaturePyramid]] = {
         "resnet18": FeaturePyramid,
         "hrnet_w32": lambda: PoseHRNet(32, freeze_statistics),

@@ -87,7 +87,7 @@ class FeaturePyramid(nn.Module):
     """The second and third stage of a ResNet-18 of half the width in one map (Lin et al., CVPR 2017, section 3).
 
     For pictures of 128 pixels, of which a cell of the fourth stage would cover more than a limb. The stage is left out.
-    Half the width learns as much from as many pictures, in half the time.
+    Half the width learns about as much from as many pictures, in half the time.
     """
 
     out_channels = 128

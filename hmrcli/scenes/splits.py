@@ -126,3 +126,9 @@ SPLITS = {
     )
 }
 """All parts by name."""
+
+
+def row_count(split_name: str, rows: int | None = None) -> int:
+    """How many rows of a part are meant, which are all of them unless fewer are asked for."""
+    own = SPLITS[split_name].rows
+    return own if rows is None else min(rows, own)

@@ -2,15 +2,20 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hmrcli import __version__
 from hmrcli.environment import describe
 from hmrcli.files import whole_file
 from hmrcli.recipe import Recipe
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 RECIPE_FILE = "recipe.yaml"
 ENVIRONMENT_FILE = "environment.json"
@@ -113,27 +118,48 @@ def git_commit() -> str | None:
 
 
 def draw_curves(folder: Path) -> None:
-    """Draws a run's losses and validation errors over the steps."""
+    """Draws a run's losses, smoothed, and below them each validation figure on a scale of its own."""
     from matplotlib.figure import Figure
 
     lines = read_metrics(folder)
-    panels = {"loss": "weighted loss", "validation": "error on the test set"}
-    found = {group: [line for line in lines if group in line] for group in panels}
-    found = {group: part for group, part in found.items() if part}
-    if not found:
+    losses, tested = ([line for line in lines if group in line] for group in ("loss", "validation"))
+    names = list(tested[-1]["validation"]) if tested else []
+    rows = ([["loss"] * max(1, len(names))] if losses else []) + ([names] if names else [])
+    if not rows:
         return
-    figure = Figure(figsize=(8, 3.8 * len(found)), layout="constrained")
-    for axis, (group, part) in zip(figure.subplots(len(found), 1, squeeze=False)[:, 0], found.items()):
-        for name in part[-1][group]:
-            points = [(line["step"], line[group][name]) for line in part if name in line[group]]
-            mark = "o-" if len(points) < 30 else "-"
-            axis.plot(*zip(*points), mark, label=name.replace("_", " "), linewidth=1.2, markersize=3)
-        if group == "loss" and all(value > 0 for line in part for value in line[group].values()):
-            axis.set_yscale("log")
+    figure = Figure(figsize=(9, 3.6 * len(rows)), layout="constrained")
+    axes = figure.subplot_mosaic(rows)
+    for axis in axes.values():
         axis.set_xlabel("step")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.set_ylabel(panels[group])
+        axis.locator_params(axis="x", integer=True)
         axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    for name in names:
+        points = [(line["step"], line["validation"][name]) for line in tested if name in line["validation"]]
+        axes[name].plot(*zip(*points), "o-", linewidth=1.2, markersize=3)
+        axes[name].set_title(f"{name.replace('_', ' ')}, test set: {points[-1][1]:.1f}", fontsize=9)
+    if losses:
+        _draw_losses(axes["loss"], losses)
     with whole_file(folder / CURVES_FILE) as temporary:
         figure.savefig(temporary, dpi=110)
+
+
+def _draw_losses(axis: "Axes", lines: Sequence[dict[str, Any]]) -> None:
+    """Each term's running mean over a fiftieth of the run, over its values in a pale tone."""
+    window = max(1, len(lines) // 50)
+    lowest, highest = np.inf, 0.0
+    for name in lines[-1]["loss"]:
+        points = [(line["step"], line["loss"][name]) for line in lines if name in line["loss"]]
+        steps, values = np.array(points).T
+        (pale,) = axis.plot(steps, values, linewidth=0.8, alpha=0.2)
+        added = np.cumsum(np.insert(values, 0, 0))
+        means = (added[window:] - added[:-window]) / window
+        label = name.replace("_", " ")
+        axis.plot(steps[window - 1 :], means, color=pale.get_color(), linewidth=1.4, label=label)
+        lowest = min(lowest, means[means > 0].min(initial=np.inf))
+        highest = max(highest, means.max(initial=0))
+    if highest > 0:
+        axis.set_yscale("log")
+        # Terms that fade to nothing, such as priors, would press the others together.
+        axis.set_ylim(max(lowest, 1e-4 * highest) / 1.5, 2 * highest)
+    axis.set_ylabel("weighted loss")
+    axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -193,6 +193,8 @@ def test_open_parts_are_rendered_here(served: Path, tmp_path: Path) -> None:
         f"{folder}/{name}.npz" in line and "rendered here" in line for name, line in zip(SPLITS, planned)
     )
     assert "CC0" in planned[0] and "20,000 pictures" in planned[0] and not folder.exists()
+    more = run("open-test", "--rows", "9999", "--dry-run").stdout
+    assert "rendered here, 2,000 pictures" in more, "a test set has no more rows than everybody's"
     done = run("open-wild", "--rows", "2")
     assert (done.exit_code, done.stdout, done.stderr) == (0, f"{folder}/open-wild.npz\n", "")
     made = (folder / "open-wild.npz").stat().st_mtime_ns
