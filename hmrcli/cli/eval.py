@@ -71,7 +71,9 @@ def evaluate(
     The protocol is printed with the result. An interrupted evaluation goes on where it was. With torchrun, several
     processes share the work: torchrun --nproc-per-node 2 -m hmrcli eval ...
     """
-    if recipe is None and checkpoint is not None and (checkpoint / "recipe.yaml").is_file():
+    from hmrcli.training.record import RECIPE_FILE
+
+    if recipe is None and checkpoint is not None and (checkpoint / RECIPE_FILE).is_file():
         out = out or checkpoint  # a run keeps its results
     recipe, checkpoint = options.of_run(recipe, checkpoint)
     arrays, network = (predictions, targets), (recipe, checkpoint)

@@ -6,8 +6,8 @@ Import this module only where a picture is made: it imports numba, and the first
 import math
 
 from hmrcli.render.kernels import compiled
-from hmrcli.scenes.backdrop_kernels import _lookup
 from hmrcli.scenes.patterns import BALL, BANDS, BARS, CHECKS, COUNTER, CRATE, FOLIAGE, GRAIN, HELD, PILLAR
+from hmrcli.scenes.ray_kernels import noise_at
 
 LEAST_OPACITY = 0.02
 """Below which a soft edge is not painted."""
@@ -22,8 +22,8 @@ def _outside(noise, kind, u, v, numbers):  # type: ignore[no-untyped-def]
         off = math.sqrt((u / a) ** 2 + (v / b) ** 2)
         if kind == FOLIAGE:
             unit = 512.0 / numbers[12]
-            ragged = _lookup(noise, u * unit * 0.3 + numbers[10], v * unit * 0.3 + numbers[11])
-            leaves = _lookup(noise, u * unit * 3.0 + numbers[11], v * unit * 3.0 + numbers[10])
+            ragged = noise_at(noise, u * unit * 0.3 + numbers[10], v * unit * 0.3 + numbers[11])
+            leaves = noise_at(noise, u * unit * 3.0 + numbers[11], v * unit * 3.0 + numbers[10])
             off += 0.6 * (ragged - 0.5) + 0.9 * (leaves - 0.5)
         return (off - 1.0) * small
     if kind == BARS:
@@ -56,7 +56,7 @@ def _brightness(noise, kind, u, v, outside, numbers):  # type: ignore[no-untyped
         return 0.75 + 0.3 * min(1.0, max(0.0, 0.5 + 0.5 * u / a))
     if kind == FOLIAGE:
         unit = 512.0 / numbers[12]
-        leaves = _lookup(noise, u * unit * 3.0 + numbers[10] + 99.0, v * unit * 3.0)
+        leaves = noise_at(noise, u * unit * 3.0 + numbers[10] + 99.0, v * unit * 3.0)
         return 0.3 + 1.0 * leaves - 0.15 * v / b
     top = (v + b) / numbers[12]  # shares of the picture below its upper edge
     if kind == COUNTER and top < 0.03:
@@ -110,12 +110,12 @@ def paint(noise, kind, texture, numbers, colours, window, image, mask):  # type:
             shade = _brightness(noise, kind, u, v, outside, numbers)
             mix = 0.0
             if texture == GRAIN:
-                mix = _lookup(noise, u * unit * 0.3 + numbers[10], v * unit * 2.0 + numbers[11])
+                mix = noise_at(noise, u * unit * 0.3 + numbers[10], v * unit * 2.0 + numbers[11])
             elif texture == BANDS:
                 mix = 1.0 if math.sin(v * unit * 0.12) > 0.3 else 0.0
             elif texture == CHECKS:
                 mix = 1.0 if math.sin(u * unit * 0.15) * math.sin(v * unit * 0.15) > 0.0 else 0.0
-            shade *= 0.92 + 0.16 * _lookup(noise, u * unit * 0.7 + numbers[11], v * unit * 0.7 + numbers[10])
+            shade *= 0.92 + 0.16 * noise_at(noise, u * unit * 0.7 + numbers[11], v * unit * 0.7 + numbers[10])
             for c in range(3):
                 colour = min(1.0, max(0.0, shade * (colours[c] + (colours[c + 3] - colours[c]) * mix)))
                 image[row, column, c] = int(
