@@ -70,6 +70,16 @@ def test_the_latest_run_counts_even_if_it_is_worse(tmp_path: Path) -> None:
     assert [(each.run.name, each.reason) for each in apart] == [("run1", "an earlier run of this recipe")]
 
 
+def test_a_result_that_also_travels_with_the_package_is_one_result(tmp_path: Path) -> None:
+    put(tmp_path, "run", open_document("open_hmr_l1", 80.0))
+    put(tmp_path, "other", open_document("open_hmr_l1", 81.0, checkpoint={"path": "x", "sha256": "00" * 32}))
+    other, run = sorted(read_runs(tmp_path)[0], key=lambda run: run.name)
+    cells, apart, _ = arrange([run, run._replace(shipped=True)], published().benchmark, "open")
+    assert cells == {"open_hmr_l1": run} and apart == []
+    _, apart, _ = arrange([run, other._replace(shipped=True)], published().benchmark, "open")
+    assert [each.reason for each in apart] == ["an earlier run of this recipe"]
+
+
 def test_of_two_meshes_the_first_is_compared_and_the_other_set_apart(tmp_path: Path) -> None:
     scores = [score(67.0, "parametric"), score(64.0, "free")]
     cells, apart, _ = arranged(tmp_path, "3dpw", document("graphcmr_l1", 67.0, scores=scores))
