@@ -93,7 +93,7 @@ def test_results_that_travel_with_the_package_are_shown_until_newer_ones_come() 
     }
     assert (rows["open_hmr_l1"]["from"], rows["open_hmr_l1"]["pa_mpjpe_mm"]) == ("shipped", 80.0)
     assert rows["open_spin_l1"]["from"] is None
-    open_run(Path("runs"), "open_hmr_l1", 81.0, created="2026-02-02T03:04:05+00:00")
+    open_run(Path("runs"), "open_hmr_l1", 81.0, checkpoint="00" * 32, created="2026-02-02T03:04:05+00:00")
     whole = json.loads(Done("--benchmark", "open", "--format", "json").stdout)
     rows = {row["recipe"]: row for row in whole["rows"]}
     assert (rows["open_hmr_l1"]["from"], rows["open_hmr_l1"]["pa_mpjpe_mm"]) == ("this machine", 81.0)
