@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.assets.pickles import SparseMatrix, read_npz
+from hmrcli.body.sparse import sparse_matrix
 from hmrcli.errors import BadInput
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ class MeshLevels:
         self_loops = np.arange(size, dtype=np.int64)
         index = torch.from_numpy(np.concatenate([self.edges[level], [self_loops, self_loops]], axis=1))
         degree = torch.bincount(index[0], minlength=size).float()
-        return torch.sparse_coo_tensor(
-            index, 1 / degree[index[0]], (size, size), check_invariants=False
-        ).coalesce()
+        return sparse_matrix(index, 1 / degree[index[0]], (size, size))
 
     def down_matrix(self, level: int) -> "Tensor":
         """Sparse (V_level, V_level-1) matrix that keeps this level's vertices of the level before."""
@@ -62,7 +61,7 @@ class MeshLevels:
         kept = torch.from_numpy(self.down[level - 1])
         index = torch.stack([torch.arange(len(kept)), kept])
         size = (self.sizes[level], self.sizes[level - 1])
-        return torch.sparse_coo_tensor(index, torch.ones(len(kept)), size, check_invariants=False).coalesce()
+        return sparse_matrix(index, torch.ones(len(kept)), size)
 
     def up_matrix(self, level: int) -> "Tensor":
         """Sparse (V_level-1, V_level) matrix that interpolates this level back to the level before."""
@@ -72,9 +71,7 @@ class MeshLevels:
         rows = torch.arange(len(index)).repeat_interleave(3)
         place = torch.stack([rows, torch.from_numpy(index).reshape(-1)])
         size = (self.sizes[level - 1], self.sizes[level])
-        return torch.sparse_coo_tensor(
-            place, torch.from_numpy(weight).reshape(-1), size, check_invariants=False
-        ).coalesce()
+        return sparse_matrix(place, torch.from_numpy(weight).reshape(-1), size)
 
 
 def read_published_levels(path: Path) -> MeshLevels:

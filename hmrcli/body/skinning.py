@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from hmrcli.body.sparse import trusted
+
 
 def blend_rows(blend: Tensor, points: Tensor) -> Tensor:
     """Moves each point by its own affine map (SMPL, eq. 2).
@@ -49,7 +51,7 @@ class _BlendRows(torch.autograd.Function):
 
 def row_arrays(dense: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Row pointers, columns and values of a matrix: plain tensors, which a module moves like any others."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), trusted():
         warnings.simplefilter("ignore")  # torch calls its row format a beta, once a process
         rows = dense.to_sparse_csr()
     return rows.crow_indices(), rows.col_indices(), rows.values()
@@ -58,7 +60,8 @@ def row_arrays(dense: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def from_row_arrays(pointers: Tensor, columns: Tensor, values: Tensor, width: int) -> Tensor:
     """The sparse matrix that `row_arrays` took apart."""
     size = (len(pointers) - 1, width)
-    return torch.sparse_csr_tensor(pointers, columns, values, size, check_invariants=False)
+    with trusted():
+        return torch.sparse_csr_tensor(pointers, columns, values, size)
 
 
 def sparse_product(matrix: Tensor, transposed: Tensor, factors: Tensor) -> Tensor:
