@@ -35,7 +35,6 @@ ARRAYS = Protocol(
     title="arrays as given",
     bodies={},
     roles={},
-    other_role="neutral",
     truth="joints3d",
     centre=H36M_NAMES.index("pelvis"),
     joints=EVALUATION_14_FROM_H36M,
