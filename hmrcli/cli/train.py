@@ -182,9 +182,7 @@ def _validation(
     from hmrcli.results.measure import find_test
 
     test = find_test(recipe, root)
-    samples, scorable = open_samples(
-        test.annotations, test.images, test.protocol, recipe.data.image_size
-    )
+    samples, scorable = open_samples(test.annotations, test.images, test.protocol, recipe.data.image_size)
     if rank_and_size()[0] == 0:
         for text in scorable.notes:
             note(f"validation: {text}")

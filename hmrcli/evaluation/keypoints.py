@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.datasets.crop import crop_affine, square_around, transform_points
 from hmrcli.datasets.annotations import Annotations
+from hmrcli.datasets.crop import crop_affine, square_around, transform_points
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.evaluate import Samples, check_finite_rows, outputs
 from hmrcli.networks.pose import peaks

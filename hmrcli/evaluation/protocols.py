@@ -278,7 +278,9 @@ def _posed(
     if gender is None:
         raise BadInput(f"target: the {protocol.name} protocol needs the gender of each row")
     if unknown := [word for word in gender if word[:1].lower() not in protocol.roles]:
-        raise BadInput(f"target: the {protocol.name} protocol needs a gender, m or f, of each row, not {unknown[0]!r}")
+        raise BadInput(
+            f"target: the {protocol.name} protocol needs a gender, m or f, of each row, not {unknown[0]!r}"
+        )
     roles = [protocol.roles[word[:1].lower()] for word in gender]
     vertices = rotmat.new_empty((len(rotmat), bodies["neutral"].num_vertices, 3), dtype=torch.float32)
     for role in sorted(set(roles)):

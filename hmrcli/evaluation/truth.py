@@ -140,16 +140,15 @@ def true_joints(keypoints: NDArray[np.float32]) -> NDArray[np.bool_]:
 
     Only the pelvis can lie at the very origin; other joints there are places that were never filled in.
     """
-    placed = keypoints[..., :3].any(-1)
-    placed[:, H36M_NAMES.index("pelvis")] = True
-    return placed & (keypoints[..., 3] > 0)
+    pelvis = np.arange(len(H36M_NAMES)) == H36M_NAMES.index("pelvis")
+    return (keypoints[..., :3].any(-1) | pelvis) & (keypoints[..., 3] > 0)
 
 
 def absent_joints(scored: NDArray[np.bool_], names: Sequence[str]) -> list[str]:
     """A note on the joints (N, J) that do not count, if there are any."""
     if scored.all():
         return []
-    never = [name for name, known in zip(names, scored.any(0)) if not known]
+    never = [name for name, known in zip(names, np.asarray(scored.any(0))) if not known]
     return [
         f"{(~scored).sum()} of {scored.size} true joints have no label and were left out of errors and alignment"
         + (f"; in all rows {', '.join(never)}: {len(names) - len(never)} joints were scored" if never else "")
@@ -192,7 +191,14 @@ def hints(ours: Tensor, theirs: Tensor, valid: Tensor | None = None) -> list[str
     if not len(ours):
         return []
     notes, sizes = [], []
-    for points in (ours, theirs):
+    for whose, points in (("predicted", ours), ("true", theirs)):
+        size = extent(points.numpy(), mask.numpy()) / 1000
+        if size and not EXTENT[0] <= size <= EXTENT[1]:
+            notes.append(f"the {whose} people measure {size:.3g} m in the median: look at the units")
+        if flat := int((points == points[:, :1]).all(2).all(1).sum()):
+            notes.append(
+                f"all {whose} joints of {flat} rows lie in one place: they were scored as they stand"
+            )
         centred = torch.where(mask[..., None], points, torch.nan)
         centred = centred - centred.nanmean(1, keepdim=True)
         sizes.append(centred.nan_to_num().flatten(1).norm(dim=1) / mask.sum(1).sqrt())
@@ -207,7 +213,9 @@ def hints(ours: Tensor, theirs: Tensor, valid: Tensor | None = None) -> list[str
     for name, text in (("mpjpe", "MPJPE"), ("pa_mpjpe", "PA-MPJPE")):
         now = float(plain[name].mean())
         other = {
-            reading: float(measure((name,), ours[:, order] * ours.new_tensor(sign), theirs, mask)[name].mean())
+            reading: float(
+                measure((name,), ours[:, order] * ours.new_tensor(sign), theirs, mask)[name].mean()
+            )
             for reading, (order, sign) in _READINGS.items()
         }
         best = min(other, key=lambda reading: other[reading])

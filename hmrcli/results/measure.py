@@ -128,9 +128,7 @@ def evaluate_network(
         MissingFile: a file is not there.
         BadInput: a file cannot be used.
     """
-    samples, scorable = open_samples(
-        test.annotations, test.images, test.protocol, recipe.data.image_size
-    )
+    samples, scorable = open_samples(test.annotations, test.images, test.protocol, recipe.data.image_size)
     annotations = samples.annotations
     chosen = chosen_device(device)
     bodies = load_bodies(test.protocol, root, chosen)
@@ -215,6 +213,7 @@ def results_of_arrays(scored: ArrayScores, predictions: Path, targets: Path) -> 
         details={
             "text": report.text,
             "notes": list(report.notes),
+            **scored.details,
             "predictions": str(predictions),
             "targets": str(targets),
         },
@@ -243,7 +242,9 @@ def _joints(errors: Errors) -> dict[str, Any]:
     names = [H36M_NAMES[row] for row in EVALUATION_14_FROM_H36M]
     pairs = {"mpjpe": errors.joints, "pa_mpjpe": errors.joints_aligned}
     means = {
-        name: {joint: mean for joint, mean in zip(names, joint_means(values).round(3).tolist()) if mean == mean}
+        name: {
+            joint: mean for joint, mean in zip(names, joint_means(values).round(3).tolist()) if mean == mean
+        }
         for name, values in pairs.items()
     }
     return {"surface": errors.surface} | means
