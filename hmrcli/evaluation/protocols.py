@@ -39,6 +39,7 @@ class Protocol:
         metrics: names in METRICS.
         expected_samples: of the published figures, where they are known.
         text: shown with every result.
+        image_names: what is found in the paths of all its test images, a regular expression.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Protocol:
     metrics: tuple[str, ...]
     expected_samples: int | None
     text: str
+    image_names: str = ""
 
 
 _JOINTS = ("mpjpe", "pa_mpjpe", "pck", "pa_pck", "auc", "pa_auc")
@@ -73,6 +75,7 @@ PROTOCOLS = {
             "similarity without reflection per sample. PVE: both bodies of the labelled gender, neither "
             "centred nor aligned; a mesh without parameters is compared as it is, both centred on the pelvis."
         ),
+        image_names=r"(downtown|flat|office|outdoors)_\w+[/\\]image_\d+",
     ),
     "h36m": Protocol(
         name="h36m",
@@ -89,6 +92,7 @@ PROTOCOLS = {
             "from the neutral body (prediction) and of motion capture (truth), centred on the pelvis; PA: one "
             "similarity without reflection per sample."
         ),
+        image_names=r"S(9|11)[ _/\\].*60457274",
     ),
     "open": Protocol(
         name="open",

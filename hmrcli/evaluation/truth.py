@@ -1,5 +1,6 @@
 """Whether a truth can be scored: what is refused or left out before, and what is said beside the figures."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -58,13 +59,18 @@ def check_truth(annotations: Annotations, protocol: Protocol, path: Path) -> Sco
         found = _check_parameters(annotations, protocol, path)
     else:
         found = _check_joints(annotations, protocol, path)
+    notes = [*found.notes]
+    if other := sum(not re.search(protocol.image_names, str(name)) for name in annotations.image_path):
+        notes.append(
+            f"{other} of {len(annotations)} images are not named as those of {protocol.title}: the figures are of "
+            f"{path.name} under its rules"
+        )
     labels = np.rec.fromarrays([annotations.image_path, *annotations.bbox_xywh.T])
     _, first, times = np.unique(labels, return_index=True, return_counts=True)
     if (extra := len(labels) - len(first)) > 0:
         row = int(first[times > 1].min())
-        note = f"{extra} rows repeat the image and box of another, first row {row}: such people count more than once"
-        found = found._replace(notes=(*found.notes, note))
-    return found
+        notes.append(f"{extra} rows repeat the image and box of another, first row {row}: each was scored")
+    return found._replace(notes=tuple(notes))
 
 
 def _check_parameters(annotations: Annotations, protocol: Protocol, path: Path) -> Scorable:
@@ -103,7 +109,7 @@ def check_genders(genders: Sequence[str] | NDArray[np.str_], protocol: Protocol,
 def check_radians(pose: NDArray[np.float32], where: str) -> None:
     """Raises BadInput for poses (N, 72) in degrees."""
     largest = np.linalg.norm(np.asarray(pose).reshape(len(pose), -1, 3), axis=-1).max(1)
-    if len(largest) and (median := float(np.median(largest))) > _MOST_RADIANS:
+    if len(largest) and (median := float(np.nanmedian(largest))) > _MOST_RADIANS:
         raise BadInput(
             f"{where}: the largest turn of a pose is {median:.3g} in the median, expected at most {np.pi:.3g}, "
             "radians; convert degrees to radians"
@@ -128,6 +134,13 @@ def _check_joints(annotations: Annotations, protocol: Protocol, path: Path) -> S
         raise BadInput(f"{path}: none of {count} rows has 3D joints that can be scored: {why}")
     check_extent(keypoints[rows, :, :3], valid[rows], f"{path}: 3D joints")
     notes = []
+    sizes = extents(keypoints[rows, :, :3], valid[rows])
+    if (odd := (sizes < EXTENT[0] / 3) | (sizes > 3 * EXTENT[1])).any():
+        row = int(np.argmax(odd))
+        notes.append(
+            f"{odd.sum()} rows cannot be people in metres and were scored as they stand, first row {rows[row]}, which "
+            f"measures {sizes[row]:.3g} m"
+        )
     if len(rows) < count:
         left = np.setdiff1d(np.arange(count), rows)
         notes.append(f"{len(left)} of {count} rows were left out, first row {left[0]}: {why}")
@@ -155,14 +168,19 @@ def absent_joints(scored: NDArray[np.bool_], names: Sequence[str]) -> list[str]:
     ]
 
 
+def extents(points: NDArray[np.floating], valid: NDArray[np.bool_] | None = None) -> NDArray[np.floating]:
+    """(N,) the longest side of the box around each row's points (N, P, 3); only rows that have points."""
+    if valid is None:
+        return (points.max(1) - points.min(1)).max(1)
+    valid, points = valid[valid.any(1)], points[valid.any(1)]
+    low, high = (np.where(valid[..., None], points, worst) for worst in (np.inf, -np.inf))
+    return (high.max(1) - low.min(1)).max(1)
+
+
 def extent(points: NDArray[np.floating], valid: NDArray[np.bool_] | None = None) -> float:
-    """The longest side of the box around a row's points (N, P, 3), in the median of the rows that have points."""
-    if valid is not None:
-        valid, points = valid[valid.any(1)], points[valid.any(1)]
-        low, high = (np.where(valid[..., None], points, worst) for worst in (np.inf, -np.inf))
-    else:
-        low = high = points
-    return float(np.median((high.max(1) - low.min(1)).max(1))) if len(points) else 0.0
+    """The median of `extents`; 0 where there are no points."""
+    sizes = extents(points, valid)
+    return float(np.median(sizes)) if len(sizes) else 0.0
 
 
 def check_extent(points: NDArray[np.floating], valid: NDArray[np.bool_] | None, where: str) -> None:
