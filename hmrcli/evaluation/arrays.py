@@ -257,18 +257,20 @@ def _placed(ours: Side, theirs: Side, counts: NDArray[np.bool_], protocol: Proto
     if protocol.bodies or any(centred):
         places = [_hips(side, protocol)[counts] for side in (ours, theirs)]
         apart = float(np.median(np.linalg.norm(places[0] - places[1], axis=-1)))
-        for side, done, hips in zip((ours, theirs), centred, places):
-            if done or side.keys["joints3d"].shape[1] != len(protocol.joints):
-                continue
-            away = float(np.median(np.linalg.norm(hips, axis=-1)))
+        stored = [
+            (float(np.median(np.linalg.norm(hips, axis=-1))), side.path)
+            for side, done, hips in zip((ours, theirs), centred, places)
+            if not done and side.keys["joints3d"].shape[1] == len(protocol.joints)
+        ]
+        for away, path in sorted(stored, reverse=True):
             if away > _APART or apart > _CENTRED:
                 raise BadInput(
-                    f"{side.path}: key joints3d has 14 joints, without their pelvis, and the hips lie {away:.2f} m "
-                    f"from the origin and {apart:.2f} m from the other file's in the median: they are not centred on "
-                    "the pelvis. Store root (N,3), the pelvis of each row, or Human3.6M's 17 joints"
+                    f"{path}: key joints3d has 14 joints, without their pelvis, and the hips lie {away:.2f} m from "
+                    f"the origin and {apart:.2f} m from the other file's in the median: they are not centred on the "
+                    "pelvis. Store root (N,3), the pelvis of each row, or Human3.6M's 17 joints"
                 )
             notes.append(
-                f"the 14 joints of {side.path} are without pelvis and were scored as stored: their hips lie "
+                f"the 14 joints of {path} are without pelvis and were scored as stored: their hips lie "
                 f"{100 * away:.0f} cm from the origin in the median"
             )
     if len(middles) == 2:

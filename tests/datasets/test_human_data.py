@@ -113,7 +113,10 @@ def objects(values):
         {"meta": objects([{"gender": np.array(WORDS, object)}])},
         {"meta": np.array({"genders": WORDS}, object)},
         {"meta": np.array({"gender": np.array([*"mfxmf?m"], "S")}, object)},
-        {"meta": np.array({"gender": None}, object), "gender": np.array(["M", "f", "", "m", "f", "child", "m"])},
+        {
+            "meta": np.array({"gender": None}, object),
+            "gender": np.array(["M", "f", "", "m", "f", "child", "m"]),
+        },
         {"meta": np.array([[1.0, 2.0]]), "genders": np.array(WORDS, object)},
     ],
 )
