@@ -18,7 +18,7 @@ from hmrcli.body import BodyModel as Body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
 from hmrcli.datasets.open_files import annotation_file
 from hmrcli.environment import describe
-from hmrcli.errors import BadInput, MissingFile
+from hmrcli.errors import MissingFile
 from hmrcli.evaluation import METRICS, PROTOCOLS, Protocol, Report, load_bodies, summarise
 from hmrcli.evaluation.arrays import ArrayScores
 from hmrcli.evaluation.evaluate import Errors, evaluate, open_samples, seen_wrong
@@ -133,12 +133,6 @@ def evaluate_network(
     chosen = chosen_device(device)
     bodies = load_bodies(test.protocol, root, chosen)
     network, _ = load_network(recipe, checkpoint, bodies["neutral"], chosen)
-    for name, values in network.state_dict().items():
-        if values.is_floating_point() and not values.isfinite().all():
-            raise BadInput(
-                f"{checkpoint}: {name} holds values that are not finite: training diverged, or the file is damaged; "
-                "evaluate an earlier checkpoint, or train with a lower optimizer.lr"
-            )
     surfaces = recipe.evaluation.surfaces or (None,)
     sha256 = _sha256(checkpoint)
     signature = _signature(
