@@ -86,6 +86,8 @@ def evaluate(
     arrays, network = (predictions, targets), (recipe, checkpoint)
     if any(arrays) == any(network) or not (all(arrays) or all(network)):
         raise UsageError("give --recipe and --checkpoint, or --predictions and --targets")
+    if allow_missed and not any(arrays):
+        raise UsageError("--allow-missed is for --predictions and --targets")
     if predictions and targets:
         _score_arrays(predictions, targets, protocol, allow_missed, out, data_root, as_json)
         return

@@ -58,6 +58,9 @@ _ROWS = 256
 """Meshes that are held at once."""
 _CENTRED, _APART = 0.25, 1.0
 """Metres between the hips of people who have one root, and of people who surely have not."""
+_LEGS = [H36M_NAMES.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("hip", "knee")]
+_THIGH = 0.15
+"""Metres; that of a small child is longer."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,11 @@ def score_arrays(
         raise BadInput(
             f"{targets}: key gender is missing; protocol {protocol.name} makes the true body from it"
         )
+    joints = [_scored(side, protocol) for side in (ours, theirs)]
+    if joints[0] != joints[1]:
+        raise BadInput(
+            f"{predictions} gives {joints[0]} joints and {targets} gives {joints[1]}; both must give the same"
+        )
     pairs = matched(ours, theirs, allow_missed)
     ours, notes = pairs.side, _recall(pairs) if allow_missed else []
     if pairs.spare and not allow_missed:
@@ -153,6 +161,12 @@ def score_arrays(
     )
 
 
+def _scored(side: Side, protocol: Protocol) -> int:
+    """The joints that a side gives to be scored."""
+    joints = side.keys.get("joints3d")
+    return len(protocol.joints) if joints is None or joints.shape[1] == len(H36M_NAMES) else joints.shape[1]
+
+
 def _recall(pairs: Matched) -> list[str]:
     """How many people were found, as AGORA states it beside errors (Patel et al., CVPR 2021)."""
     found, count = int(pairs.found.sum()), len(pairs.found)
@@ -171,7 +185,7 @@ def _counting(
     """Which scored joints (N, J) have a truth, which rows (N,) count, and notes on those that do not."""
     stored = theirs.keys.get("joints3d")
     whole = stored is None or stored.shape[1] == len(H36M_NAMES)
-    joints = len(protocol.joints) if stored is None or whole else stored.shape[1]
+    joints = _scored(theirs, protocol)
     rooted, chosen = np.ones(theirs.count, bool), list(protocol.joints)
     valid = np.ones((theirs.count, len(H36M_NAMES) if whole else joints), bool)
     for name in ("valid", "confidence"):
@@ -189,7 +203,7 @@ def _counting(
         valid &= stored.any(-1) | (whole & (np.arange(valid.shape[1]) == protocol.centre))
     if whole:
         rooted, valid = valid[:, protocol.centre] | (stored is None), valid[:, chosen]
-    counts = found & rooted & (valid.sum(1) >= min(LEAST_JOINTS, joints))
+    counts = found & rooted & (valid.sum(1) >= LEAST_JOINTS)
     notes = []
     if left := np.flatnonzero(found & ~counts).tolist():
         notes.append(
@@ -252,26 +266,36 @@ def _placed(ours: Side, theirs: Side, counts: NDArray[np.bool_], protocol: Proto
                 f"{side.path}: key joints3d has {joints.shape[1]} joints, and the {protocol.name} protocol scores "
                 f"{len(protocol.joints)}; store those or Human3.6M's 17, or leave --protocol away"
             )
+        if joints.shape[1] == len(H36M_NAMES):
+            legs = joints[counts & (joints[:, _LEGS] != 0).any(-1).all(1)]
+            thighs = np.linalg.norm(legs[:, _LEGS[::2]] - legs[:, _LEGS[1::2]], axis=-1)
+            middle = np.linalg.norm(legs[:, _LEGS[::2]].mean(1) - legs[:, protocol.centre], axis=-1)
+            if len(legs) and (np.median(middle) > _CENTRED or np.median(thighs, 0).min() < _THIGH):
+                notes.append(
+                    f"joints 0 to 6 of {side.path} do not lie as the pelvis and legs of Human3.6M's 17: joint 0 was "
+                    "taken as the pelvis, look at the order of joints (COCO's 17 have no pelvis)"
+                )
         if not centred[-1]:
             middles.append(joints[counts].mean(1))
     if protocol.bodies or any(centred):
         places = [_hips(side, protocol)[counts] for side in (ours, theirs)]
         apart = float(np.median(np.linalg.norm(places[0] - places[1], axis=-1)))
+        known = _scored(ours, protocol) == len(protocol.joints)
         stored = [
             (float(np.median(np.linalg.norm(hips, axis=-1))), side.path)
             for side, done, hips in zip((ours, theirs), centred, places)
-            if not done and side.keys["joints3d"].shape[1] == len(protocol.joints)
+            if not done
         ]
         for away, path in sorted(stored, reverse=True):
-            if away > _APART or apart > _CENTRED:
+            if known and (away > _APART or apart > _CENTRED):
                 raise BadInput(
                     f"{path}: key joints3d has 14 joints, without their pelvis, and the hips lie {away:.2f} m from "
                     f"the origin and {apart:.2f} m from the other file's in the median: they are not centred on the "
                     "pelvis. Store root (N,3), the pelvis of each row, or Human3.6M's 17 joints"
                 )
             notes.append(
-                f"the 14 joints of {path} are without pelvis and were scored as stored: their hips lie "
-                f"{100 * away:.0f} cm from the origin in the median"
+                f"the joints of {path} are without root and were scored as stored"
+                + (f": their hips lie {100 * away:.0f} cm from the origin in the median" if known else "")
             )
     if len(middles) == 2:
         away = float(np.median(np.linalg.norm(middles[0] - middles[1], axis=-1)))
@@ -314,11 +338,6 @@ def _score_rows(
         truth = true_vertices(protocol, bodies, target) if bodies else None
         found = _joints(ours, rows, protocol, bodies, mesh and mesh.vertices)
         wanted = _joints(theirs, rows, protocol, bodies, truth)
-        if found.shape != wanted.shape:
-            raise BadInput(
-                f"{ours.path} gives {found.shape[1]} joints and {theirs.path} gives {wanted.shape[1]}; "
-                "both must give the same"
-            )
         part = measure(names, found, wanted, None if mask is None else mask[rows])
         if mesh is not None and truth is not None:
             part |= measure(["pve"], *scored_vertices(protocol, bodies, mesh, target, truth))

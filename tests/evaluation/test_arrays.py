@@ -176,6 +176,7 @@ def test_sequences_add_the_acceleration_and_widen_the_interval(scored):
 PEOPLE = load_body().h36m_joints(load_body().v_template[None])[0].numpy() + RNG.normal(size=(8, 17, 3)) * 0.03
 GUESSES = PEOPLE + RNG.normal(size=PEOPLE.shape) * 0.03
 NAMES = np.array([f"{row}.jpg" for row in range(8)])
+TRUTH24 = RNG.normal(size=(8, 24, 3))
 FAR = [0.1, 0.2, 4.0]
 
 
@@ -230,7 +231,7 @@ def test_what_does_not_count_may_be_anything(scored):
     assert "every predicted joint counts" in unused.report.notes[0] and unused.report.samples == 8
 
 
-def test_14_joints_are_not_said_to_be_centred_where_they_are_not(scored):
+def test_joints_are_not_said_to_be_centred_where_they_are_not(scored):
     far = (PEOPLE + FAR)[:, EVALUATION_14_FROM_H36M]
     for predictions in {"joints3d": GUESSES + FAR}, {"joints3d": fourteen(GUESSES) + [0, 0, 0.4]}:
         with pytest.raises(
@@ -245,11 +246,16 @@ def test_14_joints_are_not_said_to_be_centred_where_they_are_not(scored):
     assert rooted.report.notes == ()
     stored = scored({"joints3d": GUESSES}, {"joints3d": fourteen(PEOPLE)}, PROTOCOLS["h36m"])
     np.testing.assert_allclose(stored.per_sample["mpjpe"], expected, rtol=1e-6)
-    assert "were scored as stored: their hips lie" in stored.report.notes[0]
+    assert "scored as stored: their hips lie" in stored.report.notes[0]
+    face = [[0, 0.6, 0.1], [0.03, 0.63, 0.08], [-0.03, 0.63, 0.08], [0.07, 0.6, 0], [-0.07, 0.6, 0]]
+    limbs = PEOPLE[:, [11, 14, 12, 15, 13, 16, 1, 4, 2, 5, 3, 6]]
+    coco = np.concatenate([np.tile(face, (8, 1, 1)), limbs], 1)
+    (note, *_) = scored({"joints3d": coco}, {"joints3d": coco}).report.notes
+    assert "do not lie as the pelvis and legs of Human3.6M's 17: joint 0 was taken as the pelvis" in note
     apart = scored({"joints3d": far + FAR}, {"joints3d": far})
     assert "nothing centres the two files, and their people stand 4.01 m apart" in apart.report.notes[0]
     with pytest.raises(BadInput, match="has 24 joints, and the h36m protocol scores 14"):
-        scored({"joints3d": RNG.normal(size=(8, 24, 3))}, {"joints3d": PEOPLE}, PROTOCOLS["h36m"])
+        scored({"joints3d": TRUTH24}, {"joints3d": TRUTH24}, PROTOCOLS["h36m"])
 
 
 def test_other_conventions_of_arrays_are_hinted_at(scored):
@@ -348,7 +354,7 @@ def test_targets_that_lack_something_are_named(scored):
 def test_joints_under_a_protocol_need_no_body(scored):
     found = scored({"joints3d": FOUND}, {"joints3d": TRUTH}, PROTOCOLS["3dpw"])
     np.testing.assert_allclose(found.per_sample["pa_mpjpe"], pa_mpjpe(MM * FOUND, MM * TRUTH))
-    assert "their hips lie 42 cm from the origin" in found.report.notes[0]
+    assert "hips lie 42 cm from the origin" in found.report.notes[0]
     assert "6 samples were scored, the published figures are over 35515" in found.report.notes[-1]
 
 
