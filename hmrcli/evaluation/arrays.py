@@ -201,6 +201,8 @@ def _counting(
     if stored is not None and joints == len(protocol.joints):
         # Joints but the pelvis never lie at the very origin: such places were not filled in.
         valid &= stored.any(-1) | (whole & (np.arange(valid.shape[1]) == protocol.centre))
+    elif stored is None and "vertices" in theirs.keys:
+        valid &= theirs.keys["vertices"].reshape(theirs.count, -1).any(1, keepdims=True)
     if whole:
         rooted, valid = valid[:, protocol.centre] | (stored is None), valid[:, chosen]
     counts = found & rooted & (valid.sum(1) >= LEAST_JOINTS)

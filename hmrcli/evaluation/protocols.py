@@ -226,7 +226,7 @@ def points(protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target) -> Po
         raise BadInput(f"target: the {protocol.name} protocol needs {protocol.truth}")
     valid = None
     if target.valid is not None and not (chosen := target.valid[:, list(protocol.joints)]).all():
-        valid = chosen
+        valid = chosen.to(joints.device)
     return Points(joints, select_joints(protocol, target.joints3d), valid=valid)
 
 

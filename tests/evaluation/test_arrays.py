@@ -203,6 +203,11 @@ def test_missed_people_are_refused_or_counted(scored):
         assert some.report.metrics["mpjpe"].mean == np.mean(whole.per_sample["mpjpe"][found])
         assert some.details == {"targets": 8, "rows_left_out": 0, "missed": 2, "spare_predictions": spare}
         assert "6 of 8 targets have a prediction: recall 75.0 %" in some.report.notes[0]
+    pairs = {"image": NAMES[[0, 0, 1, 1, 2, 2, 3, 3]]}  # two people in each image, in order
+    ordered = scored({"joints3d": GUESSES, **pairs}, target | pairs)
+    np.testing.assert_array_equal(ordered.per_sample["mpjpe"], whole.per_sample["mpjpe"])
+    with pytest.raises(BadInput, match=r"p\.npz: rows 0 and 1 both have image 0\.jpg; store id in both"):
+        scored({"joints3d": GUESSES[:6], "image": pairs["image"][:6]}, target | pairs, allow_missed=True)
     with pytest.raises(BadInput, match="no row is a prediction of a target"):
         scored(fewer, target | {"image_path": np.array([*"abcdefgh"])}, allow_missed=True)
 
