@@ -199,8 +199,12 @@ def _counting(
         else:
             raise BadInput(f"{theirs.path}: key {name} has {flags.shape[1]} joints, expected {joints}")
     if stored is not None and joints == len(protocol.joints):
-        # Joints but the pelvis never lie at the very origin: such places were not filled in.
-        valid &= stored.any(-1) | (whole & (np.arange(valid.shape[1]) == protocol.centre))
+        # No joint but the root lies at the very origin: such places were not filled in.
+        placed = (stored != 0).any(-1)
+        roots = np.flatnonzero(~placed.any(0)) if not whole else [protocol.centre]
+        if len(roots) == 1:
+            placed[:, roots] = True
+        valid &= placed
     elif stored is None and "vertices" in theirs.keys:
         valid &= theirs.keys["vertices"].reshape(theirs.count, -1).any(1, keepdims=True)
     if whole:

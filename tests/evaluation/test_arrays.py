@@ -228,6 +228,11 @@ def test_what_does_not_count_may_be_anything(scored):
     np.testing.assert_array_equal(clean.per_sample["mpjpe"], found.per_sample["mpjpe"])
     zeros = scored({"joints3d": GUESSES}, {"joints3d": broken(PEOPLE, 0, ~valid)})
     np.testing.assert_array_equal(zeros.per_sample["mpjpe"][:5], clean.per_sample["mpjpe"][:5])
+    knees = [
+        (joints - joints[:, 5:6])[:, EVALUATION_14_FROM_H36M] for joints in (GUESSES, PEOPLE)
+    ]  # the right one is their root
+    whole = scored(*({"joints3d": joints} for joints in knees))
+    np.testing.assert_allclose(whole.per_sample["mpjpe"], mpjpe(*(MM * joints for joints in knees)))
     with pytest.raises(BadInput, match=r"p\.npz: key joints3d, row 2 holds values that are not finite"):
         scored({"joints3d": broken(GUESSES, np.nan, 2)}, {"joints3d": PEOPLE, "valid": valid})
     with pytest.raises(BadInput, match=r"t\.npz: no row can be scored; 8 of 8 targets were left out"):
