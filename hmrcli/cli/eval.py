@@ -53,6 +53,13 @@ def evaluate(
     targets: Annotated[
         Path | None, typer.Option(metavar="T.npz", help=f"The truth of --predictions. Keys: {TARGET_KEYS}.")
     ] = None,
+    allow_missed: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missed",
+            help="Targets that --predictions lacks, by image or id, count as missed: recall.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for results.json, errors.npz and pictures. By default below runs/RECIPE/."),
@@ -79,8 +86,10 @@ def evaluate(
     arrays, network = (predictions, targets), (recipe, checkpoint)
     if any(arrays) == any(network) or not (all(arrays) or all(network)):
         raise UsageError("give --recipe and --checkpoint, or --predictions and --targets")
+    if allow_missed and not any(arrays):
+        raise UsageError("--allow-missed is for --predictions and --targets")
     if predictions and targets:
-        _score_arrays(predictions, targets, protocol, out, data_root, as_json)
+        _score_arrays(predictions, targets, protocol, allow_missed, out, data_root, as_json)
         return
     assert recipe and checkpoint
     import torch
@@ -108,6 +117,7 @@ def _score_arrays(
     predictions: Path,
     targets: Path,
     protocol: ProtocolName | None,
+    allow_missed: bool,
     out: Path | None,
     root: Path | None,
     as_json: bool,
@@ -117,7 +127,7 @@ def _score_arrays(
     from hmrcli.results.measure import results_of_arrays, save_arrays
 
     rules = PROTOCOLS[protocol] if protocol else ARRAYS
-    scored = score_arrays(predictions, targets, rules, root=data_root(root))
+    scored = score_arrays(predictions, targets, rules, root=data_root(root), allow_missed=allow_missed)
     results = results_of_arrays(scored, predictions, targets)
     if out:
         save_arrays(scored, results, out)

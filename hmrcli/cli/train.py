@@ -176,24 +176,22 @@ def _validation(
     """
     if recipe.algorithm == "pose":
         return _keypoint_validation(recipe, root, workers)
-    from hmrcli.datasets.read import read_annotations
     from hmrcli.evaluation import load_bodies
-    from hmrcli.evaluation.evaluate import Samples, check_images, check_truth, evaluate
+    from hmrcli.evaluation.evaluate import evaluate, open_samples
     from hmrcli.evaluation.processes import gathered, rank_and_size
     from hmrcli.results.measure import find_test
 
     test = find_test(recipe, root)
-    joints = "h36m" if test.protocol.truth == "joints3d" else "evaluation_14"
-    annotations = read_annotations(test.annotations, joints)
-    check_truth(annotations, test.protocol, test.annotations)
-    samples = Samples(annotations, test.images, recipe.data.image_size)
-    check_images(samples)
+    samples, scorable = open_samples(test.annotations, test.images, test.protocol, recipe.data.image_size)
+    if rank_and_size()[0] == 0:
+        for text in scorable.notes:
+            note(f"validation: {text}")
     bodies = load_bodies(test.protocol, root, device)
     surface = (recipe.evaluation.surfaces or (None,))[0]
 
     def errors(network: "nn.Module") -> Mapping[str, float]:
         rank, size = rank_and_size()
-        rows = range(rank, len(annotations), size)
+        rows = scorable.rows[rank::size].tolist()
         _, (own,) = evaluate(network, samples, test.protocol, bodies, (surface,), workers=workers, rows=rows)
         parts = gathered(own.metrics)
         if parts is None:
@@ -212,12 +210,12 @@ def _keypoint_validation(
     from hmrcli.datasets.needed import ANNOTATIONS, IMAGES, locate
     from hmrcli.datasets.read import read_annotations
     from hmrcli.evaluation.evaluate import Samples, check_images
-    from hmrcli.evaluation.keypoints import keypoint_errors, keypoint_metrics
+    from hmrcli.evaluation.keypoints import check_labels, keypoint_errors, keypoint_metrics
     from hmrcli.evaluation.processes import gathered, rank_and_size
 
-    annotations = read_annotations(
-        locate(ANNOTATIONS, recipe.evaluation.annotations, root), recipe.data.joints
-    )
+    path = locate(ANNOTATIONS, recipe.evaluation.annotations, root)
+    annotations = read_annotations(path, recipe.data.joints)
+    check_labels(annotations, path)
     samples = Samples(annotations, root / IMAGES / recipe.evaluation.dataset, recipe.data.image_size)
     check_images(samples)
 

@@ -1,12 +1,16 @@
 """Refuses annotation values that training could not use, by file, field and row."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.datasets.npz import Member, as_text
+from hmrcli.assets.pickles import read_npz
+from hmrcli.datasets.npz import Member, NpzFile
 from hmrcli.errors import BadInput
 
-_GENDERS = {"m": "m", "male": "m", "f": "f", "female": "f", "n": "n", "neutral": "n", "": "n"}
+_GENDERS = {"m": "m", "male": "m", "f": "f", "female": "f"}
+_GENDER_FIELDS = ("gender", "genders")
 
 
 def refuse_rows(bad: NDArray[np.bool_], where: str, expected: str, values: NDArray) -> None:
@@ -83,18 +87,48 @@ def read_flags(member: Member, count: int, of: str) -> NDArray[np.bool_]:
     return values == 1
 
 
-def gender_letters(values: object, count: int, where: str, of: str) -> NDArray[np.str_]:
-    """Genders of the rows as m, f and n, (N,).
+def read_genders(stored: NpzFile, count: int, of: str) -> NDArray[np.str_]:
+    """Genders of the rows as m, f and n, (N,); n where a file says neither, in whichever way.
+
+    They stand in `meta`, a dictionary of arrays or one for each row, or in a field of their own. Numbers are no
+    genders: files do not agree on what they mean.
 
     Raises:
-        BadInput: there is another number of rows, or a word for none of them.
+        BadInput: there is another number of rows, or a field cannot be read.
     """
-    words, index = np.unique(as_text(values, where), return_inverse=True)
-    check_length(len(index), count, where, of)
-    if unknown := [word for word in words if word.lower() not in _GENDERS]:
-        row = int((words[index] == unknown[0]).argmax())
-        raise BadInput(f"{where}, row {row}: expected m, f or n, got {unknown[0]}")
-    return np.array([_GENDERS[word.lower()] for word in words], "<U1")[index]
+    for field in ("meta", *_GENDER_FIELDS):
+        if field not in stored:
+            continue
+        values = read_npz(stored.path, (field,))[field]
+        if field == "meta":
+            values = _genders_of(values, count)
+        if values is not None:
+            letters = [_letter(value) for value in np.ravel(np.array(values, object))]
+            if np.ndim(values) == 0:  # one for all
+                letters *= count
+            check_length(len(letters), count, stored.where(field), of)
+            return np.array(letters, "<U1")
+    return np.full(count, "n")
+
+
+def _genders_of(meta: Any, count: int) -> Any:
+    """What a dictionary, or the dictionaries of the rows, say of gender; None where they say nothing."""
+    if isinstance(meta, list | tuple | np.ndarray):
+        rows = list(meta) if np.ndim(meta) else []
+        if len(rows) == 1 != count:  # one dictionary of arrays
+            return _genders_of(rows[0], count)
+        found = [_genders_of(row, count) if isinstance(row, dict) else None for row in rows]
+        return None if all(value is None for value in found) else found
+    if not isinstance(meta, dict):
+        return None
+    return next((meta[name] for name in _GENDER_FIELDS if meta.get(name) is not None), None)
+
+
+def _letter(value: Any) -> str:
+    while isinstance(value, list | tuple | np.ndarray) and np.size(value) == 1:
+        value = np.ravel(np.array(value, object))[0]
+    word = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return _GENDERS.get(word.strip().lower(), "n") if isinstance(word, str) else "n"
 
 
 def check_image_paths(paths: NDArray[np.str_], where: str) -> None:

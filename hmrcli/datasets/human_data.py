@@ -18,8 +18,8 @@ from hmrcli.datasets.checks import (
     check_image_paths,
     check_keypoints,
     check_length,
-    gender_letters,
     read_flags,
+    read_genders,
 )
 from hmrcli.datasets.npz import NpzFile
 from hmrcli.datasets.smpl_fields import BETAS_SIZE, POSE_SIZE, smpl_arrays
@@ -53,7 +53,7 @@ def read_human_data(
         pose=pose,
         betas=betas,
         has_smpl=has_smpl,
-        gender=_genders(stored, count),
+        gender=read_genders(stored, count, _COUNTED_BY),
         transl=transl,
         intrinsics=_intrinsics(stored, count) if cameras else None,
     )
@@ -114,13 +114,6 @@ def _bodies(
     if transl is not None:
         check_finite(transl, f"{where}.transl", known)
     return pose, betas, transl, known
-
-
-def _genders(stored: NpzFile, count: int) -> NDArray[np.str_]:
-    meta = stored.data("meta") if "meta" in stored else None
-    if not isinstance(meta, dict) or meta.get("gender") is None:
-        return np.full(count, "n")
-    return gender_letters(meta["gender"], count, f"{stored.where('meta')}.gender", _COUNTED_BY)
 
 
 def _intrinsics(stored: NpzFile, count: int) -> NDArray[np.float32] | None:

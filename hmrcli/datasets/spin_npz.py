@@ -16,8 +16,8 @@ from hmrcli.datasets.checks import (
     check_image_paths,
     check_keypoints,
     check_length,
-    gender_letters,
     read_flags,
+    read_genders,
     refuse_rows,
 )
 from hmrcli.datasets.npz import NpzFile
@@ -35,9 +35,6 @@ def read_spin(stored: NpzFile, joints: str, dataset: str | None = None) -> Annot
     check_image_paths(image_path, stored.where("imgname"))
     count = len(image_path)
     pose, betas, known = _bodies(stored, count)
-    gender = np.full(count, "n")
-    if "gender" in stored:
-        gender = gender_letters(stored.text("gender"), count, stored.where("gender"), _COUNTED_BY)
     return Annotations(
         dataset=dataset or stored.path.stem,
         joints=joints,
@@ -48,7 +45,7 @@ def read_spin(stored: NpzFile, joints: str, dataset: str | None = None) -> Annot
         pose=pose,
         betas=betas,
         has_smpl=known,
-        gender=gender,
+        gender=read_genders(stored, count, _COUNTED_BY),
     )
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from hmrcli.assets.pickles import read_npz
 from hmrcli.errors import BadInput
+from hmrcli.evaluation.truth import extent
 
-_FLOATS, _WHOLE, _FLAGS, _TEXT, _NAMES = "f", "iu", "biuf", "UO", "iuUO"
+_FLOATS, _WHOLE, _FLAGS, _TEXT, _NAMES = "f", "iu", "biuf", "US", "iuUS"
 _KINDS = {
     _FLOATS: "floating-point numbers",
     _WHOLE: "whole numbers",
@@ -29,12 +30,14 @@ class Key:
         shape: of the array, a number or a letter for each axis; N are the rows.
         kinds: numpy's `dtype.kind` that it may have.
         about: what it means.
+        others: names that it has in other systems' files.
     """
 
     name: str
     shape: tuple[int | str, ...]
     kinds: str
     about: str
+    others: tuple[str, ...] = ()
 
 
 KEYS = (
@@ -43,7 +46,7 @@ KEYS = (
         ("N", "J", 3),
         _FLOATS,
         "joints; 17 as Human3.6M's are centred on the pelvis and reduced to the 14 of the benchmarks, "
-        "any other number is scored as it stands",
+        "any other number is scored as it stands; a fourth number is a confidence, and 0 means absent in targets",
     ),
     Key("root", ("N", 3), _FLOATS, "point to centre joints3d on, where they are not 17"),
     Key(
@@ -55,14 +58,23 @@ KEYS = (
     Key("pose", ("N", 72), _FLOATS, "axis-angle in radians, together with betas, instead of vertices"),
     Key("betas", ("N", 10), _FLOATS, "shape"),
     Key("unit", (), _TEXT, "m (default) or mm, of joints3d, root and vertices"),
-    Key("image", ("N",), _TEXT, "image of each row; rows of both files are matched by image, id, or the two"),
-    Key("id", ("N",), _NAMES, "person or sample of each row"),
+    Key(
+        "image",
+        ("N",),
+        _TEXT,
+        "image of each row; rows of both files are matched by image, id, or the two",
+        ("image_path", "imgname"),
+    ),
+    Key("id", ("N",), _NAMES, "person or sample of each row", ("index",)),
     Key("gender", ("N",), _TEXT, "targets: m, f or n, with pose and betas"),
     Key("valid", ("N", "J"), _FLAGS, "targets: joints that count"),
     Key("sequence", ("N",), _NAMES, "targets: one person's video; adds the acceleration error"),
     Key("frame", ("N",), _WHOLE, "targets: number of the frame; without it rows are in order"),
 )
 """What the two files may hold; other names are ignored. Each needs joints3d, vertices, or pose and betas."""
+_POINTS = ("joints3d", "root", "vertices")
+PLAUSIBLE = (0.2, 10.0)
+"""Metres that people of any system measure in the median; of another size, their unit is wrong."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,7 @@ class Side:
     """One of the two files.
 
     Attributes:
-        keys: its known arrays; lengths in metres.
+        keys: its known arrays; lengths in metres. Values may be not finite where rows or joints do not count.
         count: its rows.
     """
 
@@ -93,7 +105,13 @@ def read_side(path: Path) -> Side:
     """
     stored = read_npz(path)
     sizes: dict[str, int] = {}
-    keys = {k.name: _checked(np.asarray(stored[k.name]), k, sizes, path) for k in KEYS if k.name in stored}
+    keys: dict[str, NDArray[Any]] = {}
+    for key in KEYS:
+        if found := [name for name in (key.name, *key.others) if name in stored]:
+            array = _unpacked(np.asarray(stored[found[0]]), key, path)
+            if key.name == "joints3d" and array.ndim == 3 and array.shape[2] == 4:
+                array, keys["confidence"] = array[..., :3], array[..., 3]
+            keys[key.name] = _checked(array, key, sizes, path)
     if ("pose" in keys) != ("betas" in keys):
         absent = "betas" if "pose" in keys else "pose"
         raise BadInput(f"{path}: key {absent} is missing; pose and betas go together")
@@ -105,7 +123,9 @@ def read_side(path: Path) -> Side:
     unit = str(keys.pop("unit", np.array("m")))
     if unit not in ("m", "mm"):
         raise BadInput(f"{path}: key unit is {unit!r}, expected 'm' or 'mm'")
-    for name in [name for name in ("joints3d", "root", "vertices") if name in keys]:
+    for name in [name for name in _POINTS if name in keys]:
+        if name != "vertices":  # few, and offsets are taken from them
+            keys[name] = keys[name].astype(np.float64)
         if unit == "mm":
             keys[name] = keys[name] / 1000
         if name != "root":
@@ -113,31 +133,41 @@ def read_side(path: Path) -> Side:
     return Side(path, keys, sizes["N"])
 
 
+def _unpacked(array: NDArray[Any], key: Key, path: Path) -> NDArray[Any]:
+    """An array of numbers or text, where it was stored as objects or bytes."""
+    where = f"{path}: key {key.name}"
+    if array.dtype.kind == "O":
+        if key.kinds in (_TEXT, _NAMES):
+            allowed = (str, bytes) if key.kinds == _TEXT else (str, bytes, int, np.integer)
+            for row, value in enumerate(array.flat):
+                if not isinstance(value, allowed):
+                    raise BadInput(f"{where}, row {row} is {type(value).__name__}, expected text")
+        try:
+            array = np.array(array.tolist())
+        except ValueError:
+            raise BadInput(f"{where} has rows of different shapes, expected one array") from None
+    if array.dtype.kind == "S":
+        try:
+            return np.char.decode(array, "utf-8")
+        except UnicodeDecodeError:
+            raise BadInput(f"{where}: expected UTF-8 text") from None
+    return array
+
+
 def _checked(array: NDArray[Any], key: Key, sizes: dict[str, int], path: Path) -> NDArray[Any]:
     """An array of the kind and shape of its key; `sizes` holds what letters stand for so far."""
     if array.dtype.kind not in key.kinds:
         raise BadInput(f"{path}: key {key.name} has type {array.dtype}, expected {_KINDS[key.kinds]}")
     known = {str(n): sizes.get(n) if isinstance(n, str) else n for n in key.shape}
+    if key.shape and array.ndim and not len(array):
+        raise BadInput(f"{path}: key {key.name} has shape {array.shape}: there are no rows to score")
     if array.ndim != len(key.shape) or any(
         have == 0 or known[str(n)] not in (have, None) for n, have in zip(key.shape, array.shape)
     ):
         wanted = ", ".join(f"{n}={sizes[n]}" if n in sizes else str(n) for n in map(str, key.shape))
         raise BadInput(f"{path}: key {key.name} has shape {array.shape}, expected ({wanted})")
     sizes |= {n: have for n, have in zip(key.shape, array.shape) if isinstance(n, str)}
-    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
-        row = np.flatnonzero(~finite.reshape(len(array), -1).all(1))[0]
-        raise BadInput(f"{path}: key {key.name}, row {row} holds values that are not finite")
-    if array.dtype.kind == "O":
-        return _words(array, key, path)
     return array.astype(np.float64) if array.dtype == np.longdouble else array  # which torch does not know
-
-
-def _words(array: NDArray[Any], key: Key, path: Path) -> NDArray[Any]:
-    """Text that was stored as objects."""
-    for row, value in enumerate(array.flat):
-        if not isinstance(value, str):
-            raise BadInput(f"{path}: key {key.name}, row {row} is {type(value).__name__}, expected text")
-    return array.astype(str)
 
 
 def _check_genders(genders: NDArray[Any], path: Path) -> None:
@@ -149,8 +179,9 @@ def _check_genders(genders: NDArray[Any], path: Path) -> None:
 
 def _check_unit(points: NDArray[Any], name: str, unit: str, path: Path) -> None:
     """Refuses people as large as a house or as small as a thumb: a wrong unit makes every figure wrong."""
-    span = float(np.median((points.max(1) - points.min(1)).max(1)))
-    if span > 20 or 0 < span < 0.02:
+    finite = np.isfinite(points).all(-1)
+    span = extent(points, None if finite.all() else finite)
+    if not (span == 0 or PLAUSIBLE[0] <= span <= PLAUSIBLE[1]):
         other = {"m": "mm", "mm": "m"}[unit]
         raise BadInput(
             f"{path}: key {name} read in {unit} makes people of {span:.3g} m; "
@@ -158,33 +189,60 @@ def _check_unit(points: NDArray[Any], name: str, unit: str, path: Path) -> None:
         )
 
 
-def matched(ours: Side, theirs: Side) -> tuple[Side, list[str]]:
+@dataclass(frozen=True)
+class Matched:
+    """Predictions in the order of the targets.
+
+    Attributes:
+        side: the predictions; rows that were not found hold another's values.
+        found: (N,) whether a target has a prediction.
+        spare: predictions without a target.
+    """
+
+    side: Side
+    found: NDArray[np.bool_]
+    spare: int = 0
+
+
+def matched(ours: Side, theirs: Side, allow_missed: bool = False) -> Matched:
     """The predictions in the order of the targets, by image and id where both files have them.
 
-    Returns:
-        the predictions' rows that have a target, and notes for the result.
+    Args:
+        allow_missed: targets may have no prediction, or one of NaN alone.
 
     Raises:
         BadInput: a name is there twice, a target has no prediction, or nothing names the rows and counts differ.
     """
     names = [name for name in ("image", "id") if name in ours.keys and name in theirs.keys]
-    if not names:
-        if ours.count != theirs.count:
-            raise BadInput(
-                f"{ours.path} has {ours.count} rows and {theirs.path} has {theirs.count}; "
-                "store image or id in both files to match them"
-            )
-        return ours, []
-    places, wanted = _places(ours, names), _places(theirs, names)
-    for label, row in wanted.items():
-        if label not in places:
-            raise BadInput(
-                f"{ours.path}: no row has {_named(names, label)}, as row {row} of {theirs.path} has"
-            )
-    order = np.array([places[label] for label in wanted])
-    spare = ours.count - theirs.count
-    notes = [f"{spare} predictions have no target and were left out"] if spare else []
-    return replace(ours, keys={k: v[order] for k, v in ours.keys.items()}, count=theirs.count), notes
+    if all(np.array_equal(ours.keys[name].astype(str), theirs.keys[name].astype(str)) for name in names):
+        names = []  # rows are in order, of which several may have one name
+    found, order = np.ones(theirs.count, bool), np.arange(theirs.count)
+    if names:
+        places, wanted = _places(ours, names), _places(theirs, names)
+        for label, row in wanted.items():
+            if label in places:
+                order[row] = places[label]
+            elif allow_missed:
+                found[row], order[row] = False, 0
+            else:
+                raise BadInput(
+                    f"{ours.path}: no row has {_named(names, label)}, as row {row} of {theirs.path} has; "
+                    "--allow-missed scores the others and states the recall"
+                )
+    elif ours.count != theirs.count:
+        raise BadInput(
+            f"{ours.path} has {ours.count} rows and {theirs.path} has {theirs.count}; "
+            "store image or id in both files to match them"
+        )
+    spare = ours.count - int(found.sum())
+    side = replace(ours, keys={k: v[order] for k, v in ours.keys.items()}, count=theirs.count)
+    if allow_missed:
+        for name in ("joints3d", "vertices", "pose"):
+            if name in side.keys:
+                found &= ~np.isnan(side.keys[name].reshape(side.count, -1)).all(1)
+    if not found.any():
+        raise BadInput(f"{ours.path}: no row is a prediction of a target of {theirs.path}")
+    return Matched(side, found, spare)
 
 
 def _places(side: Side, names: Sequence[str]) -> dict[tuple[str, ...], int]:
@@ -192,7 +250,11 @@ def _places(side: Side, names: Sequence[str]) -> dict[tuple[str, ...], int]:
     places: dict[tuple[str, ...], int] = {}
     for row, label in enumerate(zip(*(side.keys[name].astype(str).tolist() for name in names))):
         if label in places:
-            raise BadInput(f"{side.path}: rows {places[label]} and {row} both have {_named(names, label)}")
+            other = " or ".join(name for name in ("image", "id") if name not in names)
+            raise BadInput(
+                f"{side.path}: rows {places[label]} and {row} both have {_named(names, label)}"
+                + (f"; store {other} in both files, too" if other else "")
+            )
         places[label] = row
     return places
 

@@ -18,15 +18,19 @@ from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.datasets.annotations import Annotations
 from hmrcli.datasets.crop import crop_affine, crop_image, normalise, square_around
+from hmrcli.datasets.read import read_annotations
 from hmrcli.datasets.sets import read_bgr
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation.metrics import align_similarity
 from hmrcli.evaluation.protocols import Protocol, Surface, Target, mesh_of, points, score
+from hmrcli.evaluation.truth import Scorable, check_truth, hints, true_joints
 from hmrcli.files import whole_file
 from hmrcli.networks import Prediction, prediction_precision
 
 SAVE_EVERY = 30.0
 """Seconds between saves of what is done so far."""
+_LOOKED_AT = 32
+"""Rows that are looked at for wrong conventions."""
 
 
 class Samples(NamedTuple):
@@ -46,7 +50,7 @@ class Errors:
     Attributes:
         surface: which mesh, where a network has two.
         metrics: metric -> (N,).
-        joints: (N, 14) mm from the true joints, both from the pelvis.
+        joints: (N, 14) mm from the true joints, both from the pelvis; NaN where the truth has none.
         joints_aligned: (N, 14) mm after one similarity per sample.
     """
 
@@ -96,19 +100,22 @@ def check_images(samples: Samples) -> None:
         )
 
 
-def check_truth(annotations: Annotations, protocol: Protocol, path: Path) -> None:
-    """Raises BadInput where the annotations lack what a protocol compares with."""
-    if protocol.truth == "parameters":
-        lacking = np.flatnonzero(~annotations.has_smpl)
-        if len(lacking):
-            raise BadInput(
-                f"{path}: {len(lacking)} rows have no body parameters, first row {lacking[0]}; the {protocol.name} "
-                "protocol compares with them"
-            )
-    elif annotations.keypoints3d is None:
-        raise BadInput(
-            f"{path}: keypoints3d is missing; the {protocol.name} protocol compares with 3D joints"
-        )
+def open_samples(path: Path, images: Path, protocol: Protocol, image_size: int) -> tuple[Samples, Scorable]:
+    """A test set, and what of it can be scored under a protocol.
+
+    Args:
+        path: of the annotations.
+        images: their folder.
+
+    Raises:
+        MissingFile: the annotations or images are not there.
+        BadInput: the annotations cannot be read, or lack what the protocol compares with.
+    """
+    annotations = read_annotations(path, "h36m" if protocol.truth == "joints3d" else "evaluation_14")
+    scorable = check_truth(annotations, protocol, path)
+    samples = Samples(annotations, images, image_size)
+    check_images(samples)
+    return samples, scorable
 
 
 def evaluate(
@@ -148,8 +155,10 @@ def evaluate(
     last = time.monotonic()
     try:
         for numbers, prediction in outputs(network, samples, left, batch_size, workers):
+            truth = annotations[numbers]
+            check_finite_rows(prediction.vertices, truth)
             with torch.inference_mode():
-                values = _errors(prediction, annotations[numbers], protocol, bodies, surfaces)
+                values = _errors(prediction, truth, protocol, bodies, surfaces)
             table |= zip(numbers.tolist(), values)
             progress(len(numbers))
             if saved and time.monotonic() - last > SAVE_EVERY:
@@ -159,7 +168,8 @@ def evaluate(
         if saved and table:
             _save(saved, signature, table)
     names = metric_names(protocol)
-    values = np.stack([table[int(row)] for row in wanted])  # (N, surfaces, metrics + 2 * joints)
+    shape = (len(wanted), len(surfaces), len(names) + 2 * len(protocol.joints))
+    values = np.array([table[int(row)] for row in wanted]).reshape(shape)  # of no rows, too
     return wanted, [_unpacked(surface, values[:, i], names) for i, surface in enumerate(surfaces)]
 
 
@@ -193,6 +203,34 @@ def outputs(
         yield numbers.numpy(), output
 
 
+def check_finite_rows(output: Tensor, truth: Annotations) -> None:
+    """Raises BadInput where a network's answers (B, ...) are not finite."""
+    finite = torch.isfinite(output).flatten(1).all(1)
+    if not finite.all():
+        row = int((~finite).nonzero()[0])
+        raise BadInput(
+            f"the network's answer to {truth.image_path[row]} holds values that are not finite: its weights are "
+            "damaged, or training diverged; use an earlier checkpoint, or train with a lower optimizer.lr"
+        )
+
+
+def seen_wrong(
+    network: nn.Module,
+    samples: Samples,
+    protocol: Protocol,
+    bodies: Mapping[str, BodyModel],
+    rows: NDArray[np.int64],
+    surface: Surface | None = None,
+) -> list[str]:
+    """Notes on joints that another convention would fit much better, from a few of the rows (see `truth.hints`)."""
+    few = rows[np.unique(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(int))]
+    numbers, prediction = next(outputs(network, samples, few.tolist(), _LOOKED_AT))
+    with torch.inference_mode():
+        target = _target(samples.annotations[numbers], protocol, prediction.vertices.device)
+        compared = points(protocol, bodies, mesh_of(prediction, surface), target)
+    return hints(compared.joints, compared.target_joints, compared.valid)
+
+
 def _errors(
     prediction: Prediction,
     truth: Annotations,
@@ -207,13 +245,14 @@ def _errors(
     for surface in surfaces:
         compared = points(protocol, bodies, mesh_of(prediction, surface), target)
         metrics = score(protocol, compared)
-        aligned = align_similarity(compared.joints, compared.target_joints)
+        aligned = align_similarity(compared.joints, compared.target_joints, compared.valid)
+        absent = torch.zeros(()) if compared.valid is None else torch.where(compared.valid, 0, torch.nan)
         parts.append(
             torch.cat(
                 [
                     torch.stack([metrics[name] for name in metric_names(protocol)], 1),
                     *(
-                        (joints - compared.target_joints).norm(dim=-1).double().cpu()
+                        ((joints - compared.target_joints).norm(dim=-1) + absent).double().cpu()
                         for joints in (compared.joints, aligned)
                     ),
                 ],
@@ -232,7 +271,8 @@ def _target(truth: Annotations, protocol: Protocol, device: torch.device) -> Tar
     if protocol.truth == "joints3d":
         keypoints = truth.select("h36m").keypoints3d
         assert keypoints is not None  # checked before anything was computed
-        return Target(joints3d=torch.from_numpy(keypoints[..., :3].copy()).to(device))
+        valid = torch.from_numpy(true_joints(keypoints)).to(device)
+        return Target(joints3d=torch.from_numpy(keypoints[..., :3].copy()).to(device), valid=valid)
     pose = torch.from_numpy(np.asarray(truth.pose)).to(device)
     betas = torch.from_numpy(np.asarray(truth.betas)).to(device)
     return Target(rotmat_from_pose(pose), betas, gender=truth.gender.tolist())

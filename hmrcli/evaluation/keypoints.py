@@ -1,6 +1,7 @@
 """How well heatmaps find the 2D joints of a test set."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,12 +9,28 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hmrcli.body.camera import CROP_SIZE
+from hmrcli.datasets.annotations import Annotations
 from hmrcli.datasets.crop import crop_affine, square_around, transform_points
-from hmrcli.evaluation.evaluate import Samples, outputs
+from hmrcli.errors import BadInput
+from hmrcli.evaluation.evaluate import Samples, check_finite_rows, outputs
 from hmrcli.networks.pose import peaks
 
 THRESHOLDS = (5, 10)
 """Of the PCK, percent of the box's side (Yang and Ramanan, PAMI 2013)."""
+
+
+def check_labels(annotations: Annotations, path: Path) -> None:
+    """Raises BadInput where no row has one of COCO's 2D joints.
+
+    Args:
+        path: of the annotations, for the message.
+    """
+    keypoints = annotations.select("coco_17").keypoints2d
+    if keypoints is None or not (keypoints[..., 2] > 0).any():
+        raise BadInput(
+            f"{path}: none of {len(annotations)} rows has 2D joints, by which heatmaps are measured; name another "
+            "test set with evaluation.annotations"
+        )
 
 
 def keypoint_errors(
@@ -32,6 +49,7 @@ def keypoint_errors(
     assert annotations.keypoints2d is not None
     found = [np.empty(0)]
     for numbers, heatmaps in outputs(network, samples, rows, workers=workers):
+        check_finite_rows(heatmaps, annotations[numbers])
         with torch.inference_mode():
             places = peaks(heatmaps)[0].double().cpu().numpy() * (CROP_SIZE / heatmaps.shape[-1])
         centre, side = square_around(annotations.bbox_xywh[numbers])

@@ -71,6 +71,15 @@ def drawn(
     return pairs
 
 
+def joint_means(errors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The mean of each joint's errors (N, J), over the rows that have it; NaN where none has."""
+    known = np.isfinite(errors)
+    if known.all():
+        return errors.mean(0)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, errors, 0).sum(0) / known.sum(0)
+
+
 def joint_plot(path: Path, errors: Sequence[Errors]) -> None:
     """Writes bars of each joint's mean error, as it is and after the similarity."""
     from matplotlib.figure import Figure
@@ -80,7 +89,7 @@ def joint_plot(path: Path, errors: Sequence[Errors]) -> None:
     for axis, one in zip(figure.subplots(len(errors), 1, squeeze=False)[:, 0], errors):
         place = np.arange(len(names))
         for shift, values, label in ((-0.2, one.joints, "MPJPE"), (0.2, one.joints_aligned, "PA-MPJPE")):
-            axis.bar(place + shift, values.mean(0), 0.38, label=f"{label} {values.mean():.1f} mm")
+            axis.bar(place + shift, joint_means(values), 0.38, label=f"{label} {np.nanmean(values):.1f} mm")
         axis.set_xticks(place, names, rotation=40, ha="right", fontsize=8)
         axis.set_ylabel("mean error, mm")
         about = f"{len(one.joints)} samples" + (f", {one.surface} mesh" if one.surface else "")

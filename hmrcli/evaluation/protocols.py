@@ -31,27 +31,28 @@ class Protocol:
         name: as recipes and commands give it.
         title: of the data and rules.
         bodies: body file by role. The neutral body makes predictions.
-        roles: first letter of a gender in the annotations -> role of the body that makes the true mesh.
-        other_role: for every other gender.
+        roles: first letter of a gender in the annotations -> role of the body that makes the true mesh; without
+            any, the neutral body makes all.
         truth: how the annotations give the body.
         centre: row of the regressor on which both sides are centred before joints are compared.
         joints: rows of the regressor that are scored, in this order.
         metrics: names in METRICS.
         expected_samples: of the published figures, where they are known.
         text: shown with every result.
+        image_names: what is found in the paths of all its test images, a regular expression.
     """
 
     name: str
     title: str
     bodies: Mapping[str, str]
     roles: Mapping[str, str]
-    other_role: str
     truth: Literal["parameters", "joints3d"]
     centre: int
     joints: tuple[int, ...]
     metrics: tuple[str, ...]
     expected_samples: int | None
     text: str
+    image_names: str = ""
 
 
 _JOINTS = ("mpjpe", "pa_mpjpe", "pck", "pa_pck", "auc", "pa_auc")
@@ -62,8 +63,7 @@ PROTOCOLS = {
         name="3dpw",
         title="3DPW test, protocol 2",
         bodies={"neutral": "SMPL_NEUTRAL.pkl", "male": "SMPL_MALE.pkl", "female": "SMPL_FEMALE.pkl"},
-        roles={"m": "male"},
-        other_role="female",
+        roles={"m": "male", "f": "female"},
         truth="parameters",
         centre=_PELVIS,
         joints=EVALUATION_14_FROM_H36M,
@@ -75,13 +75,13 @@ PROTOCOLS = {
             "similarity without reflection per sample. PVE: both bodies of the labelled gender, neither "
             "centred nor aligned; a mesh without parameters is compared as it is, both centred on the pelvis."
         ),
+        image_names=r"(downtown|flat|office|outdoors)_\w+[/\\]image_\d+",
     ),
     "h36m": Protocol(
         name="h36m",
         title="Human3.6M, protocol 2",
         bodies={"neutral": "SMPL_NEUTRAL.pkl"},
         roles={},
-        other_role="neutral",
         truth="joints3d",
         centre=_PELVIS,
         joints=EVALUATION_14_FROM_H36M,
@@ -92,13 +92,13 @@ PROTOCOLS = {
             "from the neutral body (prediction) and of motion capture (truth), centred on the pelvis; PA: one "
             "similarity without reflection per sample."
         ),
+        image_names=r"S(9|11)[ _/\\].*60457274",
     ),
     "open": Protocol(
         name="open",
         title="open body",
         bodies={"neutral": "open"},
         roles={},
-        other_role="neutral",
         truth="parameters",
         centre=_PELVIS,
         joints=EVALUATION_14_FROM_H36M,
@@ -140,6 +140,8 @@ class Target(NamedTuple):
     """(B, V, 3) metres"""
     joints3d: Tensor | None = None
     """(B, 17, 3) metres, as `joints.H36M_NAMES`"""
+    valid: Tensor | None = None
+    """(B, 17) bool, the joints of `joints3d` that count; the pelvis must."""
 
 
 class Points(NamedTuple):
@@ -153,6 +155,8 @@ class Points(NamedTuple):
     """(B, V, 3) predicted"""
     target_vertices: Tensor | None = None
     """(B, V, 3)"""
+    valid: Tensor | None = None
+    """(B, 14) bool, the joints that count; None where all do."""
 
 
 def load_bodies(protocol: Protocol, root: Path, device: torch.device | str = "cpu") -> dict[str, BodyModel]:
@@ -220,7 +224,10 @@ def points(protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target) -> Po
         return Points(joints, target_joints, *scored_vertices(protocol, bodies, mesh, target, truth))
     if target.joints3d is None:
         raise BadInput(f"target: the {protocol.name} protocol needs {protocol.truth}")
-    return Points(joints, select_joints(protocol, target.joints3d))
+    valid = None
+    if target.valid is not None and not (chosen := target.valid[:, list(protocol.joints)]).all():
+        valid = chosen.to(joints.device)
+    return Points(joints, select_joints(protocol, target.joints3d), valid=valid)
 
 
 def scored_joints(protocol: Protocol, bodies: Bodies, vertices: Tensor) -> Tensor:
@@ -274,7 +281,11 @@ def _posed(
         return bodies["neutral"](rotmat, betas).vertices
     if gender is None:
         raise BadInput(f"target: the {protocol.name} protocol needs the gender of each row")
-    roles = [protocol.roles.get(word[:1].lower(), protocol.other_role) for word in gender]
+    if unknown := [word for word in gender if word[:1].lower() not in protocol.roles]:
+        raise BadInput(
+            f"target: the {protocol.name} protocol needs a gender, m or f, of each row, not {unknown[0]!r}"
+        )
+    roles = [protocol.roles[word[:1].lower()] for word in gender]
     vertices = rotmat.new_empty((len(rotmat), bodies["neutral"].num_vertices, 3), dtype=torch.float32)
     for role in sorted(set(roles)):
         rows = torch.tensor([i for i, r in enumerate(roles) if r == role], device=rotmat.device)
@@ -286,13 +297,13 @@ def score(protocol: Protocol, compared: Points) -> dict[str, Tensor]:
     """The protocol's metrics of a batch: name -> (B,) float64 on the CPU; PVE only where there are meshes."""
     results: dict[str, Tensor] = {}
     pairs = {
-        "joints": (compared.joints, compared.target_joints),
-        "vertices": (compared.vertices, compared.target_vertices),
+        "joints": (compared.joints, compared.target_joints, compared.valid),
+        "vertices": (compared.vertices, compared.target_vertices, None),
     }
-    for of, (ours, theirs) in pairs.items():
+    for of, (ours, theirs, valid) in pairs.items():
         names = [name for name in protocol.metrics if METRICS[name].of == of]
         if ours is not None and theirs is not None:
-            results |= measure(names, ours, theirs)
+            results |= measure(names, ours, theirs, valid)
     return {name: results[name].cpu() for name in protocol.metrics if name in results}
 
 
@@ -328,11 +339,11 @@ def summarise(
     """The result of a whole test set.
 
     Args:
-        scores: metric -> (N,), the batches of `score` joined.
+        scores: metric -> (N,), the batches of `score` joined; a row without any value, NaN, is no sample.
         groups: (N,) the sequence of each sample, for the interval (see `aggregate`).
         notes: more that must be read with the figures.
     """
-    samples = len(next(iter(scores.values())))
+    samples = max(int((~np.isnan(np.asarray(values))).sum()) for values in scores.values())
     remarks = list(notes)
     expected = protocol.expected_samples
     if expected is not None and samples != expected:

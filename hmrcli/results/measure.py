@@ -17,13 +17,12 @@ from hmrcli.assets.registry import find_asset, load_registry
 from hmrcli.body import BodyModel as Body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
 from hmrcli.datasets.open_files import annotation_file
-from hmrcli.datasets.read import read_annotations
 from hmrcli.environment import describe
 from hmrcli.errors import MissingFile
 from hmrcli.evaluation import METRICS, PROTOCOLS, Protocol, Report, load_bodies, summarise
 from hmrcli.evaluation.arrays import ArrayScores
-from hmrcli.evaluation.evaluate import Errors, Samples, check_images, check_truth, evaluate
-from hmrcli.evaluation.pictures import joint_plot, sheet
+from hmrcli.evaluation.evaluate import Errors, evaluate, open_samples, seen_wrong
+from hmrcli.evaluation.pictures import joint_means, joint_plot, sheet
 from hmrcli.evaluation.processes import gathered, rank_and_size
 from hmrcli.files import whole_file
 from hmrcli.networks import chosen_device, load_network, require_bodies
@@ -129,12 +128,8 @@ def evaluate_network(
         MissingFile: a file is not there.
         BadInput: a file cannot be used.
     """
-    annotations = read_annotations(
-        test.annotations, "h36m" if test.protocol.truth == "joints3d" else "evaluation_14"
-    )
-    check_truth(annotations, test.protocol, test.annotations)
-    samples = Samples(annotations, test.images, recipe.data.image_size)
-    check_images(samples)
+    samples, scorable = open_samples(test.annotations, test.images, test.protocol, recipe.data.image_size)
+    annotations = samples.annotations
     chosen = chosen_device(device)
     bodies = load_bodies(test.protocol, root, chosen)
     network, _ = load_network(recipe, checkpoint, bodies["neutral"], chosen)
@@ -145,7 +140,7 @@ def evaluate_network(
     )
     out = out or Path("runs") / recipe.name / f"{test.protocol.name}-{signature[:8]}"
     rank, size = rank_and_size()
-    mine = range(rank, len(annotations), size)
+    mine = scorable.rows[rank::size].tolist()
     part = evaluate(
         network,
         samples,
@@ -163,8 +158,12 @@ def evaluate_network(
     if parts is None:
         return None
     rows, errors = _merged(parts)
-    groups = image_folders(annotations.image_path)
-    reports = [summarise(test.protocol, e.metrics, surface=e.surface, groups=groups) for e in errors]
+    paths = annotations.image_path[rows]
+    groups = image_folders(paths)
+    notes = (*scorable.notes, *seen_wrong(network, samples, test.protocol, bodies, rows, surfaces[0]))
+    reports = [
+        summarise(test.protocol, e.metrics, surface=e.surface, groups=groups, notes=notes) for e in errors
+    ]
     results = Results(
         recipe=recipe.name,
         protocol=test.protocol.name,
@@ -176,9 +175,14 @@ def evaluate_network(
         environment=describe(str(chosen)),
         created=datetime.now(UTC),
         version=__version__,
-        details=_details(test.protocol, reports, groups) | {"joint_errors_mm": [_joints(e) for e in errors]},
+        details=_details(test.protocol, reports, groups)
+        | {
+            "rows": len(annotations),
+            "rows_left_out": len(annotations) - len(rows),
+            "joint_errors_mm": [_joints(e) for e in errors],
+        },
     )
-    _save_errors(out / ERRORS_FILE, {"image_path": annotations.image_path}, errors)
+    _save_errors(out / ERRORS_FILE, {"image_path": paths, "row": rows}, errors)
     sheet(out / "samples.png", network, samples, rows, errors[0], bodies["neutral"].faces.cpu().numpy())
     joint_plot(out / "joints.png", errors)
     write_results(out / RESULTS_FILE, results)
@@ -203,6 +207,7 @@ def results_of_arrays(scored: ArrayScores, predictions: Path, targets: Path) -> 
         details={
             "text": report.text,
             "notes": list(report.notes),
+            **scored.details,
             "predictions": str(predictions),
             "targets": str(targets),
         },
@@ -230,7 +235,12 @@ def _details(protocol: Protocol, reports: Sequence[Report], groups: NDArray[Any]
 def _joints(errors: Errors) -> dict[str, Any]:
     names = [H36M_NAMES[row] for row in EVALUATION_14_FROM_H36M]
     pairs = {"mpjpe": errors.joints, "pa_mpjpe": errors.joints_aligned}
-    means = {name: dict(zip(names, values.mean(0).round(3).tolist())) for name, values in pairs.items()}
+    means = {
+        name: {
+            joint: mean for joint, mean in zip(names, joint_means(values).round(3).tolist()) if mean == mean
+        }
+        for name, values in pairs.items()
+    }
     return {"surface": errors.surface} | means
 
 

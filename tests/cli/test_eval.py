@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import BodyModel, load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, HUMAN_DATA_FROM_H36M
 from hmrcli.body.rotations import sixd_from_rotmat
 from hmrcli.cli.app import app
 from hmrcli.cli.eval import ARRAY_KEYS, TARGET_KEYS
@@ -254,6 +255,58 @@ def test_what_cannot_be_evaluated(
     done = run(*(part for pair in options.items() if pair[1] is not None for part in pair))
     assert code(done) == wanted
     assert words in str(done.exception) + done.stderr
+
+
+def changed(world: Path, path: Path, **fields: np.ndarray) -> Path:
+    """The test set of the world with other fields."""
+    with np.load(world / "preprocessed_datasets" / "people.npz", allow_pickle=True) as stored:
+        np.savez(path, **{**stored, **fields})
+    return path
+
+
+def test_rows_of_no_gender_are_refused_before_anything_is_computed(world: Path, tmp_path: Path) -> None:
+    rows = np.array([{"gender": "neutral" if i == 7 else "m"} for i in range(ROWS)], object)
+    path = changed(world, tmp_path / "some.npz", meta=rows)
+    done = run(*arguments(world, "3dpw", tmp_path / "out"), "--dataset", str(path))
+    assert code(done) == 4 and not (tmp_path / "out").exists()
+    assert "some.npz: 1 of 21 rows are neither m nor f, first row 7" in str(done.exception)
+
+
+def test_true_joints_that_are_absent_are_left_out_and_counted(world: Path, tmp_path: Path) -> None:
+    body = load_body("open")
+    joints = body.h36m_regressor.numpy() @ upright(body)
+    keypoints = np.zeros((5, 190, 4), np.float32)
+    keypoints[:, HUMAN_DATA_FROM_H36M, :3] = np.array([turned(joints, 0.1 * i) for i in range(5)]) + [0, 0, 4]
+    keypoints[:, HUMAN_DATA_FROM_H36M, 3] = 1
+    keypoints[3] = 0
+    keypoints[:, [7, 8]] = 0  # the ankles
+    few = replace(annotations(tmp_path / "images")[:5], joints="human_data", keypoints3d=keypoints)
+    write_human_data(tmp_path / "some.npz", few)
+    options = ("--images", str(tmp_path / "images"), "--workers", "0")
+    done = run(*arguments(world, "h36m", tmp_path / "out"), "--dataset", str(tmp_path / "some.npz"), *options)
+    assert code(done) == 0
+    assert "4 samples" in done.stdout and "1 of 5 rows were left out, first row 3" in done.stdout
+    assert "in all rows right_ankle, left_ankle: 12 joints were scored" in done.stdout
+    details = json.loads((tmp_path / "out" / "results.json").read_text())["details"]
+    assert (details["rows"], details["rows_left_out"]) == (5, 1)
+    assert "left_ankle" not in details["joint_errors_mm"][0]["mpjpe"]
+    with np.load(tmp_path / "out" / "errors.npz") as errors:
+        assert errors["row"].tolist() == [0, 1, 2, 4]
+        assert errors["pa_mpjpe_mm"].max() < 2e-3 < errors["mpjpe_mm"][1:].min()
+
+
+def test_missed_people_are_printed_with_the_figures(tmp_path: Path) -> None:
+    truth = np.random.default_rng(1).normal(size=(6, 14, 3)) * 0.4
+    np.savez(tmp_path / "t.npz", joints3d=truth, id=np.arange(6))
+    np.savez(tmp_path / "p.npz", joints3d=truth[1:] + 0.01, id=np.arange(1, 6))
+    pair = ["--predictions", str(tmp_path / "p.npz"), "--targets", str(tmp_path / "t.npz")]
+    refused = run(*pair)
+    assert code(refused) == 4 and "--allow-missed" in str(refused.exception)
+    done = run(*pair, "--allow-missed", "--out", str(tmp_path / "out"))
+    assert code(done) == 0 and "5 samples" in done.stdout
+    assert "5 of 6 targets have a prediction: recall 83.3 %" in done.stdout
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["samples"] == 5 and results["details"]["missed"] == 1
 
 
 class Foreign:

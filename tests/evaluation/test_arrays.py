@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_FLIP
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation import (
@@ -40,10 +40,10 @@ def body():
 def scored(tmp_path):
     """Writes both files and scores them."""
 
-    def run(predictions, targets, *protocol):
+    def run(predictions, targets, *protocol, **options):
         for name, arrays in (("p.npz", predictions), ("t.npz", targets)):
             np.savez(tmp_path / name, **arrays)
-        return score_arrays(tmp_path / "p.npz", tmp_path / "t.npz", *protocol, root=tmp_path)
+        return score_arrays(tmp_path / "p.npz", tmp_path / "t.npz", *protocol, root=tmp_path, **options)
 
     return run
 
@@ -173,6 +173,130 @@ def test_sequences_add_the_acceleration_and_widen_the_interval(scored):
     assert found.report.metrics["mpjpe"].drawn == 4
 
 
+PEOPLE = load_body().h36m_joints(load_body().v_template[None])[0].numpy() + RNG.normal(size=(8, 17, 3)) * 0.03
+GUESSES = PEOPLE + RNG.normal(size=PEOPLE.shape) * 0.03
+NAMES = np.array([f"{row}.jpg" for row in range(8)])
+TRUTH24 = RNG.normal(size=(8, 24, 3))
+FAR = [0.1, 0.2, 4.0]
+
+
+def fourteen(joints17):
+    return (joints17 - joints17[:, :1])[:, EVALUATION_14_FROM_H36M]
+
+
+def test_missed_people_are_refused_or_counted(scored):
+    target = {"joints3d": PEOPLE, "image_path": NAMES}
+    found = [0, 2, 3, 5, 6, 7]
+    fewer = {"joints3d": GUESSES[found], "imgname": NAMES[found].astype("S")}
+    with pytest.raises(
+        BadInput, match=r"no row has image 1\.jpg, as row 1 .*--allow-missed scores the others"
+    ):
+        scored(fewer, target)
+    whole = scored({"joints3d": GUESSES}, target)
+    absent = GUESSES.copy()
+    absent[[1, 4]] = np.nan
+    other = {"joints3d": np.concatenate([absent, GUESSES[:2]]), "image": np.array([*NAMES, "x", "y"])}
+    for predictions, spare in (fewer, 0), (other, 2):
+        some = scored(predictions, target, allow_missed=True)
+        np.testing.assert_allclose(some.per_sample["mpjpe"][found], whole.per_sample["mpjpe"][found])
+        assert np.isnan(some.per_sample["mpjpe"][[1, 4]]).all() and some.report.samples == 6
+        assert some.report.metrics["mpjpe"].mean == np.mean(whole.per_sample["mpjpe"][found])
+        assert some.details == {"targets": 8, "rows_left_out": 0, "missed": 2, "spare_predictions": spare}
+        assert "6 of 8 targets have a prediction: recall 75.0 %" in some.report.notes[0]
+    pairs = {"image": NAMES[[0, 0, 1, 1, 2, 2, 3, 3]]}  # two people in each image, in order
+    ordered = scored({"joints3d": GUESSES, **pairs}, target | pairs)
+    np.testing.assert_array_equal(ordered.per_sample["mpjpe"], whole.per_sample["mpjpe"])
+    with pytest.raises(BadInput, match=r"p\.npz: rows 0 and 1 both have image 0\.jpg; store id in both"):
+        scored({"joints3d": GUESSES[:6], "image": pairs["image"][:6]}, target | pairs, allow_missed=True)
+    with pytest.raises(BadInput, match="no row is a prediction of a target"):
+        scored(fewer, target | {"image_path": np.array([*"abcdefgh"])}, allow_missed=True)
+
+
+def test_what_does_not_count_may_be_anything(scored):
+    valid = np.ones((8, 17), bool)
+    valid[:, 9] = valid[2, 4] = valid[5] = valid[6, 0] = False
+    target = broken(PEOPLE, np.nan, ~valid)
+    guess = broken(GUESSES, np.inf, ~valid)
+    confidence = np.concatenate([broken(PEOPLE, -1, ~valid), valid[..., None]], 2)
+    for truth in {"joints3d": target, "valid": valid}, {"joints3d": confidence}:
+        found = scored({"joints3d": guess}, truth)
+        np.testing.assert_array_equal(np.isnan(found.per_sample["pa_mpjpe"]), np.isin(range(8), [5, 6]))
+        assert found.report.samples == 6 and found.details["rows_left_out"] == 2
+        assert "2 of 8 targets were left out, first row 5" in found.report.notes[0]
+        assert "1 of 84 true joints have no label" in found.report.notes[1]
+    clean = scored({"joints3d": GUESSES}, {"joints3d": PEOPLE, "valid": valid})
+    np.testing.assert_array_equal(clean.per_sample["mpjpe"], found.per_sample["mpjpe"])
+    zeros = scored({"joints3d": GUESSES}, {"joints3d": broken(PEOPLE, 0, ~valid)})
+    np.testing.assert_array_equal(zeros.per_sample["mpjpe"][:5], clean.per_sample["mpjpe"][:5])
+    knees = [
+        (joints - joints[:, 5:6])[:, EVALUATION_14_FROM_H36M] for joints in (GUESSES, PEOPLE)
+    ]  # the right one is their root
+    whole = scored(*({"joints3d": joints} for joints in knees))
+    np.testing.assert_allclose(whole.per_sample["mpjpe"], mpjpe(*(MM * joints for joints in knees)))
+    with pytest.raises(BadInput, match=r"p\.npz: key joints3d, row 2 holds values that are not finite"):
+        scored({"joints3d": broken(GUESSES, np.nan, 2)}, {"joints3d": PEOPLE, "valid": valid})
+    with pytest.raises(BadInput, match=r"t\.npz: no row can be scored; 8 of 8 targets were left out"):
+        scored({"joints3d": GUESSES}, {"joints3d": PEOPLE, "valid": np.eye(17)[:8]})
+    unused = scored({"joints3d": GUESSES, "valid": valid}, {"joints3d": PEOPLE})
+    assert "every predicted joint counts" in unused.report.notes[0] and unused.report.samples == 8
+
+
+def test_joints_are_not_said_to_be_centred_where_they_are_not(scored):
+    far = (PEOPLE + FAR)[:, EVALUATION_14_FROM_H36M]
+    for predictions in {"joints3d": GUESSES + FAR}, {"joints3d": fourteen(GUESSES) + [0, 0, 0.4]}:
+        with pytest.raises(
+            BadInput, match=r"t\.npz: key joints3d has 14 joints, without their pelvis.*Store root"
+        ):
+            scored(predictions, {"joints3d": far}, PROTOCOLS["3dpw"])
+    with pytest.raises(BadInput, match=r"t\.npz: key joints3d has 14 joints"):
+        scored({"joints3d": GUESSES + FAR}, {"joints3d": far})
+    expected = mpjpe(MM * fourteen(GUESSES), MM * fourteen(PEOPLE))
+    rooted = scored({"joints3d": GUESSES + FAR}, {"joints3d": far, "root": (PEOPLE + FAR)[:, 0]})
+    np.testing.assert_allclose(rooted.per_sample["mpjpe"], expected, rtol=1e-6)
+    assert rooted.report.notes == ()
+    stored = scored({"joints3d": GUESSES}, {"joints3d": fourteen(PEOPLE)}, PROTOCOLS["h36m"])
+    np.testing.assert_allclose(stored.per_sample["mpjpe"], expected, rtol=1e-6)
+    assert "scored as stored: their hips lie" in stored.report.notes[0]
+    face = [[0, 0.6, 0.1], [0.03, 0.63, 0.08], [-0.03, 0.63, 0.08], [0.07, 0.6, 0], [-0.07, 0.6, 0]]
+    limbs = PEOPLE[:, [11, 14, 12, 15, 13, 16, 1, 4, 2, 5, 3, 6]]
+    coco = np.concatenate([np.tile(face, (8, 1, 1)), limbs], 1)
+    (note, *_) = scored({"joints3d": coco}, {"joints3d": coco}).report.notes
+    assert "do not lie as the pelvis and legs of Human3.6M's 17: joint 0 was taken as the pelvis" in note
+    apart = scored({"joints3d": far + FAR}, {"joints3d": far})
+    assert "nothing centres the two files, and their people stand 4.01 m apart" in apart.report.notes[0]
+    with pytest.raises(BadInput, match="has 24 joints, and the h36m protocol scores 14"):
+        scored({"joints3d": TRUTH24}, {"joints3d": TRUTH24}, PROTOCOLS["h36m"])
+
+
+def test_other_conventions_of_arrays_are_hinted_at(scored):
+    swapped = scored({"joints3d": GUESSES[:, list(H36M_FLIP)]}, {"joints3d": PEOPLE})
+    assert "with left and right joints exchanged in the predictions" in swapped.report.notes[0]
+    turned = scored({"joints3d": GUESSES * [1, -1, -1]}, {"joints3d": PEOPLE})
+    assert "as where y points up" in turned.report.notes[0] and "MPJPE would be" in turned.report.notes[0]
+    feet = scored({"joints3d": GUESSES * 3.28}, {"joints3d": PEOPLE})
+    assert "look at the units" in feet.report.notes[0]
+    with pytest.raises(BadInput, match=r"key pose: the largest turn of a pose is .* convert degrees"):
+        scored({"pose": np.degrees(POSE), "betas": BETAS}, {"pose": POSE, "betas": BETAS}, OPEN)
+
+
+@pytest.mark.parametrize("kind", ["float16", "objects", "bytes", "one row"])
+def test_files_as_users_write_them_are_read(scored, kind):
+    joints, names = GUESSES, NAMES
+    if kind == "float16":
+        joints = GUESSES.astype(np.float16)
+    elif kind == "objects":
+        joints, names = np.empty(8, object), NAMES.astype(object)
+        joints[:] = [*GUESSES]
+    elif kind == "bytes":
+        names = NAMES.astype("S")
+    rows = slice(0, 1) if kind == "one row" else slice(None)
+    found = scored(
+        {"joints3d": joints[rows], "image": names[rows]}, {"joints3d": PEOPLE[rows], "image": NAMES[rows]}
+    )
+    expected = mpjpe(MM * fourteen(GUESSES), MM * fourteen(PEOPLE))[rows]
+    np.testing.assert_allclose(found.per_sample["mpjpe"], expected, atol=1)
+
+
 def broken(array, value, row=3):
     array = array.copy()
     array[row] = value
@@ -186,7 +310,16 @@ def broken(array, value, row=3):
         ({"keypoints": FOUND}, "the file has keypoints"),
         ({"joints3d": FOUND.astype(int)}, "key joints3d has type int64, expected floating-point numbers"),
         ({"joints3d": FOUND[..., :2]}, r"key joints3d has shape \(6, 14, 2\), expected \(N, J, 3\)"),
-        ({"joints3d": FOUND[:0]}, r"key joints3d has shape \(0, 14, 3\)"),
+        ({"joints3d": FOUND[:0]}, r"key joints3d has shape \(0, 14, 3\): there are no rows"),
+        (
+            {"joints3d": np.array([FOUND[0], FOUND[1][:3]], object)},
+            "key joints3d has rows of different shapes",
+        ),
+        (
+            {"joints3d": np.array([{"joints": 1}] * 6)},
+            "key joints3d has type object, expected floating-point",
+        ),
+        ({"predictions": np.array([{"joints3d": FOUND[0]}] * 6)}, "the file has predictions"),
         ({"joints3d": broken(FOUND, np.nan)}, "key joints3d, row 3 holds values that are not finite"),
         ({"joints3d": FOUND[:, :10]}, r"gives 10 joints and .*t\.npz gives 14"),
         ({"joints3d": FOUND, "id": np.arange(5)}, r"key id has shape \(5,\), expected \(N=6\)"),
@@ -214,6 +347,8 @@ def test_what_cannot_be_scored_is_named(scored, keys, message):
 
 def test_targets_that_lack_something_are_named(scored):
     pose = {"pose": POSE, "betas": BETAS}
+    with pytest.raises(BadInput, match=r"t\.npz: key gender: 2 of 6 rows are neither m nor f, first row 1"):
+        scored({"joints3d": FOUND}, pose | {"gender": np.array([*"mnfnmm"])}, PROTOCOLS["3dpw"])
     with pytest.raises(BadInput, match=r"t\.npz: key gender is missing"):
         scored({"joints3d": FOUND}, pose, PROTOCOLS["3dpw"])
     with pytest.raises(BadInput, match=r"t\.npz: key valid has 3 joints, expected 14"):
@@ -229,7 +364,8 @@ def test_targets_that_lack_something_are_named(scored):
 def test_joints_under_a_protocol_need_no_body(scored):
     found = scored({"joints3d": FOUND}, {"joints3d": TRUTH}, PROTOCOLS["3dpw"])
     np.testing.assert_allclose(found.per_sample["pa_mpjpe"], pa_mpjpe(MM * FOUND, MM * TRUTH))
-    assert "6 samples were scored, the published figures are over 35515" in found.report.notes[0]
+    assert "hips lie 42 cm from the origin" in found.report.notes[0]
+    assert "6 samples were scored, the published figures are over 35515" in found.report.notes[-1]
 
 
 def test_absent_and_damaged_files_are_named(tmp_path):

@@ -124,7 +124,7 @@ def test_h36m_counts_14_joints_from_the_pelvis(body, vertices, joint, error):
 
 
 def test_3dpw_takes_the_truth_from_the_body_of_the_gender(genders, parameters, vertices):
-    words = ["m", "f", "n", "male"]
+    words = ["m", "f", "Female", "male"]
     rows = ["male", "female", "female", "male"]
     found = scored("3dpw", genders, Mesh(vertices, *parameters), Target(*parameters, gender=words))
     ours = joints14(genders["neutral"], vertices)
@@ -163,6 +163,8 @@ def test_what_a_protocol_lacks_is_named(genders, parameters, vertices):
     mesh = Mesh(vertices, *parameters)
     with pytest.raises(BadInput, match="needs the gender of each row"):
         scored("3dpw", genders, mesh, Target(*parameters))
+    with pytest.raises(BadInput, match="needs a gender, m or f, of each row, not 'neutral'"):
+        scored("3dpw", genders, mesh, Target(*parameters, gender=["m", "f", "neutral", "m"]))
     with pytest.raises(BadInput, match="the h36m protocol needs joints3d"):
         scored("h36m", genders, mesh, Target())
     with pytest.raises(BadInput, match=r"shape \(10, 3\), expected \(6821, 3\) of the open body"):
