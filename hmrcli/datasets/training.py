@@ -17,13 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.body.joints import (
-    COCO_17_FLIP,
-    COMMON_24_FLIP,
-    EVALUATION_14_FROM_COMMON_24,
-    SMPL_49_FLIP,
-    SMPL_54_FLIP,
-)
+from hmrcli.datasets.annotations import FLIPS
 from hmrcli.datasets.augmentation import (
     Augmentation,
     augment_crop,
@@ -43,17 +37,6 @@ from hmrcli.datasets.workers import start_worker
 from hmrcli.errors import BadInput
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import Augmentation as Settings
-
-FLIPS = {
-    "smpl_54": SMPL_54_FLIP,
-    "smpl_49": SMPL_49_FLIP,
-    "common_24": COMMON_24_FLIP,
-    "coco_17": COCO_17_FLIP,
-    "evaluation_14": tuple(
-        EVALUATION_14_FROM_COMMON_24.index(COMMON_24_FLIP[joint]) for joint in EVALUATION_14_FROM_COMMON_24
-    ),
-}
-"""Mirror permutation of each joint set that a recipe can learn."""
 
 
 class Batch(NamedTuple):

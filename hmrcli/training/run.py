@@ -106,7 +106,7 @@ def train(recipe: Recipe, settings: Settings) -> Path:
         KeyboardInterrupt: SIGINT or SIGTERM came; the state is saved.
     """
     rank, processes = rank_and_size()
-    sets = load_sets(recipe, settings.root, settings.without)
+    sets = load_sets(recipe, settings.root, settings.without, settings.say)
     place = find_place(recipe, from_first(settings.out), settings.resume)
     folder, checkpoint = Path(from_first(str(place.folder))), place.checkpoint
     sampler = _sampler(recipe, sets, settings, 0 if checkpoint is None else int(checkpoint.meta["step"]))
