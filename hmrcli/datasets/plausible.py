@@ -5,7 +5,8 @@ looks wrong is said, with medians, since every threshold has its exceptions.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from math import pi
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hmrcli.body import load_body
+from hmrcli.body.joints import PARENTS
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.datasets.annotations import FLIPS, Annotations, joint_set
 from hmrcli.datasets.crop import square_around
@@ -24,8 +26,8 @@ from hmrcli.recipe import Recipe
 
 _ROWS, _PICTURES = 256, 32
 """Looked at in a set; a picture is a file to open."""
-_FEWEST = 4
-"""Joints in which a pose shows, and rows of which a median says something."""
+_FEWEST, _MANY = 4, 16
+"""Joints in which a pose shows, and rows of which small differences say something."""
 
 _ORIENTATION = 0x0112
 """Number of the EXIF field."""
@@ -90,8 +92,8 @@ def check_set(
     if not any(np.logical_and.reduce([labelled[kind] for kind in kinds]).any() for kinds in used):
         raise _without_labels(recipe, name, path)
     absent = [kind for kind, rows in labelled.items() if not rows.any()]
-    if absent and (unread := _unread(path)):
-        say(f"training set {name}: {path.name} has no {' and '.join(absent)} that are read; {unread}")
+    if absent and (unread := _unread(path, absent)):
+        say(f"training set {name}: {unread}")
     rows = np.unique(np.linspace(0, len(annotations) - 1, _ROWS).astype(int))
     looked_at = annotations[rows]
     _check_units(looked_at, path)
@@ -100,7 +102,7 @@ def check_set(
         *_doubts_about_boxes(looked_at, rows, path, folder),
         *_disagreements(looked_at),
     ):
-        say(f"training set {name}: {doubt}. Looked at {len(rows)} rows of {path}")
+        say(f"training set {name}: {doubt} (of {len(rows)} rows that were looked at in {path})")
 
 
 def _used(recipe: Recipe) -> list[tuple[str, ...]]:
@@ -139,8 +141,8 @@ def _known(layout: str, fields: set[str]) -> dict[str, tuple[str, ...]]:
     return known
 
 
-def _unread(path: Path) -> str:
-    """Which fields look like labels and are not read, and which are expected; nothing if there are none."""
+def _unread(path: Path, kinds: Iterable[str]) -> str:
+    """Which fields look like labels and are not read, and which would be; nothing if there are none."""
     fields = _fields(path)
     layout = next((layout for layout in _FIELDS if layout in fields), None)
     if layout is None:
@@ -151,16 +153,16 @@ def _unread(path: Path) -> str:
     like = [field for field in like if not _NO_LABELS.match(field)]
     if not like:
         return ""
-    expected = ", ".join(f"{' and '.join(wanted)} ({kind})" for kind, wanted in _FIELDS[layout].items())
-    return f"it has {', '.join(like)}, which hmr does not read: expected {expected}"
+    expected = ", ".join(f"{' and '.join(_FIELDS[layout][kind])} for {kind}" for kind in kinds)
+    return f"{path.name} has {', '.join(like)}, which are not read; expected {expected}"
 
 
 def _without_labels(recipe: Recipe, name: str, path: Path) -> BadInput:
-    kinds = dict.fromkeys(kind for kinds in _used(recipe) for kind in kinds)
-    unread = _unread(path)
+    kinds = list(dict.fromkeys(kind for kinds in _used(recipe) for kind in kinds))
+    unread = _unread(path, kinds)
     return BadInput(
-        f"{path}: no row has labels that {recipe.name} learns from ({', '.join(kinds)}, with a confidence above 0 or "
-        f"has_smpl 1); {unread + '; ' if unread else ''}convert the file, or train with --without {name}"
+        f"{path}: no row has labels that {recipe.name} learns from ({', '.join(kinds)}). "
+        f"{unread or 'Their confidence or has_smpl is 0'}; convert the file, or train with --without {name}"
     )
 
 
@@ -170,14 +172,14 @@ def _check_units(rows: Annotations, path: Path) -> None:
     angles = np.linalg.norm(rows.pose.reshape(-1, 24, 3), axis=2).max(1)[rows.has_smpl]
     side = rows.bbox_xywh[:, 2:].max(1)
     for kind, values, low, high, expected, got in (
-        (_IN_3D, extent3d, 0.02, 20.0, "metres", "a person measures {:.3g} from end to end"),
-        (_IN_2D, extent2d, 3.0, np.inf, "pixels", "a person measures {:.3g} from end to end"),
-        ("boxes", side, 3.0, np.inf, "pixels", "the longer side is {:.3g}"),
-        (_BODIES, angles, 0.0, 4 * pi, "radians", "the largest angle of a pose is {:.3g}"),
+        (_IN_3D, extent3d, 0.02, 20.0, "metres", "a person measures {:.4g} from end to end"),
+        (_IN_2D, extent2d, 3.0, np.inf, "pixels", "a person measures {:.4g} from end to end"),
+        ("boxes", side, 3.0, np.inf, "pixels", "the longer side is {:.4g}"),
+        (_BODIES, angles, 0.0, 4 * pi, "radians", "the largest angle of a pose is {:.4g}"),
     ):
         if len(values) and not low <= (median := float(np.median(values))) <= high:
             raise BadInput(
-                f"{path}: {kind}: expected {expected}, but {got.format(median)} in the median of {len(values)} rows; "
+                f"{path}: {kind}: expected {expected}, {got.format(median)} in the median of {len(values)} rows; "
                 f"bring the file to {expected}"
             )
 
@@ -202,7 +204,7 @@ def _doubts_about_numbers(rows: Annotations) -> Iterator[str]:
     if rows.transl is not None and len(pose):
         away = np.median(np.linalg.norm(rows.transl[rows.has_smpl], axis=1))
         if away > 200:
-            yield f"bodies are {away:.3g} m away in the median of transl: expected metres"
+            yield f"bodies are {away:.4g} m away in the median of transl: expected metres"
 
 
 def _doubts_about_boxes(
@@ -250,8 +252,9 @@ def _doubts_about_boxes(
         for word, (u, v, length) in meant.items()
     }
     stated, best = away["x, y, width, height"], min(away, key=lambda word: away[word])
-    if stated > 0.25:
-        hint = f"; taken as {best} it would be {away[best]:.2f}" if away[best] < stated / 2 else ""
+    better = away[best] < stated - 0.1
+    if better or stated > 0.25:
+        hint = f"; taken as {best} it would be {away[best]:.2f}" if better else ""
         yield (
             f"the middle of the 2D keypoints is {stated:.2f} of a box's side away from its middle in the median{hint}"
         )
@@ -287,9 +290,8 @@ def _disagreements(rows: Annotations) -> Iterator[str]:
     names = list(kinds)
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
-            mistake = _mistake(kinds[first], kinds[second], flip)
-            if mistake:
-                yield f"{first} and {second} {mistake.format(second)}"
+            if mistake := _mistake(kinds[first], kinds[second], flip):
+                yield f"{second} {mistake.format(first)}"
 
 
 def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) -> str | None:
@@ -298,7 +300,7 @@ def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) ->
     seen = (a[..., -1] > 0) & (b[..., -1] > 0)
     seen &= seen[:, flip]
     a, b, seen = (values[seen.sum(1) >= _FEWEST] for values in (a[..., :-1], b[..., :-1], seen))
-    if len(a) < _FEWEST:
+    if not len(a):
         return None
     stated = _cosines(a[..., :size], b[..., :size], seen)
     others = {"with left and right exchanged": _cosines(a[..., :size], b[:, flip, :size], seen)}
@@ -307,10 +309,11 @@ def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) ->
         others[word] = _cosines(a[..., :size], changed[..., :size], seen)
     best = max(others, key=lambda word: float(np.median(others[word])))
     now, then = (float(np.median(values)) for values in (stated, others[best]))
-    if then > max(0.7, now + 0.02) and (others[best] > stated).mean() > 0.85:
-        return f"agree by {now:.2f} in the median, and by {then:.2f} if the {{}} are {best}"
+    least = 0.02 if len(a) >= _MANY else 0.3
+    if then > max(0.7, now + least) and (others[best] > stated).mean() > 0.85:
+        return f"look {best}: they agree with {{}} by {now:.2f} in the median, and by {then:.2f} if put right"
     if now < 0.7:
-        return f"agree by {now:.2f} in the median, where 1 is the same pose: look at their axes and order of joints"
+        return f"agree with {{}} by {now:.2f} in the median, 1 is the same pose; look at axes and order of joints"
     return None
 
 
@@ -325,15 +328,25 @@ def _cosines(a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bo
     return (a * b).sum((1, 2)) / np.maximum(lengths, 1e-12)
 
 
-@torch.no_grad()
 def _body_joints(rows: Annotations) -> NDArray[np.float32]:
     """(N, J, 4) the joints of SMPL's tree in the rows' poses and a mean shape, 0 where a joint is none of these."""
-    body = load_body("open")
-    posed = body(rotmat_from_pose(torch.from_numpy(rows.pose[rows.has_smpl])), torch.zeros(1, 10)).joints
+    rest = _rest_joints()
+    turns = rotmat_from_pose(torch.from_numpy(rows.pose[rows.has_smpl])).numpy()
+    places = np.zeros((len(turns), 24, 3), np.float32)
+    for joint, parent in enumerate(PARENTS):
+        if parent >= 0:
+            places[:, joint] = places[:, parent] + turns[:, parent] @ (rest[joint] - rest[parent])
+            turns[:, joint] = turns[:, parent] @ turns[:, joint]
     joints = joint_set(rows.joints)
     own = [place for place, joint in enumerate(joints) if joint < 22]
     points = np.zeros((len(rows), len(joints), 4), np.float32)
     known = np.flatnonzero(rows.has_smpl)[:, None]
-    points[known, own, :3] = posed[:, [joints[place] for place in own]].numpy()
+    points[known, own, :3] = places[:, [joints[place] for place in own]]
     points[known, own, 3] = 1
     return points
+
+
+@lru_cache(maxsize=1)
+def _rest_joints() -> NDArray[np.float32]:
+    body = load_body("open")
+    return (body.joint_regressor @ body.v_template).numpy()
