@@ -250,10 +250,10 @@ def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:
 
 
 def _look_for_images(images: ImageSet) -> None:
-    missing = missing_images(images.folder, images.annotations.image_path)
-    if missing:
+    paths = images.annotations.image_path
+    if missing := missing_images(images.folder, paths):
         raise MissingFile(
-            f"training set {images.name}: {len(missing)} images of its {len(images)} rows are missing, first "
+            f"training set {images.name}: {len(missing)} of {len(np.unique(paths))} images are missing, first "
             f"{images.folder / missing[0]}; unpack the images of {images.name} in {images.folder}, or train with "
             f"--without {images.name}"
         )
