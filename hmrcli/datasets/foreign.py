@@ -33,9 +33,9 @@ def other_kind(path: Path) -> str | None:
         with path.open("rb") as stream:
             head = stream.read(_HEAD)
     except OSError:
-        return None
+        head = b""
     if not head:
-        return f"empty; {_again(path)}"
+        return None
     for start, kind in _KINDS:
         if head.startswith(start):
             return kind

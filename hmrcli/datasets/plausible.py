@@ -32,6 +32,9 @@ _FEWEST, _MANY = 4, 16
 _ORIENTATION = 0x0112
 """Number of the EXIF field."""
 
+_ALIKE = 0.8
+"""What two kinds of labels of one pose agree by at least, in the median: as measured, 0.95 and more."""
+
 _IN_2D, _IN_3D, _BODIES = "2D keypoints", "3D keypoints", "bodies"
 _FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
     "image_path": {_IN_2D: ("keypoints2d",), _IN_3D: ("keypoints3d",), _BODIES: ("smpl",)},
@@ -310,9 +313,9 @@ def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) ->
     best = max(others, key=lambda word: float(np.median(others[word])))
     now, then = (float(np.median(values)) for values in (stated, others[best]))
     least = 0.02 if len(a) >= _MANY else 0.3
-    if then > max(0.7, now + least) and (others[best] > stated).mean() > 0.85:
+    if then > max(_ALIKE, now + least) and (others[best] > stated).mean() > 0.85:
         return f"look {best}: they agree with {{}} by {now:.2f} in the median, and by {then:.2f} if put right"
-    if now < 0.7:
+    if now < _ALIKE:
         return f"agree with {{}} by {now:.2f} in the median, 1 is the same pose; look at axes and order of joints"
     return None
 
