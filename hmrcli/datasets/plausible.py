@@ -199,6 +199,10 @@ def _doubts_about_numbers(rows: Annotations) -> Iterator[str]:
     """Numbers that are unusual for bodies in most of the rows."""
     if len(extents := _extents(rows.keypoints3d)) and not 0.2 < (median := np.median(extents)) < 3.5:
         yield f"people measure {median:.2g} m from end to end in the median of their 3D keypoints"
+    for kind, points in ((_IN_2D, rows.keypoints2d), (_IN_3D, rows.keypoints3d)):
+        weights = np.empty(0) if points is None else points[..., -1][points[..., -1] > 0]
+        if len(weights) and np.median(weights) > 1.1:
+            yield f"the confidence of {kind} is {np.median(weights):.4g} in the median: expected 0 to 1, a weight"
     pose = rows.pose[rows.has_smpl]
     if (still := int((~pose.any(1)).sum())) > len(pose) / 2:
         yield f"{still} of {len(pose)} bodies have a pose of zeros, though has_smpl says that it is known"

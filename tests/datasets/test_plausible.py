@@ -217,6 +217,7 @@ DOUBTFUL = {
         lambda values: values.__setitem__(..., values[:, ::-1].copy()),
         "3D keypoints agree with",
     ),
+    "visibility": ("keypoints2d", lambda values: values[..., 2].fill(2), "confidence of 2D keypoints is 2"),
     "feet": ("keypoints3d", times(3.3), "people measure"),
 }
 
