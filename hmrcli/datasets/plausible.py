@@ -99,8 +99,8 @@ def check_set(
         say(f"training set {name}: {unread}")
     rows = np.unique(np.linspace(0, len(annotations) - 1, _ROWS).astype(int))
     looked_at = annotations[rows]
-    _check_units(looked_at, path)
     for doubt in (
+        *_doubts_about_units(looked_at, path),
         *_doubts_about_numbers(looked_at),
         *_doubts_about_boxes(looked_at, rows, path, folder),
         *_disagreements(looked_at),
@@ -156,35 +156,41 @@ def _unread(path: Path, kinds: Iterable[str]) -> str:
     like = [field for field in like if not _NO_LABELS.match(field)]
     if not like:
         return ""
-    expected = ", ".join(f"{' and '.join(_FIELDS[layout][kind])} for {kind}" for kind in kinds)
+    wanted = {kind: (" or " if kind == _IN_2D else " and ").join(_FIELDS[layout][kind]) for kind in kinds}
+    expected = ", ".join(f"{names} for {kind}" for kind, names in wanted.items())
     return f"{path.name} has {', '.join(like)}, which are not read; expected {expected}"
 
 
 def _without_labels(recipe: Recipe, name: str, path: Path) -> BadInput:
     kinds = list(dict.fromkeys(kind for kinds in _used(recipe) for kind in kinds))
-    unread = _unread(path, kinds)
+    unread = _unread(path, kinds) or "They are not there, or their confidence or has_smpl is 0"
     return BadInput(
         f"{path}: no row has labels that {recipe.name} learns from ({', '.join(kinds)}). "
-        f"{unread or 'Their confidence or has_smpl is 0'}; convert the file, or train with --without {name}"
+        f"{unread}; convert the file, or train with --without {name}"
     )
 
 
-def _check_units(rows: Annotations, path: Path) -> None:
-    """Raises BadInput for numbers that are off by such factors that no right file has them."""
+def _doubts_about_units(rows: Annotations, path: Path) -> Iterator[str]:
+    """Numbers that are off by factors that no right row has.
+
+    Raises:
+        BadInput: most rows are.
+    """
     extent3d, extent2d = (_extents(points) for points in (rows.keypoints3d, rows.keypoints2d))
     angles = np.linalg.norm(rows.pose.reshape(-1, 24, 3), axis=2).max(1)[rows.has_smpl]
     side = rows.bbox_xywh[:, 2:].max(1)
-    for kind, values, low, high, expected, got in (
+    for kind, values, low, high, unit, got in (
         (_IN_3D, extent3d, 0.02, 20.0, "metres", "a person measures {:.4g} from end to end"),
         (_IN_2D, extent2d, 3.0, np.inf, "pixels", "a person measures {:.4g} from end to end"),
         ("boxes", side, 3.0, np.inf, "pixels", "the longer side is {:.4g}"),
         (_BODIES, angles, 0.0, 4 * pi, "radians", "the largest angle of a pose is {:.4g}"),
     ):
-        if len(values) and not low <= (median := float(np.median(values))) <= high:
-            raise BadInput(
-                f"{path}: {kind}: expected {expected}, {got.format(median)} in the median of {len(values)} rows; "
-                f"bring the file to {expected}"
-            )
+        wrong = values[(values < low) | (values > high)]
+        if len(wrong) > len(values) / 20:
+            found = f"{kind}: expected {unit}, but {got.format(np.median(wrong))} in {len(wrong)} of {len(values)} rows"
+            if len(wrong) > len(values) / 2:
+                raise BadInput(f"{path}: {found} that were looked at; bring the file to {unit}")
+            yield found
 
 
 def _extents(points: NDArray[np.float32] | None) -> NDArray[np.float64]:
@@ -206,8 +212,6 @@ def _doubts_about_numbers(rows: Annotations) -> Iterator[str]:
     pose = rows.pose[rows.has_smpl]
     if (still := int((~pose.any(1)).sum())) > len(pose) / 2:
         yield f"{still} of {len(pose)} bodies have a pose of zeros, though has_smpl says that it is known"
-    if (far := int((np.abs(pose) > 4 * pi).any(1).sum())) > len(pose) / 20:
-        yield f"{far} of {len(pose)} bodies have angles beyond two turns: expected radians"
     if rows.transl is not None and len(pose):
         away = np.median(np.linalg.norm(rows.transl[rows.has_smpl], axis=1))
         if away > 200:

@@ -164,7 +164,11 @@ def times(factor: float | np.ndarray) -> Callable[[np.ndarray], object]:
 
 
 IMPOSSIBLE = {
-    "millimetres": ("keypoints3d", times(1000.0), r"3D keypoints: expected metres, a person measures 2\d{3}"),
+    "millimetres": (
+        "keypoints3d",
+        times(1000.0),
+        r"3D keypoints: expected metres, but a person measures 2\d{3}",
+    ),
     "centimetres": ("keypoints3d", times(100.0), "3D keypoints: expected metres"),
     "metres twice": ("keypoints3d", times(0.001), "3D keypoints: expected metres"),
     "degrees": ("pose", lambda values: values.__imul__(180 / np.pi), "bodies: expected radians"),
@@ -216,6 +220,11 @@ DOUBTFUL = {
         "keypoints3d",
         lambda values: values.__setitem__(..., values[:, ::-1].copy()),
         "3D keypoints agree with",
+    ),
+    "some rows in millimetres": (
+        "keypoints3d",
+        lambda values: values[:8].__imul__(1000),
+        "metres, .* in 8 of 24 rows",
     ),
     "visibility": ("keypoints2d", lambda values: values[..., 2].fill(2), "confidence of 2D keypoints is 2"),
     "feet": ("keypoints3d", times(3.3), "people measure"),
