@@ -100,6 +100,7 @@ def _progress(part: str) -> Iterator[Callable[[int, int], None]]:
 
 def wrong(part: str, root: Path) -> str | None:
     """What is wrong with the files of a part that is in place; None if nothing is."""
+    from hmrcli.datasets.images import missing_images
     from hmrcli.datasets.open_files import annotation_file, image_folder
     from hmrcli.datasets.read import read_annotations
     from hmrcli.errors import BadInput
@@ -109,5 +110,5 @@ def wrong(part: str, root: Path) -> str | None:
     except BadInput as error:
         return str(error)
     folder = image_folder(root, part)
-    missing = [name for name in annotations.image_path if not (folder / str(name)).is_file()]
-    return f"{len(missing)} images are missing, first {folder / str(missing[0])}" if missing else None
+    missing = missing_images(folder, annotations.image_path)
+    return f"{len(missing)} images are missing, first {folder / missing[0]}" if missing else None

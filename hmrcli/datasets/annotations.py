@@ -8,12 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.body.joints import (
+    COCO_17_FLIP,
     COCO_17_FROM_54,
+    COMMON_24_FLIP,
     EVALUATION_14_FROM_COMMON_24,
     HUMAN_DATA_FROM_H36M,
     HUMAN_DATA_FROM_SMPL_49,
     HUMAN_DATA_FROM_SMPL_54,
     HUMAN_DATA_SIZE,
+    SMPL_49_FLIP,
+    SMPL_54_FLIP,
 )
 
 _COMMON_24 = HUMAN_DATA_FROM_SMPL_49[25:]
@@ -28,6 +32,17 @@ JOINT_SETS: dict[str, tuple[int, ...]] = {
     "h36m": HUMAN_DATA_FROM_H36M,
 }
 """The sets that keypoints come in; each joint as its place among HumanData's 190."""
+
+FLIPS = {
+    "smpl_54": SMPL_54_FLIP,
+    "smpl_49": SMPL_49_FLIP,
+    "common_24": COMMON_24_FLIP,
+    "coco_17": COCO_17_FLIP,
+    "evaluation_14": tuple(
+        EVALUATION_14_FROM_COMMON_24.index(COMMON_24_FLIP[joint]) for joint in EVALUATION_14_FROM_COMMON_24
+    ),
+}
+"""Mirror permutation of each joint set that a recipe can learn."""
 
 
 @dataclass(frozen=True, eq=False)

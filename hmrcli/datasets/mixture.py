@@ -18,8 +18,8 @@ from hmrcli.recipe.schema import Data
 
 Rule = Literal["independent", "by_position"]
 
-Stream = Literal["mixture", "augmentation", "poses"]
-_STREAMS: dict[Stream, int] = {"mixture": 1, "augmentation": 2, "poses": 3}
+Stream = Literal["mixture", "augmentation", "poses", "replacement"]
+_STREAMS: dict[Stream, int] = {"mixture": 1, "augmentation": 2, "poses": 3, "replacement": 4}
 
 
 def generator(stream: Stream, seed: int, *position: int) -> Generator:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hmrcli.assets.pickles import read_npz
 from hmrcli.assets.registry import load_registry
+from hmrcli.datasets.foreign import other_kind
 from hmrcli.errors import BadInput, MissingFile
 
 BLOCK_BYTES = 1 << 22
@@ -114,6 +115,8 @@ class NpzFile:
         except FileNotFoundError:
             raise missing(path) from None
         except _DAMAGE as error:
+            if kind := other_kind(path):
+                raise BadInput(f"{path}: expected an .npz file of annotations, this is {kind}") from None
             raise BadInput(f"{path}: not a complete .npz file ({_line(error)}); obtain it again") from None
         self._members = {info.filename.removesuffix(".npy"): info for info in self._archive.infolist()}
 
@@ -222,10 +225,15 @@ def as_text(values: Any, where: str) -> NDArray[np.str_]:
         except UnicodeDecodeError:
             raise BadInput(f"{where}: expected UTF-8 text") from None
     if array.dtype.kind == "O":
+        words = []
         for row, value in enumerate(array.ravel()):
-            if not isinstance(value, str):
+            try:
+                words.append(value.decode() if isinstance(value, bytes) else value)
+            except UnicodeDecodeError:
+                raise BadInput(f"{where}, row {row}: expected UTF-8 text") from None
+            if not isinstance(words[-1], str):
                 raise BadInput(f"{where}, row {row}: expected text, got {type(value).__name__}")
-        array = array.astype(np.str_)
+        array = np.array(words, np.str_).reshape(array.shape)
     if array.dtype.kind != "U" or array.ndim != 1:
         raise BadInput(
             f"{where}: expected text in shape (N), got {array.dtype.name} in {_written(array.shape)}"

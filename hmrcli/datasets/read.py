@@ -1,9 +1,13 @@
 """Reads and converts annotation files of every kind."""
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from hmrcli.datasets.annotations import Annotations, joint_set
 from hmrcli.datasets.compact import read_compact, write_compact
+from hmrcli.datasets.foreign import other_kind
 from hmrcli.datasets.human_data import read_human_data, write_human_data
 from hmrcli.datasets.npz import NpzFile
 from hmrcli.datasets.spin_npz import read_spin
@@ -34,16 +38,26 @@ def read_annotations(
     path = Path(path)
     joint_set(joints)
     if path.suffix == COMPACT_SUFFIX:
-        return read_compact(path, joints, dataset)
+        return _with_slashes(read_compact(path, joints, dataset))
     with NpzFile(path) as stored:
         if "image_path" in stored:
-            return read_human_data(stored, joints, dataset, cameras)
+            return _with_slashes(read_human_data(stored, joints, dataset, cameras))
         if "imgname" in stored:
-            return read_spin(stored, joints, dataset)
+            return _with_slashes(read_spin(stored, joints, dataset))
+        if kind := other_kind(path):
+            raise BadInput(f"{path}: expected an .npz file of annotations, this is {kind}")
         raise BadInput(
             f"{path}: expected a field image_path (HumanData) or imgname (SPIN); "
             f"the file has {', '.join(stored.names) or 'nothing'}"
         )
+
+
+def _with_slashes(annotations: Annotations) -> Annotations:
+    """Paths that were written on Windows, as all systems read them."""
+    paths = annotations.image_path
+    if not (np.char.find(paths, "\\") >= 0).any():
+        return annotations
+    return replace(annotations, image_path=np.char.replace(paths, "\\", "/"))
 
 
 def convert(

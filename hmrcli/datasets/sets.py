@@ -1,7 +1,7 @@
 """The image sets of a recipe, opened: from annotations and images, or rendered while training."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 
 from hmrcli.datasets.annotations import Annotations
 from hmrcli.datasets.compact import read_compact, write_compact
+from hmrcli.datasets.images import missing_images, read_bgr
 from hmrcli.datasets.mixture import generator
 from hmrcli.datasets.needed import ANNOTATIONS, FITS, IMAGES, kept_sets, locate, needed_files, require
 from hmrcli.datasets.open_files import image_name, unfinished_folder
+from hmrcli.datasets.plausible import check_set, refuse_without_labels
 from hmrcli.datasets.read import COMPACT_SUFFIX, read_annotations
 from hmrcli.datasets.smpl_fields import read_fits, read_poses
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import whole_file
 from hmrcli.recipe import Recipe
 from hmrcli.scenes.subjects import first_fits, labelled_bodies
-
-_LOOKED_AT = 64
-"""Images of a set that are looked for before training; all would take minutes on a network's disk."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,26 +156,9 @@ def _labelled(image: NDArray[np.uint8], annotations: Annotations, row: int) -> L
     return LabelledImage(image, annotations.bbox_xywh[row], values)
 
 
-def read_bgr(path: Path) -> NDArray[np.uint8]:
-    """An image (H, W, 3) of a data set, in the order of channels that OpenCV decodes to.
-
-    Raises:
-        BadInput: it is missing or cannot be decoded.
-    """
-    try:
-        content = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    except (OSError, cv2.error) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not an image"
-        raise BadInput(f"{path}: {reason}, expected an image of the data set; unpack it again") from None
-    if image is None:
-        raise BadInput(
-            f"{path}: not an image that can be read, expected one of the data set; unpack it again"
-        )
-    return np.asarray(image, np.uint8)
-
-
-def load_sets(recipe: Recipe, root: Path, without: Collection[str] = ()) -> list[TrainingImages]:
+def load_sets(
+    recipe: Recipe, root: Path, without: Collection[str] = (), say: Callable[[str], None] = lambda text: None
+) -> list[TrainingImages]:
     """Opens the training sets of a recipe, in its order.
 
     Sets with a number of `rendered` rows whose annotations are not there are rendered while training. The first
@@ -187,10 +169,11 @@ def load_sets(recipe: Recipe, root: Path, without: Collection[str] = ()) -> list
         recipe: names the sets and the joints of their keypoints.
         root: the data root.
         without: names of sets to leave out.
+        say: for notes to a person: which labels each set has, and what looks wrong in them.
 
     Raises:
-        MissingFile: files of the sets are missing; the message lists them all.
-        BadInput: a file cannot be used.
+        MissingFile: files of the sets or images are missing; the message lists the files.
+        BadInput: a file cannot be used, or has nothing to learn from.
         UsageError: as `needed.kept_sets`.
     """
     require(file for file in needed_files(recipe, root, without) if file.dataset)
@@ -203,7 +186,9 @@ def load_sets(recipe: Recipe, root: Path, without: Collection[str] = ()) -> list
             sets.append(
                 RenderedSet(name, dataset.rendered, recipe.data.joints, root / IMAGES / name, started)
             )
+            say(f"training set {name}: {dataset.rendered:,} rows, rendered while training")
             continue
+        refuse_without_labels(recipe, name, path)
         annotations = open_annotations(path, recipe.data.joints, name)
         fits = None
         if dataset.fits is not None:
@@ -216,6 +201,7 @@ def load_sets(recipe: Recipe, root: Path, without: Collection[str] = ()) -> list
                 )
         images = ImageSet(name, annotations, root / IMAGES / name, fits)
         _look_for_images(images)
+        check_set(recipe, name, annotations, path, images.folder, say)
         sets.append(images)
     return sets
 
@@ -251,7 +237,7 @@ def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:
     made_from = path.stat().st_mtime_ns
     if compact.is_file() and compact.stat().st_mtime_ns == made_from:
         try:
-            return read_compact(compact, joints, dataset)
+            return read_annotations(compact, joints, dataset)
         except BadInput:  # damaged, or of another version: made again below
             pass
     annotations = read_annotations(path, joints, dataset)
@@ -264,10 +250,10 @@ def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:
 
 
 def _look_for_images(images: ImageSet) -> None:
-    rows = np.unique(np.linspace(0, len(images) - 1, _LOOKED_AT).astype(int))
-    missing = [row for row in rows if not images.image(row).is_file()]
-    if missing:
+    paths = images.annotations.image_path
+    if missing := missing_images(images.folder, paths):
         raise MissingFile(
-            f"training set {images.name}: {len(missing)} of {len(rows)} images that were looked for are missing, "
-            f"first {images.image(missing[0])}; unpack the images of {images.name} in {images.folder}"
+            f"training set {images.name}: {len(missing)} of {len(np.unique(paths))} images are missing, first "
+            f"{images.folder / missing[0]}; unpack the images of {images.name} in {images.folder}, or train with "
+            f"--without {images.name}"
         )

@@ -7,23 +7,18 @@ makes it.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import radians
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
+from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.body.joints import (
-    COCO_17_FLIP,
-    COMMON_24_FLIP,
-    EVALUATION_14_FROM_COMMON_24,
-    SMPL_49_FLIP,
-    SMPL_54_FLIP,
-)
+from hmrcli.datasets.annotations import FLIPS
 from hmrcli.datasets.augmentation import (
     Augmentation,
     augment_crop,
@@ -39,21 +34,14 @@ from hmrcli.datasets.augmentation import (
 from hmrcli.datasets.crop import crop_image, square_around
 from hmrcli.datasets.mixture import BatchSampler, Draw, generator
 from hmrcli.datasets.sets import TrainingImages
+from hmrcli.datasets.unreadable import Unreadable, UnreadableRow
 from hmrcli.datasets.workers import start_worker
 from hmrcli.errors import BadInput
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import Augmentation as Settings
 
-FLIPS = {
-    "smpl_54": SMPL_54_FLIP,
-    "smpl_49": SMPL_49_FLIP,
-    "common_24": COMMON_24_FLIP,
-    "coco_17": COCO_17_FLIP,
-    "evaluation_14": tuple(
-        EVALUATION_14_FROM_COMMON_24.index(COMMON_24_FLIP[joint]) for joint in EVALUATION_14_FROM_COMMON_24
-    ),
-}
-"""Mirror permutation of each joint set that a recipe can learn."""
+_ATTEMPTS = 10
+"""Rows of a set that are drawn before it counts as unreadable altogether."""
 
 
 class Batch(NamedTuple):
@@ -93,7 +81,15 @@ class Batch(NamedTuple):
         return Batch(*(values.to(device, non_blocking=True) for values in self))
 
 
-class TrainingSet(Dataset[dict[str, NDArray] | BadInput]):
+class Made(NamedTuple):
+    """A sample, or a batch of them."""
+
+    sample: Any
+    unreadable: list[UnreadableRow]
+    """Rows that were drawn first."""
+
+
+class TrainingSet(Dataset[Made | BadInput]):
     """Samples of several sets, by `Draw`."""
 
     def __init__(self, sets: Sequence[TrainingImages], settings: Settings, joints: str, seed: int, size: int):
@@ -153,21 +149,32 @@ class TrainingSet(Dataset[dict[str, NDArray] | BadInput]):
             "rotation": np.float32(augmentation.rotation),
         }
 
-    def __getitem__(self, draw: Draw) -> dict[str, NDArray] | BadInput:
-        try:
-            return self.sample(draw)
-        except BadInput as error:  # raised in a worker, it would reach the user as a traceback
-            return error
+    def __getitem__(self, draw: Draw) -> Made | BadInput:
+        """The sample of a draw; in place of a row that cannot be read, of another row of its set.
+
+        Which one is drawn depends on the draw alone, and no other draw changes.
+        """
+        unreadable: list[UnreadableRow] = []
+        again: Generator | None = None
+        while True:
+            try:
+                return Made(self.sample(draw), unreadable)
+            except BadInput as error:  # raised in a worker, it would reach the user as a traceback
+                unreadable.append(UnreadableRow(draw.dataset, draw.row, str(error)))
+                if len(unreadable) == _ATTEMPTS:
+                    return error
+            again = again or generator("replacement", self.seed, draw.epoch, draw.position)
+            draw = draw._replace(row=int(again.integers(len(self.sets[draw.dataset]))))
 
 
-def collate(samples: Sequence[dict[str, NDArray] | BadInput]) -> Batch | BadInput:
-    """Samples as a batch; or what is wrong with the first that could not be made."""
-    good = [sample for sample in samples if isinstance(sample, dict)]
+def collate(samples: Sequence[Made | BadInput]) -> Made | BadInput:
+    """Samples as a `Batch`; or what is wrong with the first that could not be made."""
+    good = [sample for sample in samples if isinstance(sample, Made)]
     if len(good) < len(samples):
         return next(sample for sample in samples if isinstance(sample, BadInput))
-    return Batch(
-        **{name: torch.from_numpy(np.stack([sample[name] for sample in good])) for name in Batch._fields}
-    )
+    arrays = {name: np.stack([made.sample[name] for made in good]) for name in Batch._fields}
+    batch = Batch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+    return Made(batch, [row for made in good for row in made.unreadable])
 
 
 def training_batches(
@@ -176,6 +183,7 @@ def training_batches(
     sampler: BatchSampler,
     workers: int = 0,
     pin_memory: bool = False,
+    unreadable: Unreadable | None = None,
 ) -> Iterator[Batch]:
     """The batches of a sampler, made ahead by workers; no random state outside of this function is touched.
 
@@ -185,9 +193,10 @@ def training_batches(
         sampler: which samples, from which step on.
         workers: processes that make samples; 0 makes them here.
         pin_memory: for copies to a GPU in the background.
+        unreadable: lists rows whose image cannot be read; others of their sets are drawn instead.
 
     Raises:
-        BadInput: an image cannot be read; the message names it.
+        BadInput: without `unreadable`, an image cannot be read; with it, too many; the message names one.
     """
     data = recipe.data
     loader = DataLoader(
@@ -199,10 +208,14 @@ def training_batches(
         pin_memory=pin_memory,
         generator=torch.Generator(),  # the loader's own draws must not move the generator of dropout
     )
-    for batch in loader:
-        if isinstance(batch, BadInput):
-            raise batch
-        yield batch
+    for made in loader:
+        if isinstance(made, BadInput):
+            raise made
+        if made.unreadable:
+            if unreadable is None:
+                raise BadInput(made.unreadable[0].reason)
+            unreadable.add(made.unreadable)
+        yield made.sample
 
 
 def pose_into_crop(

@@ -18,8 +18,8 @@ from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.datasets.annotations import Annotations
 from hmrcli.datasets.crop import crop_affine, crop_image, normalise, square_around
+from hmrcli.datasets.images import missing_images, read_bgr
 from hmrcli.datasets.read import read_annotations
-from hmrcli.datasets.sets import read_bgr
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation.metrics import align_similarity
 from hmrcli.evaluation.protocols import Protocol, Surface, Target, mesh_of, points, score
@@ -91,12 +91,11 @@ def sample_crop(samples: Samples, row: int) -> NDArray[np.uint8]:
 
 def check_images(samples: Samples) -> None:
     """Raises MissingFile where images are not there, before anything is computed."""
-    paths = np.unique(samples.annotations.image_path)
-    missing = [name for name in paths if not (samples.folder / str(name)).is_file()]
-    if missing:
+    paths = samples.annotations.image_path
+    if missing := missing_images(samples.folder, paths):
         raise MissingFile(
-            f"{len(missing)} of {len(paths)} images are missing in {samples.folder}, first {missing[0]}. Unpack the "
-            f"data set's images there, or name their folder with --images"
+            f"{len(missing)} of {len(np.unique(paths))} images are missing in {samples.folder}, first {missing[0]}. "
+            f"Unpack the data set's images there, or name their folder with --images"
         )
 
 

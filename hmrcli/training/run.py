@@ -17,6 +17,7 @@ from hmrcli.body import BodyModel
 from hmrcli.datasets.mixture import BatchSampler, mixture_of
 from hmrcli.datasets.sets import TrainingImages, load_sets
 from hmrcli.datasets.training import Batch, training_batches
+from hmrcli.datasets.unreadable import Unreadable
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.processes import rank_and_size
 from hmrcli.recipe import Recipe
@@ -106,7 +107,7 @@ def train(recipe: Recipe, settings: Settings) -> Path:
         KeyboardInterrupt: SIGINT or SIGTERM came; the state is saved.
     """
     rank, processes = rank_and_size()
-    sets = load_sets(recipe, settings.root, settings.without)
+    sets = load_sets(recipe, settings.root, settings.without, settings.say)
     place = find_place(recipe, from_first(settings.out), settings.resume)
     folder, checkpoint = Path(from_first(str(place.folder))), place.checkpoint
     sampler = _sampler(recipe, sets, settings, 0 if checkpoint is None else int(checkpoint.meta["step"]))
@@ -188,7 +189,8 @@ class _Run:
                 self.saved = -1  # that checkpoint does not have these metrics
                 self._validate(sampler.start, epoch)
                 self._save(sampler.start, epoch)
-        with closing(_batches(self.recipe, sets, sampler, settings.workers, pin)) as batches:
+        unreadable = Unreadable(self.folder, sets, settings.say)
+        with closing(_batches(self.recipe, sets, sampler, settings.workers, pin, unreadable)) as batches:
             for step in range(sampler.start, sampler.stop):
                 epoch, place = sampler.place(step)
                 began = time.perf_counter()
@@ -286,10 +288,15 @@ class _Run:
 
 
 def _batches(
-    recipe: Recipe, sets: list[TrainingImages], sampler: BatchSampler, workers: int, pin_memory: bool
+    recipe: Recipe,
+    sets: list[TrainingImages],
+    sampler: BatchSampler,
+    workers: int,
+    pin_memory: bool,
+    unreadable: Unreadable,
 ) -> Generator[Batch, None, None]:
     """The samples; closing it ends the workers."""
-    yield from training_batches(recipe, sets, sampler, workers, pin_memory)
+    yield from training_batches(recipe, sets, sampler, workers, pin_memory, unreadable)
 
 
 def _sampler(recipe: Recipe, sets: list[TrainingImages], settings: Settings, start: int) -> BatchSampler:
@@ -346,7 +353,7 @@ def _draw_crops(
     folder: Path, recipe: Recipe, sets: list[TrainingImages], sampler: BatchSampler, body: BodyModel
 ) -> None:
     first = BatchSampler(sampler.mixture, sampler.seed, min(sampler.batch_size, 16), stop=1)
-    with closing(_batches(recipe, sets, first, 0, False)) as batches:
+    with closing(_batches(recipe, sets, first, 0, False, Unreadable(folder, sets))) as batches:
         crop_sheet(
             folder / SHEET_FILE, next(batches), [images.name for images in sets], recipe.data.joints, body
         )

@@ -24,6 +24,7 @@ def write_sets(root: Path, recipe: Recipe, sizes: dict[str, int] = SIZES) -> Non
             image_path=np.array([f"{i}.png" for i in range(count)]),
             bbox_xywh=rng.uniform(20, 60, (count, 4)).astype(np.float32),
         )
+        annotations.keypoints2d[..., :2] *= 20  # pixels
         path = root / "preprocessed_datasets" / dataset.annotations
         path.parent.mkdir(parents=True, exist_ok=True)
         write_human_data(path, annotations)

@@ -102,7 +102,7 @@ def test_other_files_are_told_apart(tmp_path):
     ):
         read_annotations(tmp_path / "other.npz")
     (tmp_path / "plain.npz").write_bytes(pickle.dumps({"image_path": []}))
-    with pytest.raises(BadInput, match=r"plain.npz: not a complete .npz file"):
+    with pytest.raises(BadInput, match=r"plain.npz: expected an .npz file of annotations, this is a pickle"):
         read_annotations(tmp_path / "plain.npz")
 
 
@@ -182,3 +182,17 @@ def test_memory_is_that_of_what_is_kept(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert sum(array.nbytes for array in kept.arrays().values()) < peak < raw / 2
+
+
+@pytest.mark.parametrize("kind", ["U", "S", "O"])
+def test_paths_from_windows_and_in_bytes_are_read(file, kind):
+    names = [f"walk\\one\\{row}.jpg" for row in range(7)]
+    stored = np.array(names if kind == "U" else [name.encode() for name in names], kind)
+    rewrite(file, image_path=stored)
+    assert read_annotations(file).image_path.tolist() == [f"walk/one/{row}.jpg" for row in range(7)]
+
+
+def test_paths_that_are_no_text_are_refused(file):
+    rewrite(file, image_path=np.array([b"\xff.jpg"] * 7, object))
+    with pytest.raises(BadInput, match=r"field image_path, row 0: expected UTF-8 text"):
+        read_annotations(file)

@@ -118,6 +118,15 @@ def test_absent_images_are_noticed_before_training(root):
         load_sets(recipe("spin_l1"), root)
 
 
+def test_every_image_is_looked_for(tmp_path):
+    """Whichever row it is."""
+    resolved = recipe()
+    write_sets(tmp_path, resolved, SIZES | {"h36m": 300})
+    (tmp_path / "datasets" / "h36m" / "151.png").unlink()
+    with pytest.raises(MissingFile, match=r"h36m: 1 of 300 .*151\.png; unpack .*--without h36m"):
+        load_sets(resolved, tmp_path, without=set(SIZES) - {"h36m"})
+
+
 def test_annotations_are_converted_once_and_again_when_the_original_changes(tmp_path):
     path = tmp_path / "walks.npz"
     write_human_data(path, people(5, seed=1))

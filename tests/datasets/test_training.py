@@ -1,5 +1,7 @@
+import json
 import multiprocessing
 import os
+import shutil
 import signal
 from dataclasses import replace
 from itertools import islice
@@ -23,6 +25,7 @@ from hmrcli.datasets.training import (
     pose_into_crop,
     training_batches,
 )
+from hmrcli.datasets.unreadable import LIST_FILE, Unreadable
 from hmrcli.errors import BadInput
 from tests.datasets.image_sets import recipe, write_sets
 from tests.datasets.people import people
@@ -243,20 +246,61 @@ def test_mirrors_exchange_sides(joints):
         assert FLIPS[joints] != tuple(range(14))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+def broken(sets, folder, *rows: int, content: bytes | None = b"no image"):
+    """The same sets, of the first of which some rows cannot be read."""
+    copied = replace(sets[0], folder=shutil.copytree(sets[0].folder, folder / "images"))
+    for row in rows:
+        path = copied.image(row)
+        path.unlink() if content is None else path.write_bytes(content)
+    return [copied, *sets[1:]]
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no image", b"\x89PNG\r\n\x1a\n torn"])
-def test_an_image_that_cannot_be_read_is_named(tmp_path, workers, content, capfd):
-    write_sets(tmp_path, recipe())
-    sets = load_sets(recipe(), tmp_path)
-    bad = sets[0].image(3)
-    bad.unlink()
-    if content is not None:
-        bad.write_bytes(content)
-    draws = BatchSampler(Mixture((len(sets[0]),), (1.0,), 12), 0, 4, stop=40)
-    with pytest.raises(BadInput, match=r"h36m.3\.png") as caught:
-        list(training_batches(recipe(), sets[:1], draws, workers))
+def test_an_image_that_cannot_be_read_is_named(tmp_path, sets, content, capfd):
+    worse = broken(sets, tmp_path, 3, content=content)[:1]
+    draws = BatchSampler(Mixture((len(worse[0]),), (1.0,), 12), 0, 4, stop=40)
+    with pytest.raises(BadInput, match=r"images.3\.png") as caught:
+        list(training_batches(recipe(), worse, draws, workers=0 if content else 2))
     assert "\n" not in str(caught.value)
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_row_that_cannot_be_read_is_replaced_and_listed_and_no_other_changes(tmp_path, sets):
+    worse, said = broken(sets, tmp_path, 3), []
+    unreadable = Unreadable(tmp_path, worse, said.append)
+    drawn = list(training_batches(recipe(), sets, sampler(sets, stop=6)))
+    replaced = list(training_batches(recipe(), worse, sampler(sets, stop=6), unreadable=unreadable))
+    found = 0
+    for one, other in zip(drawn, replaced, strict=True):
+        bad = (one.dataset == 0) & (one.row == 3)
+        found += int(bad.sum())
+        assert torch.equal(one.dataset, other.dataset) and torch.equal(one.position, other.position)
+        assert torch.equal(one.crops[~bad], other.crops[~bad])
+        assert torch.equal(one.row[~bad], other.row[~bad]) and not (other.row[bad] == 3).any()
+    assert found > 1, "the row was drawn several times"
+    (line,) = (tmp_path / LIST_FILE).read_text().splitlines()
+    assert json.loads(line) == {
+        "set": "h36m",
+        "row": 3,
+        "file": str(worse[0].image(3)),
+        "reason": f"{worse[0].image(3)}: not an image that can be read, expected one of the data set; unpack it again",
+    }
+    assert len(said) == 1 and "in place of row 3" in said[0]
+
+    again = Unreadable(tmp_path, worse)
+    rest = training_batches(recipe(), worse, sampler(sets, start=2, stop=6), workers=2, unreadable=again)
+    assert_same(list(rest), replaced[2:])
+    assert len((tmp_path / LIST_FILE).read_text().splitlines()) == 1, "a row is listed once"
+
+
+@pytest.mark.parametrize(("rows", "workers"), [((3, 4), 0), (range(12), 2)])
+def test_training_ends_when_more_than_a_small_share_cannot_be_read(tmp_path, sets, rows, workers):
+    worse = broken(sets, tmp_path, *rows)[:1]
+    draws = BatchSampler(Mixture((len(worse[0]),), (1.0,), 12), 0, 4, stop=40)
+    expected = r"\.png.*(2 of the 12 rows of h36m|expected one of the data set)"
+    with pytest.raises(BadInput, match=expected) as caught:
+        list(training_batches(recipe(), worse, draws, workers, unreadable=Unreadable(tmp_path, worse)))
+    assert "\n" not in str(caught.value)
 
 
 def test_an_interrupt_from_the_keyboard_is_the_parents_business(sets, capfd):
