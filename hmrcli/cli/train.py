@@ -135,7 +135,7 @@ def train(
                 if part := part_to_render(resolved, root):
                     _render(part, root, first)
                 measures = _validation(resolved, root, chosen, workers)
-        with joined(chosen), _Bar(first) as bar:
+        with joined(chosen), TrainingBar(first) as bar:
             folder = run(
                 resolved,
                 Settings(
@@ -366,7 +366,7 @@ def _in_mm(metric: str) -> bool:
     return METRICS[metric].unit == "mm"
 
 
-class _Bar:
+class TrainingBar:
     """Steps, time left, epoch, speed and losses, on stderr: a bar for a person who is watching, lines for a log."""
 
     EVERY = 60.0
@@ -396,7 +396,7 @@ class _Bar:
         self.began = self.told = time.monotonic()
         self.start: int | None = None
 
-    def __enter__(self) -> "_Bar":
+    def __enter__(self) -> "TrainingBar":
         self.bar.start()
         return self
 

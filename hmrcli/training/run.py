@@ -218,7 +218,7 @@ def explained(error: Exception) -> HmrError:
         return BadInput(
             "memory ran out; take the batch in more --pieces, choose a smaller schedule.batch_size, or fewer --workers"
         )
-    if "DataLoader worker (pid" in text:
+    if "DataLoader worker (pid" in text or isinstance(error, (EOFError, ConnectionError)):
         return BadInput(
             "a process that makes samples was killed, as the system does where memory runs out; try fewer --workers"
         )
