@@ -5,6 +5,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
@@ -115,9 +116,9 @@ def train(
                 return
             require(files)
             if out is not None:
-                out = out.expanduser()
-                if not out.is_dir():
-                    writable_folder(out).rmdir()  # made again when all is well
+                out = writable_folder(out.expanduser())
+                with suppress(OSError):  # that it has files; an empty one is made again when all is well
+                    out.rmdir()
 
             from hmrcli.datasets.mixture import check_division
             from hmrcli.evaluation.processes import joined, rank_and_size
@@ -166,13 +167,21 @@ def train(
 def _check_is_recipe(recipe: str) -> None:
     """Raises UsageError for a folder, which is most often a run's."""
     folder = Path(recipe).expanduser()
+    if not _is_folder(folder):
+        return
     if (folder / "recipe.yaml").is_file():
         raise UsageError(
             f"--recipe: {folder} is a run's folder; give --recipe {folder / 'recipe.yaml'} to train by its recipe, and "
             f"--resume {folder} as well to go on with the run"
         )
-    if folder.is_dir():
-        raise UsageError(f"--recipe: {folder} is a folder; expected a bundled recipe's name or a YAML file")
+    raise UsageError(f"--recipe: {folder} is a folder; expected a bundled recipe's name or a YAML file")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _check_without(recipe: "Recipe", names: Sequence[str]) -> None:
@@ -188,7 +197,10 @@ def _check_without(recipe: "Recipe", names: Sequence[str]) -> None:
 def _check_resume(resume: str) -> None:
     """Raises MissingFile for what is neither a run nor a checkpoint; whether it is whole is seen later."""
     folder = Path(resume).expanduser()
-    if resume in ("auto", "never") or (folder / "meta.json").is_file() or (folder / "checkpoints").is_dir():
+    there = _is_folder(folder)
+    if resume in ("auto", "never") or (
+        there and any((folder / n).exists() for n in ("meta.json", "checkpoints"))
+    ):
         return
     runs = {
         path.name: str(path)
@@ -198,7 +210,7 @@ def _check_resume(resume: str) -> None:
     words = {"auto": "auto", "never": "never", **runs}
     near = difflib.get_close_matches(folder.name, words, n=1)
     hint = f"; did you mean {words[near[0]]}?" if near else ""
-    what = "has no checkpoint" if folder.is_dir() else "is not there"
+    what = "has no checkpoint" if there else "is not there"
     raise MissingFile(
         f"--resume: {resume} {what}; expected auto, never, a run's folder or one of its checkpoints{hint}"
     )
@@ -404,6 +416,7 @@ class TrainingBar:
         self.bar.stop()
 
     def __call__(self, now: "Progress") -> None:
+        """Shows where a run stands."""
         losses = "  ".join(f"{name} {value:.3g}" for name, value in now.losses.items())
         speed = f"{now.images_per_second:.0f} images/s, {now.waiting:.0%} waiting for data"
         rest = f"epoch {now.epoch + 1}  {speed}  {losses}"

@@ -370,17 +370,11 @@ class _Run:
             self.validated = self.done
             return
         share_statistics(self.learner.network)
-        metrics, failure = {}, None
-        try:
-            metrics = dict(self.settings.validate(self.learner.network.eval()))
-            if self.mean_pose is None and self.settings.mean_pose is not None:
-                self.mean_pose = dict(self.settings.mean_pose())
-        except Exception as error:
-            known = explained(error)
-            failure = type(known)(f"{known}; --without evaluation goes on without measuring")
-        if anywhere(failure is not None):
-            raise failure or Elsewhere
-        self.metrics, self.validated = from_first(metrics), self.done
+        validate, mean_pose = self.settings.validate, self.settings.mean_pose
+        self.metrics = _measured(lambda: validate(self.learner.network.eval()))
+        if self.mean_pose is None and mean_pose is not None:
+            self.mean_pose = _measured(mean_pose)
+        self.validated = self.done
         value = self.metrics.get(POSE_METRIC if self.recipe.algorithm == "pose" else METRIC)
         better = value is not None and (self.best is None or value < self.best)
         self.best = value if better else self.best
@@ -457,6 +451,20 @@ class _Run:
             f"step {step + 1}: not finite: {', '.join(error.terms)}; samples: {shown}. They are saved in "
             f"{path}{others}. Look at these samples, or take a lower optimizer.lr in another run"
         )
+
+
+def _measured(measure: Callable[[], Mapping[str, float]]) -> dict[str, float]:
+    """Figures that all processes have together; where one of them cannot have its part, all end."""
+    figures: dict[str, float] = {}
+    failure: HmrError | None = None
+    try:
+        figures = dict(measure())
+    except Exception as error:
+        known = explained(error)
+        failure = type(known)(f"{known}; --without evaluation goes on without measuring")
+    if anywhere(failure is not None):
+        raise failure or Elsewhere
+    return from_first(figures)
 
 
 def _batches(
