@@ -317,7 +317,9 @@ def _validation(recipe: "Recipe", root: Path, device: "torch.device", workers: i
 
     def mean_pose() -> Mapping[str, float]:
         parts = _of_all(
-            lambda: mean_pose_errors(recipe, root, annotations[np.array(own_rows())], test.protocol, bodies)
+            lambda: mean_pose_errors(
+                recipe, root, annotations[np.array(own_rows(), np.int64)], test.protocol, bodies
+            )
         )
         return {"pa_mpjpe_mm": _mean(parts)} if parts else {}
 

@@ -4,6 +4,7 @@ All that a step depends on is the state of its `Learner`, the samples, and its n
 (seed, step, process), rates follow from the epoch. So a run that goes on after an interruption repeats itself.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -161,9 +162,12 @@ def make_learner(
             parameter.requires_grad_(False)
         ids = [device] if device.type == "cuda" else None
         # Buffers are most of the body model; statistics are averaged when they are used (`share_statistics`).
-        learner.parallel = DistributedDataParallel(
-            learner.parallel, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        with warnings.catch_warnings(
+            action="ignore", category=FutureWarning
+        ):  # of the word that older torch knows
+            learner.parallel = DistributedDataParallel(
+                learner.parallel, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
     return learner
 
 
