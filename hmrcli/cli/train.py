@@ -115,8 +115,9 @@ def train(
                 _show(resolved, files)
                 return
             require(files)
-            if out is not None:
-                out = writable_folder(out.expanduser())
+            out = out and out.expanduser()
+            if out is not None and first:
+                writable_folder(out)
                 with suppress(OSError):  # that it has files; an empty one is made again when all is well
                     out.rmdir()
 

@@ -64,7 +64,7 @@ def test_an_epoch_with_validation(root: Path, tmp_path: Path) -> None:
     shown = (
         rf"test set: .*PA-MPJPE {errors['pa_mpjpe_mm']:.1f} mm.* \(the mean pose: PA-MPJPE {mean_pose:.1f} mm"
     )
-    assert re.search(shown, done.stderr) and 0 < mean_pose < 200
+    assert re.search(shown, done.stderr) and 0 < mean_pose < 300
     assert f"hmr eval --checkpoint {out} --data-root {root}" in done.stderr
     meta = read_checkpoint(out / "checkpoints" / "best").meta
     assert meta["finished"] and meta["metrics"] == errors
@@ -113,9 +113,11 @@ def test_a_dry_run_lists_recipe_and_files(root: Path, tmp_path: Path) -> None:
         assert re.search(rf"missing .*{file}.*\n# .*hmr download {file}", absent.stdout), file
     refused = run("--recipe", "hmr_l1", "--data-root", str(tmp_path))
     assert code(refused) == 3 and not list(tmp_path.glob("runs"))
-    assert set(re.findall(r"hmr download (\S+)", absent.stdout)) == set(
-        re.findall(r"hmr download (\S+)", str(refused.exception))
+    one_by_one, together = (
+        {name for names in re.findall(r"hmr download (.*)", text) for name in names.split()}
+        for text in (absent.stdout, str(refused.exception))
     )
+    assert one_by_one == together
 
 
 @pytest.mark.parametrize(
