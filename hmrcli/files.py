@@ -1,9 +1,33 @@
 """Files that are either whole or absent."""
 
+import errno
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from hmrcli.errors import BadInput, UsageError
+
+
+def writable_folder(path: str | Path, option: str = "--out") -> Path:
+    """Makes a folder and tries to write in it, before the work whose results go there.
+
+    Raises:
+        UsageError: it cannot be made or written in; says why in one line.
+        BadInput: the disk is full.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path, prefix=".") as trial:
+            trial.write(bytes(4096))
+            trial.flush()
+    except OSError as error:
+        kind = BadInput if error.errno == errno.ENOSPC else UsageError
+        reason = f"{error.strerror}; name another folder"
+        raise kind(f"{option}: cannot write in {path}: {reason}") from None
+    return path
 
 
 @contextmanager

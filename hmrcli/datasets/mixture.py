@@ -108,6 +108,15 @@ def mixture_of(data: Data, sizes: dict[str, int]) -> Mixture:
     return Mixture(tuple(sizes.values()), parts, length, data.draw)
 
 
+def check_division(batch_size: int, processes: int, pieces: int) -> None:
+    """Raises UsageError where a batch does not divide evenly into pieces on each process."""
+    if batch_size % (processes * pieces):
+        raise UsageError(
+            f"schedule.batch_size {batch_size} does not divide by {processes} processes with {pieces} "
+            "pieces each; choose numbers that divide it"
+        )
+
+
 class BatchSampler(Sampler[list[Draw]]):
     """The batches of one process, from any step of a run on, epoch after epoch.
 
@@ -142,11 +151,7 @@ class BatchSampler(Sampler[list[Draw]]):
         Raises:
             UsageError: the batch does not divide evenly.
         """
-        if batch_size % (processes * accumulate):
-            raise UsageError(
-                f"schedule.batch_size {batch_size} does not divide by {processes} processes with {accumulate} "
-                "pieces each; choose numbers that divide it"
-            )
+        check_division(batch_size, processes, accumulate)
         self.mixture, self.seed, self.batch_size = mixture, seed, batch_size
         self.start, self.stop = start, stop
         self.rank, self.processes, self.accumulate = rank, processes, accumulate

@@ -25,10 +25,19 @@ class NeededFile:
     path: Path
     """Where it is, or belongs."""
     found: bool
-    source: str
-    """Where it comes from, and the command that puts it in place."""
+    about: str
+    """What it is, where that is known."""
+    way: str
+    """Under which terms it comes from where, and the command that puts it in place, with `NAMES` for what to name."""
+    name: str = ""
+    """By which `hmr download` knows it."""
     dataset: str | None = None
     """The training set that can be left out to go on without it."""
+
+    @property
+    def source(self) -> str:
+        """All of that in one line."""
+        return "; ".join(filter(None, (self.about, self.way.replace("NAMES", self.name))))
 
 
 def needed_files(
@@ -49,7 +58,7 @@ def needed_files(
 
     def file(use: str, folder: str, name: str, dataset: str | None = None) -> NeededFile:
         path = locate(folder, name, root, registry)
-        return NeededFile(use, path, path.is_file(), _source(registry, Path(name).name, path), dataset)
+        return NeededFile(use, path, path.is_file(), *_source(registry, Path(name).name, path), dataset)
 
     def images(use: str, name: str, dataset: str | None = None) -> NeededFile:
         path = root / IMAGES / name
@@ -59,14 +68,16 @@ def needed_files(
             for asset in registry.files
             if (root / asset.path).is_relative_to(path) and asset.unpack and "*.jpg" in asset.unpack.take
         ]
-        source = f"unpack the images of {name} there"
+        source = ("", "unpack the images of NAMES there", name)
         if known:
-            source = "; ".join(_source(registry, asset, path) for asset in known)
-        return NeededFile(use, path, found, source, dataset)
+            source = (*_source(registry, known[0], path)[:2], " ".join(known))
+        return NeededFile(use, path, found, *source, dataset)
 
     def rendered(use: str, name: str, dataset: str | None = None) -> NeededFile:
         path = locate(ANNOTATIONS, name, root, registry)
-        return NeededFile(f"{use}, rendered", path, True, f"or run: hmr download {path.stem}", dataset)
+        return NeededFile(
+            f"{use}, rendered", path, True, "", "or run: hmr download NAMES", path.stem, dataset
+        )
 
     files = []
     for name in kept_sets(recipe, without):
@@ -155,28 +166,35 @@ def require(files: Iterable[NeededFile]) -> None:
     """Refuses to go on while files are missing.
 
     Raises:
-        MissingFile: with a line for each, and the sets to go on without.
+        MissingFile: with a line for each, then how to get those with the same terms; and the sets to go on without.
     """
     files = list(files)
     missing = [file for file in files if not file.found]
     if not missing:
         return
     lines = [f"{len(missing)} of {len(files)} files are missing:"]
-    lines += [f"  {file.path} ({file.use}): {file.source}" for file in missing]
+    groups: dict[str, list[NeededFile]] = {}
+    for file in missing:
+        groups.setdefault(file.way, []).append(file)
+    for way, group in groups.items():
+        lines += [f"  {file.path} ({file.use})" for file in group]
+        lines.append(f"    {way.replace('NAMES', ' '.join(dict.fromkeys(file.name for file in group)))}")
     if sets := dict.fromkeys(file.dataset for file in missing if file.dataset):
         lines.append(f"Sets that training could leave out: {', '.join(name for name in sets if name)}")
     raise MissingFile("\n".join(lines))
 
 
-def _source(registry: Registry, name: str, path: Path) -> str:
+def _source(registry: Registry, name: str, path: Path) -> tuple[str, str, str]:
+    """What a file is, how to get it, and its name, as `NeededFile` has them."""
     asset = registry.by_name.get(name)
     if (split := path.stem.removesuffix("_fits")) in SPLITS:
-        return f"rendered on this machine, free for any use. Run: hmr download {split}"
+        return "", "rendered on this machine, free for any use. Run: hmr download NAMES", split
     if asset is None and path.stem in recipe_names():
-        return f"a finished run of that recipe leaves it there. Run: hmr train --recipe {path.stem}"
+        way = f"a finished run of that recipe leaves it there. Run: hmr train --recipe {path.stem}"
+        return "", way, name
     if asset is None:
-        return f"not known to hmr download: put it there, or name another file than {path.name} in the recipe"
-    terms = registry.terms(asset)
+        return "", "not known to hmr download: put it there, or name another file in the recipe", name
+    terms, page = registry.terms(asset), asset.page
     if asset.sources:
-        return f"{asset.about}; {terms}. Run: hmr download {name}"
-    return f"{asset.about}; {terms}. Get it at {asset.page}, then run: hmr download {name} --from-file PATH"
+        return asset.about, f"{terms}. Run: hmr download NAMES", name
+    return asset.about, f"{terms}. Get it at {page}, then run: hmr download NAMES --from-file PATH", name

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,16 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(_bundled()))
 
 
-def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(
+    name_or_path: str | Path, overrides: Iterable[str] = (), say: Callable[[str], None] = lambda text: None
+) -> Recipe:
     """Reads a recipe.
 
     Args:
         name_or_path: name of a bundled recipe, or a YAML file.
-        overrides: `KEY=VALUE` each, where KEY leads to the value by dots (`optimizer.lr`) and VALUE is YAML.
+        overrides: `KEY=VALUE` each, where KEY leads to the value by dots (`optimizer.lr`) and VALUE is YAML. Where
+            the epochs are fewer than the file's, its decays of the rate that would come later are left out.
+        say: for a note on that.
 
     Raises:
         BadInput: there is no such recipe, or it has an unknown key, a wrong value or an impossible
@@ -49,6 +53,8 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Reci
     """
     document = Document(_find(name_or_path))
     changed = {key: text for text in overrides for key in [_override(document.values, text)]}
+    if ("schedule", "epochs") in changed and not any(key[:2] == ("schedule", "lr_decay") for key in changed):
+        _drop_late_decays(document.values["schedule"], say)
     try:
         # JSON, because its arrays and objects are what strict tuples and mappings may be read from.
         return Recipe.model_validate_json(json.dumps(document.values, default=str))
@@ -84,7 +90,7 @@ def _override(values: dict[str, Any], text: str) -> _Key:
     section: Any = values
     for depth, part in enumerate(key[:-1], start=1):
         if not isinstance(section.get(part), dict):
-            what = "has no keys in this recipe" if part in section else _unknown(part)
+            what = "has no keys in this recipe" if part in section else _unknown(key[:depth], values)
             raise BadInput(f"override `{text}`: `{_dotted(key[:depth])}`: {what}; {NEXT}")
         section = section[part]
     try:
@@ -92,6 +98,18 @@ def _override(values: dict[str, Any], text: str) -> _Key:
     except ValueError as error:
         raise BadInput(f"override `{text}`: the value is no YAML ({error}); {NEXT}") from error
     return key
+
+
+def _drop_late_decays(schedule: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Leaves out decays of the rate after the last epoch; what is of a wrong kind is told later."""
+    decay, last = schedule.get("lr_decay"), schedule["epochs"]
+    if not isinstance(decay, dict) or not isinstance(decay.get("epochs"), list) or type(last) is not int:
+        return
+    late = [epoch for epoch in decay["epochs"] if type(epoch) is int and epoch >= last]
+    kept = [epoch for epoch in decay["epochs"] if epoch not in late]
+    if late:
+        schedule["lr_decay"] = {**decay, "epochs": kept} if kept else None
+        say(f"schedule.epochs={last}: the rate's decay at epoch {', '.join(map(str, late))} is left out")
 
 
 def _explain(error: ValidationError, values: dict[str, Any]) -> tuple[_Key, str]:
@@ -110,7 +128,7 @@ def _explain(error: ValidationError, values: dict[str, Any]) -> tuple[_Key, str]
     if meant[0]["type"] == "missing":
         return key, "is missing"
     if meant[0]["type"] == "extra_forbidden":
-        return key, _unknown(str(key[-1]))
+        return key, _unknown(key, values)
     messages = list(dict.fromkeys(detail["msg"] for detail in meant))
     expected = " or ".join(message.removeprefix("Input should be ") for message in messages)
     for words, ours in _WORDS:
@@ -133,15 +151,29 @@ def _locate(location: tuple[str | int, ...], kind: str, values: Any) -> _Key:
     return (*key, location[-1]) if kind == "missing" else tuple(key)
 
 
-def _unknown(word: str) -> str:
+def _unknown(key: _Key, values: dict[str, Any]) -> str:
+    """Says so, with the recipe's keys of the same last name wherever they are, or of one much like it."""
     fields = {
         field
         for value in vars(schema).values()
         if isinstance(value, type) and issubclass(value, Section)
         for field in value.model_fields
     }
-    near = difflib.get_close_matches(word, sorted(fields), n=1)
-    return "unknown key" + (f", did you mean `{near[0]}`?" if near else "")
+    word, paths = str(key[-1]), [path for path in _paths(values) if path != key]
+    known = any(path[-1] == word for path in paths)
+    names = [word] if known else difflib.get_close_matches(word, sorted(fields), n=1)
+    near = [path for path in paths if path[-1] in names]
+    if any(path[:-1] == key[:-1] for path in near):
+        near = []
+    shown = list(map(_dotted, near)) or names
+    return "unknown key" + (f", did you mean `{'` or `'.join(shown)}`?" if shown else "")
+
+
+def _paths(values: dict[str, Any], start: _Key = ()) -> Iterator[_Key]:
+    for name, value in values.items():
+        yield (*start, name)
+        if isinstance(value, dict):
+            yield from _paths(value, (*start, name))
 
 
 def _dotted(key: _Key) -> str:

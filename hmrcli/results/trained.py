@@ -167,7 +167,7 @@ def _recorded(folder: Path, sha256: str) -> Training | None:
                 "validation": tuple(_validation(folder)),
             }
         )
-    except (ValidationError, TypeError):
+    except (ValidationError, TypeError, BadInput):
         return None
 
 

@@ -9,10 +9,12 @@ A checkpoint is written under a temporary name, flushed to disk and renamed; the
 
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +22,7 @@ import torch
 from torch import nn
 
 from hmrcli.errors import BadInput, MissingFile
+from hmrcli.files import whole_file
 from hmrcli.networks import save_weights
 
 MODEL_FILE = "model.safetensors"
@@ -31,6 +34,10 @@ BEST = "best"
 """Of the lowest validation error."""
 _OLD = ".previous-"
 """Before the name of a checkpoint that is being replaced."""
+_TEMPORARY = re.compile(r"\.(.+\.)?[0-9a-f]{32}(\.\w+)?")
+"""Names of what is being written, in a run's folder and among its checkpoints."""
+_LARGEST = 16_000_000
+"""Bytes; a longer file is no summary of a checkpoint."""
 
 
 class Checkpoint(NamedTuple):
@@ -77,12 +84,36 @@ def save_checkpoint(
     try:
         save_weights(network, temporary / MODEL_FILE, {"recipe": str(meta["recipe"])})
         torch.save(dict(state), temporary / STATE_FILE)
-        files = {name: _sha256(temporary / name) for name in (MODEL_FILE, STATE_FILE)}
-        document = json.dumps({**meta, "sha256": files}, indent=2, allow_nan=False)
-        (temporary / META_FILE).write_text(document + "\n", encoding="utf-8")
+        _write_meta(temporary / META_FILE, meta, _sums(temporary))
         _take_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def change_meta(path: Path, meta: Mapping[str, Any]) -> None:
+    """Replaces what stands in a checkpoint's `meta.json`, except for the sums of the files, which stay."""
+    before = json.loads((path / META_FILE).read_text(encoding="utf-8"))
+    with whole_file(path / META_FILE) as temporary:
+        _write_meta(temporary, meta, before["sha256"])
+        _flush(temporary)
+
+
+def clear_leftovers(run: Path) -> None:
+    """Removes what a killed run was writing; a checkpoint whose replacement was cut short gets its name back.
+
+    To be called by the process that holds the run (`folders.Held`) alone.
+    """
+    for folder in (run, run / FOLDER):
+        for path in folder.glob(".*"):
+            kept = path.with_name(path.name.removeprefix(_OLD))
+            if (
+                path.name.startswith(_OLD)
+                and not (kept / META_FILE).is_file()
+                and (path / META_FILE).is_file()
+            ):
+                path.rename(kept)
+            elif path.name.startswith(_OLD) or _TEMPORARY.fullmatch(path.name):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
@@ -104,29 +135,65 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     if not (path / META_FILE).is_file() and (path / FOLDER).is_dir():
         path = newest_checkpoint(path) or path / FOLDER / LAST
-    meta_path = path / META_FILE
-    if not meta_path.is_file():
-        raise MissingFile(
-            f"{path}: is no checkpoint, {META_FILE} is not there; expected a run's folder or one of its checkpoints"
-        )
-    try:
-        meta = json.loads(meta_path.read_text(encoding="utf-8"))
-        sums = {name: str(meta["sha256"][name]) for name in (MODEL_FILE, STATE_FILE)}
-        if not (isinstance(meta["recipe"], str) and isinstance(meta["step"], int)):
-            raise ValueError("recipe and step")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        expected = "recipe, step and the SHA-256 of the files"
-        raise BadInput(
-            f"{meta_path}: is not what `hmr train` writes, expected {expected}; {_NEXT}"
-        ) from error
-    for name, wanted in sums.items():
+    meta = read_meta(path)
+    for name in (MODEL_FILE, STATE_FILE):
         if not (path / name).is_file():
             raise BadInput(f"{path / name}: is missing, though {META_FILE} names it; {_NEXT}")
-        if _sha256(path / name) != wanted:
+        try:
+            found = _sha256(path / name)
+        except OSError as error:
+            raise BadInput(f"{path / name}: cannot be read ({error.strerror}); {_NEXT}") from error
+        if found != meta["sha256"][name]:
             raise BadInput(
                 f"{path / name}: is torn or was changed, its SHA-256 is not the one in {META_FILE}; {_NEXT}"
             )
     return Checkpoint(path, meta)
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """What a checkpoint's `meta.json` says; its files are not looked at.
+
+    Raises:
+        MissingFile: there is none.
+        BadInput: it is not of this program; names the field.
+    """
+    file, name = path / META_FILE, ""
+    if not file.is_file():
+        raise MissingFile(
+            f"{path}: is no checkpoint, {META_FILE} is not there; expected a run's folder or one of its checkpoints"
+        )
+    try:
+        if file.stat().st_size > _LARGEST:
+            raise ValueError("too large")
+        meta = json.loads(file.read_text(encoding="utf-8"))
+        for name, right in _FIELDS.items():
+            if not right(meta[name]):
+                raise TypeError(name)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        field = f", `{name}` is missing or of another kind" if name else ""
+        raise BadInput(f"{file}: is not what `hmr train` writes{field}; {_NEXT}") from error
+    return meta
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _is_number(value: object) -> bool:
+    return _is_count(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "recipe": lambda value: isinstance(value, str),
+    "step": _is_count,
+    "epoch": _is_count,
+    "finished": lambda value: isinstance(value, bool),
+    "metrics": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+    "best": lambda value: value is None or _is_number(value),
+    "validated": _is_count,
+    "sha256": lambda value: {MODEL_FILE, STATE_FILE} <= set(value) and isinstance(value, dict),
+}
+"""What a run goes on with, and whether it is of its kind."""
 
 
 def newest_checkpoint(run: Path) -> Path | None:
@@ -135,6 +202,15 @@ def newest_checkpoint(run: Path) -> Path | None:
     if (folder / LAST / META_FILE).is_file():
         return folder / LAST
     return next(folder.glob(f"{_OLD}{LAST}*"), None)
+
+
+def _write_meta(path: Path, meta: Mapping[str, Any], sums: Mapping[str, str]) -> None:
+    document = json.dumps({**meta, "sha256": sums}, indent=2, allow_nan=False)
+    path.write_text(document + "\n", encoding="utf-8")
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    return {name: _sha256(folder / name) for name in (MODEL_FILE, STATE_FILE)}
 
 
 def _temporary(path: Path) -> Path:

@@ -4,6 +4,7 @@ All that a step depends on is the state of its `Learner`, the samples, and its n
 (seed, step, process), rates follow from the epoch. So a run that goes on after an interruption repeats itself.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from hmrcli.training.heatmaps import heatmap_losses
 from hmrcli.training.losses import total, training_losses
 from hmrcli.training.processes import averaged
 from hmrcli.training.terms import Counts, count_labels
+from hmrcli.training.truth import blank_labels
 
 Precision = Literal["fp32", "bf16"]
 
@@ -89,12 +91,25 @@ class Learner:
         """Puts back what `state` gave.
 
         Raises:
-            KeyError, ValueError, RuntimeError: it is of another recipe.
+            Exception: of any kind: it is of another recipe, or was made up.
         """
-        self.optimizer.load_state_dict(state["optimizer"])
+        _load_optimizer(self.optimizer, state["optimizer"])
         if self.discriminator is not None and self.discriminator_optimizer is not None:
             self.discriminator.load_state_dict(state["discriminator"])
-            self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+            _load_optimizer(self.discriminator_optimizer, state["discriminator_optimizer"])
+
+    def early_changes(self) -> list[Tensor]:
+        """What a step changes before it is certain to succeed: running statistics, and the adversary."""
+        tensors = [
+            buffer
+            for module in self.network.modules()
+            if isinstance(module, _BatchNorm) and module.training
+            for buffer in module.buffers(recurse=False)
+        ]
+        if self.discriminator is not None and self.discriminator_optimizer is not None:
+            tensors += [parameter.detach() for parameter in self.discriminator.parameters()]
+            tensors += [v for state in self.discriminator_optimizer.state.values() for v in state.values()]
+        return tensors
 
 
 def make_learner(
@@ -125,22 +140,15 @@ def make_learner(
     size = rank_and_size()[1]
     if size > 1 and recipe.network.batch_norm == "synchronised" and device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    parallel = _compiled(network) if compiled else network
-    if size > 1:
-        ids = [device] if device.type == "cuda" else None
-        # Buffers are most of the body model; statistics are averaged when they are used (`share_statistics`).
-        parallel = DistributedDataParallel(
-            parallel, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
     discriminator, judge = None, None
     if recipe.adversary is not None:
         discriminator = Discriminator().to(device)
         judge = _adam(recipe, {"adversary": list(discriminator.parameters())}, device)
-    return Learner(
+    learner = Learner(
         recipe=recipe,
         body=body,
         network=network,
-        parallel=parallel,
+        parallel=_compiled(network) if compiled else network,
         optimizer=_adam(recipe, parameter_groups(network), device),
         discriminator=discriminator,
         discriminator_optimizer=judge,
@@ -149,6 +157,72 @@ def make_learner(
         device=device,
         precision=precision,
     )
+    if size > 1:
+        for parameter in _unreached(learner):  # the wrapper would wait for their gradients for ever
+            parameter.requires_grad_(False)
+        ids = [device] if device.type == "cuda" else None
+        # Buffers are most of the body model; statistics are averaged when they are used (`share_statistics`).
+        with warnings.catch_warnings(
+            action="ignore", category=FutureWarning
+        ):  # of the word that older torch knows
+            learner.parallel = DistributedDataParallel(
+                learner.parallel, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
+    return learner
+
+
+def _unreached(learner: Learner) -> list[nn.Parameter]:
+    """Parameters that no loss of the recipe depends on, whatever the labels; found on a grey picture.
+
+    What an output leads to is not enough (`find_unused_parameters`): PARE without losses of the camera has one.
+    """
+    trained = [parameter for parameter in learner.network.parameters() if parameter.requires_grad]
+    labels = blank_labels(learner.recipe, learner.device)
+    size = learner.recipe.data.image_size
+    prediction = learner.network.eval()(torch.zeros(1, 3, size, size, device=learner.device))
+    loss = total(_losses(learner, prediction, labels, count_labels(labels)))
+    gradients = torch.autograd.grad(loss, trained, allow_unused=True)
+    return [parameter for parameter, gradient in zip(trained, gradients) if gradient is None]
+
+
+def can_train_on(learner: Learner, samples: int) -> bool:
+    """Whether batch norm can make statistics of so few samples; one alone is too few over maps of one cell."""
+    set_training(learner.network, learner.recipe)
+    size = learner.recipe.data.image_size
+    before = [tensor.clone() for tensor in learner.early_changes()]
+    try:
+        with torch.no_grad():
+            learner.network(torch.zeros(samples, 3, size, size, device=learner.device))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        return False
+    finally:
+        _put_back(learner, before)
+    return True
+
+
+def _put_back(learner: Learner, before: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for tensor, value in zip(learner.early_changes(), before):
+            tensor.copy_(value)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Puts an optimiser's moments back; rates and the like stay those of the recipe.
+
+    Raises:
+        Exception: of any kind: they are of other parameters, or no moments.
+    """
+    own = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(dict(state))
+    for group, values in zip(optimizer.param_groups, own):
+        group.update(values)
+    for parameter, moments in optimizer.state.items():
+        shapes = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+        found = {name: tuple(value.shape) for name, value in moments.items() if value.is_floating_point()}
+        if found != {name: tuple(shape) for name, shape in shapes.items()}:
+            raise ValueError("moments of other parameters")
 
 
 def parameter_groups(network: nn.Module) -> dict[LearningRateGroup, list[nn.Parameter]]:
@@ -193,7 +267,7 @@ def train_step(
 
     The means of the losses are over the whole batch, whatever the number of processes and pieces. The adversary
     learns before it judges; where the batch comes in pieces, it judges first, because all pieces have to be seen
-    before it may change.
+    before it may change. A step that fails leaves network, adversary and optimisers as they were.
 
     Args:
         pieces: equal parts, of which one at a time is on the device.
@@ -208,6 +282,18 @@ def train_step(
     set_training(learner.network, learner.recipe)
     _set_rates(learner, epoch)
     learner.optimizer.zero_grad(set_to_none=True)
+    before = [tensor.clone() for tensor in learner.early_changes()]
+    try:
+        result = _gradients(learner, pieces, step, stop)
+    except BaseException:
+        _put_back(learner, before)
+        raise
+    learner.optimizer.step()
+    return result
+
+
+def _gradients(learner: Learner, pieces: Sequence[Batch], step: int, stop: Callable[[], bool]) -> Step:
+    """Losses and gradients of a step; the adversary's own optimiser steps here."""
     counts = _mean_counts(pieces, learner.device)
     sums: dict[str, Tensor] = {}
     bodies: list[tuple[Tensor, Tensor]] = []
@@ -236,7 +322,6 @@ def train_step(
     wrong = [name for name, value in losses.items() if value - value != 0]
     if wrong:
         raise NotFinite(wrong, pieces)
-    learner.optimizer.step()
     return Step(losses, stopped > 0)
 
 

@@ -70,6 +70,8 @@ class FitStore:
         self._fits = [image_set.fits or _none(len(image_set)) for image_set in sets]
         self._loss = [np.full(len(fits), np.inf, np.float32) for fits in self._fits]
         self._fresh = [np.zeros(len(fits), bool) for fits in self._fits]
+        self._before: list[tuple[Changes, NDArray[np.bool_]]] = []
+        """What a step that is not finished replaced, and whether it was fresh."""
 
     def get(self, place: Place) -> Bodies:
         """The fits of B rows as they are in their crops; NaN where there is none."""
@@ -90,17 +92,33 @@ class FitStore:
         """
         pose = pose_from_crop(bodies.pose, place.flip, place.rotation).astype(np.float32)
         fits = np.concatenate([pose, bodies.betas.astype(np.float32)], 1)
-        self._write(merged([Changes(place.dataset, place.row, fits, loss.astype(np.float32))]), fresh=True)
+        new = merged([Changes(place.dataset, place.row, fits, loss.astype(np.float32))])
+        rows = [new.row[new.dataset == number] for number in range(len(self._fits))]
+        self._before.append((self._at(rows), np.concatenate([f[r] for f, r in zip(self._fresh, rows)])))
+        self._write(new, fresh=True)
 
-    def _write(self, changes: Changes, fresh: bool) -> None:
+    def settle(self) -> None:
+        """Ends a step: what it put stays."""
+        self._before.clear()
+
+    def undo(self) -> None:
+        """Takes back what was put since the last step ended."""
+        while self._before:
+            self._write(*self._before.pop())
+
+    def _write(self, changes: Changes, fresh: NDArray[np.bool_] | bool) -> None:
+        fresh = np.broadcast_to(fresh, len(changes.row))
         for number in np.unique(changes.dataset):
             chosen = changes.dataset == number
             rows, fits = changes.row[chosen], changes.fits[chosen]
             self._fits[number].pose[rows], self._fits[number].betas[rows] = fits[:, :72], fits[:, 72:]
-            self._loss[number][rows], self._fresh[number][rows] = changes.loss[chosen], fresh
+            self._loss[number][rows], self._fresh[number][rows] = changes.loss[chosen], fresh[chosen]
 
     def _changes(self, masks: Sequence[NDArray[np.bool_]]) -> Changes:
-        rows = [np.flatnonzero(mask) for mask in masks]
+        return self._at([np.flatnonzero(mask) for mask in masks])
+
+    def _at(self, rows: Sequence[NDArray[np.int64]]) -> Changes:
+        """The fits of some rows of each set."""
         fits = [np.concatenate([f.pose[r], f.betas[r]], 1) for f, r in zip(self._fits, rows)]
         return Changes(
             np.repeat(np.arange(len(rows)), [len(r) for r in rows]),

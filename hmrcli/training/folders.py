@@ -1,10 +1,18 @@
-"""Where a run lives, and from which checkpoint it goes on."""
+"""Where a run lives, from which checkpoint it goes on, and that no other process writes there."""
 
+import errno
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
-from hmrcli.errors import BadInput, UsageError
+from hmrcli.errors import BadInput, HmrError, UsageError
+from hmrcli.files import writable_folder
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import (
     BEST,
@@ -13,46 +21,74 @@ from hmrcli.training.checkpoints import (
     Checkpoint,
     newest_checkpoint,
     read_checkpoint,
+    read_meta,
 )
 from hmrcli.training.record import RECIPE_FILE
 
 RUNS = Path("runs")
+LOCK_FILE = ".lock"
+"""Names the process that trains in a run's folder, which holds it locked; the system unlocks it when that one ends."""
 
 
 class Place(NamedTuple):
-    """A run's folder, and where it starts."""
+    """A run's folder, which is this process's alone until `release`, and where the run starts."""
 
     folder: Path
     checkpoint: Checkpoint | None
+    lock: IO[str]
+
+    def release(self) -> None:
+        """Lets others write to the folder; one in which nothing was written is removed."""
+        with suppress(OSError):
+            if [path.name for path in self.folder.iterdir()] == [LOCK_FILE]:
+                (self.folder / LOCK_FILE).unlink()
+                self.folder.rmdir()
+        self.lock.close()
 
 
-def find_place(recipe: Recipe, out: Path | None, resume: str) -> Place:
-    """The folder of a run.
+class Busy(UsageError):
+    """Another process trains in the folder."""
+
+
+def find_place(
+    recipe: Recipe, out: Path | None, resume: str, say: Callable[[str], None] = lambda text: None
+) -> Place:
+    """The folder of a run, held by this process.
 
     Args:
         recipe: as resolved.
-        out: folder; by default `runs/<recipe>/<time>`, or the run of the same recipe there that is unfinished.
+        out: folder; by default `runs/<recipe>/<time>`, or the run of the same recipe there that is unfinished and
+            that no other process is at.
         resume: `auto` goes on where that folder's run stopped, `never` begins in a new folder, and a path names
             a checkpoint or a run to go on from.
+        say: for notes to a person.
 
     Raises:
         MissingFile: there is no such checkpoint.
         BadInput: the checkpoint is damaged, or the folder's run is of another recipe.
-        UsageError: `never`, but the folder has a run.
+        Busy: another process trains in the folder.
+        UsageError: `never`, but the folder has a run; or the folder cannot be written to.
     """
-    if resume == "never":
-        if out is not None and (out / RECIPE_FILE).exists():
+    start = None if resume in ("auto", "never") else read_checkpoint(Path(resume))
+    if start is not None and out is None:
+        if start.path.parent.name != FOLDER:
+            raise UsageError(
+                f"--resume {resume}: is in no run's folder; name a folder to train in with --out"
+            )
+        out = start.path.parent.parent
+    if out is None:
+        return (_unfinished(recipe, say) if resume == "auto" else None) or _new_place(recipe)
+    place = Place(out, start, hold(out))
+    try:
+        if resume == "never" and (out / RECIPE_FILE).exists():
             raise UsageError(f"--resume never: {out} holds a run already; name another folder with --out")
-        return Place(out or _new_folder(recipe), None)
-    if resume != "auto":
-        checkpoint = read_checkpoint(Path(resume))
-        folder = out or checkpoint.path.parent.parent
-        _check_same(recipe, folder)
-        return Place(folder, checkpoint)
-    folder = out or _unfinished(recipe) or _new_folder(recipe)
-    _check_same(recipe, folder)
-    found = newest_checkpoint(folder)
-    return Place(folder, None if found is None else read_checkpoint(found))
+        _check_same(recipe, out)
+        if resume == "auto" and (found := newest_checkpoint(out)) is not None:
+            place = place._replace(checkpoint=read_checkpoint(found))
+    except HmrError:
+        place.release()
+        raise
+    return place
 
 
 def trained(folder: Path) -> tuple[Path, Path]:
@@ -72,20 +108,80 @@ def trained(folder: Path) -> tuple[Path, Path]:
     return folder / RECIPE_FILE, checkpoint.model
 
 
-def _new_folder(recipe: Recipe) -> Path:
-    return RUNS / recipe.name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+def hold(folder: Path) -> IO[str]:
+    """Locks a run's folder, which is made, for this process until the file is closed or the process ends.
+
+    File systems that have no locks are written to without one.
+
+    Raises:
+        Busy: another process holds it; names it.
+        UsageError: the folder cannot be made or written to.
+    """
+    writable_folder(folder)
+    file = (folder / LOCK_FILE).open("a+", encoding="utf-8", errors="replace")
+    try:
+        _lock(file.fileno())
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            file.seek(0)
+            holder = re.match(r"process \d+ on [\w.-]+", file.read(200))
+            file.close()
+            raise Busy(
+                f"{folder}: {holder[0] if holder else 'another process'} is training there; wait until it has "
+                "ended, or name another folder with --out"
+            ) from None
+    with suppress(OSError):  # for a person to read
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}\n")
+        file.flush()
+    return file
 
 
-def _unfinished(recipe: Recipe) -> Path | None:
-    """The latest run of a recipe that was stopped before its end."""
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: int) -> None:
+        os.lseek(handle, 1 << 20, os.SEEK_SET)  # others cannot read what is locked, and are to read the name
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _new_place(recipe: Recipe) -> Place:
+    """A folder that no other run has, also none that starts in the same second."""
+    parent, name = RUNS / recipe.name, datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    writable_folder(parent)
+    for folder in (parent / name, *(parent / f"{name}-{number}" for number in range(2, 1000))):
+        with suppress(FileExistsError):
+            folder.mkdir()
+            break
+    return Place(folder, None, hold(folder))
+
+
+def _unfinished(recipe: Recipe, say: Callable[[str], None]) -> Place | None:
+    """The latest run of a recipe that was stopped before its end and that nobody is at."""
     for recipe_file in sorted(RUNS.glob(f"{recipe.name}/*/{RECIPE_FILE}"), reverse=True):
-        found = newest_checkpoint(recipe_file.parent)
+        folder, place = recipe_file.parent, None
         try:
-            same = found is not None and load_recipe(recipe_file) == recipe
-            if same and found and not read_checkpoint(found).meta.get("finished"):
-                return recipe_file.parent
-        except BadInput:  # of another version, or damaged: not one to go on with unasked
-            continue
+            if load_recipe(recipe_file) != recipe:
+                continue
+            found = newest_checkpoint(folder)
+            if found is not None and read_meta(found)["finished"]:
+                continue
+            place = Place(folder, None, hold(folder))
+            found = newest_checkpoint(folder)
+            if found is not None and not (checkpoint := read_checkpoint(found)).meta["finished"]:
+                return place._replace(checkpoint=checkpoint)
+        except Busy as error:
+            say(f"this run gets a folder of its own: {error}")
+        except HmrError:  # of another version, or damaged: not one to go on with unasked
+            pass
+        if place is not None:
+            place.release()
     return None
 
 

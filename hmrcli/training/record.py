@@ -1,6 +1,7 @@
 """What a run leaves behind for a reader: metrics by the step, TensorBoard events, curves, surroundings."""
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import numpy as np
 
 from hmrcli import __version__
 from hmrcli.environment import describe
+from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 from hmrcli.recipe import Recipe
 
@@ -21,6 +23,9 @@ RECIPE_FILE = "recipe.yaml"
 ENVIRONMENT_FILE = "environment.json"
 METRICS_FILE = "metrics.jsonl"
 CURVES_FILE = "curves.png"
+_MOST = 200
+"""Numbers of a line; more are not ours."""
+_NEXT = "put the run's own file back, or begin another run with --out"
 
 
 class Record:
@@ -83,24 +88,50 @@ class Record:
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         if start and path.is_file():
-            first = json.loads(path.read_text(encoding="utf-8"))
-            now = {**first, "resumed": [*first.get("resumed", []), {"step": start, **now}]}
+            try:
+                first = json.loads(path.read_text(encoding="utf-8"))
+                now = {**first, "resumed": [*first.get("resumed", []), {"step": start, **now}]}
+            except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+                raise BadInput(f"{path}: is not what `hmr train` writes; {_NEXT}") from error
         with whole_file(path) as temporary:
             temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; a last line that was cut short is left out."""
+    """The lines of a run's metrics; a last line that was cut short is left out.
+
+    Raises:
+        BadInput: another line is none of `Record.write`; names it.
+    """
     path = folder / METRICS_FILE
+    try:
+        texts = path.read_bytes().splitlines() if path.is_file() else []
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); {_NEXT}") from error
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    for number, text in enumerate(texts, start=1):
         try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("step"), int):
-            lines.append(line)
+            lines.append(_metrics(json.loads(text)))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            if number < len(texts):
+                raise BadInput(f"{path}:{number}: is no line that `hmr train` writes; {_NEXT}") from error
     return lines
+
+
+def _metrics(line: Any) -> dict[str, Any]:
+    """A line of the metrics; raises ValueError, TypeError or KeyError for another."""
+    numbers = {"step": line["step"]}
+    for name, group in line.items():
+        numbers |= group if isinstance(group, dict) else {name: group}
+    if any(not isinstance(line.get(name, {}), dict) for name in ("loss", "validation")):
+        raise ValueError("groups")
+    if len(numbers) > _MOST or not all(re.fullmatch(r"\w+", name) for name in numbers):
+        raise ValueError("names")
+    if any(type(value) not in (int, float) or not abs(value) < 1e300 for value in numbers.values()):
+        raise ValueError("numbers")
+    if type(line["step"]) is not int or line["step"] < 0:
+        raise ValueError("step")
+    return line
 
 
 def git_commit() -> str | None:

@@ -150,17 +150,9 @@ def check_labels(labels: Mapping[str, Tensor], batch: int, joints: str) -> None:
     Raises:
         ValueError: names the first label that is missing or has a wrong shape.
     """
-    count = len(JOINTS_FROM_54[joints])
-    expected = {
-        "keypoints2d": (batch, count, 3),
-        "keypoints3d": (batch, count, 4),
-        "pose": (batch, 72),
-        "betas": (batch, 10),
-        "has_keypoints2d": (batch,),
-        "has_keypoints3d": (batch,),
-        "has_smpl": (batch,),
-        **({"fit_transl": (batch, 3)} if "fit_transl" in labels else {}),
-    }
+    expected = _shapes(joints, batch)
+    if "fit_transl" in labels:
+        expected["fit_transl"] = (batch, 3)
     for name, shape in expected.items():
         if name not in labels:
             raise ValueError(f"labels lack {name}, expected shape {shape}; they have {', '.join(labels)}")
@@ -169,3 +161,21 @@ def check_labels(labels: Mapping[str, Tensor], batch: int, joints: str) -> None:
                 f"label {name} has shape {tuple(labels[name].shape)}, expected {shape} "
                 f"for {batch} samples with joints {joints}"
             )
+
+
+def blank_labels(recipe: Recipe, device: torch.device) -> dict[str, Tensor]:
+    """Labels of one sample of which nothing is known."""
+    return {name: torch.zeros(shape, device=device) for name, shape in _shapes(recipe.data.joints, 1).items()}
+
+
+def _shapes(joints: str, batch: int) -> dict[str, tuple[int, ...]]:
+    count = len(JOINTS_FROM_54[joints])
+    return {
+        "keypoints2d": (batch, count, 3),
+        "keypoints3d": (batch, count, 4),
+        "pose": (batch, 72),
+        "betas": (batch, 10),
+        "has_keypoints2d": (batch,),
+        "has_keypoints3d": (batch,),
+        "has_smpl": (batch,),
+    }

@@ -1,5 +1,6 @@
 """`hmr train` as a user types it."""
 
+import io
 import json
 import os
 import re
@@ -12,13 +13,15 @@ from pathlib import Path
 import pytest
 import torch
 import typer
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from hmrcli.cli.train import train
+from hmrcli.cli.train import TrainingBar, train
 from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe
 from hmrcli.training.checkpoints import read_checkpoint
 from hmrcli.training.record import read_metrics
+from hmrcli.training.run import Progress
 from tests.training.world import open_overrides, open_recipe, write_world
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,6 +60,12 @@ def test_an_epoch_with_validation(root: Path, tmp_path: Path) -> None:
     assert [line["step"] for line in lines] == [1, 2, 2]
     errors = lines[-1]["validation"]
     assert set(errors) == {"mpjpe_mm", "pa_mpjpe_mm", "pve_mm"} and 0 < errors["pa_mpjpe_mm"] < 1000
+    mean_pose = lines[-1]["mean_pose"]["pa_mpjpe_mm"]
+    shown = (
+        rf"test set: .*PA-MPJPE {errors['pa_mpjpe_mm']:.1f} mm.* \(the mean pose: PA-MPJPE {mean_pose:.1f} mm"
+    )
+    assert re.search(shown, done.stderr) and 0 < mean_pose < 300
+    assert f"hmr eval --checkpoint {out} --data-root {root}" in done.stderr
     meta = read_checkpoint(out / "checkpoints" / "best").meta
     assert meta["finished"] and meta["metrics"] == errors
     again = run(*arguments, "--workers", "0")
@@ -76,7 +85,7 @@ def test_going_on_without_a_set_is_recorded(root: Path, tmp_path: Path) -> None:
     assert code(done) == 0 and f"without {left_out}" in done.stderr
     record = json.loads((out / "environment.json").read_text())
     assert record["without"] == [left_out]
-    assert "images/s" not in done.stderr  # no progress where nobody watches
+    assert "step 1/1, 0:00:00 left" in done.stderr and "━" not in done.stderr  # a line, since nobody watches
 
 
 def test_compilation_is_asked_for_and_recorded(
@@ -104,9 +113,11 @@ def test_a_dry_run_lists_recipe_and_files(root: Path, tmp_path: Path) -> None:
         assert re.search(rf"missing .*{file}.*\n# .*hmr download {file}", absent.stdout), file
     refused = run("--recipe", "hmr_l1", "--data-root", str(tmp_path))
     assert code(refused) == 3 and not list(tmp_path.glob("runs"))
-    assert set(re.findall(r"hmr download (\S+)", absent.stdout)) == set(
-        re.findall(r"hmr download (\S+)", str(refused.exception))
+    one_by_one, together = (
+        {name for names in re.findall(r"hmr download (.*)", text) for name in names.split()}
+        for text in (absent.stdout, str(refused.exception))
     )
+    assert one_by_one == together
 
 
 @pytest.mark.parametrize(
@@ -117,14 +128,63 @@ def test_a_dry_run_lists_recipe_and_files(root: Path, tmp_path: Path) -> None:
         (["--recipe", NAME, *CHANGES, "--without", "moon"], 2, "moon"),
         (["--recipe", NAME, *CHANGES, "--device", "abacus"], 2, "abacus"),
         (["--recipe", NAME, *CHANGES, "--pieces", "3", "--out", "never"], 2, "schedule.batch_size"),
-        (["--recipe", NAME, *CHANGES, "--resume", "nowhere"], 3, "nowhere"),
+        (["--recipe", NAME, *CHANGES, "--resume", "nowhere"], 3, "nowhere is not there"),
+        (["--recipe", NAME, *CHANGES, "--resume", "nver"], 3, "did you mean never?"),
+        (["--recipe", NAME, *CHANGES, "--without", "evalution"], 2, "did you mean evaluation?"),
+        (["--recipe", NAME, "lr=1e-4"], 4, "did you mean `optimizer.lr`?"),
+        (["--recipe", "hmr_norml"], 4, "did you mean hmr_normal"),
+        (["--recipe", NAME, *CHANGES, "--out", "FILE"], 2, "FILE"),
+        (["--recipe", NAME, *CHANGES, "--out", "FILE/below"], 2, "FILE"),
+        (["--recipe", NAME, *CHANGES, "--out", "x" * 300], 2, "too long"),
+        (["--recipe", "FOLDER"], 2, "FOLDER/recipe.yaml to train by its recipe, and --resume FOLDER"),
         (["--recipe", NAME, *CHANGES, "--precision", "fp8"], 2, "fp8"),
     ],
 )
-def test_what_cannot_be_trained(root: Path, arguments: list[str], wanted: int, words: str) -> None:
+def test_what_cannot_be_trained(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], wanted: int, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("FILE").touch()
+    Path("FOLDER").mkdir()
+    Path("FOLDER/recipe.yaml").touch()
     done = run(*arguments, "--data-root", str(root))
     assert code(done) == wanted and words in str(done.exception) + done.stderr
-    assert not Path("never").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"FILE", "FOLDER"}
+
+
+def progress(step: int, ends: bool = False) -> Progress:
+    losses = dict.fromkeys(("keypoints3d", "keypoints2d", "rotmat", "betas", "vertices", "total"), 1.234)
+    return Progress(step, 40000, 2, losses, 95.0, 0.01, ends)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_bar_steps_and_time_left_are_seen_at_any_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("hmrcli.cli.train.log", Console(file=stream, width=width, force_terminal=True))
+    with TrainingBar(True) as bar:
+        bar(progress(12345))
+        bar.bar.refresh()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).replace("\r", "\n").splitlines()
+    shown = [line for line in lines if "12345/40000" in line]
+    assert shown and all(len(line) <= width for line in lines)
+    assert all(re.match(r"[━╸╺]+ *12345/40000 +(-:--:--|\d+:\d\d:\d\d) +ep", line) for line in shown)
+    assert ("total 1.23" in shown[-1]) == (width == 200)
+
+
+def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("hmrcli.cli.train.log", Console(file=stream, width=80))
+    with TrainingBar(True) as bar:
+        for step in range(1, 7):
+            bar(progress(step, ends=step % 3 == 0))
+        monkeypatch.setattr(TrainingBar, "EVERY", 0.0)
+        bar(progress(7))
+    with TrainingBar(False) as other:
+        other(progress(8, ends=True))
+    steps = [
+        re.match(r"step (\d+)/40000, \d+:\d\d:\d\d left", line) for line in stream.getvalue().splitlines()
+    ]
+    assert [found and found[1] for found in steps] == ["3", "6", "7"]
 
 
 COMMAND = """

@@ -58,14 +58,27 @@ def test_missing_files_are_listed_with_their_sources(root):
         image.unlink()
     with pytest.raises(MissingFile) as caught:
         load_sets(recipe("spin_l1"), root)
-    first, lsp, mpii, coco, leave = str(caught.value).splitlines()
+    first, lsp, mpii, how, coco, how_coco, leave = str(caught.value).splitlines()
     assert first == "3 of 18 files are missing:"
-    assert "spin_lsp_train.npz" in lsp and lsp.endswith("hmr download spin_lsp_train.npz")
-    assert "mpii_fits.npy" in mpii and "non-commercial" in mpii
-    assert "datasets/coco (training set coco, images): unpack" in coco.replace(os.sep, "/")
+    assert "spin_lsp_train.npz" in lsp and "mpii_fits.npy" in mpii and "non-commercial" in how
+    assert how.endswith("hmr download spin_lsp_train.npz mpii_fits.npy")
+    assert coco.replace(os.sep, "/").endswith("datasets/coco (training set coco, images)")
+    assert how_coco.strip() == "unpack the images of coco there"
     assert leave == "Sets that training could leave out: lsp, mpii, coco"
     left = load_sets(recipe("spin_l1"), root, without=["coco", "mpii", "lsp"])
     assert [images.name for images in left] == ["h36m", "mpi_inf_3dhp", "lspet"]
+
+
+def test_missing_files_with_the_same_terms_share_a_line(tmp_path):
+    with pytest.raises(MissingFile) as caught:
+        require(needed_files(recipe(), tmp_path, bodies=["SMPL_MALE.pkl", "SMPL_FEMALE.pkl"]))
+    lines = str(caught.value).splitlines()
+    males, females = (
+        next(i for i, line in enumerate(lines) if name in line) for name in ("_MALE", "_FEMALE")
+    )
+    assert females == males + 1 and lines[females].endswith("SMPL_FEMALE.pkl (evaluation, body)")
+    assert lines[females + 1].endswith("hmr download SMPL_MALE.pkl SMPL_FEMALE.pkl --from-file PATH")
+    assert sum("SMPL Model License" in line for line in lines) == 1
 
 
 def test_images_that_can_be_fetched_say_so(tmp_path):

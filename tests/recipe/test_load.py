@@ -212,6 +212,13 @@ def test_overrides_reach_any_leaf():
     [
         ("optimser.lr=1", "`optimser`: unknown key, did you mean `optimizer`?"),
         ("optimizer.rate=1", "`optimizer.rate`: unknown key"),
+        ("lr=1e-4", "`lr`: unknown key, did you mean `optimizer.lr`?"),
+        ("batchsize=2", "`batchsize`: unknown key, did you mean `schedule.batch_size`?"),
+        ("schedule.batchsize=2", "`schedule.batchsize`: unknown key, did you mean `batch_size`?"),
+        (
+            "annotations=a.npz",
+            "`annotations`: unknown key, did you mean `data.mixture.h36m.annotations` or `",
+        ),
         ("optimizer.lr=fast", '`optimizer.lr`: expected a number or a mapping, found "fast"'),
         ("optimizer.lr=-1", "`optimizer.lr`: expected greater than 0 or a mapping, found -1"),
         ("seed=", "`seed`: expected an integer, found null"),
@@ -226,6 +233,20 @@ def test_errors_of_overrides_name_the_override(override, message):
     with pytest.raises(BadInput) as caught:
         load_recipe("hmr_normal", [override])
     assert str(caught.value).startswith(f"override `{override}`: {message}")
+
+
+@pytest.mark.parametrize(
+    ("epochs", "kept"), [(1, None), (4, None), (5, (4,)), (6, (4, 5)), (9, (4, 5))], ids=str
+)
+def test_decays_after_a_shortened_schedule_are_left_out_and_said(epochs, kept):
+    said = []
+    decay = load_recipe("open_quick", [f"schedule.epochs={epochs}"], said.append).schedule.lr_decay
+    assert (decay and decay.epochs) == kept and len(said) == (epochs < 6)
+    assert all(
+        f"schedule.epochs={epochs}" in text and "epoch 5" in text.replace("4, 5", "5") for text in said
+    )
+    with pytest.raises(BadInput, match="rising numbers below 5"):
+        load_recipe("open_quick", ["schedule.epochs=5", "schedule.lr_decay.epochs=[7]"])
 
 
 @pytest.mark.parametrize("override", ["seed", "=1", "a..b=1", ""])

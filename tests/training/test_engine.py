@@ -41,10 +41,10 @@ STEPS = 3
 class Small(nn.Module):
     """An HMR whose backbone is one convolution."""
 
-    def __init__(self, body: BodyModel) -> None:
+    def __init__(self, body: BodyModel, iterations: int = 3) -> None:
         super().__init__()
         self.backbone = nn.Sequential(nn.Conv2d(3, 2048, 32, 32), nn.BatchNorm2d(2048))
-        self.head = HMRHead(rest_parameters(), 3)
+        self.head = HMRHead(rest_parameters(), iterations)
         self.body = body
 
     def forward(self, images: torch.Tensor) -> Prediction:
@@ -91,13 +91,13 @@ def part(batch: Batch, rows: slice) -> Batch:
     return Batch(*(values[rows] for values in batch))
 
 
-def learner(recipe: Recipe, body: BodyModel, **options: Any) -> Learner:
+def learner(recipe: Recipe, body: BodyModel, iterations: int = 3, **options: Any) -> Learner:
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     real = Bodies(
         (0.2 * random.normal(size=(9, 72))).astype(np.float32), random.normal(size=(9, 10)).astype(np.float32)
     )
-    return make_learner(recipe, Small(body), body, torch.device("cpu"), real, **options)
+    return make_learner(recipe, Small(body, iterations), body, torch.device("cpu"), real, **options)
 
 
 def without_noise(one: Learner) -> Learner:
@@ -187,6 +187,22 @@ def test_a_loss_that_is_not_finite_changes_no_parameter(body: BodyModel) -> None
     assert torch.equal(weights(one), before)
 
 
+def test_a_step_that_fails_leaves_all_as_it_was(body: BodyModel) -> None:
+    """Also running statistics and the adversary, which change before the step is certain to succeed."""
+
+    def fail(batch: Batch, prediction: Prediction) -> dict[str, torch.Tensor]:
+        raise MemoryError
+
+    one, batch = learner(open_recipe("hmr_l1"), body), samples(4)
+    train_step(one, [batch], 0, 0)
+    before = deepcopy((one.network.state_dict(), one.state()))
+    with pytest.raises(MemoryError):
+        train_step(replace(one, relabel=fail), [batch], 1, 0)
+    assert str(before) == str((one.network.state_dict(), one.state()))
+    assert train_step(one, [batch], 1, 0)
+    assert str(before[0]) != str(one.network.state_dict())
+
+
 def test_groups_rates_and_frozen_statistics(body: BodyModel) -> None:
     network = Small(body)
     network.head.fc2.weight.requires_grad_(False)
@@ -235,6 +251,10 @@ with joined(torch.device("cpu")):
     one = without_noise(learner(open_recipe("hmr_l1"), load_body("open")))
     own = part(samples(6), slice(6 // size * rank, 6 // size * (rank + 1)))
     losses = [train_step(one, [own], step, 0).losses for step in range(3)]
+    # A loss that reaches neither pose nor camera, which the network gives all the same.
+    changes = ["losses={betas: {kind: l1, weight: 1}}", "adversary=null", "optimizer.lr=1e-4"]
+    some = without_noise(learner(open_recipe("hmr_l1", *changes), load_body("open"), iterations=1))
+    losses += [train_step(some, [own], step, 0).losses for step in range(2)]
     if rank == 0:
         print(json.dumps(losses))
 """
@@ -255,6 +275,6 @@ def test_two_processes_learn_as_one(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr[-3000:]
         curves.append(json.loads(done.stdout.splitlines()[-1]))
-    assert len(curves[0]) == 3
+    assert len(curves[0]) == 5
     for alone, together in zip(*curves):
         assert together == pytest.approx(alone, rel=1e-3)

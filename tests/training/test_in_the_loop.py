@@ -103,6 +103,20 @@ def test_a_row_drawn_twice_keeps_its_better_fit() -> None:
     np.testing.assert_array_equal(store.get(place([1], [5])).betas[0], bodies.betas[1])
 
 
+def test_fits_of_a_step_that_fails_are_taken_back() -> None:
+    store = FitStore(image_sets(random_bodies(6), None))
+    store.put(place([0, 1], [1, 2]), random_bodies(2, seed=1), np.ones(2, np.float32))
+    store.settle()
+    before = state_bytes(store)
+    for seed in (2, 3):  # two pieces of the step
+        store.put(place([1, 0, 1], [2, 3, 9]), random_bodies(3, seed=seed), np.full(3, 0.5, np.float32))
+    assert state_bytes(store) != before
+    store.undo()
+    assert state_bytes(store) == before and np.isnan(store.get(place([1], [9])).pose).all()
+    store.undo()
+    assert state_bytes(store) == before
+
+
 def test_a_checkpoint_holds_what_changed_and_restores_it() -> None:
     store = FitStore(image_sets(random_bodies(6), random_bodies(40, seed=2)))
     store.put(place([0, 1, 1], [1, 2, 30], True, 0.4), random_bodies(3, seed=3), np.ones(3, np.float32))
