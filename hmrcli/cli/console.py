@@ -69,24 +69,22 @@ def exit_codes() -> Iterator[None]:
         _silence_stdout()
         raise SystemExit(0) from None
     except Exception as error:
-        if os.environ.get("HMR_DEBUG") == "1":
-            raise
         if isinstance(error, OSError) and error.filename is None:  # of stdout: `hmr ... > /full/disk`
             _silence_stdout()
-        known = _known(error)
-        if known is None:
-            _tell_bug(error)
-            raise SystemExit(1) from None
-        complain("error:", known)
+        complain("error:", known := in_words(error))
         raise SystemExit(known.exit_code) from None
 
 
-def as_known(error: Exception) -> HmrError:
-    """An error of the file system or of memory as one that a user can act on; any other is raised again."""
-    known = _known(error)
-    if known is None:
+def in_words(error: Exception) -> HmrError:
+    """Any error as one line, with its exit code; raised instead with `HMR_DEBUG=1`."""
+    if os.environ.get("HMR_DEBUG") == "1":
         raise error
-    return known
+    if known := _known(error):
+        return known
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    last = " ".join("".join(traceback.format_exception_only(error)).split())
+    where = f"{frame.filename}:{frame.lineno}"
+    return HmrError(f"{last} ({where}): a fault of hmr; HMR_DEBUG=1 shows more, please report it")
 
 
 def _known(error: Exception) -> HmrError | None:
@@ -99,13 +97,6 @@ def _known(error: Exception) -> HmrError | None:
     if short or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
         return BadInput("memory ran out; close other programs, or give it smaller or fewer inputs at once")
     return None
-
-
-def _tell_bug(error: Exception) -> None:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    last = " ".join("".join(traceback.format_exception_only(error)).split())
-    where = f"{frame.filename}:{frame.lineno}"
-    complain("bug:", HmrError(f"{last} ({where}), a fault of hmr; HMR_DEBUG=1 shows more, please report it"))
 
 
 def _silence_stdout() -> None:

@@ -54,6 +54,9 @@ _TURNS: dict[int, Any] = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 FILM_DIAGONAL = math.hypot(36, 24)
 """Millimetres of the film that focal lengths "equivalent on 35 mm" speak of, by their angle along the diagonal."""
 
+LONGEST_STEM = 230
+"""Bytes of a file's name that leave room for `_overlay.png` in the 255 that file systems have."""
+
 _pillow_limit = threading.Lock()
 
 
@@ -141,6 +144,24 @@ def expand_inputs(
         for path in _expand(text, recursive, note, leave_out):
             found.setdefault(path.resolve(), path)
     return list(found.values())
+
+
+def targets(paths: Iterable[Path], out: Path) -> Iterator[Path]:
+    """Folder and stem of each image's files; images of one name get a number, so that none replaces another's.
+
+    Names that differ in nothing but large and small letters are one name to some file systems. Stems too long
+    for `_overlay.png` are cut.
+    """
+    used: set[str] = set()
+    for path in paths:
+        start = path.stem
+        if len(os.fsencode(start)) > LONGEST_STEM:
+            start = os.fsencode(start)[:LONGEST_STEM].decode(errors="ignore")
+        stem, number = start, 2
+        while stem.casefold() in used:
+            stem, number = f"{start}-{number}", number + 1
+        used.add(stem.casefold())
+        yield out / stem
 
 
 def _expand(text: str, recursive: bool, note: Callable[[str], None], leave_out: Path | None) -> list[Path]:
@@ -253,7 +274,7 @@ def _decode(path: Path) -> Picture:
                 raise
             picture = _cut_off(path, notes)
         turn, _ = _exif(picture)  # Pillow turns a TIFF itself
-        if deep and max(high for _, high in picture.convert("RGB").getextrema()) < 64:
+        if deep and np.max(picture.convert("RGB").getextrema()) < 64:
             picture, turn = _deep(path, picture, notes), stored_turn
     picture = _rgb(picture, path, notes)
     pixels = np.array(picture.transpose(turn) if turn is not None else picture, np.uint8, order="C")
@@ -336,7 +357,7 @@ def _eight_bits(values: NDArray[Any], path: Path, notes: list[str]) -> NDArray[n
     bits = next(bits for bits in (8, 10, 12, 14, 16, 24, 32) if high < 2**bits)
     if bits != 16:
         notes.append(f"its values reach {high:.0f}, so they are taken for numbers of {bits} bits")
-    return (values.astype(np.uint32) >> (bits - 8)).astype(np.uint8)
+    return np.right_shift(values.astype(np.uint32), bits - 8).astype(np.uint8)
 
 
 def _rgb(picture: "Image", path: Path, notes: list[str]) -> "Image":
