@@ -33,7 +33,7 @@ class MeshFormat(StrEnum):
 
 def infer(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Images, folders of images, or quoted patterns.")
+        list[str], typer.Argument(metavar="INPUT", help="Images, folders of images, or quoted patterns.")
     ],
     recipe: options.Recipe = None,
     checkpoint: options.Checkpoint = None,
@@ -175,11 +175,9 @@ def _recipe_and_body(
         body_model = str(find_asset("SMPL_NEUTRAL.pkl", data_root(root))) if smpl else "open"
     if body_model != "open" and not Path(body_model).is_file():
         registry = load_registry()
-        why = f"is not at {body_model}{did_you_mean(body_model)}"
-        raise MissingFile(
-            f"--body-model: {registry.how_to_get(registry.by_name['SMPL_NEUTRAL.pkl'], why)} "
-            "(--body-model open needs no licence)"
-        )
+        how = registry.how_to_get(registry.by_name["SMPL_NEUTRAL.pkl"], f"is not at {body_model}")
+        hint = did_you_mean(body_model) or "; --body-model open needs no licence"
+        raise MissingFile(f"--body-model: {how}{hint}")
     return resolved, body_model
 
 
