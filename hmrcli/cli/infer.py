@@ -1,21 +1,24 @@
 """`hmr infer`: images into overlays, meshes and numbers."""
 
+import difflib
 import math
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hmrcli.cli import options
-from hmrcli.cli.console import complain, print_json, progress
-from hmrcli.errors import BadInput, UsageError
+from hmrcli.cli.console import bar, complain, in_words, note, print_json, print_line
+from hmrcli.environment import chosen_device
+from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
+from hmrcli.files import did_you_mean, writable_folder
 
 if TYPE_CHECKING:
-    from hmrcli.inference import Predictor
-
-BATCH_BYTES = 100_000_000
-"""Images read before their people go through the network together: sixteen photos of 2 megapixels."""
+    from hmrcli.inference.predictor import Predictor
+    from hmrcli.inference.recover import Result
+    from hmrcli.recipe import Recipe
 
 SAVES = ("overlay", "mesh", "json", "npz")
 
@@ -57,6 +60,19 @@ def infer(
     max_people: Annotated[
         int | None, typer.Option(min=1, help="Keep the best so many people of an image.")
     ] = None,
+    focal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PIXELS|35mm=MM",
+            help="Focal length. By default what EXIF says, else the length of the image's diagonal.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Skip images whose files are there, of the same settings.")
+    ] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Read the images of folders below folders, too.")
+    ] = False,
     device: options.Device = None,
     data_root: options.DataRoot = None,
     as_json: options.AsJson = False,
@@ -64,90 +80,128 @@ def infer(
     """Recover the people of photos as posed 3D bodies.
 
     Needs no licensed file: small bundled networks find landmarks, and the open body is fitted to them. With a recipe
-    and a checkpoint, a trained network regresses the bodies instead.
+    and a checkpoint, a trained network regresses the bodies instead. Each image's files are written when it is done:
+    Ctrl-C keeps them, and the same command with --resume goes on.
     """
     saves = _saves(save)
+    if resume and "json" not in saves:
+        raise UsageError("--resume: what is done is told by the JSON files, so --save needs json")
     boxes = [_box(text) for text in bbox] if bbox else None
+    length = _focal(focal)
+    if bbox_scale is not None and not 0.1 <= bbox_scale <= 10:
+        raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
     recipe, checkpoint = options.of_run(recipe, checkpoint)
     if (recipe is None) != (checkpoint is None):
         raise UsageError(
             "a network needs both --recipe and --checkpoint; without them the bundled default runs"
         )
-    if bbox_scale is not None and not 0.1 <= bbox_scale <= 10:
-        raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
-    from hmrcli.inference.images import expand_inputs, read_image
+    resolved, body = _recipe_and_body(recipe, body_model, data_root)
+    from hmrcli.inference.images import expand_inputs
+    from hmrcli.inference.recover import Asked, recover_images
 
-    failures = 0
-    paths: dict[Path, None] = {}
+    failures: list[HmrError] = []
+    paths: dict[Path, Path] = {}
     for text in inputs:
         try:
-            paths |= dict.fromkeys(expand_inputs([text]))
+            for path in expand_inputs([text], recursive, note, out):
+                paths.setdefault(path.resolve(), path)
         except BadInput as error:
-            complain("skipped:", error)
-            failures += 1
+            if len(inputs) == 1:
+                raise
+            failures.append(_skip(text, error))
     if boxes and len(paths) > 1:
         raise UsageError(f"--bbox speaks of one image, the inputs are {len(paths)}: run it image by image")
+    writable_folder(out)
+    if device is not None:
+        chosen_device(device)
 
-    from hmrcli.inference.save import document, save_image, targets
+    asked = Asked(saves, mesh_format, boxes, bbox_scale, max_people, length, resume)
+    predictor = cache(lambda: _predictor(resolved, checkpoint, body, bbox_scale, device, data_root))
+    results: list[Result] = []
+    try:
+        with bar("images", shown=len(paths) > 1) as progress:
+            progress(0, len(paths))
+            for result in recover_images(list(paths.values()), out, predictor, asked):
+                if result.error and len(inputs) == len(paths) == 1:
+                    raise in_words(result.error) from result.error
+                results.append(result)
+                for text in result.notes:
+                    note(text)
+                if result.error:
+                    failures.append(_skip(result.path, result.error))
+                elif not (as_json or result.skipped):
+                    _say(result.entry, result.target if "json" in saves else None)
+                progress(len(results), len(paths))
+    except KeyboardInterrupt:
+        on = "; the same command with --resume goes on" if "json" in saves else ""
+        note(f"interrupted: {sum(not r.error for r in results)} of {len(paths)} images are done{on}")
+        raise typer.Exit(130) from None
+    if skipped := sum(result.skipped for result in results):
+        note(f"{skipped} of {len(paths)} images were done before and are skipped")
+    done = [result for result in results if not result.error]
+    if as_json and done:
+        from hmrcli.inference.save import document
 
-    predictor = _predictor(recipe, checkpoint, body_model, bbox_scale, device, data_root)
-    entries: list[dict[str, Any]] = []
-    batch: list[tuple[Path, Path, Any]] = []
-
-    def finish() -> None:
-        images = [image for _, _, image in batch]
-        recovered = predictor.many(images, None if boxes is None else [boxes], max_people)
-        for (path, target, image), people in zip(batch, recovered):
-            entries.append(save_image(path, image, people, predictor, target, saves, mesh_format))
-            if not as_json:
-                _say(entries[-1], target if "json" in saves else None)
-        batch.clear()
-
-    for path, target in progress(zip(paths, targets(paths, out)), "images", len(paths)):
-        try:
-            batch.append((path, target, read_image(path)))
-        except BadInput as error:
-            complain("skipped:", error)
-            failures += 1
-        if sum(image.size for _, _, image in batch) > BATCH_BYTES:
-            finish()
-    if batch:
-        finish()
-    if as_json:
-        print_json(document(entries, predictor))
+        order = {path: number for number, path in enumerate(paths.values())}
+        done.sort(key=lambda result: order[result.path])  # skipped ones came first
+        print_json(document([result.entry for result in done], predictor()))
     if failures:
-        raise BadInput(
-            f"{failures} of {len(entries) + failures} inputs could not be read; they are named above"
-        )
+        worst = min(failures, key=lambda error: error.exit_code)
+        total = len(done) + len(failures)
+        raise type(worst)(f"{len(failures)} of {total} inputs could not be done; they are named above")
+
+
+def _skip(name: str | Path, error: Exception) -> HmrError:
+    """Says why an input is left out."""
+    known = in_words(error)
+    if str(name) not in str(known):
+        known = type(known)(f"{name}: {known}")
+    complain("skipped:", known)
+    return known
+
+
+def _recipe_and_body(
+    recipe: str | None, body_model: str | None, root: Path | None
+) -> tuple["Recipe | None", str]:
+    """The recipe as resolved, and the body's name or file; says at once what is not there."""
+    if recipe is None and body_model in (None, "open"):
+        return None, "open"
+    from hmrcli.assets.data_root import data_root
+    from hmrcli.assets.registry import find_asset, load_registry
+    from hmrcli.recipe import load_recipe
+
+    resolved = None if recipe is None else load_recipe(recipe)
+    if body_model is None:
+        smpl = resolved is not None and resolved.body_model == "smpl"
+        body_model = str(find_asset("SMPL_NEUTRAL.pkl", data_root(root))) if smpl else "open"
+    if body_model != "open" and not Path(body_model).is_file():
+        registry = load_registry()
+        how = registry.how_to_get(registry.by_name["SMPL_NEUTRAL.pkl"], f"is not at {body_model}")
+        hint = did_you_mean(body_model) or "; --body-model open needs no licence"
+        raise MissingFile(f"--body-model: {how}{hint}")
+    return resolved, body_model
 
 
 def _predictor(
-    recipe: str | None,
+    recipe: "Recipe | None",
     checkpoint: Path | None,
-    body_model: str | None,
+    body_model: str,
     bbox_scale: float | None,
     device: str | None,
     root: Path | None,
 ) -> "Predictor":
     from hmrcli.assets.data_root import data_root
-    from hmrcli.assets.registry import find_asset
     from hmrcli.body import load_body
     from hmrcli.inference.predictor import BBOX_SCALE, Predictor
-    from hmrcli.recipe import load_recipe
 
-    folder = data_root(root)
-    resolved = None if recipe is None else load_recipe(recipe)
-    if body_model is None:
-        smpl = resolved is not None and resolved.body_model == "smpl"
-        body_model = str(find_asset("SMPL_NEUTRAL.pkl", folder)) if smpl else "open"
-    body = load_body(body_model, assets_dir=folder / "body_models")
-    return Predictor(resolved, checkpoint, body=body, device=device, bbox_scale=bbox_scale or BBOX_SCALE)
+    body = load_body(body_model, assets_dir=data_root(root) / "body_models")
+    return Predictor(recipe, checkpoint, body=body, device=device, bbox_scale=bbox_scale or BBOX_SCALE)
 
 
 def _say(entry: dict[str, Any], target: Path | None) -> None:
     people = entry["people"]
     found = "nobody found" if not people else f"{len(people)} {'person' if len(people) == 1 else 'people'}"
-    print(f"{entry['path']}: {found}")
+    lines = [f"{entry['path']}: {found}"]
     files: dict[str, list[str]] = {}
     for person in people:
         for kind, path in person["files"].items():
@@ -156,22 +210,42 @@ def _say(entry: dict[str, Any], target: Path | None) -> None:
                 files[kind].append(path)
     if target:
         files["json"] = [f"{target}.json"]
-    for kind, names in files.items():
-        print(f"  {kind:8}{'  '.join(names)}")
+    lines += [f"  {kind:8}{'  '.join(names)}" for kind, names in files.items()]
+    print_line("\n".join(lines))
 
 
 def _saves(text: str) -> set[str]:
     saves = {part.strip() for part in text.split(",") if part.strip()}
     if unknown := sorted(saves - set(SAVES)):
-        raise UsageError(f"--save: '{unknown[0]}' is not one of {', '.join(SAVES)}")
+        near = difflib.get_close_matches(unknown[0], SAVES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"--save: '{unknown[0]}' is not one of {', '.join(SAVES)}{hint}")
+    if not saves:
+        raise UsageError(f"--save: names nothing to write, expected some of {', '.join(SAVES)}")
     return saves
+
+
+def _focal(text: str | None) -> tuple[str, float] | None:
+    """The unit and value of --focal: `px`, or `mm` on 35 mm film."""
+    if text is None:
+        return None
+    unit = "mm" if text.startswith("35mm=") else "px"
+    try:
+        value = float(text.removeprefix("35mm=").removesuffix(unit))
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError(f"--focal: '{text}' is no length, expected pixels (1500) or 35mm=MM (35mm=28)")
+    return unit, value
 
 
 def _box(text: str) -> tuple[float, float, float, float]:
     try:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"--bbox: '{text}' is not four numbers x,y,w,h in pixels") from None
-    if not (width > 0 and height > 0 and all(map(math.isfinite, (x, y, width, height)))):
+        x = y = width = height = math.nan
+    if not all(map(math.isfinite, (x, y, width, height))):
+        raise UsageError(f"--bbox: '{text}' is not four numbers x,y,w,h in pixels")
+    if width <= 0 or height <= 0:
         raise UsageError(f"--bbox: '{text}' needs a width and a height above 0")
     return x, y, width, height
