@@ -5,7 +5,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmrcli.fitting.landmarks import INDICES, TRUST
+from hmrcli.fitting.landmarks import INDICES, NAMES, TRUST
+
+SHOULDERS, HIPS, LEGS = (
+    [k for k, name in enumerate(NAMES) if name.endswith(ends)]
+    for ends in (("shoulder",), ("hip",), ("knee", "ankle"))
+)
+_HIPS_ALONE = 0.15
+"""The landmark network is always sure of hips; with hidden legs it squeezes them into what is seen."""
 
 
 class Targets(NamedTuple):
@@ -30,7 +37,13 @@ def fitted_targets(targets: Targets) -> Targets:
     targets = Targets(*(value.double() for value in targets))
     points3d = (view_rotation(targets)[:, None] @ targets.points3d[:, INDICES, :, None])[..., 0]
     confidence = targets.confidence[:, INDICES] * torch.tensor(TRUST).to(points3d)
+    confidence[:, HIPS] *= (1 - legs_hidden(confidence)).clamp(min=_HIPS_ALONE)[:, None]
     return targets._replace(points2d=targets.points2d[:, INDICES], points3d=points3d, confidence=confidence)
+
+
+def legs_hidden(confidence: Tensor) -> Tensor:
+    """(B,) in [0, 1], by the confidence (B, N) of fitted landmarks: 1 where no knee or ankle is seen."""
+    return 1 - confidence[:, LEGS].amax(1)
 
 
 def view_rotation(targets: Targets) -> Tensor:

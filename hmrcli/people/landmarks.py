@@ -7,6 +7,8 @@ import numpy as np
 
 from hmrcli.people.blazepose import Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
+    HIPS_BELOW,
+    REACH,
     crop_from_keypoints,
     mask_to_image,
     to_image,
@@ -18,6 +20,13 @@ from hmrcli.people.detect import person_in_box
 from hmrcli.people.movenet import Detection
 from hmrcli.people.similarity import keypoint_similarity
 from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_KEYPOINTS, LANDMARKS
+
+_EYES, _SHOULDERS = ([LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right")] for name in ("eye", "shoulder"))
+_LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
+_LEGS_SEEN = 0.1
+"""Someone none of whose knees and ankles is more visible shows no legs."""
+_NECK = 0.7
+"""Length from the shoulders to the eyes, in widths of shoulders seen from the front."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class Landmarks:
         crop_to_image: (N, 2, 3) crop pixels → image pixels.
         features: (N, 2, 1152) inner features of the network, of the crop and of its mirror image.
         source: (N,) index of the detection or box each person comes from.
+        keypoints: (N, 17, 3) what the detector, another network, says of them: pixels and confidence.
     """
 
     points2d: np.ndarray
@@ -46,6 +56,7 @@ class Landmarks:
     crop_to_image: np.ndarray
     features: np.ndarray
     source: np.ndarray
+    keypoints: np.ndarray
 
     def __len__(self) -> int:
         return len(self.score)
@@ -75,23 +86,39 @@ def body_landmarks(
     crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints) for p in people], (-1, 2, 3))
     first = read_crops(warp_crops(image, crops))
     follow = first.score >= min_score / 2
-    crops[follow] = _next_crops(to_image(first.points[follow], crops[follow])[:, len(LANDMARKS) :])
+    crops[follow] = _next_crops(to_image(first.points[follow], crops[follow]), first.visibility[follow])
     source = np.arange(len(crops)) if trusted else np.flatnonzero(follow)
     second = read_crops_both_ways(warp_crops(image, crops[source]))
-    found = _in_image(second, crops[source], source, image.shape[:2])
+    keypoints = np.reshape([person.keypoints for person in people], (-1, 17, 3))
+    found = _in_image(second, crops[source], source, keypoints[source], image.shape[:2])
     return found if trusted else _without_repeats(found[found.score >= min_score])
 
 
-def _next_crops(alignment: np.ndarray) -> np.ndarray:
-    """Crops (N, 2, 3) from the alignment points (N, 2, 2), a quarter wider than the circle around the person.
+def _next_crops(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
+    """Crops (N, 2, 3) a quarter wider than the circle around the person (MediaPipe's pose_landmarks_to_roi).
 
-    MediaPipe's pose_landmarks_to_roi.
+    Legs that nobody sees are squeezed into the crop, hips with them. Then the crop is at least what the whole person
+    would need, by eyes and shoulders.
+
+    Args:
+        points: (N, 35, 2) landmarks and the two alignment points, pixels.
+        visibility: (N, 33) of the landmarks.
     """
-    up = alignment[:, 1] - alignment[:, 0]
-    return upright_crops(alignment[:, 0], up, 1.25 * np.linalg.norm(up, axis=1))
+    center, top = points[:, len(LANDMARKS)], points[:, len(LANDMARKS) + 1]
+    up, radius = top - center, 1.25 * np.linalg.norm(top - center, axis=1)
+    eyes, shoulders = points[:, _EYES].mean(1), points[:, _SHOULDERS].mean(1)
+    width = np.linalg.norm(np.diff(points[:, _SHOULDERS], axis=1)[:, 0], axis=1)
+    neck = np.maximum(np.linalg.norm(eyes - shoulders, axis=1), _NECK * width)
+    squeezed = (visibility[:, _LEGS].max(1) < _LEGS_SEEN) & (REACH * neck > 1.1 * radius)
+    hips = shoulders - (HIPS_BELOW * neck / np.maximum(np.linalg.norm(up, axis=1), 1e-6))[:, None] * up
+    return upright_crops(
+        np.where(squeezed[:, None], hips, center), up, np.where(squeezed, REACH * neck, radius)
+    )
 
 
-def _in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tuple[int, ...]) -> Landmarks:
+def _in_image(
+    reading: Reading, crops: np.ndarray, source: np.ndarray, keypoints: np.ndarray, size: tuple[int, ...]
+) -> Landmarks:
     points = to_image(reading.points[:, : len(LANDMARKS)], crops)
     inside = ((points >= 0) & (points < [size[1], size[0]])).all(-1)
     hips = [LANDMARK_INDEX["left_hip"], LANDMARK_INDEX["right_hip"]]
@@ -109,6 +136,7 @@ def _in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tup
         crop_to_image=crops,
         features=reading.features,
         source=source,
+        keypoints=keypoints,
     )
 
 
