@@ -6,7 +6,7 @@ import roma
 from torch import Tensor
 
 from hmrcli.body import BodyModel
-from hmrcli.fitting.initial import initial_state, placed
+from hmrcli.fitting.initial import initial_state, placed, with_hidden_legs
 from hmrcli.fitting.landmarks import ATTACHMENTS
 from hmrcli.fitting.points import BodyPoints, BodyState, PosedPoints, body_points, pose_points
 from hmrcli.fitting.priors import PosePrior, pose_prior, pose_terms, shape_terms
@@ -89,6 +89,7 @@ def fit_landmarks(
     strengths = strengths or (USUAL if start is None else STARTED)
     targets = fitted_targets(targets)
     if start is None:
+        prior = with_hidden_legs(model, prior, targets)
         state = initial_state(model, prior, targets)
     else:
         start = Start(*(value.double() for value in start))

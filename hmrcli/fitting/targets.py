@@ -15,6 +15,9 @@ _HIPS_ALONE = 0.15
 """The landmark network is always sure of hips; with hidden legs it squeezes them into what is seen."""
 
 
+GUESSED = 0.01
+
+
 class Targets(NamedTuple):
     """Landmarks of a batch of people, in the order of `hmrcli.people`."""
 
@@ -23,7 +26,8 @@ class Targets(NamedTuple):
     points3d: Tensor
     """(B, 33, 3) metres in axes of a camera that looks at the person; origin and scale are not trusted."""
     confidence: Tensor
-    """(B, 33) in [0, 1]."""
+    """(B, 33) in [0, 1]; the landmarks of a hidden leg with `GUESSED` say whether it stands or sits, those with 0
+    nothing."""
     extent: Tensor
     """(B,) pixels: side of the person's box, the unit of 2D errors."""
     focal_length: Tensor

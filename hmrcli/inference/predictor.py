@@ -14,15 +14,17 @@ from hmrcli.body.camera import crop_camera, full_image_translation, project
 from hmrcli.datasets.crop import square_around
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
 from hmrcli.fitting.regressor import regress
-from hmrcli.fitting.targets import Targets
+from hmrcli.fitting.targets import GUESSED, Targets
 from hmrcli.inference.network import crop_people, predict
 from hmrcli.inference.person import Person
 from hmrcli.networks import chosen_device, load_network
-from hmrcli.people import Landmarks, body_landmarks, detect_people
+from hmrcli.people import LANDMARK_INDEX, Landmarks, body_landmarks, detect_people
 from hmrcli.recipe import Recipe, load_recipe
 
 BBOX_SCALE = 1.25
 """Side of a person's square crop, as a multiple of the longer side of the box (mmhuman3d's inference API)."""
+
+_LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
 
 Image = NDArray[np.uint8]
 Boxes = Sequence[Sequence[float]] | NDArray[np.floating]
@@ -205,6 +207,8 @@ def landmark_targets(landmarks: Landmarks, boxes: NDArray[np.floating], shape: t
     focal, principal = default_camera(shape, len(landmarks))
     # Where the landmark network is least sure it invents rather than sees.
     confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
+    guessed = GUESSED * (landmarks.presence[:, _LEGS] >= 0.5)
+    confidence[:, _LEGS] = np.maximum(confidence[:, _LEGS], guessed)
     return Targets(
         points2d=torch.from_numpy(landmarks.points2d),
         points3d=torch.from_numpy(landmarks.points3d),

@@ -44,7 +44,6 @@ class Landmarks:
         crop_to_image: (N, 2, 3) crop pixels → image pixels.
         features: (N, 2, 1152) inner features of the network, of the crop and of its mirror image.
         source: (N,) index of the detection or box each person comes from.
-        keypoints: (N, 17, 3) what the detector, another network, says of them: pixels and confidence.
     """
 
     points2d: np.ndarray
@@ -56,7 +55,6 @@ class Landmarks:
     crop_to_image: np.ndarray
     features: np.ndarray
     source: np.ndarray
-    keypoints: np.ndarray
 
     def __len__(self) -> int:
         return len(self.score)
@@ -89,8 +87,7 @@ def body_landmarks(
     crops[follow] = _next_crops(to_image(first.points[follow], crops[follow]), first.visibility[follow])
     source = np.arange(len(crops)) if trusted else np.flatnonzero(follow)
     second = read_crops_both_ways(warp_crops(image, crops[source]))
-    keypoints = np.reshape([person.keypoints for person in people], (-1, 17, 3))
-    found = _in_image(second, crops[source], source, keypoints[source], image.shape[:2])
+    found = _in_image(second, crops[source], source, image.shape[:2])
     return found if trusted else _without_repeats(found[found.score >= min_score])
 
 
@@ -116,9 +113,7 @@ def _next_crops(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
     )
 
 
-def _in_image(
-    reading: Reading, crops: np.ndarray, source: np.ndarray, keypoints: np.ndarray, size: tuple[int, ...]
-) -> Landmarks:
+def _in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tuple[int, ...]) -> Landmarks:
     points = to_image(reading.points[:, : len(LANDMARKS)], crops)
     inside = ((points >= 0) & (points < [size[1], size[0]])).all(-1)
     hips = [LANDMARK_INDEX["left_hip"], LANDMARK_INDEX["right_hip"]]
@@ -136,7 +131,6 @@ def _in_image(
         crop_to_image=crops,
         features=reading.features,
         source=source,
-        keypoints=keypoints,
     )
 
 
