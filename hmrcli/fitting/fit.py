@@ -169,7 +169,10 @@ def points3d_term(posed: PosedPoints, targets: Targets, strengths: Strengths) ->
 
 def upright_term(posed: PosedPoints, targets: Targets, strengths: Strengths) -> Quadratic:
     """Holds the trunk of people with hidden legs upright: how far it leans, their landmarks do not know."""
-    shoulders, hips = (PosedPoints(*(value[:, part].mean(1) for value in posed)) for part in (SHOULDERS, HIPS))
+    shoulders, hips = (
+        PosedPoints(*(value[:, part].mean(1) for value in posed)) for part in (SHOULDERS, HIPS)
+    )
     residual = (shoulders.points - hips.points)[:, 2:] / strengths.upright
     jacobian = (shoulders.jacobian - hips.jacobian)[:, 2:] / strengths.upright
-    return least_squares(residual, jacobian, legs_hidden(targets.confidence)[:, None])
+    weight = legs_hidden(targets.confidence) * targets.confidence[:, SHOULDERS].amin(1)
+    return least_squares(residual, jacobian, weight[:, None])

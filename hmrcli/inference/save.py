@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli import __version__
+from hmrcli.body.joints import SMPL_24_NAMES
 from hmrcli.files import whole_file
 from hmrcli.inference.person import Person
 from hmrcli.inference.predictor import Predictor
@@ -24,6 +25,7 @@ def document(images: Sequence[dict[str, Any]], predictor: Predictor) -> dict[str
     body, checkpoint = predictor.body, predictor.checkpoint
     return {
         "images": list(images),
+        "joint_names": list(SMPL_24_NAMES),
         "recipe": None if predictor.recipe is None else predictor.recipe.name,
         "checkpoint": None
         if checkpoint is None

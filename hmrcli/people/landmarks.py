@@ -21,7 +21,9 @@ from hmrcli.people.movenet import Detection
 from hmrcli.people.similarity import keypoint_similarity
 from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_KEYPOINTS, LANDMARKS
 
-_EYES, _SHOULDERS = ([LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right")] for name in ("eye", "shoulder"))
+_EYES, _SHOULDERS = (
+    [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right")] for name in ("eye", "shoulder")
+)
 _LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
 _LEGS_SEEN = 0.1
 """Someone none of whose knees and ankles is more visible shows no legs."""
