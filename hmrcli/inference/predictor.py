@@ -25,7 +25,7 @@ from hmrcli.recipe import Recipe, load_recipe
 
 SOMEBODY = 0.5
 """Landmark score below which a given box shows nobody."""
-CONTRADICTED = 0.1
+CONTRADICTED = 0.05
 """Score below which a fitted body is not given out: what is seen speaks against it."""
 LEAST_PIXELS, LEAST_SHARE = 16, 0.1
 """Of a given box within the picture: its longer side, and what of its area."""
@@ -215,7 +215,7 @@ class Predictor:
         end = 0
         for image, (landmarks, boxes) in zip(images, found):
             one = slice(end, end := end + len(boxes))
-            own = Bodies(*(None if value is None else value[one] for value in bodies))
+            own = Bodies._make(None if value is None else value[one] for value in bodies)
             joints, skin = (points + own.transl[:, None] for points in (own.joints3d, own.vertices))
             joints2d, skin2d = (project(points, focal[one], principal[one]) for points in (joints, skin))
             # What is behind the camera lies outside every picture.
