@@ -75,6 +75,28 @@ class People(list[Person]):
         self.notes = list(notes)
 
 
+def camera_pitch(people: Sequence[Person]) -> float:
+    """How far the camera looks down, in radians, by the people who stand: the median of what they lean towards it.
+
+    0 where nobody is seen to stand upright in the picture, with straight knees and hips.
+    """
+    leans = []
+    for person in people:
+        ankles, knees, hips, neck = (
+            person.joints3d[list(joints)].mean(0) for joints in ((7, 8), (4, 5), (1, 2), (12,))
+        )
+        body = neck - ankles
+        bones = [_unit(part) for part in (knees - ankles, hips - knees, neck - hips)]
+        straight = min(bones[0] @ bones[1], bones[1] @ bones[2]) > 0.85
+        if straight and person.joints_visibility[[7, 8]].max() >= 0.5 and -body[1] > abs(body[0]):
+            leans.append(float(np.arctan2(-body[2], -body[1])))
+    return float(np.median(leans)) if leans else 0.0
+
+
+def _unit(vector: Array) -> Array:
+    return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+
 _NUMBERS = (
     *("bbox_xywh", "score", "rotmat", "pose", "betas", "cam", "transl"),
     *("focal_length", "principal_point", "joints3d", "joints2d", "joints_visibility"),

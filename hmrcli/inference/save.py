@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hmrcli import __version__
 from hmrcli.body.joints import SMPL_24_NAMES
 from hmrcli.files import whole_file
-from hmrcli.inference.person import Person
+from hmrcli.inference.person import Person, camera_pitch
 from hmrcli.inference.predictor import Predictor
 from hmrcli.render.mesh_files import write_mesh
 from hmrcli.render.overlay import PALETTE, overlay
@@ -70,7 +70,14 @@ def save_image(
     if people and "overlay" in saves:
         overlay_path = target.with_name(f"{target.name}_overlay.png")
         centre = people[0].principal_point
-        drawn = overlay(image, placed, faces, people[0].focal_length, (float(centre[0]), float(centre[1])))
+        drawn = overlay(
+            image,
+            placed,
+            faces,
+            people[0].focal_length,
+            (float(centre[0]), float(centre[1])),
+            pitch=camera_pitch(people),
+        )
         with whole_file(overlay_path) as temporary:
             written, content = cv2.imencode(".png", drawn[..., ::-1])
             assert written, "OpenCV could not encode the overlay"

@@ -47,7 +47,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
 
 def test_the_document_is_the_contract_s(walk: tuple[dict, Path]) -> None:
     document, _ = walk
-    assert set(document) == {"images", "recipe", "checkpoint", "body_model", "version"}
+    assert set(document) == {"images", "joint_names", "recipe", "checkpoint", "body_model", "version"}
     (image,) = document["images"]
     height, width = cv2.imread(str(PHOTO)).shape[:2]
     assert (image["path"], image["width"], image["height"]) == (str(PHOTO), width, height)

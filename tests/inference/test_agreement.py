@@ -1,11 +1,13 @@
 """What a score says, what is said of joints that nobody sees, and boxes without anybody, on the bundled photo."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import roma
 import torch
 
 from hmrcli.assets.bundled import bundled
@@ -14,7 +16,7 @@ from hmrcli.errors import UsageError
 from hmrcli.fitting.fit import Fit
 from hmrcli.inference import Predictor, predictor
 from hmrcli.inference.images import read_image
-from hmrcli.inference.person import People
+from hmrcli.inference.person import People, camera_pitch
 from hmrcli.inference.save import document, save_image
 
 WALKER, GRASS = [900.0, 540.0, 240.0, 380.0], [100.0, 100.0, 300.0, 400.0]
@@ -104,6 +106,15 @@ def test_joints_outside_the_picture_are_said_not_to_be_seen(
     written = json.loads((tmp_path / "half.json").read_text())
     assert written["joint_names"] == list(SMPL_24_NAMES) == document([], default)["joint_names"]
     assert np.allclose(written["images"][0]["people"][0]["joints_visibility"], seen, atol=1e-5)
+
+
+def test_people_who_stand_tell_how_far_the_camera_looks_down(default: Predictor, photo: np.ndarray) -> None:
+    (person,) = default(photo, [WALKER])
+    turn = roma.rotvec_to_rotmat(torch.tensor([0.3, 0.0, 0.0])).numpy()  # towards the camera
+    tilted = replace(person, joints3d=person.joints3d @ turn.T)
+    assert abs(camera_pitch([tilted]) - camera_pitch([person]) - 0.3) < 1e-4
+    unseen = replace(tilted, joints_visibility=np.zeros(24, np.float32))
+    assert camera_pitch([unseen]) == camera_pitch([]) == 0.0
 
 
 def test_hidden_legs_go_on_behind_what_hides_them(default: Predictor, photo: np.ndarray) -> None:
