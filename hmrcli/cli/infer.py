@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hmrcli.cli import options
-from hmrcli.cli.console import complain, note, print_json, progress
+from hmrcli.cli.console import complain, print_json, progress
 from hmrcli.errors import BadInput, UsageError
 
 if TYPE_CHECKING:
@@ -98,8 +98,6 @@ def infer(
         images = [image for _, _, image in batch]
         recovered = predictor.many(images, None if boxes is None else [boxes], max_people)
         for (path, target, image), people in zip(batch, recovered):
-            for text in people.notes:
-                note(f"{path}: {text}")
             entries.append(save_image(path, image, people, predictor, target, saves, mesh_format))
             if not as_json:
                 _say(entries[-1], target if "json" in saves else None)

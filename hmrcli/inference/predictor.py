@@ -94,13 +94,20 @@ class Predictor:
         """The bundled default: landmarks found by small networks, and a body fitted to them."""
         return cls(body=body, start=start, refine=refine)
 
-    def __call__(self, image: Image, boxes: Boxes | None = None, max_people: int | None = None) -> People:
+    def __call__(
+        self,
+        image: Image,
+        boxes: Boxes | None = None,
+        max_people: int | None = None,
+        focal_length: float | None = None,
+    ) -> People:
         """Recovers the people of one image, the most certain detections first, or in the order of the boxes.
 
         Args:
             image: (H, W, 3) RGB.
             boxes: x, y, width, height in pixels of each person; found by a detector when not given.
             max_people: keep the best of the detected.
+            focal_length: pixels; the image's diagonal when not given.
 
         Returns:
             one entry per person; none where nobody is found. A network answers every given box. The default gives no
@@ -109,19 +116,28 @@ class Predictor:
         Raises:
             UsageError: a box is not four numbers, or shows too little of the image.
         """
-        return self.many([image], None if boxes is None else [boxes], max_people)[0]
+        return self.many([image], None if boxes is None else [boxes], max_people, [focal_length])[0]
 
     def many(
-        self, images: Sequence[Image], boxes: Sequence[Boxes] | None = None, max_people: int | None = None
+        self,
+        images: Sequence[Image],
+        boxes: Sequence[Boxes] | None = None,
+        max_people: int | None = None,
+        focal_lengths: Sequence[float | None] | None = None,
     ) -> list[People]:
         """Recovers the people of several images in one batch; otherwise as for one image."""
         given = [None] * len(images) if boxes is None else list(map(checked_boxes, boxes, images))
+        focal_lengths = focal_lengths or [None] * len(images)
         if self.recipe is None:
-            return self._fit(images, given, max_people)
-        return self._regress(images, given, max_people, self.recipe.data.image_size)
+            return self._fit(images, given, max_people, focal_lengths)
+        return self._regress(images, given, max_people, focal_lengths, self.recipe.data.image_size)
 
     def _fit(
-        self, images: Sequence[Image], boxes: Sequence[Array | None], max_people: int | None
+        self,
+        images: Sequence[Image],
+        boxes: Sequence[Array | None],
+        max_people: int | None,
+        focal_lengths: Sequence[float | None],
     ) -> list[People]:
         found: list[tuple[Landmarks, Array]] = []
         people: list[People] = []
@@ -133,7 +149,9 @@ class Predictor:
             people.append(People(notes=nobody))
         if not any(len(bbox) for _, bbox in found):
             return people
-        parts = [landmark_targets(*one, image.shape) for one, image in zip(found, images)]
+        parts = [
+            landmark_targets(*one, image.shape, f) for one, image, f in zip(found, images, focal_lengths)
+        ]
         targets = Targets(*(torch.cat(values) for values in zip(*parts)))
         start = self._start([landmarks for landmarks, _ in found], parts)
         fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
@@ -173,7 +191,12 @@ class Predictor:
         return each[0]._replace(rotmat=rotmat, betas=betas)
 
     def _regress(
-        self, images: Sequence[Image], boxes: Sequence[Array | None], max_people: int | None, size: int
+        self,
+        images: Sequence[Image],
+        boxes: Sequence[Array | None],
+        max_people: int | None,
+        focal_lengths: Sequence[float | None],
+        size: int,
     ) -> list[People]:
         # The landmark network tells false detections and repeats, as for a fit.
         found = [
@@ -184,7 +207,10 @@ class Predictor:
             return [People() for _ in images]
         crops = [crop_people(image, bbox, self.bbox_scale, size) for image, (_, bbox) in zip(images, found)]
         prediction, joints = predict(self.network, self.body, np.concatenate(crops))
-        cameras = [default_camera(image.shape, len(bbox)) for image, (_, bbox) in zip(images, found)]
+        cameras = [
+            default_camera(image.shape, len(bbox), f)
+            for image, (_, bbox), f in zip(images, found, focal_lengths)
+        ]
         focal, principal = (torch.cat(values) for values in zip(*cameras))
         boxes_of_all = np.concatenate([bbox for _, bbox in found])
         centre, side = (
@@ -281,13 +307,15 @@ def _text(box: Array) -> str:
     return ",".join(f"{value:.6g}" for value in box)
 
 
-def default_camera(shape: tuple[int, ...], count: int) -> tuple[Tensor, Tensor]:
+def default_camera(
+    shape: tuple[int, ...], count: int, focal_length: float | None = None
+) -> tuple[Tensor, Tensor]:
     """Focal length (N,) and principal point (N, 2) of an image without calibration, pixels.
 
-    The focal length is the image's diagonal, a usual lens (53 degrees along the diagonal).
+    A focal length that is not known is the image's diagonal, a usual lens (53 degrees along the diagonal).
     """
     height, width = shape[:2]
-    focal = torch.full((count,), float(np.hypot(height, width)))
+    focal = torch.full((count,), focal_length or float(np.hypot(height, width)))
     return focal, torch.tensor([[width / 2, height / 2]]).expand(count, 2)
 
 
@@ -300,9 +328,11 @@ def find_landmarks(image: Image, boxes: Array | None, max_people: int | None) ->
     return landmarks, np.reshape([d.bbox_xywh for d in detections], (-1, 4))[landmarks.source]
 
 
-def landmark_targets(landmarks: Landmarks, boxes: Array, shape: tuple[int, ...]) -> Targets:
+def landmark_targets(
+    landmarks: Landmarks, boxes: Array, shape: tuple[int, ...], focal_length: float | None = None
+) -> Targets:
     """What to fit to, for the people of an image of a given shape."""
-    focal, principal = default_camera(shape, len(landmarks))
+    focal, principal = default_camera(shape, len(landmarks), focal_length)
     # Where the landmark network is least sure it invents rather than sees.
     confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
     guessed = GUESSED * (landmarks.presence[:, _LEGS] >= 0.5)
