@@ -6,12 +6,12 @@ import roma
 from torch import Tensor
 
 from hmrcli.body import BodyModel
-from hmrcli.fitting.initial import initial_state, placed
+from hmrcli.fitting.initial import initial_state, placed, with_hidden_legs
 from hmrcli.fitting.landmarks import ATTACHMENTS
 from hmrcli.fitting.points import BodyPoints, BodyState, PosedPoints, body_points, pose_points
 from hmrcli.fitting.priors import PosePrior, pose_prior, pose_terms, shape_terms
-from hmrcli.fitting.solver import Quadratic, levenberg_marquardt, robust_least_squares
-from hmrcli.fitting.targets import Targets, fitted_targets
+from hmrcli.fitting.solver import Quadratic, least_squares, levenberg_marquardt, robust_least_squares
+from hmrcli.fitting.targets import HIPS, SHOULDERS, Targets, fitted_targets, legs_hidden
 
 
 class Strengths(NamedTuple):
@@ -28,6 +28,8 @@ class Strengths(NamedTuple):
     shape: float = 1.0
     depth_scale: tuple[float, float] = (1.08, 0.15)
     """Factor from landmark metres to body metres: usual, and spread of its logarithm."""
+    upright: float = 0.1
+    """Metres by which shoulders are nearer or farther than the hips, where legs are hidden."""
 
 
 USUAL = Strengths()
@@ -87,6 +89,7 @@ def fit_landmarks(
     strengths = strengths or (USUAL if start is None else STARTED)
     targets = fitted_targets(targets)
     if start is None:
+        prior = with_hidden_legs(model, prior, targets)
         state = initial_state(model, prior, targets)
     else:
         start = Start(*(value.double() for value in start))
@@ -117,10 +120,11 @@ def landmark_objective(
     strengths: Strengths,
     state: BodyState,
 ) -> Quadratic:
-    """The objective around a state: reprojection, 3D landmarks, pose, joint limits, shape."""
+    """The objective around a state: reprojection, 3D landmarks, trunk, pose, joint limits, shape."""
     posed = pose_points(model, state)
     total = reprojection_term(posed, targets, strengths)
     total = total.plus(points3d_term(posed, targets, strengths))
+    total = total.plus(upright_term(posed, targets, strengths))
     total = total.plus(pose_terms(prior, state, strengths.pose, strengths.limit))
     return total.plus(shape_terms(state, strengths.shape / shape.spread**2, shape.usual))
 
@@ -161,3 +165,14 @@ def points3d_term(posed: PosedPoints, targets: Targets, strengths: Strengths) ->
         weight,
         strengths.outlier3d / strengths.deviation3d,
     )
+
+
+def upright_term(posed: PosedPoints, targets: Targets, strengths: Strengths) -> Quadratic:
+    """Holds the trunk of people with hidden legs upright: how far it leans, their landmarks do not know."""
+    shoulders, hips = (
+        PosedPoints(*(value[:, part].mean(1) for value in posed)) for part in (SHOULDERS, HIPS)
+    )
+    residual = (shoulders.points - hips.points)[:, 2:] / strengths.upright
+    jacobian = (shoulders.jacobian - hips.jacobian)[:, 2:] / strengths.upright
+    weight = legs_hidden(targets.confidence) * targets.confidence[:, SHOULDERS].amin(1)
+    return least_squares(residual, jacobian, weight[:, None])

@@ -19,7 +19,7 @@ _LIMBS = (
 )
 _TORSO = [NAMES.index(f"{side}_{name}") for side in ("left", "right") for name in ("shoulder", "hip")]
 _SEEN = 0.1
-"""Limbs with a landmark of less confidence start in their usual pose."""
+"""Limbs with a landmark of less confidence are hidden."""
 
 
 def initial_state(model: BodyPoints, prior: PosePrior, targets: Targets) -> BodyState:
@@ -30,12 +30,31 @@ def initial_state(model: BodyPoints, prior: PosePrior, targets: Targets) -> Body
         prior: gives the pose of what is not seen.
         targets: with 3D landmarks in the axes of the photo's camera.
     """
-    rotmat = guessed_rotations(model, prior, targets.points3d, targets.confidence)
+    rotmat = guessed_rotations(model, prior, targets.points3d, targets.confidence >= _SEEN)
     return placed(model, rotmat, model.points.new_zeros(len(rotmat), 10), targets)
 
 
-def guessed_rotations(model: BodyPoints, prior: PosePrior, points3d: Tensor, confidence: Tensor) -> Tensor:
-    """Rotations (B, 24, 3, 3) that bring torso and limbs nearest to landmarks (B, N, 3), float64."""
+def with_hidden_legs(model: BodyPoints, prior: PosePrior, targets: Targets) -> PosePrior:
+    """The prior of each person: the usual pose of a hidden leg is what the landmarks guess, seated or standing."""
+    confidence = targets.confidence
+    rotmat = guessed_rotations(model, prior, targets.points3d, confidence > 0)
+    guess = roma.rotmat_to_rotvec(rotmat[:, 1:])
+    usual = prior.usual.repeat(len(guess), 1, 1)
+    for upper, lower, ends, _ in _LIMBS[:2]:
+        least = confidence[:, ends].amin(1)
+        # A thigh is raised and the knee straight where a leg was squeezed into the picture.
+        bent = guess[:, lower - 1].norm(dim=1) >= 0.4 * guess[:, upper - 1].norm(dim=1)
+        hidden = (least > 0) & (least < _SEEN) & bent
+        for joint in (upper - 1, lower - 1):
+            usual[hidden, joint] = guess[hidden, joint]
+    return prior._replace(usual=usual)
+
+
+def guessed_rotations(model: BodyPoints, prior: PosePrior, points3d: Tensor, seen: Tensor) -> Tensor:
+    """Rotations (B, 24, 3, 3) that bring torso and limbs nearest to landmarks (B, N, 3), float64.
+
+    Limbs with a landmark that is not `seen` (B, N) are in their usual pose.
+    """
     batch = len(points3d)
     rest = model.points[_TORSO].expand(batch, -1, -1)
     root, _ = roma.rigid_points_registration(rest, points3d[:, _TORSO])
@@ -43,16 +62,16 @@ def guessed_rotations(model: BodyPoints, prior: PosePrior, points3d: Tensor, con
     rotmat = torch.cat([root[:, None], usual], 1)
     for upper, lower, ends, hinge in _LIMBS:
         start, middle, end = ends
-        seen = points3d[:, [middle, end]] - points3d[:, [start, middle]]
+        along = points3d[:, [middle, end]] - points3d[:, [start, middle]]
         bones = model.points[[middle, end]] - model.points[[start, middle]]
         axis = torch.tensor(hinge).to(bones)
         parent = world_rotations(model.parents, rotmat)[:, model.parents[upper]]
         # A straight limb shows no hinge; then it keeps the one of the smallest turn.
-        swung = _least_turn(parent @ bones[0], seen[:, 0]) @ parent
-        bend = torch.linalg.cross(_unit(seen[:, 0]), _unit(seen[:, 1])) + 0.2 * (swung @ axis)
-        turned = _frame(seen[:, 0], bend) @ _frame(bones[0], axis).mT
-        bent = turned.mT @ _least_turn(turned @ bones[1], seen[:, 1]) @ turned
-        known = (confidence[:, ends].amin(1) >= _SEEN)[:, None, None]
+        swung = _least_turn(parent @ bones[0], along[:, 0]) @ parent
+        bend = torch.linalg.cross(_unit(along[:, 0]), _unit(along[:, 1])) + 0.2 * (swung @ axis)
+        turned = _frame(along[:, 0], bend) @ _frame(bones[0], axis).mT
+        bent = turned.mT @ _least_turn(turned @ bones[1], along[:, 1]) @ turned
+        known = seen[:, ends].all(1)[:, None, None]
         rotmat[:, upper] = torch.where(known, parent.mT @ turned, rotmat[:, upper])
         rotmat[:, lower] = torch.where(known, bent, rotmat[:, lower])
     return rotmat

@@ -149,7 +149,7 @@ def evidence(landmarks: Landmarks) -> Evidence:
     marks = torch.from_numpy(np.stack([plain, mirrored], 1)).float()
     points3d = marks[:, :, INDICES, 2:5].double().flatten(0, 1)
     # Hidden limbs are guessed like others: the network is told what is hidden.
-    guess = guessed_rotations(_open_points(), pose_prior(), points3d, torch.ones_like(points3d[..., 0]))
+    guess = guessed_rotations(_open_points(), pose_prior(), points3d, points3d[..., 0].isfinite())
     features = torch.from_numpy(landmarks.features).float()
     return Evidence(features, marks.flatten(2), guess.float().unflatten(0, (-1, 2)))
 

@@ -5,7 +5,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmrcli.fitting.landmarks import INDICES, TRUST
+from hmrcli.fitting.landmarks import INDICES, NAMES, TRUST
+
+SHOULDERS, HIPS, LEGS = (
+    [k for k, name in enumerate(NAMES) if name.endswith(ends)]
+    for ends in (("shoulder",), ("hip",), ("knee", "ankle"))
+)
+_HIPS_ALONE = 0.15
+"""The landmark network is always sure of hips; with hidden legs it squeezes them into what is seen."""
+
+
+GUESSED = 0.01
 
 
 class Targets(NamedTuple):
@@ -16,7 +26,8 @@ class Targets(NamedTuple):
     points3d: Tensor
     """(B, 33, 3) metres in axes of a camera that looks at the person; origin and scale are not trusted."""
     confidence: Tensor
-    """(B, 33) in [0, 1]."""
+    """(B, 33) in [0, 1]; the landmarks of a hidden leg with `GUESSED` say whether it stands or sits, those with 0
+    nothing."""
     extent: Tensor
     """(B,) pixels: side of the person's box, the unit of 2D errors."""
     focal_length: Tensor
@@ -30,7 +41,13 @@ def fitted_targets(targets: Targets) -> Targets:
     targets = Targets(*(value.double() for value in targets))
     points3d = (view_rotation(targets)[:, None] @ targets.points3d[:, INDICES, :, None])[..., 0]
     confidence = targets.confidence[:, INDICES] * torch.tensor(TRUST).to(points3d)
+    confidence[:, HIPS] *= (1 - legs_hidden(confidence)).clamp(min=_HIPS_ALONE)[:, None]
     return targets._replace(points2d=targets.points2d[:, INDICES], points3d=points3d, confidence=confidence)
+
+
+def legs_hidden(confidence: Tensor) -> Tensor:
+    """(B,) in [0, 1], by the confidence (B, N) of fitted landmarks: 1 where no knee or ankle is seen."""
+    return 1 - confidence[:, LEGS].amax(1)
 
 
 def view_rotation(targets: Targets) -> Tensor:

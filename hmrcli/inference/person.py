@@ -1,5 +1,6 @@
 """One recovered person, in the terms of the JSON contract."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ class Person:
 
     Attributes:
         bbox_xywh: (4,) pixels.
-        score: confidence in [0, 1].
+        score: in [0, 1], how well body, landmarks and mask agree (`inference.agreement`); for a network's body in a
+            given box, of which no landmarks are read, whether it lies in the box.
         method: how it was found: `regression` by a network, `fit` to landmarks.
         rotmat: (24, 3, 3) joint rotations in their parent's frame, the root's in the camera's; None where a network
             gives a mesh without parameters.
@@ -29,6 +31,8 @@ class Person:
         vertices: (V, 3) metres.
         joints3d: (24, 3) metres, with the same origin as `vertices`.
         joints2d: (24, 2) pixels.
+        joints_visibility: (24,) in [0, 1], how far each joint was seen: 0 outside the picture, low where something
+            hides it. For a network's body in a given box: whether it lies in the picture.
     """
 
     bbox_xywh: Array
@@ -43,6 +47,7 @@ class Person:
     vertices: Array
     joints3d: Array
     joints2d: Array
+    joints_visibility: Array
 
     @property
     def pose(self) -> Array | None:
@@ -62,9 +67,39 @@ class Person:
         return {"bbox_xywh": numbers["bbox_xywh"], "score": numbers["score"], "method": self.method} | numbers
 
 
+class People(list[Person]):
+    """The people of one image; `notes` are sentences about those of whom there is no body."""
+
+    def __init__(self, people: Iterable[Person] = (), notes: Sequence[str] = ()) -> None:
+        super().__init__(people)
+        self.notes = list(notes)
+
+
+def camera_pitch(people: Sequence[Person]) -> float:
+    """How far the camera looks down, in radians, by the people who stand: the median of what they lean towards it.
+
+    0 where nobody is seen to stand upright in the picture, with straight knees and hips.
+    """
+    leans = []
+    for person in people:
+        ankles, knees, hips, neck = (
+            person.joints3d[list(joints)].mean(0) for joints in ((7, 8), (4, 5), (1, 2), (12,))
+        )
+        body = neck - ankles
+        bones = [_unit(part) for part in (knees - ankles, hips - knees, neck - hips)]
+        straight = min(bones[0] @ bones[1], bones[1] @ bones[2]) > 0.85
+        if straight and person.joints_visibility[[7, 8]].max() >= 0.5 and -body[1] > abs(body[0]):
+            leans.append(float(np.arctan2(-body[2], -body[1])))
+    return float(np.median(leans)) if leans else 0.0
+
+
+def _unit(vector: Array) -> Array:
+    return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+
 _NUMBERS = (
     *("bbox_xywh", "score", "rotmat", "pose", "betas", "cam", "transl"),
-    *("focal_length", "principal_point", "joints3d", "joints2d"),
+    *("focal_length", "principal_point", "joints3d", "joints2d", "joints_visibility"),
 )
 
 

@@ -12,20 +12,33 @@ from torch import Tensor
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.camera import crop_camera, full_image_translation, project
 from hmrcli.datasets.crop import square_around
+from hmrcli.errors import UsageError
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
 from hmrcli.fitting.regressor import regress
-from hmrcli.fitting.targets import Targets
+from hmrcli.fitting.targets import GUESSED, Targets
+from hmrcli.inference.agreement import agreement, in_box, in_picture, joints_visibility
 from hmrcli.inference.network import crop_people, predict
-from hmrcli.inference.person import Person
+from hmrcli.inference.person import People, Person
 from hmrcli.networks import chosen_device, load_network
-from hmrcli.people import Landmarks, body_landmarks, detect_people
+from hmrcli.people import LANDMARK_INDEX, Landmarks, body_landmarks, detect_people
 from hmrcli.recipe import Recipe, load_recipe
 
+SOMEBODY = 0.5
+"""Landmark score below which a given box shows nobody."""
+CONTRADICTED = 0.05
+"""Score below which a fitted body is not given out: what is seen speaks against it."""
+LEAST_PIXELS, LEAST_SHARE = 16, 0.1
+"""Of a given box within the picture: its longer side, and what of its area."""
+NEAR = 0.05
+"""Metres: nearer points are not seen."""
 BBOX_SCALE = 1.25
 """Side of a person's square crop, as a multiple of the longer side of the box (mmhuman3d's inference API)."""
 
+_LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
+
 Image = NDArray[np.uint8]
-Boxes = Sequence[Sequence[float]] | NDArray[np.floating]
+Array = NDArray[np.floating]
+Boxes = Sequence[Sequence[float]] | Array
 StartFrom = Literal["landmarks", "regressor"]
 
 
@@ -87,8 +100,8 @@ class Predictor:
         boxes: Boxes | None = None,
         max_people: int | None = None,
         focal_length: float | None = None,
-    ) -> list[Person]:
-        """Recovers the people of one image, the most certain first.
+    ) -> People:
+        """Recovers the people of one image, the most certain detections first, or in the order of the boxes.
 
         Args:
             image: (H, W, 3) RGB.
@@ -97,7 +110,11 @@ class Predictor:
             focal_length: pixels; the image's diagonal when not given.
 
         Returns:
-            one entry per person; none where nobody is found. A box given by the caller is always answered.
+            one entry per person; none where nobody is found. A network answers every given box. The default gives no
+            body for a box that shows nobody, nor one that what is seen speaks against; `notes` names these.
+
+        Raises:
+            UsageError: a box is not four numbers, or shows too little of the image.
         """
         return self.many([image], None if boxes is None else [boxes], max_people, [focal_length])[0]
 
@@ -107,27 +124,31 @@ class Predictor:
         boxes: Sequence[Boxes] | None = None,
         max_people: int | None = None,
         focal_lengths: Sequence[float | None] | None = None,
-    ) -> list[list[Person]]:
+    ) -> list[People]:
         """Recovers the people of several images in one batch; otherwise as for one image."""
+        given = [None] * len(images) if boxes is None else list(map(checked_boxes, boxes, images))
         focal_lengths = focal_lengths or [None] * len(images)
         if self.recipe is None:
-            return self._fit(images, boxes, max_people, focal_lengths)
-        return self._regress(images, boxes, max_people, focal_lengths, self.recipe.data.image_size)
+            return self._fit(images, given, max_people, focal_lengths)
+        return self._regress(images, given, max_people, focal_lengths, self.recipe.data.image_size)
 
     def _fit(
         self,
         images: Sequence[Image],
-        boxes: Sequence[Boxes] | None,
+        boxes: Sequence[Array | None],
         max_people: int | None,
         focal_lengths: Sequence[float | None],
-    ) -> list[list[Person]]:
-        found = [
-            find_landmarks(image, None if boxes is None else boxes[i], max_people)
-            for i, image in enumerate(images)
-        ]
-        counts = [len(landmarks) for landmarks, _ in found]
-        if not sum(counts):
-            return [[] for _ in images]
+    ) -> list[People]:
+        found: list[tuple[Landmarks, Array]] = []
+        people: list[People] = []
+        for image, given in zip(images, boxes):
+            landmarks, bbox = find_landmarks(image, given, max_people)
+            somebody = landmarks.score >= (0 if given is None else SOMEBODY)
+            found.append((landmarks[somebody], bbox[somebody]))
+            nobody = [f"nobody was recognised in box {_text(box)}" for box in bbox[~somebody]]
+            people.append(People(notes=nobody))
+        if not any(len(bbox) for _, bbox in found):
+            return people
         parts = [
             landmark_targets(*one, image.shape, f) for one, image, f in zip(found, images, focal_lengths)
         ]
@@ -136,8 +157,10 @@ class Predictor:
         fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
         with torch.inference_mode():
             posed = self.body(fits.rotmat, fits.betas)
-        bbox = np.concatenate([one[1] for one in found])
-        centre, side = (torch.from_numpy(value).float() for value in square_around(bbox, self.bbox_scale))
+        boxes_of_all = np.concatenate([bbox for _, bbox in found])
+        centre, side = (
+            torch.from_numpy(value).float() for value in square_around(boxes_of_all, self.bbox_scale)
+        )
         focal, principal = targets.focal_length.float(), targets.principal_point.float()
         bodies = Bodies(
             posed.vertices,
@@ -147,9 +170,15 @@ class Predictor:
             fits.rotmat,
             fits.betas,
         )
-        scores = np.concatenate([landmarks.score for landmarks, _ in found])
-        method = "fit" if self.refine else "regression"
-        return _split(_people(bodies, bbox, scores, focal, principal, method), counts)
+        fitted = self._people(images, found, bodies, focal, principal, "fit" if self.refine else "regression")
+        for own, several in zip(people, fitted):
+            own += [person for person in several if person.score >= CONTRADICTED]
+            own.notes += [
+                f"no body agrees with what is seen in box {_text(person.bbox_xywh)}, which is left out"
+                for person in several
+                if person.score < CONTRADICTED
+            ]
+        return people
 
     def _start(self, landmarks: list[Landmarks], targets: list[Targets]) -> Start | None:
         """Where the fit of all people starts, if not from their landmarks."""
@@ -164,29 +193,29 @@ class Predictor:
     def _regress(
         self,
         images: Sequence[Image],
-        boxes: Sequence[Boxes] | None,
+        boxes: Sequence[Array | None],
         max_people: int | None,
         focal_lengths: Sequence[float | None],
         size: int,
-    ) -> list[list[Person]]:
-        found: list[tuple[NDArray[np.floating], NDArray[np.floating]]] = []
-        for i, image in enumerate(images):
-            if boxes is None:
-                # The landmark network tells false detections and repeats, as for a fit.
-                landmarks, bbox = find_landmarks(image, None, max_people)
-                found.append((bbox, landmarks.score))
-            else:
-                bbox = np.reshape(np.asarray(boxes[i], float), (-1, 4))
-                found.append((bbox, np.ones(len(bbox))))
-        counts = [len(bbox) for bbox, _ in found]
-        if not sum(counts):
-            return [[] for _ in images]
-        crops = [crop_people(image, bbox, self.bbox_scale, size) for image, (bbox, _) in zip(images, found)]
+    ) -> list[People]:
+        # The landmark network tells false detections and repeats, as for a fit.
+        found = [
+            find_landmarks(image, None, max_people) if given is None else (None, given)
+            for image, given in zip(images, boxes)
+        ]
+        if not any(len(bbox) for _, bbox in found):
+            return [People() for _ in images]
+        crops = [crop_people(image, bbox, self.bbox_scale, size) for image, (_, bbox) in zip(images, found)]
         prediction, joints = predict(self.network, self.body, np.concatenate(crops))
-        cameras = [default_camera(image.shape, n, f) for image, n, f in zip(images, counts, focal_lengths)]
+        cameras = [
+            default_camera(image.shape, len(bbox), f)
+            for image, (_, bbox), f in zip(images, found, focal_lengths)
+        ]
         focal, principal = (torch.cat(values) for values in zip(*cameras))
-        bbox = np.concatenate([one[0] for one in found])
-        centre, side = (torch.from_numpy(value).float() for value in square_around(bbox, self.bbox_scale))
+        boxes_of_all = np.concatenate([bbox for _, bbox in found])
+        centre, side = (
+            torch.from_numpy(value).float() for value in square_around(boxes_of_all, self.bbox_scale)
+        )
         bodies = Bodies(
             prediction.vertices,
             joints,
@@ -195,8 +224,87 @@ class Predictor:
             prediction.rotmat,
             prediction.betas,
         )
-        scores = np.concatenate([one[1] for one in found])
-        return _split(_people(bodies, bbox, scores, focal, principal, "regression"), counts)
+        return self._people(images, found, bodies, focal, principal, "regression")
+
+    def _people(
+        self,
+        images: Sequence[Image],
+        found: Sequence[tuple[Landmarks | None, Array]],
+        bodies: "Bodies",
+        focal: Tensor,
+        principal: Tensor,
+        method: str,
+    ) -> list[People]:
+        """The people of each image, whose bodies are joined in one batch; without landmarks, they were given boxes."""
+        parts = self.body.parts.cpu().numpy()
+        everyone: list[People] = []
+        end = 0
+        for image, (landmarks, boxes) in zip(images, found):
+            one = slice(end, end := end + len(boxes))
+            own = Bodies._make(None if value is None else value[one] for value in bodies)
+            joints, skin = (points + own.transl[:, None] for points in (own.joints3d, own.vertices))
+            joints2d, skin2d = (project(points, focal[one], principal[one]) for points in (joints, skin))
+            # What is behind the camera lies outside every picture.
+            seen_joints = torch.where(joints[..., 2:] > NEAR, joints2d, -1.0).numpy()
+            visibility = in_picture(seen_joints, image.shape).astype(float)
+            if landmarks is None:
+                scores = in_box(boxes, seen_joints, visibility >= 0.5)
+            else:
+                visibility *= joints_visibility(landmarks, seen_joints)
+                seen_skin = torch.where(skin[..., 2:] > NEAR, skin2d, -1.0).numpy()
+                scores = agreement(landmarks, boxes, seen_joints, visibility, seen_skin, parts, image.shape)
+            everyone.append(
+                People(
+                    Person(
+                        bbox_xywh=boxes[i].astype(np.float32),
+                        score=float(scores[i]),
+                        method=method,
+                        rotmat=None if own.rotmat is None else own.rotmat[i].numpy(),
+                        betas=None if own.betas is None else own.betas[i].numpy(),
+                        cam=own.cam[i].numpy(),
+                        transl=own.transl[i].numpy(),
+                        focal_length=float(focal[one][i]),
+                        principal_point=principal[one][i].numpy(),
+                        vertices=own.vertices[i].numpy(),
+                        joints3d=own.joints3d[i].numpy(),
+                        joints2d=joints2d[i].numpy(),
+                        joints_visibility=visibility[i].astype(np.float32),
+                    )
+                    for i in range(len(boxes))
+                )
+            )
+        return everyone
+
+
+def checked_boxes(boxes: Boxes, image: Image) -> Array:
+    """Boxes (N, 4) of people in an image (H, W, 3).
+
+    A box may reach beyond the picture, as that of somebody who is cut by its edge does.
+
+    Raises:
+        UsageError: a box is not four numbers, or shows too little of the picture or too few pixels.
+    """
+    given = np.asarray(boxes, float).reshape(-1, 4) if np.size(boxes) % 4 == 0 else np.full((1, 4), np.nan)
+    size = np.array(image.shape[1::-1])
+    for box in given:
+        named = f"box {_text(box)} in a picture of {size[0]} x {size[1]} pixels"
+        if not (np.isfinite(box).all() and (box[2:] > 0).all()):
+            raise UsageError(
+                f"{named} is not four numbers x,y,w,h in pixels with a width and a height above 0"
+            )
+        within = np.minimum(box[:2] + box[2:], size) - np.maximum(box[:2], 0)
+        if (within <= 0).any():
+            raise UsageError(f"{named} lies outside it: give x,y,w,h in pixels from the top left corner")
+        if within.max() < LEAST_PIXELS or within.min() < LEAST_PIXELS / 4:
+            shown = f"{within[0]:g} x {within[1]:g} pixels"
+            raise UsageError(f"{named} shows {shown} of it, too few for a person")
+        if within.prod() < LEAST_SHARE * box[2:].prod():
+            raise UsageError(f"{named} lies outside it by more than {1 - LEAST_SHARE:.0%}")
+    return given
+
+
+def _text(box: Array) -> str:
+    return ",".join(f"{value:.6g}" for value in box)
 
 
 def default_camera(
@@ -211,28 +319,24 @@ def default_camera(
     return focal, torch.tensor([[width / 2, height / 2]]).expand(count, 2)
 
 
-def find_landmarks(
-    image: Image, boxes: Boxes | None, max_people: int | None
-) -> tuple[Landmarks, NDArray[np.floating]]:
-    """Landmarks of N people and their boxes (N, 4)."""
+def find_landmarks(image: Image, boxes: Array | None, max_people: int | None) -> tuple[Landmarks, Array]:
+    """Landmarks of N people and their boxes (N, 4), which are given or found by a detector."""
     if boxes is not None:
-        given = np.reshape(np.asarray(boxes, float), (-1, 4))
-        return body_landmarks(image, given), given
+        return body_landmarks(image, boxes), boxes
     detections = detect_people(image, max_people)
     landmarks = body_landmarks(image, detections)
     return landmarks, np.reshape([d.bbox_xywh for d in detections], (-1, 4))[landmarks.source]
 
 
 def landmark_targets(
-    landmarks: Landmarks,
-    boxes: NDArray[np.floating],
-    shape: tuple[int, ...],
-    focal_length: float | None = None,
+    landmarks: Landmarks, boxes: Array, shape: tuple[int, ...], focal_length: float | None = None
 ) -> Targets:
     """What to fit to, for the people of an image of a given shape."""
     focal, principal = default_camera(shape, len(landmarks), focal_length)
     # Where the landmark network is least sure it invents rather than sees.
     confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
+    guessed = GUESSED * (landmarks.presence[:, _LEGS] >= 0.5)
+    confidence[:, _LEGS] = np.maximum(confidence[:, _LEGS], guessed)
     return Targets(
         points2d=torch.from_numpy(landmarks.points2d),
         points3d=torch.from_numpy(landmarks.points3d),
@@ -252,37 +356,3 @@ class Bodies(NamedTuple):
     transl: Tensor
     rotmat: Tensor | None
     betas: Tensor | None
-
-
-def _people(
-    bodies: Bodies,
-    boxes: NDArray[np.floating],
-    scores: NDArray[np.floating],
-    focal: Tensor,
-    principal: Tensor,
-    method: str,
-) -> list[Person]:
-    joints2d = project(bodies.joints3d + bodies.transl[:, None], focal, principal)
-    return [
-        Person(
-            bbox_xywh=boxes[i].astype(np.float32),
-            score=float(scores[i]),
-            method=method,
-            rotmat=None if bodies.rotmat is None else bodies.rotmat[i].numpy(),
-            betas=None if bodies.betas is None else bodies.betas[i].numpy(),
-            cam=bodies.cam[i].numpy(),
-            transl=bodies.transl[i].numpy(),
-            focal_length=float(focal[i]),
-            principal_point=principal[i].numpy(),
-            vertices=bodies.vertices[i].numpy(),
-            joints3d=bodies.joints3d[i].numpy(),
-            joints2d=joints2d[i].numpy(),
-        )
-        for i in range(len(boxes))
-    ]
-
-
-def _split(people: list[Person], counts: Sequence[int]) -> list[list[Person]]:
-    """The people of each image."""
-    ends = np.cumsum(counts)
-    return [people[end - count : end] for end, count in zip(ends, counts)]

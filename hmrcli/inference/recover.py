@@ -119,7 +119,7 @@ def _finish(batch: list[_Read], predictor: "Predictor", asked: Asked) -> Iterato
         yield from (Result(one.path, one.target, error=error) for one in batch)
         return
     for (path, target, picture, settings), people in zip(batch, found):
-        notes = (*picture.notes, *(f"{path}: {text}" for text in getattr(people, "notes", ())))
+        notes = (*picture.notes, *(f"{path}: {text}" for text in people.notes))
         try:
             entry = save_image(
                 path, picture.pixels, people, predictor, target, asked.saves, asked.mesh_format,

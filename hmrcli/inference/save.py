@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli import __version__
+from hmrcli.body.joints import SMPL_24_NAMES
 from hmrcli.files import alone_in, whole_file
-from hmrcli.inference.person import Person
+from hmrcli.inference.person import Person, camera_pitch
 from hmrcli.inference.predictor import Predictor
 from hmrcli.render.mesh_files import write_mesh
 from hmrcli.render.overlay import PALETTE, overlay
@@ -31,6 +32,7 @@ def _provenance(predictor: Predictor) -> dict[str, Any]:
     """What results were made with, as the document says it."""
     body, checkpoint = predictor.body, predictor.checkpoint
     return {
+        "joint_names": list(SMPL_24_NAMES),
         "recipe": None if predictor.recipe is None else predictor.recipe.name,
         "checkpoint": None
         if checkpoint is None
@@ -121,7 +123,14 @@ def _write(
     if people and "overlay" in saves:
         overlay_path = _beside(target, "_overlay.png")
         centre = people[0].principal_point
-        drawn = overlay(image, placed, faces, people[0].focal_length, (float(centre[0]), float(centre[1])))
+        drawn = overlay(
+            image,
+            placed,
+            faces,
+            people[0].focal_length,
+            (float(centre[0]), float(centre[1])),
+            pitch=camera_pitch(people),
+        )
         with whole_file(overlay_path) as temporary:
             written, content = cv2.imencode(".png", drawn[..., ::-1])
             assert written, "OpenCV could not encode the overlay"

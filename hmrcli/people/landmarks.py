@@ -7,6 +7,8 @@ import numpy as np
 
 from hmrcli.people.blazepose import Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
+    HIPS_BELOW,
+    REACH,
     crop_from_keypoints,
     mask_to_image,
     to_image,
@@ -18,6 +20,15 @@ from hmrcli.people.detect import person_in_box
 from hmrcli.people.movenet import Detection
 from hmrcli.people.similarity import keypoint_similarity
 from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_KEYPOINTS, LANDMARKS
+
+_EYES, _SHOULDERS = (
+    [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right")] for name in ("eye", "shoulder")
+)
+_LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
+_LEGS_SEEN = 0.1
+"""Someone none of whose knees and ankles is more visible shows no legs."""
+_NECK = 0.7
+"""Length from the shoulders to the eyes, in widths of shoulders seen from the front."""
 
 
 @dataclass(frozen=True)
@@ -75,20 +86,33 @@ def body_landmarks(
     crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints) for p in people], (-1, 2, 3))
     first = read_crops(warp_crops(image, crops))
     follow = first.score >= min_score / 2
-    crops[follow] = _next_crops(to_image(first.points[follow], crops[follow])[:, len(LANDMARKS) :])
+    crops[follow] = _next_crops(to_image(first.points[follow], crops[follow]), first.visibility[follow])
     source = np.arange(len(crops)) if trusted else np.flatnonzero(follow)
     second = read_crops_both_ways(warp_crops(image, crops[source]))
     found = _in_image(second, crops[source], source, image.shape[:2])
     return found if trusted else _without_repeats(found[found.score >= min_score])
 
 
-def _next_crops(alignment: np.ndarray) -> np.ndarray:
-    """Crops (N, 2, 3) from the alignment points (N, 2, 2), a quarter wider than the circle around the person.
+def _next_crops(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
+    """Crops (N, 2, 3) a quarter wider than the circle around the person (MediaPipe's pose_landmarks_to_roi).
 
-    MediaPipe's pose_landmarks_to_roi.
+    Legs that nobody sees are squeezed into the crop, hips with them. Then the crop is at least what the whole person
+    would need, by eyes and shoulders.
+
+    Args:
+        points: (N, 35, 2) landmarks and the two alignment points, pixels.
+        visibility: (N, 33) of the landmarks.
     """
-    up = alignment[:, 1] - alignment[:, 0]
-    return upright_crops(alignment[:, 0], up, 1.25 * np.linalg.norm(up, axis=1))
+    center, top = points[:, len(LANDMARKS)], points[:, len(LANDMARKS) + 1]
+    up, radius = top - center, 1.25 * np.linalg.norm(top - center, axis=1)
+    eyes, shoulders = points[:, _EYES].mean(1), points[:, _SHOULDERS].mean(1)
+    width = np.linalg.norm(np.diff(points[:, _SHOULDERS], axis=1)[:, 0], axis=1)
+    neck = np.maximum(np.linalg.norm(eyes - shoulders, axis=1), _NECK * width)
+    squeezed = (visibility[:, _LEGS].max(1) < _LEGS_SEEN) & (REACH * neck > 1.1 * radius)
+    hips = shoulders - (HIPS_BELOW * neck / np.maximum(np.linalg.norm(up, axis=1), 1e-6))[:, None] * up
+    return upright_crops(
+        np.where(squeezed[:, None], hips, center), up, np.where(squeezed, REACH * neck, radius)
+    )
 
 
 def _in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tuple[int, ...]) -> Landmarks:

@@ -39,6 +39,7 @@ def overlay(
     *,
     identities: Sequence[int] | None = None,
     side_view: bool = True,
+    pitch: float = 0.0,
     opacity: float = 0.9,
     max_side: int = 2048,
     samples: int = 2,
@@ -54,6 +55,7 @@ def overlay(
         identities: a number per person that keeps its colour from picture to picture; the position in
             `people` when not given.
         side_view: adds the panel on the right. Nearer is further left there; everyone has the same scale.
+        pitch: radians by which the camera looks down; the panel is drawn level.
         opacity: of the mesh over the photo.
         max_side: a photo with a longer side is reduced to it first, with the camera.
         samples: along each side of a pixel, for smooth edges.
@@ -76,6 +78,10 @@ def overlay(
     paint(picture, vertices, triangles, shade(vertices, triangles, colours), camera, opacity, samples)
     if not side_view:
         return picture
+    # About the camera's x axis: what is up lies along the camera's -y afterwards.
+    sine, cosine = np.sin(pitch), np.cos(pitch)
+    level = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    people, vertices = [body @ level for body in people], vertices @ level
     panel = _side_panel(people, vertices, triangles, colours, picture.shape[0], picture.shape[1], samples)
     return np.concatenate([picture, panel], axis=1)
 

@@ -47,7 +47,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
 
 def test_the_document_is_the_contract_s(walk: tuple[dict, Path]) -> None:
     document, _ = walk
-    assert set(document) == {"images", "recipe", "checkpoint", "body_model", "version"}
+    assert set(document) == {"images", "joint_names", "recipe", "checkpoint", "body_model", "version"}
     (image,) = document["images"]
     height, width = cv2.imread(str(PHOTO)).shape[:2]
     assert (image["path"], image["width"], image["height"]) == (str(PHOTO), width, height)
@@ -55,7 +55,7 @@ def test_the_document_is_the_contract_s(walk: tuple[dict, Path]) -> None:
     shapes = {name: np.shape(person[name]) for name in person if isinstance(person[name], list)}
     assert shapes == {
         "bbox_xywh": (4,), "rotmat": (24, 3, 3), "pose": (72,), "betas": (10,), "cam": (3,), "transl": (3,),
-        "principal_point": (2,), "joints3d": (24, 3), "joints2d": (24, 2),
+        "principal_point": (2,), "joints3d": (24, 3), "joints2d": (24, 2), "joints_visibility": (24,),
     }  # fmt: skip
     assert person["method"] == "fit" and 0 < person["score"] <= 1
     assert document["body_model"]["name"] == "open"

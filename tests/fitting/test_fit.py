@@ -9,7 +9,7 @@ from hmrcli.fitting.fit import Fit, fit_landmarks
 from hmrcli.fitting.landmarks import ATTACHMENTS, INDICES, NAMES, TRUST
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.priors import pose_prior
-from hmrcli.fitting.targets import Targets, view_rotation
+from hmrcli.fitting.targets import GUESSED, Targets, view_rotation
 from hmrcli.people.skeleton import LANDMARKS
 
 FOCAL, CENTRE = 1500.0, (900.0, 500.0)
@@ -119,6 +119,45 @@ def test_what_is_not_seen_takes_the_usual_pose(body: BodyModel) -> None:
     angles = roma.rotmat_to_rotvec(fit_landmarks(body, targets).rotmat[:, 1:].double())
     off = (angles - pose_prior().usual)[:, [3, 4, 6, 7]]  # knees and ankles
     assert off.abs().max() < 0.05
+
+
+def test_hips_squeezed_into_the_picture_do_not_shrink_somebody_with_hidden_legs(body: BodyModel) -> None:
+    targets = seen(body, people(4))
+    legs = [LANDMARKS.index(name) for name in NAMES if name.endswith(("knee", "ankle", "heel", "foot_index"))]
+    hips, shoulders = (
+        [LANDMARKS.index(f"{side}_{name}") for side in ("left", "right")] for name in ("hip", "shoulder")
+    )
+    targets.confidence[:, legs] = 0
+    straight = fit_landmarks(body, targets)
+    up = targets.points2d[:, shoulders].mean(1) - targets.points2d[:, hips].mean(1)
+    targets.points2d[:, hips] += 0.3 * up[:, None]
+    targets.points3d[:, hips, 2] += 0.2  # and a trunk that leans to the camera explains it
+    squeezed = fit_landmarks(body, targets)
+    depth = (squeezed.transl / straight.transl)[:, 2]
+    assert (depth - 1).abs().max() < 0.15
+    joints = body(squeezed.rotmat, squeezed.betas).joints
+    trunk = joints[:, 12] - joints[:, 0]
+    assert (trunk[:, 2] / trunk[:, 1]).abs().max() < 0.35
+
+
+def test_a_hidden_leg_sits_where_its_landmarks_guess_so(body: BodyModel) -> None:
+    truth = people(2)
+    sitting = roma.rotvec_to_rotmat(torch.tensor([-1.4, 0.0, 0.0], dtype=torch.float64))
+    truth.rotmat[:, [1, 2]] = sitting
+    truth.rotmat[:, [4, 5]] = sitting.mT
+    targets = seen(body, truth)
+    legs = [
+        LANDMARKS.index(f"{s}_{n}")
+        for s in ("left", "right")
+        for n in ("knee", "ankle", "heel", "foot_index")
+    ]
+    knees = {}
+    for name, confidence in (("guessed", GUESSED), ("unknown", 0.0)):
+        targets.confidence[:, legs] = confidence
+        angles = roma.rotmat_to_rotvec(fit_landmarks(body, targets).rotmat[:, [1, 2, 4, 5]])
+        knees[name] = angles.norm(dim=-1)
+    assert knees["guessed"].min() > 1.0
+    assert knees["unknown"].max() < 0.6
 
 
 def test_nothing_seen_still_gives_a_body(body: BodyModel) -> None:

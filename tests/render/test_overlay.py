@@ -102,3 +102,17 @@ def test_normals_of_a_ball_point_outwards_and_light_comes_from_above():
 def test_importing_the_room_does_not_load_numba():
     code = "import sys, hmrcli.render.overlay, hmrcli.render.mesh_files; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_side_view_is_level_however_far_the_camera_looks_down():
+    """Two bodies one above the other in the room: in the panel too, if the camera's pitch is known."""
+    pitch = 0.3
+    up = np.array([0, -np.cos(pitch), -np.sin(pitch)])
+    bodies = [ball(tuple(np.array([0, 0, 5.0]) + height * up), 0.3)[0] for height in (-0.8, 0.8)]
+
+    def columns(**options):
+        panel = draw(bodies, **options)[:30, 80:], draw(bodies, **options)[30:, 80:]
+        return [np.nonzero(np.ptp(half.astype(int), axis=2) > 12)[1].mean() for half in panel]
+
+    level, tilted = columns(pitch=pitch), columns()
+    assert abs(level[0] - level[1]) < 1 < 5 < abs(tilted[0] - tilted[1])
