@@ -4,7 +4,12 @@ import os
 import platform
 import sys
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from hmrcli.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("numpy", "opencv-python-headless", "torch")
 
@@ -28,3 +33,29 @@ def describe(device: str) -> dict[str, Any]:
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],  # noqa: PTH119
     }
+
+
+def chosen_device(name: "str | torch.device | None" = None) -> "torch.device":
+    """A device by name; without one, CUDA where there is one, else MPS, else the CPU.
+
+    Raises:
+        UsageError: this machine has no such device.
+    """
+    import torch
+
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    apple = ["mps"] if torch.backends.mps.is_available() else []
+    if name is None:
+        return torch.device("cuda" if gpus else (apple or ["cpu"])[0])
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError):  # torch without CUDA raises an assertion
+        found = ", ".join([*gpus, *apple, "cpu"])
+        raise UsageError(f"--device: '{name}' cannot be used here; torch finds {found}") from None
+    return torch.device(name)
+
+
+def threads(default: int) -> int:
+    """The first number of `OMP_NUM_THREADS` (`4,2` speaks of nested teams); the default where it is none above 0."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else default

@@ -1,9 +1,72 @@
-"""Files that are either whole or absent."""
+"""Files that are either whole or absent, and what is wrong with those that cannot be had."""
 
+import difflib
+import errno
+import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from hmrcli.errors import BadInput, HmrError, UsageError
+
+_ADVICE = {
+    "ENOSPC": "no space left on the disk; free some, or name another place",
+    "EDQUOT": "the quota of disk space is used up; free some, or name another place",
+    "EFBIG": "the file is too large for its file system; name another place",
+    "EROFS": "the file system is read-only; name another place",
+    "EACCES": "permission denied; change its permissions, or name another place",
+    "EPERM": "operation not permitted; change its permissions, or name another place",
+    "ENAMETOOLONG": "the name is too long for the file system; use a shorter one",
+    "ENOTDIR": "a file stands where a folder is expected; name another place",
+    "EEXIST": "a file stands where a folder is expected; name another place",
+    "EISDIR": "a folder stands where a file is expected; name another place",
+    "ELOOP": "its links lead in a circle; correct them, or name another place",
+    "EMFILE": "too many files are open; raise the limit with `ulimit -n 4096`",
+    "ENFILE": "too many files are open on this machine; close some programs",
+    "EIO": "the disk reports an error; check it, or name another place",
+}
+_BY_NUMBER = {getattr(errno, name): text for name, text in _ADVICE.items() if hasattr(errno, name)}
+
+
+def advice(error: OSError) -> str | None:
+    """What a user can do about an error of the file system in one line; None for those that are no user's doing."""
+    text = _BY_NUMBER.get(error.errno or 0)
+    return text and f"{error.filename}: {text}" if error.filename else text
+
+
+def did_you_mean(path: str | Path) -> str:
+    """`; did you mean X?` where a name much like the absent one is in its folder, else nothing."""
+    path = Path(path)
+    try:
+        names = [entry.name for entry in islice(os.scandir(path.parent), 10_000)]
+    except OSError:
+        return did_you_mean(path.parent) if path.parent.name else ""
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean {path.with_name(near[0])}?" if near else ""
+
+
+def writable_folder(path: str | Path, option: str = "--out") -> Path:
+    """Makes a folder and tries to write in it, before the work whose results go there.
+
+    Raises:
+        UsageError: it cannot be made or written in; says why in one line.
+        BadInput: the disk is full.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path, prefix=".") as trial:
+            trial.write(bytes(4096))
+            trial.flush()
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+        kind: type[HmrError] = BadInput if full else UsageError
+        why = _BY_NUMBER.get(error.errno or 0, f"{error.strerror}; name another folder")
+        raise kind(f"{option}: cannot write in {path}: {why}") from None
+    return path
 
 
 @contextmanager
@@ -15,9 +78,29 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Waits until no other process is in such a block for the same folder, which exists.
+
+    Without effect where folders cannot be locked: on Windows, and on some network drives.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

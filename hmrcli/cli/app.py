@@ -9,11 +9,14 @@ from hmrcli.cli.console import exit_codes
 from hmrcli.cli.download import download
 from hmrcli.cli.eval import evaluate
 from hmrcli.cli.infer import infer
+from hmrcli.cli.options import HomeGroup
 from hmrcli.cli.table import table
 from hmrcli.cli.train import train
 
 app = typer.Typer(
     name="hmr",
+    cls=HomeGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Human mesh recovery: a photo in, a posed 3D body out.",
     no_args_is_help=True,
     rich_markup_mode="rich",

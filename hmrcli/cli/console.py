@@ -1,17 +1,18 @@
 """Streams and exit codes: results go to stdout, everything said to a person goes to stderr."""
 
+import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
 
-from hmrcli.errors import HmrError
-
-Item = TypeVar("Item")
+from hmrcli.errors import BadInput, HmrError
+from hmrcli.files import advice
 
 log = Console(stderr=True, highlight=False)
 """For a person: progress, notes, warnings."""
@@ -25,34 +26,82 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
 
 
-def progress(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
-    """Passes items on, with a bar for a person who is watching; a single item needs none."""
+def print_line(text: str) -> None:
+    """Writes a line of results to stdout, at once; on a terminal it goes above a bar that is being shown."""
+    if sys.stdout.isatty() and log.is_terminal:
+        log.print(text, soft_wrap=True, markup=False)
+    else:
+        print(text, flush=True)
+
+
+@contextmanager
+def bar(description: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr for a person who is watching; what it gives is told what is done, and of how many."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=log, disable=total < 2 or not log.is_terminal, transient=True) as bar:
-        yield from bar.track(items, total, description=description)
+    hidden = not (shown and log.is_terminal)
+    with Progress(*columns, console=log, disable=hidden, transient=True, redirect_stdout=False) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Turns errors a user can act on into one line on stderr and the exit code of the contract.
 
-    `HMR_DEBUG=1` shows the traceback instead. Interruption exits with 130.
+    A full disk, a missing permission and too little memory are among them, with exit code 4 wherever they
+    arise. Any other error is a bug, told in one line with exit code 1. `HMR_DEBUG=1` shows the traceback
+    instead. Interruption exits with 130. Names that a stream's encoding lacks are written with escapes.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        yield
-    except HmrError as error:
-        if os.environ.get("HMR_DEBUG") == "1":
-            raise
-        complain("error:", error)
-        raise SystemExit(error.exit_code) from None
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         log.print("interrupted")
         raise SystemExit(130) from None
-    except BrokenPipeError:  # `hmr ... | head` ends quietly; what Python would still flush goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `hmr ... | head` ends quietly
+        _silence_stdout()
         raise SystemExit(0) from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:  # of stdout: `hmr ... > /full/disk`
+            _silence_stdout()
+        complain("error:", known := in_words(error))
+        raise SystemExit(known.exit_code) from None
+
+
+def in_words(error: Exception) -> HmrError:
+    """Any error as one line, with its exit code; raised instead with `HMR_DEBUG=1`."""
+    if os.environ.get("HMR_DEBUG") == "1":
+        raise error
+    if known := _known(error):
+        return known
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    last = " ".join("".join(traceback.format_exception_only(error)).split())
+    where = f"{frame.filename}:{frame.lineno}"
+    return HmrError(f"{last} ({where}): a fault of hmr; HMR_DEBUG=1 shows more, please report it")
+
+
+def _known(error: Exception) -> HmrError | None:
+    if isinstance(error, HmrError):
+        return error
+    if isinstance(error, OSError) and (text := advice(error)):
+        return BadInput(text)
+    # By name, so that torch need not be imported; its CPU side raises a plain RuntimeError.
+    short = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if short or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
+        return BadInput("memory ran out; close other programs, or give it smaller or fewer inputs at once")
+    return None
+
+
+def _silence_stdout() -> None:
+    """What Python would still flush goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def note(text: str) -> None:

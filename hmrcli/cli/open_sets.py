@@ -1,13 +1,11 @@
 """The open data set in `hmr download`: rendered on this machine instead of fetched."""
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hmrcli.cli.console import log
+from hmrcli.cli.console import bar
 from hmrcli.scenes.splits import EDITION, ROW_BYTES, ROW_SECONDS, SPLITS, row_count
 
 GROUP = "open"
@@ -84,18 +82,8 @@ def write(part: str, root: Path, rows: int | None, masks: bool) -> Path:
     """
     from hmrcli.datasets.rendered import write_open_set
 
-    with _progress(part) as progress:
+    with bar(part) as progress:
         return write_open_set(root, part, rows, workers=workers(), masks=masks, progress=progress)
-
-
-@contextmanager
-def _progress(part: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=log, disable=not sys.stderr.isatty(), transient=True) as bar:
-        task = bar.add_task(part, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def wrong(part: str, root: Path) -> str | None:

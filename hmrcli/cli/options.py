@@ -1,9 +1,42 @@
-"""Options that several commands share."""
+"""Options that several commands share, and what is done with the arguments of all."""
 
+import difflib
+import os
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from hmrcli.errors import MissingFile, UsageError
+from hmrcli.files import did_you_mean
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+
+
+class HomeGroup(TyperGroup):
+    """Commands in whose arguments `~/` is the home folder, also after `=`, where shells leave it alone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses arguments, with the home folder put in."""
+        return super().parse_args(ctx, [_with_home(argument) for argument in args])
+
+
+def _with_home(argument: str) -> str:
+    start, home, rest = re.fullmatch(r"((?:[\w.-]+=)?)(~[^/\\]*)?(.*)", argument, re.DOTALL).groups()  # type: ignore[union-attr]
+    # A lone `KEY=~` is YAML's null.
+    return start + os.path.expanduser(home) + rest if home and (rest or start[:2] == "--") else argument  # noqa: PTH111
+
+
+def _device(name: str | None) -> str | None:
+    """A device that this machine may have; whether it does, torch tells later."""
+    if name is not None and not re.fullmatch(rf"({'|'.join(DEVICES)})(:\d+)?", name):
+        near = difflib.get_close_matches(name.lower(), DEVICES, n=1)
+        hint = f"did you mean {near[0]}?" if near else "expected cpu, cuda, cuda:1 or mps"
+        raise UsageError(f"--device: '{name}' is no device; {hint}")
+    return name
+
 
 Recipe = Annotated[
     str | None,
@@ -15,7 +48,10 @@ Checkpoint = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option(help="Where networks run: cpu, cuda, cuda:1, mps. By default the fastest there is."),
+    typer.Option(
+        callback=_device,
+        help="Where networks run: cpu, cuda, cuda:1, mps. By default the fastest there is.",
+    ),
 ]
 DataRoot = Annotated[
     Path | None,
@@ -25,10 +61,25 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document an
 
 
 def of_run(recipe: str | None, checkpoint: Path | None) -> tuple[str | None, Path | None]:
-    """Recipe and weights; those of a run where only its folder was given."""
+    """Recipe and weights; those of a run where only its folder was given.
+
+    Raises:
+        MissingFile: there is no such file or folder, or the folder holds no checkpoint.
+        BadInput: the checkpoint is damaged.
+    """
+    if checkpoint is not None and (recipe or not checkpoint.suffix):
+        existing(checkpoint, "--checkpoint", "`hmr download --list` shows the published weights")
     if recipe is None and checkpoint is not None and checkpoint.is_dir():
+        if not any((checkpoint / name).exists() for name in ("recipe.yaml", "meta.json", "checkpoints")):
+            raise MissingFile(f"--checkpoint: {checkpoint} is no run's folder and none of its checkpoints")
         from hmrcli.training.folders import trained
 
         path, weights = trained(checkpoint)
         return str(path), weights
     return recipe, checkpoint
+
+
+def existing(path: Path, option: str, otherwise: str) -> None:
+    """Raises MissingFile where there is nothing at a path; names what is much like it."""
+    if not path.exists():
+        raise MissingFile(f"{option}: {path} is missing{did_you_mean(path) or f'; {otherwise}'}")

@@ -5,17 +5,23 @@ is wrong.
 """
 
 import glob
+import math
+import os
 import re
+import shlex
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.errors import BadInput
+from hmrcli.files import did_you_mean
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,33 +32,63 @@ IMAGE_SUFFIXES = (
 )
 """What a folder or a pattern is searched for. A file named by the user is judged by its content alone."""
 
+RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2")
+OTHER_PHOTOS = (".heic", ".heif", ".hif", ".jxl", ".psd", *RAW_SUFFIXES)
+"""Photos that cannot be read: a search finds them too, so that they are named, unless the same is there as an image."""
+
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
 MAX_PIXELS = 200_000_000
 """The largest photo read, in pixels: above the largest phone cameras, below what fills a machine's memory."""
 
+MAX_LOST = 0.1
+"""Share of a JPEG's rows that may be cut off below."""
+
 # The decoders that may see a user's file. Those that start another program (EPS) are not among them.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 
-_ORIENTATION = 0x0112
+_ORIENTATION, _DETAILS = 0x0112, 0x8769
 # Value of the EXIF orientation tag -> PIL.Image.Transpose that undoes it (EXIF 2.32, section 4.6.4).
 _TURNS: dict[int, Any] = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+
+FILM_DIAGONAL = math.hypot(36, 24)
+"""Millimetres of the film that focal lengths "equivalent on 35 mm" speak of, by their angle along the diagonal."""
+
+LONGEST_STEM = 230
+"""Bytes of a file's name that leave room for `_overlay.png` in the 255 that file systems have."""
 
 _pillow_limit = threading.Lock()
 
 
-def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """Reads an image as a viewer would show it.
+class Picture(NamedTuple):
+    """An image as read.
 
-    Rotation from EXIF is applied. Transparency is laid on white. 16-bit images keep their upper 8 bits. Grey,
-    palette and CMYK images become RGB, without their colour profile. Of an animation or several pages the
-    first is taken.
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        focal_length: in pixels as the camera wrote it into EXIF; None where it did not.
+        notes: what a person should know about the reading.
+    """
+
+    pixels: NDArray[np.uint8]
+    focal_length: float | None
+    notes: tuple[str, ...]
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Reads an image as a viewer would show it: (H, W, 3) uint8 RGB; see `read_picture`."""
+    return read_picture(path).pixels
+
+
+def read_picture(path: str | Path) -> Picture:
+    """Reads an image as a viewer would show it, its focal length, and what is odd about it.
+
+    Rotation from EXIF is applied. Transparency is laid on white. Numbers of more than 8 bits are brought to 8
+    by the least number of bits that holds them all, floating point from 0 to 1 or 0 to 255. Grey, palette and
+    CMYK images become RGB, without their colour profile. Of an animation or several pages the first is taken.
+    A JPEG cut off a little is read as far as it goes.
 
     Args:
         path: a file of any of `IMAGE_SUFFIXES`, known by its content.
-
-    Returns:
-        (H, W, 3) uint8 RGB of the full image.
 
     Raises:
         BadInput: the file is missing, a folder, empty, damaged, not an image, or larger than `MAX_PIXELS`.
@@ -63,11 +99,10 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     try:
         empty = path.stat().st_size == 0
     except OSError as error:
-        raise BadInput(f"{path}: {_reason(error)}, expected an image file") from None
+        hint = did_you_mean(path)
+        raise BadInput(f"{path}: {_reason(error)}, expected an image file{hint}") from None
     if empty:
         raise BadInput(f"{path}: the file is empty, expected an image")
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        raise BadInput(_about_video(path))
     from PIL import UnidentifiedImageError
 
     try:
@@ -75,7 +110,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     except (BadInput, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise BadInput(f"{path}: not an image that can be read; {_advice(path)}") from None
+        raise BadInput(f"{path}: {_advice(path)}") from None
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise BadInput(f"{path}: cannot be read: {_reason(error)}") from None
@@ -83,38 +118,67 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise BadInput(f"{path}: damaged ({_reason(error)}); get it again, or save it as JPEG") from None
 
 
-def expand_inputs(inputs: list[str]) -> list[Path]:
+def expand_inputs(
+    inputs: list[str],
+    recursive: bool = False,
+    note: Callable[[str], None] = lambda text: None,
+    leave_out: Path | None = None,
+) -> list[Path]:
     """Files for the inputs of a command: files, folders, and patterns the shell left alone.
 
     A folder gives its images, a pattern the images it matches (`**` also searches the folders below); both in
-    natural order (frame2 before frame10), hidden files left out. Each file comes once, where it is first
-    named.
+    natural order (frame2 before frame10), hidden files and overlays of this program left out. Each file comes
+    once, where it is first named.
+
+    Args:
+        inputs: as the user typed them.
+        recursive: whether a folder also gives the images of the folders below it.
+        note: is told of videos and folders that are not read.
+        leave_out: a folder that is not searched on the way, that of the results.
 
     Raises:
         BadInput: an input does not exist, holds no image, or is a video.
     """
     found: dict[Path, Path] = {}
     for text in inputs:
-        for path in _expand(text):
+        for path in _expand(text, recursive, note, leave_out):
             found.setdefault(path.resolve(), path)
     return list(found.values())
 
 
-def _expand(text: str) -> list[Path]:
+def targets(paths: Iterable[Path], out: Path) -> Iterator[Path]:
+    """Folder and stem of each image's files; images of one name get a number, so that none replaces another's.
+
+    Names that differ in nothing but large and small letters are one name to some file systems. Stems too long
+    for `_overlay.png` are cut.
+    """
+    used: set[str] = set()
+    for path in paths:
+        start = path.stem
+        if len(os.fsencode(start)) > LONGEST_STEM:
+            start = os.fsencode(start)[:LONGEST_STEM].decode(errors="ignore")
+        stem, number = start, 2
+        while stem.casefold() in used:
+            stem, number = f"{start}-{number}", number + 1
+        used.add(stem.casefold())
+        yield out / stem
+
+
+def _expand(text: str, recursive: bool, note: Callable[[str], None], leave_out: Path | None) -> list[Path]:
+    if re.match(r"[A-Za-z][\w+.-]+://", text):
+        raise BadInput(
+            f"{text}: is an address; download the image first (curl -LO ADDRESS), then give the file"
+        )
     path = Path(text).expanduser()
     if path.is_dir():
-        images = _images(path.iterdir())
-        if not images:
-            raise BadInput(
-                f"{text}: no image in this folder, expected files ending in {', '.join(IMAGE_SUFFIXES)}"
-            )
-        return images
+        return _images_of_folder(path, text, recursive, note, leave_out)
     if path.exists():
         if path.suffix.lower() in VIDEO_SUFFIXES:
-            raise BadInput(_about_video(path))
+            raise BadInput(f"{text}: {_about_video(path)}")
         return [path]
     if not glob.has_magic(text):
-        raise BadInput(f"{text}: no such file or folder, expected an image, a folder of images or a pattern")
+        hint = did_you_mean(path) or ", expected an image, a folder of images or a pattern"
+        raise BadInput(f"{text}: no such file or folder{hint}")
     matches = glob.iglob(str(path), recursive=True)  # noqa: PTH207 (absolute ones too)
     images = _images(Path(match) for match in matches)
     if not images:
@@ -122,12 +186,58 @@ def _expand(text: str) -> list[Path]:
     return images
 
 
-def _images(paths: Iterator[Path]) -> list[Path]:
-    """The visible image files among these, in natural order."""
-    kept = [
-        p for p in paths if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".") and p.is_file()
+def _images_of_folder(
+    folder: Path, text: str, recursive: bool, note: Callable[[str], None], leave_out: Path | None
+) -> list[Path]:
+    files: list[Path] = []
+    below = 0
+    results = leave_out and leave_out.resolve()
+    walk = os.walk(
+        folder, onerror=lambda error: note(f"{getattr(error, 'filename', folder)}: {_reason(error)}")
+    )
+    for parent, folders, names in walk if recursive else islice(walk, 1000):
+        here = Path(parent)
+        folders[:] = [f for f in folders if not f.startswith(".") and (here / f).resolve() != results]
+        if recursive or here == folder:
+            files += [here / name for name in names]
+        else:
+            below += bool(_images(here / name for name in names))
+    images = _images(files)
+    videos = sum(f.suffix.lower() in VIDEO_SUFFIXES and not f.name.startswith(".") for f in files)
+    unread = (
+        f"{below} folder{'s' * (below > 1)} below it hold images that are not read; --recursive reads them"
+    )
+    if not images:
+        expected = unread if below else f"expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+        raise BadInput(f"{text}: no image in this folder, {expected}")
+    if videos:
+        note(f"{text}: its {videos} video{'s' * (videos > 1)} are not read, only images")
+    if below:
+        note(f"{text}: {unread}")
+    return images
+
+
+def _images(paths: Iterable[Path]) -> list[Path]:
+    """The visible image files among these, in natural order; other photos too, if they are there in no other kind."""
+    visible = [
+        p
+        for p in paths
+        if p.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_PHOTOS)
+        and not p.name.startswith(".")
+        and p.is_file()
+        and not _is_overlay(p)
     ]
-    return sorted(kept, key=_natural)
+    readable = {p.with_suffix("") for p in visible if p.suffix.lower() in IMAGE_SUFFIXES}
+    return sorted(
+        (p for p in visible if p.suffix.lower() in IMAGE_SUFFIXES or p.with_suffix("") not in readable),
+        key=_natural,
+    )
+
+
+def _is_overlay(path: Path) -> bool:
+    """Whether a file is a picture that `hmr infer` made, which lies beside its document."""
+    stem = path.name.removesuffix("_overlay.png")
+    return stem != path.name and path.with_name(f"{stem}.json").is_file()
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:
@@ -136,39 +246,125 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
-def _decode(path: Path) -> NDArray[np.uint8]:
+def _decode(path: Path) -> Picture:
     from PIL import Image
 
+    notes: list[str] = []
     with path.open("rb") as file:
         with _own_limit():
             picture: Image.Image = Image.open(file, formats=_FORMATS)
+        if _is_raw(picture, path):
+            raise BadInput(f"{path}: {_about_raw(path)}")
         width, height = picture.size
         if width * height > MAX_PIXELS:
             raise BadInput(
                 f"{path}: {width}x{height} is {width * height / 1e6:.0f} megapixels, "
                 f"expected at most {MAX_PIXELS // 10**6}; reduce it first"
             )
-        picture.load()
-    return np.array(_rgb(_upright(picture), path), np.uint8, order="C")
+        stored_turn, focal_length = _exif(picture)
+        if picture.format in ("TIFF", "GIF", "WEBP", "PNG", "AVIF") and getattr(
+            picture, "is_animated", False
+        ):
+            notes.append("holds several pictures, the first is read")
+        deep = ";16" in str(getattr(picture, "tile", "")) and picture.mode in ("RGB", "RGBA")
+        try:
+            picture.load()
+        except OSError as error:
+            if picture.format not in ("JPEG", "MPO") or error.errno is not None:
+                raise
+            picture = _cut_off(path, notes)
+        turn, _ = _exif(picture)  # Pillow turns a TIFF itself
+        if deep and np.max(picture.convert("RGB").getextrema()) < 64:
+            picture, turn = _deep(path, picture, notes), stored_turn
+    picture = _rgb(picture, path, notes)
+    pixels = np.array(picture.transpose(turn) if turn is not None else picture, np.uint8, order="C")
+    if np.ptp(np.percentile(pixels[::4, ::4], (0.1, 99.9))) < 8:
+        notes.append("nearly all of it is of one tone, so nobody can be seen")
+    return Picture(pixels, focal_length, tuple(f"{path}: {text}" for text in notes))
 
 
-def _upright(picture: "Image") -> "Image":
-    """Applies the rotation that EXIF asks for; unreadable EXIF asks for none, the picture itself is whole."""
+def _exif(picture: "Image") -> tuple[Any, float | None]:
+    """The turn that EXIF asks for, and the focal length in pixels; unreadable EXIF has none of them."""
     try:
-        orientation = picture.getexif().get(_ORIENTATION)
+        exif = picture.getexif()
+        return _TURNS.get(exif.get(_ORIENTATION, 1)), _focal_length(exif.get_ifd(_DETAILS), *picture.size)
     except Exception:  # as many kinds as decoders have
+        return None, None
+
+
+def _focal_length(exif: dict[int, Any], width: int, height: int) -> float | None:
+    """Pixels, from the equivalent on 35 mm film, or from the focal length and the resolution of the sensor.
+
+    None where EXIF speaks of a picture of other proportions, from which this one was cut.
+    """
+    full = [float(exif.get(tag) or 0) for tag in (0xA002, 0xA003)]  # pixels that the camera wrote
+    if min(full) > 0:
+        proportions = max(full) / min(full) * min(width, height) / max(width, height)
+        if not 0.98 < proportions < 1.02:
+            return None
+    equivalent = float(exif.get(0xA405) or 0)
+    unit = {2: 25.4, 3: 10.0, 4: 1.0}.get(exif.get(0xA210, 2))  # millimetres
+    if not equivalent and unit and min(full) > 0:
+        on_sensor = float(exif.get(0x920A) or 0) * float(exif.get(0xA20E) or 0) / unit
+        equivalent = on_sensor / math.hypot(*full) * FILM_DIAGONAL
+    return focal_of_film(equivalent, width, height) if 5 <= equivalent <= 3000 else None
+
+
+def focal_of_film(millimetres: float, width: int, height: int) -> float:
+    """Focal length in pixels, of the equivalent on 35 mm film."""
+    return millimetres / FILM_DIAGONAL * math.hypot(width, height)
+
+
+def _cut_off(path: Path, notes: list[str]) -> "Image":
+    """A JPEG without its last bytes, as far as it goes.
+
+    Rows that depend on what is put in place of the absent bytes are those that are lost.
+    """
+    from PIL import Image
+
+    content = path.read_bytes()
+    pictures = [Image.open(BytesIO(content + more + b"\xff\xd9")) for more in (b"", b"\x55" * 100_000)]
+    first, second = (np.asarray(picture.convert("RGB"), np.int16) for picture in pictures)
+    differing = np.flatnonzero((np.abs(first - second) > 24).any((1, 2)))
+    lost = len(first) - differing[0] if len(differing) else 0
+    if lost > max(16, MAX_LOST * len(first)):
+        kept = 1 - lost / len(first)
+        raise BadInput(f"{path}: cut short, only the upper {kept:.0%} can be read; get it again")
+    end = f"the lowest {lost} of its {len(first)} rows are lost" if lost else "all of it could be read"
+    notes.append(f"the file is cut short; {end}")
+    return pictures[0]
+
+
+def _deep(path: Path, picture: "Image", notes: list[str]) -> "Image":
+    """Colours of 16 bits that use the lower ones alone, of which Pillow kept the upper 8."""
+    import cv2
+    from PIL import Image
+
+    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.dtype != np.uint16 or values.shape[2:] not in ((3,), (4,)):
         return picture
-    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
+    colours = _eight_bits(values[..., 2::-1], path, notes)
+    return Image.fromarray(np.concatenate([colours, (values[..., 3:] >> 8).astype(np.uint8)], axis=2))
 
 
-def _rgb(picture: "Image", path: Path) -> "Image":
+def _eight_bits(values: NDArray[Any], path: Path, notes: list[str]) -> NDArray[np.uint8]:
+    """Numbers of any range as 0 to 255."""
+    low, high = float(values.min()), float(values.max())
+    if not 0 <= low <= high < 2**32:
+        raise BadInput(f"{path}: pixels from {low:g} to {high:g}, expected 0 to 1, 255 or 65535")
+    if values.dtype.kind == "f" and high < 256:
+        return np.asarray(np.rint(values * (255 if high <= 1 else 1)), np.uint8)
+    bits = next(bits for bits in (8, 10, 12, 14, 16, 24, 32) if high < 2**bits)
+    if bits != 16:
+        notes.append(f"its values reach {high:.0f}, so they are taken for numbers of {bits} bits")
+    return np.right_shift(values.astype(np.uint32), bits - 8).astype(np.uint8)
+
+
+def _rgb(picture: "Image", path: Path, notes: list[str]) -> "Image":
     from PIL import Image
 
     if picture.mode[0] in "IF":  # one channel of more than 8 bits
-        values = np.asarray(picture)
-        if picture.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
-            raise BadInput(f"{path}: pixels of 32 bits or floating point, expected 8 or 16 bits a channel")
-        picture = Image.fromarray((values.astype(np.uint16) >> 8).astype(np.uint8))
+        picture = Image.fromarray(_eight_bits(np.asarray(picture), path, notes))
     if picture.has_transparency_data:
         colours = picture.convert("RGBA")
         picture = Image.new("RGB", colours.size, "white")
@@ -190,17 +386,65 @@ def _own_limit() -> Iterator[None]:
 
 
 def _about_video(path: Path) -> str:
-    frames = path.stem + "_frames"
+    name, frames = shlex.quote(str(path)), shlex.quote(f"{path.stem}_frames")
     return (
-        f"{path}: videos are not read, expected images; write its frames first, then give the folder: "
-        f"mkdir {frames} && ffmpeg -i {path} {frames}/%06d.jpg"
+        "videos are not read, expected images; write its frames first, then give the folder: "
+        f"mkdir {frames} && ffmpeg -i {name} {frames}/%06d.jpg"
     )
 
 
+_KINDS = (
+    (rb"....ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)", "a HEIC photo", "heif-convert {0} {0}.jpg"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "a JPEG XL image", "djxl {0} {0}.png"),
+    (rb"8BPS", "a Photoshop document", "magick {0}[0] {0}.png"),
+    (rb"%PDF", "not an image but a PDF document", "pdftoppm -png {0} page"),
+    (rb"%!PS", "not an image but a PostScript drawing", "magick {0} {0}.png"),
+    (rb"\s*(<\?xml.*)?<svg", "not an image but an SVG drawing", "magick {0} {0}.png"),
+)
+"""How other kinds begin, what they are called, and what makes an image of them."""
+
+_OTHERS = (
+    (rb"\s*(<\?xml.*|<!--.*)?<(!doctype )?html", "a web page, which came instead of it; download it again"),
+    (rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b", "an archive; unpack it and give the folder"),
+    (rb"version https://git-lfs", "a pointer of Git LFS; run: git lfs pull"),
+)
+_VIDEO = rb"....ftyp(isom|iso\d|mp4|M4V|qt  |avc1|3gp)|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]"
+_RAW = rb"....ftypcrx|FUJIFILMCCD-RAW|II(RO|U\0)"
+
+
 def _advice(path: Path) -> str:
-    if path.suffix.lower() in (".heic", ".heif"):
-        return "HEIC photos are not supported: save it as JPEG first"
-    return f"expected a whole file of one of the kinds {', '.join(IMAGE_SUFFIXES)}"
+    """What a file is that no decoder knows, and what makes an image of it."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+
+    def begins(start: bytes) -> bool:
+        return re.match(start, head, re.DOTALL | re.IGNORECASE) is not None
+
+    for start, kind, command in _KINDS:
+        if begins(start):
+            return f"{kind}, which is not read; make an image of it first: {command.format(shlex.quote(str(path)))}"
+    for start, text in _OTHERS:
+        if begins(start):
+            return f"not an image but {text}"
+    if begins(_VIDEO) or path.suffix.lower() in VIDEO_SUFFIXES:
+        return _about_video(path)
+    if begins(_RAW) or path.suffix.lower() in RAW_SUFFIXES:
+        return _about_raw(path)
+    return f"not an image that can be read; expected a whole file of one of the kinds {', '.join(IMAGE_SUFFIXES)}"
+
+
+def _about_raw(path: Path) -> str:
+    name = shlex.quote(str(path))
+    return f"a camera's raw photo, which is not read; develop it first: darktable-cli {name} {name}.jpg"
+
+
+def _is_raw(picture: "Image", path: Path) -> bool:
+    """Whether a TIFF is a camera's raw photo, whose first picture is a small preview."""
+    if picture.format != "TIFF":
+        return False
+    tags = getattr(picture, "tag_v2", {})
+    preview = tags.get(254) == 1 and 330 in tags  # a reduced picture, and where the others are
+    return path.suffix.lower() in RAW_SUFFIXES or 50706 in tags or preview
 
 
 def _reason(error: Exception) -> str:

@@ -82,7 +82,11 @@ class Predictor:
         return cls(body=body, start=start, refine=refine)
 
     def __call__(
-        self, image: Image, boxes: Boxes | None = None, max_people: int | None = None
+        self,
+        image: Image,
+        boxes: Boxes | None = None,
+        max_people: int | None = None,
+        focal_length: float | None = None,
     ) -> list[Person]:
         """Recovers the people of one image, the most certain first.
 
@@ -90,22 +94,32 @@ class Predictor:
             image: (H, W, 3) RGB.
             boxes: x, y, width, height in pixels of each person; found by a detector when not given.
             max_people: keep the best of the detected.
+            focal_length: pixels; the image's diagonal when not given.
 
         Returns:
             one entry per person; none where nobody is found. A box given by the caller is always answered.
         """
-        return self.many([image], None if boxes is None else [boxes], max_people)[0]
+        return self.many([image], None if boxes is None else [boxes], max_people, [focal_length])[0]
 
     def many(
-        self, images: Sequence[Image], boxes: Sequence[Boxes] | None = None, max_people: int | None = None
+        self,
+        images: Sequence[Image],
+        boxes: Sequence[Boxes] | None = None,
+        max_people: int | None = None,
+        focal_lengths: Sequence[float | None] | None = None,
     ) -> list[list[Person]]:
         """Recovers the people of several images in one batch; otherwise as for one image."""
+        focal_lengths = focal_lengths or [None] * len(images)
         if self.recipe is None:
-            return self._fit(images, boxes, max_people)
-        return self._regress(images, boxes, max_people, self.recipe.data.image_size)
+            return self._fit(images, boxes, max_people, focal_lengths)
+        return self._regress(images, boxes, max_people, focal_lengths, self.recipe.data.image_size)
 
     def _fit(
-        self, images: Sequence[Image], boxes: Sequence[Boxes] | None, max_people: int | None
+        self,
+        images: Sequence[Image],
+        boxes: Sequence[Boxes] | None,
+        max_people: int | None,
+        focal_lengths: Sequence[float | None],
     ) -> list[list[Person]]:
         found = [
             find_landmarks(image, None if boxes is None else boxes[i], max_people)
@@ -114,7 +128,9 @@ class Predictor:
         counts = [len(landmarks) for landmarks, _ in found]
         if not sum(counts):
             return [[] for _ in images]
-        parts = [landmark_targets(*one, image.shape) for one, image in zip(found, images)]
+        parts = [
+            landmark_targets(*one, image.shape, f) for one, image, f in zip(found, images, focal_lengths)
+        ]
         targets = Targets(*(torch.cat(values) for values in zip(*parts)))
         start = self._start([landmarks for landmarks, _ in found], parts)
         fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
@@ -146,7 +162,12 @@ class Predictor:
         return each[0]._replace(rotmat=rotmat, betas=betas)
 
     def _regress(
-        self, images: Sequence[Image], boxes: Sequence[Boxes] | None, max_people: int | None, size: int
+        self,
+        images: Sequence[Image],
+        boxes: Sequence[Boxes] | None,
+        max_people: int | None,
+        focal_lengths: Sequence[float | None],
+        size: int,
     ) -> list[list[Person]]:
         found: list[tuple[NDArray[np.floating], NDArray[np.floating]]] = []
         for i, image in enumerate(images):
@@ -162,7 +183,7 @@ class Predictor:
             return [[] for _ in images]
         crops = [crop_people(image, bbox, self.bbox_scale, size) for image, (bbox, _) in zip(images, found)]
         prediction, joints = predict(self.network, self.body, np.concatenate(crops))
-        cameras = [default_camera(image.shape, count) for image, count in zip(images, counts)]
+        cameras = [default_camera(image.shape, n, f) for image, n, f in zip(images, counts, focal_lengths)]
         focal, principal = (torch.cat(values) for values in zip(*cameras))
         bbox = np.concatenate([one[0] for one in found])
         centre, side = (torch.from_numpy(value).float() for value in square_around(bbox, self.bbox_scale))
@@ -178,13 +199,15 @@ class Predictor:
         return _split(_people(bodies, bbox, scores, focal, principal, "regression"), counts)
 
 
-def default_camera(shape: tuple[int, ...], count: int) -> tuple[Tensor, Tensor]:
+def default_camera(
+    shape: tuple[int, ...], count: int, focal_length: float | None = None
+) -> tuple[Tensor, Tensor]:
     """Focal length (N,) and principal point (N, 2) of an image without calibration, pixels.
 
-    The focal length is the image's diagonal, a usual lens (53 degrees along the diagonal).
+    A focal length that is not known is the image's diagonal, a usual lens (53 degrees along the diagonal).
     """
     height, width = shape[:2]
-    focal = torch.full((count,), float(np.hypot(height, width)))
+    focal = torch.full((count,), focal_length or float(np.hypot(height, width)))
     return focal, torch.tensor([[width / 2, height / 2]]).expand(count, 2)
 
 
@@ -200,9 +223,14 @@ def find_landmarks(
     return landmarks, np.reshape([d.bbox_xywh for d in detections], (-1, 4))[landmarks.source]
 
 
-def landmark_targets(landmarks: Landmarks, boxes: NDArray[np.floating], shape: tuple[int, ...]) -> Targets:
+def landmark_targets(
+    landmarks: Landmarks,
+    boxes: NDArray[np.floating],
+    shape: tuple[int, ...],
+    focal_length: float | None = None,
+) -> Targets:
     """What to fit to, for the people of an image of a given shape."""
-    focal, principal = default_camera(shape, len(landmarks))
+    focal, principal = default_camera(shape, len(landmarks), focal_length)
     # Where the landmark network is least sure it invents rather than sees.
     confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
     return Targets(

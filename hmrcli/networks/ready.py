@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from hmrcli.body import BodyModel
+from hmrcli.environment import chosen_device as chosen_device
 from hmrcli.errors import UsageError
 from hmrcli.networks.build import build_network
 from hmrcli.networks.weights import WeightReport, load_weights
@@ -38,24 +39,6 @@ def require_bodies(recipe: Recipe) -> None:
             f"--recipe: {recipe.name} trains a backbone, which makes no bodies; name a recipe that starts from it, "
             "such as open_hmr_l1_coco"
         )
-
-
-def chosen_device(name: str | torch.device | None = None) -> torch.device:
-    """A device by name; without one, CUDA where there is one, else MPS, else the CPU.
-
-    Raises:
-        UsageError: this machine has no such device.
-    """
-    if name is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises an assertion
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"--device: '{name}' cannot be used here ({reason}); try cpu") from None
-    return torch.device(name)
 
 
 def prediction_precision(device: torch.device) -> AbstractContextManager[object]:

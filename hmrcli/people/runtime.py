@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime
 
 from hmrcli.assets.bundled import bundled
+from hmrcli.environment import threads
 
 
 @cache
@@ -17,7 +18,7 @@ def session(name: str) -> onnxruntime.InferenceSession:
     many times slower as soon as another process wants the cores.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or min(4, os.cpu_count() or 1))
+    options.intra_op_num_threads = threads(min(4, os.cpu_count() or 1))
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
