@@ -3,7 +3,6 @@
 import os
 import platform
 import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from hmrcli.errors import UsageError
@@ -20,6 +19,8 @@ def describe(device: str) -> dict[str, Any]:
     Args:
         device: where the network ran, as torch names it.
     """
+    from importlib.metadata import version
+
     import torch
 
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor()

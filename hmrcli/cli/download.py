@@ -14,10 +14,17 @@ from hmrcli.assets.data_root import data_root as find_data_root
 from hmrcli.cli import open_sets
 from hmrcli.cli.console import log, print_json
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
+from hmrcli.files import did_you_mean
 from hmrcli.scenes.splits import SPLITS
 
 if TYPE_CHECKING:
     from hmrcli.assets.registry import Asset, Registry
+
+
+def _offered(path: Path | None) -> Path | None:
+    if path is not None and not path.exists():
+        raise UsageError(f"--from-file: {path} does not exist{did_you_mean(path)}")
+    return path
 
 
 def download(
@@ -36,7 +43,7 @@ def download(
     from_file: Annotated[
         Path | None,
         typer.Option(
-            "--from-file", exists=True, help="Place a file, archive or folder that you fetched by hand."
+            "--from-file", callback=_offered, help="Place a file, archive or folder that you fetched by hand."
         ),
     ] = None,
     data_root: Annotated[

@@ -10,6 +10,7 @@ import typer
 from hmrcli.cli import options
 from hmrcli.cli.console import log, note, print_json
 from hmrcli.errors import UsageError
+from hmrcli.files import writable_folder
 
 if TYPE_CHECKING:
     from hmrcli.results.runs import Results
@@ -79,18 +80,28 @@ def evaluate(
     arrays, network = (predictions, targets), (recipe, checkpoint)
     if any(arrays) == any(network) or not (all(arrays) or all(network)):
         raise UsageError("give --recipe and --checkpoint, or --predictions and --targets")
+    for path, option in (
+        (predictions, "--predictions"),
+        (targets, "--targets"),
+        (checkpoint, "--checkpoint"),
+    ):
+        if path is not None:
+            options.existing(path, option, "see hmr download --list")
+    if out is not None:
+        writable_folder(out)
     if predictions and targets:
         _score_arrays(predictions, targets, protocol, out, data_root, as_json)
         return
     assert recipe and checkpoint
-    import torch
-
     from hmrcli.assets.data_root import data_root as find_root
-    from hmrcli.evaluation.processes import joined, rank_and_size
     from hmrcli.recipe import load_recipe
-    from hmrcli.results.measure import evaluate_network, find_test
 
     root, resolved = find_root(data_root), load_recipe(recipe)
+    import torch
+
+    from hmrcli.evaluation.processes import joined, rank_and_size
+    from hmrcli.results.measure import evaluate_network, find_test
+
     if workers is None:
         workers = min(8, os.cpu_count() or 1)
     test = find_test(resolved, root, dataset, protocol, images, workers, note)

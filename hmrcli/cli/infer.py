@@ -1,9 +1,9 @@
 """`hmr infer`: images into overlays, meshes and numbers."""
 
 import difflib
-import hashlib
 import math
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +16,9 @@ from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
 from hmrcli.files import did_you_mean, writable_folder
 
 if TYPE_CHECKING:
-    from hmrcli.inference.images import Picture
     from hmrcli.inference.predictor import Predictor
+    from hmrcli.inference.recover import Result
     from hmrcli.recipe import Recipe
-
-BATCH, BATCH_BYTES = 8, 100_000_000
-"""Images whose people go through a trained network together, at most, and their bytes: seconds of work."""
 
 SAVES = ("overlay", "mesh", "json", "npz")
 
@@ -36,7 +33,7 @@ class MeshFormat(StrEnum):
 
 def infer(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Images, folders of images, or quoted patterns.")
+        list[str], typer.Argument(metavar="INPUT", help="Images, folders of images, or quoted patterns.")
     ],
     recipe: options.Recipe = None,
     checkpoint: options.Checkpoint = None,
@@ -89,7 +86,7 @@ def infer(
     if resume and "json" not in saves:
         raise UsageError("--resume: what is done is told by the JSON files, so --save needs json")
     boxes = [_box(text) for text in bbox] if bbox else None
-    given_focal = _focal(focal)
+    length = _focal(focal)
     if bbox_scale is not None and not 0.1 <= bbox_scale <= 10:
         raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
     recipe, checkpoint = options.of_run(recipe, checkpoint)
@@ -98,108 +95,68 @@ def infer(
             "a network needs both --recipe and --checkpoint; without them the bundled default runs"
         )
     resolved, body = _recipe_and_body(recipe, body_model, data_root)
-    from hmrcli.inference.images import expand_inputs, read_picture, targets
+    from hmrcli.inference.images import expand_inputs
+    from hmrcli.inference.recover import Asked, recover_images
 
-    paths: dict[Path, Path] = {}
     failures: list[HmrError] = []
-
-    def skip(name: str | Path, error: Exception) -> None:
-        known = in_words(error)
-        if len(inputs) == 1 and len(paths) < 2:
-            raise known from error
-        if str(name) not in str(known):
-            known = type(known)(f"{name}: {known}")
-        complain("skipped:", known)
-        failures.append(known)
-
+    paths: dict[Path, Path] = {}
     for text in inputs:
         try:
             for path in expand_inputs([text], recursive, note, out):
                 paths.setdefault(path.resolve(), path)
         except BadInput as error:
-            skip(text, error)
+            if len(inputs) == 1:
+                raise
+            failures.append(_skip(text, error))
     if boxes and len(paths) > 1:
         raise UsageError(f"--bbox speaks of one image, the inputs are {len(paths)}: run it image by image")
     writable_folder(out)
     if device is not None:
         chosen_device(device)
 
-    entries: dict[Path, dict[str, Any]] = {}
-    batch: list[tuple[Path, Path, Picture, dict[str, Any]]] = []
-
-    def finish(predictor: "Predictor") -> None:
-        from hmrcli.inference.save import save_image
-
-        try:
-            recovered = predictor.many(
-                [picture.pixels for _, _, picture, _ in batch],
-                None if boxes is None else [boxes],
-                max_people,
-                [settings["focal_length"] for *_, settings in batch],
-            )
-        except UsageError:  # of a box that does not fit the image
-            raise
-        except Exception as error:
-            for path, *_ in batch:
-                skip(path, error)
-            recovered = []
-        for (path, target, picture, settings), people in zip(batch, recovered):
-            try:
-                entry = save_image(
-                    path, picture.pixels, people, predictor, target, saves, mesh_format,
-                    focal_source=settings["focal_source"], settings=settings,
-                )  # fmt: skip
-            except Exception as error:
-                skip(path, error)
-                continue
-            entries[path] = entry
-            if not as_json:
-                _say(entry, target if "json" in saves else None)
-        batch.clear()
-
-    predictor: Predictor | None = None
-    skipped = 0
+    asked = Asked(saves, mesh_format, boxes, bbox_scale, max_people, length, resume)
+    predictor = cache(lambda: _predictor(resolved, checkpoint, body, bbox_scale, device, data_root))
+    results: list[Result] = []
     try:
         with bar("images", shown=len(paths) > 1) as progress:
-            for path, target in zip(paths.values(), targets(paths.values(), out)):
-                progress(len(entries) + len(failures), len(paths))
-                try:
-                    picture = read_picture(path)
-                    settings = _settings(path, picture, given_focal, boxes, bbox_scale, max_people)
-                except UsageError:
-                    raise
-                except Exception as error:
-                    skip(path, error)
-                    continue
-                for text in picture.notes:
+            progress(0, len(paths))
+            for result in recover_images(list(paths.values()), out, predictor, asked):
+                if result.error and len(inputs) == len(paths) == 1:
+                    raise in_words(result.error) from result.error
+                results.append(result)
+                for text in result.notes:
                     note(text)
-                predictor = predictor or _predictor(resolved, checkpoint, body, bbox_scale, device, data_root)
-                from hmrcli.inference.save import saved_entry
-
-                if resume and (done := saved_entry(target, predictor, settings, saves, mesh_format)):
-                    entries[path] = done | {"path": str(path)}
-                    skipped += 1
-                    continue
-                batch.append((path, target, picture, settings))
-                size = sum(picture.pixels.size for _, _, picture, _ in batch)
-                if resolved is None or len(batch) == BATCH or size > BATCH_BYTES:
-                    finish(predictor)
-            if predictor and batch:
-                finish(predictor)
+                if result.error:
+                    failures.append(_skip(result.path, result.error))
+                elif not (as_json or result.skipped):
+                    _say(result.entry, result.target if "json" in saves else None)
+                progress(len(results), len(paths))
     except KeyboardInterrupt:
         on = "; the same command with --resume goes on" if "json" in saves else ""
-        note(f"interrupted: {len(entries)} of {len(paths)} images are done{on}")
+        note(f"interrupted: {sum(not r.error for r in results)} of {len(paths)} images are done{on}")
         raise typer.Exit(130) from None
-    if skipped:
+    if skipped := sum(result.skipped for result in results):
         note(f"{skipped} of {len(paths)} images were done before and are skipped")
-    if as_json and predictor:
+    done = [result for result in results if not result.error]
+    if as_json and done:
         from hmrcli.inference.save import document
 
-        print_json(document([entries[path] for path in paths.values() if path in entries], predictor))
+        order = {path: number for number, path in enumerate(paths.values())}
+        done.sort(key=lambda result: order[result.path])  # skipped ones came first
+        print_json(document([result.entry for result in done], predictor()))
     if failures:
         worst = min(failures, key=lambda error: error.exit_code)
-        total = len(entries) + len(failures)
+        total = len(done) + len(failures)
         raise type(worst)(f"{len(failures)} of {total} inputs could not be done; they are named above")
+
+
+def _skip(name: str | Path, error: Exception) -> HmrError:
+    """Says why an input is left out."""
+    known = in_words(error)
+    if str(name) not in str(known):
+        known = type(known)(f"{name}: {known}")
+    complain("skipped:", known)
+    return known
 
 
 def _recipe_and_body(
@@ -218,44 +175,10 @@ def _recipe_and_body(
         body_model = str(find_asset("SMPL_NEUTRAL.pkl", data_root(root))) if smpl else "open"
     if body_model != "open" and not Path(body_model).is_file():
         registry = load_registry()
-        why = f"is not at {body_model}{did_you_mean(body_model)}"
-        raise MissingFile(
-            f"--body-model: {registry.how_to_get(registry.by_name['SMPL_NEUTRAL.pkl'], why)} "
-            "(--body-model open needs no licence)"
-        )
+        how = registry.how_to_get(registry.by_name["SMPL_NEUTRAL.pkl"], f"is not at {body_model}")
+        hint = did_you_mean(body_model) or "; --body-model open needs no licence"
+        raise MissingFile(f"--body-model: {how}{hint}")
     return resolved, body_model
-
-
-def _settings(
-    path: Path,
-    picture: "Picture",
-    focal: tuple[str, float] | None,
-    boxes: list[tuple[float, float, float, float]] | None,
-    bbox_scale: float | None,
-    max_people: int | None,
-) -> dict[str, Any]:
-    """What the result of one image depends on, beside the predictor: the image's hash, its focal length, options."""
-    from hmrcli.inference.images import focal_of_film
-
-    height, width = picture.pixels.shape[:2]
-    length, source = picture.focal_length, "diagonal" if picture.focal_length is None else "exif"
-    if focal is not None:
-        unit, value = focal
-        length, source = value if unit == "px" else focal_of_film(value, width, height), "given"
-        if not 0.1 < length / math.hypot(width, height) < 100:
-            raise UsageError(
-                f"--focal: {length:.0f} pixels cannot be of an image of {width}x{height}, {path}"
-            )
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {
-        "image_sha256": sha256,
-        "focal_length": length,
-        "focal_source": source,
-        "boxes": boxes,
-        "bbox_scale": bbox_scale,
-        "max_people": max_people,
-    }
 
 
 def _predictor(

@@ -11,6 +11,7 @@ import typer
 
 from hmrcli.cli.console import complain, log
 from hmrcli.errors import BadInput, UsageError
+from hmrcli.files import did_you_mean, whole_file, writable_folder
 
 if TYPE_CHECKING:
     from hmrcli.results.runs import Run
@@ -94,9 +95,16 @@ def table(
     from hmrcli.results.published import ALGORITHMS
     from hmrcli.results.table import algorithms_report, wide_report
 
+    if out is not None:
+        if out.is_dir():
+            raise UsageError(f"--out: {out} is a folder, expected a file")
+        if format is None and out.suffix.lower() not in ("", ".txt", *SUFFIXES):
+            known = ", ".join([".txt", *SUFFIXES])
+            raise UsageError(f"--out: {out}: tables are written as {known}; give one of them, or --format")
+        writable_folder(out.parent)
     compare = compare or results is not None
     if results is not None and not results.is_dir():
-        raise UsageError(f"--results: {results} is not a folder")
+        raise UsageError(f"--results: {results} is not a folder{did_you_mean(results)}")
     if name != ALGORITHMS:
         report = wide_report(name)
         if compare or benchmark is Benchmark.open:
@@ -113,8 +121,6 @@ def table(
         log.print(
             f"nothing measured for these rows below {results or RUNS}; hmr eval writes results", markup=False
         )
-    if out is not None and out.is_dir():
-        raise UsageError(f"--out: {out} is a folder, expected a file")
     _write(report, format or SUFFIXES.get(out.suffix.lower() if out else "", Format.rich), out)
 
 
@@ -175,8 +181,6 @@ def _print_rich(report: "Report", out: Path | None) -> None:
 
 
 def _to_file(out: Path, text: str) -> None:
-    from hmrcli.files import whole_file
-
     with whole_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     log.print(f"wrote {out}", soft_wrap=True, markup=False)

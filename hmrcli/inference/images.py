@@ -344,7 +344,8 @@ def _deep(path: Path, picture: "Image", notes: list[str]) -> "Image":
     if values is None or values.dtype != np.uint16 or values.shape[2:] not in ((3,), (4,)):
         return picture
     colours = _eight_bits(values[..., 2::-1], path, notes)
-    return Image.fromarray(np.concatenate([colours, (values[..., 3:] >> 8).astype(np.uint8)], axis=2))
+    alpha = np.asarray(values[..., 3:] // 256, np.uint8)
+    return Image.fromarray(np.concatenate([colours, alpha], axis=2))
 
 
 def _eight_bits(values: NDArray[Any], path: Path, notes: list[str]) -> NDArray[np.uint8]:
@@ -357,7 +358,7 @@ def _eight_bits(values: NDArray[Any], path: Path, notes: list[str]) -> NDArray[n
     bits = next(bits for bits in (8, 10, 12, 14, 16, 24, 32) if high < 2**bits)
     if bits != 16:
         notes.append(f"its values reach {high:.0f}, so they are taken for numbers of {bits} bits")
-    return np.right_shift(values.astype(np.uint32), bits - 8).astype(np.uint8)
+    return np.asarray(values.astype(np.int64) >> (bits - 8), np.uint8)
 
 
 def _rgb(picture: "Image", path: Path, notes: list[str]) -> "Image":
