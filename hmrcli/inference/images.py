@@ -106,7 +106,12 @@ def read_picture(path: str | Path) -> Picture:
     from PIL import UnidentifiedImageError
 
     try:
-        return _decode(path)
+        try:
+            return _decode(path)
+        except UnidentifiedImageError:
+            if picture := _odd_tiff(path):
+                return picture
+            raise
     except (BadInput, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -266,7 +271,6 @@ def _decode(path: Path) -> Picture:
             picture, "is_animated", False
         ):
             notes.append("holds several pictures, the first is read")
-        deep = ";16" in str(getattr(picture, "tile", "")) and picture.mode in ("RGB", "RGBA")
         try:
             picture.load()
         except OSError as error:
@@ -274,8 +278,10 @@ def _decode(path: Path) -> Picture:
                 raise
             picture = _cut_off(path, notes)
         turn, _ = _exif(picture)  # Pillow turns a TIFF itself
-        if deep and np.max(picture.convert("RGB").getextrema()) < 64:
-            picture, turn = _deep(path, picture, notes), stored_turn
+        dark = picture.mode in ("RGB", "RGBA") and np.max(picture.convert("RGB").getextrema()) < 64
+        # Of colours of 16 bits Pillow keeps the upper 8, which hold nothing where the lower ones alone are used.
+        if dark and (deep := _deep(path, notes)) is not None:
+            picture, turn = deep, stored_turn
     picture = _rgb(picture, path, notes)
     pixels = np.array(picture.transpose(turn) if turn is not None else picture, np.uint8, order="C")
     if np.ptp(np.percentile(pixels[::4, ::4], (0.1, 99.9))) < 8:
@@ -335,17 +341,37 @@ def _cut_off(path: Path, notes: list[str]) -> "Image":
     return pictures[0]
 
 
-def _deep(path: Path, picture: "Image", notes: list[str]) -> "Image":
-    """Colours of 16 bits that use the lower ones alone, of which Pillow kept the upper 8."""
+def _deep(path: Path, notes: list[str]) -> "Image | None":
+    """An image of more than 8 bits a colour, by another decoder; None where it is none, or has the usual 8."""
     import cv2
     from PIL import Image
 
     values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None or values.dtype != np.uint16 or values.shape[2:] not in ((3,), (4,)):
-        return picture
-    colours = _eight_bits(values[..., 2::-1], path, notes)
+    if values is None or values.dtype == np.uint8:
+        return None
+    if values.ndim == 2:
+        return Image.fromarray(_eight_bits(values, path, notes))
     alpha = np.asarray(values[..., 3:] // 256, np.uint8)
-    return Image.fromarray(np.concatenate([colours, alpha], axis=2))
+    return Image.fromarray(np.concatenate([_eight_bits(values[..., 2::-1], path, notes), alpha], axis=2))
+
+
+def _odd_tiff(path: Path) -> Picture | None:
+    """A TIFF whose numbers Pillow does not know, such as colours of floating point; None for other files."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    with path.open("rb") as file:
+        head = file.read(8)
+        if head[:4] not in (b"II*\0", b"MM\0*"):
+            return None
+        tags = ImageFileDirectory_v2(head)
+        file.seek(tags.next)
+        tags.load(file)
+    notes: list[str] = []
+    if tags.get(256, 0) * tags.get(257, 0) > MAX_PIXELS or (image := _deep(path, notes)) is None:
+        return None
+    return Picture(
+        np.array(image.convert("RGB"), np.uint8, order="C"), None, tuple(f"{path}: {n}" for n in notes)
+    )
 
 
 def _eight_bits(values: NDArray[Any], path: Path, notes: list[str]) -> NDArray[np.uint8]:

@@ -1,11 +1,16 @@
 """The command as a user starts it."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from hmrcli import __version__
+from hmrcli.cli.app import app
+from hmrcli.errors import HmrError
 
 
 def hmr(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,3 +43,108 @@ def test_completion_can_be_installed() -> None:
     assert (
         "_HMR_COMPLETE" in hmr("--show-completion", "bash").stdout or hmr("--show-completion").returncode == 0
     )
+
+
+@pytest.mark.parametrize("command", [[], ["infer"], ["download"], ["train"], ["eval"], ["table"]])
+def test_the_short_help_is_known_everywhere(command: list[str]) -> None:
+    done = CliRunner().invoke(app, [*command, "-h"])
+    assert done.exit_code == 0 and "Usage" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["infer", "x.jpg", "--body-model=~/absent.pkl"],
+        ["infer", "x.jpg", "--checkpoint=~/absent", "--recipe", "hmr_l1"],
+        ["eval", "--predictions=~/absent.npz", "--targets", "~/absent.npz"],
+        ["table", "--results=~/absent"],
+        ["download", "--from-file=~/absent"],
+        ["train", "--recipe=~/absent.yaml"],
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="the home folder has another variable there")
+def test_the_home_folder_is_known_in_every_path(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    error = CliRunner().invoke(app, arguments).exception
+    assert isinstance(error, HmrError) and f"{tmp_path}/absent" in str(error) and "~" not in str(error)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the home folder has another variable there")
+def test_results_go_to_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(app, ["table", "--out=~/new/t.csv"]).exit_code == 0
+    assert (tmp_path / "new" / "t.csv").is_file() and not (tmp_path / "~").exists()
+
+
+AT_ONCE = [
+    (["infer", "photso/walk.jpg"], 4, "did you mean photos"),
+    (["infer", "page.jpg"], 4, "web page"),
+    (["infer", "photos", "--save", "mash"], 2, "did you mean mesh"),
+    (["infer", "photos", "--device", "cdua"], 2, "did you mean cuda"),
+    (["infer", "photos", "--focal", "wide"], 2, "35mm=MM"),
+    (["infer", "photos", "--save", "mesh", "--resume"], 2, "json"),
+    (
+        ["infer", "photos", "--recipe", "hmr_l1", "--checkpoint", "run/best.pht"],
+        3,
+        "did you mean run/best.pth",
+    ),
+    (["infer", "photos", "--checkpoint", "rnu"], 3, "did you mean run"),
+    (["infer", "photos", "--checkpoint", "photos"], 3, "no run's folder"),
+    (["infer", "photos", "--recipe", "hmr_l3", "--checkpoint", "run/best.pth"], 4, "did you mean hmr_l1"),
+    (["infer", "photos", "--body-model", "run/SMPL.pkl"], 3, "hmr download SMPL_NEUTRAL.pkl"),
+    (["infer", "page.jpg", "--out", "page.jpg/x"], 2, "a file stands where a folder"),
+    (["eval", "--predictions", "run/best.npz", "--targets", "t.npz"], 3, "did you mean run/best.pth"),
+    (["eval", "--recipe", "hmr_l1", "--checkpoint", "nix.pth"], 3, "nix.pth"),
+    (["eval", "--recipe", "hmr_l1", "--checkpoint", "run/best.pth", "--out", "page.jpg"], 2, "a file stands"),
+    (["table", "--out", "x.pdf"], 2, ".tex, .csv"),
+    (["table", "--results", "rnu"], 2, "did you mean run"),
+    (["download", "--from-file", "page.jgp"], 2, "did you mean page.jpg"),
+]
+"""Arguments, exit code and words of errors that can be known without torch."""
+
+
+def test_what_is_wrong_with_arguments_is_said_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    for name in ("photos/walk.jpg", "run/best.pth"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "page.jpg").write_text("<html>")
+    code = (
+        "import ast, sys\n"
+        "from typer.testing import CliRunner\n"
+        "from hmrcli.cli.app import app\n"
+        "for arguments in ast.literal_eval(sys.argv[1]):\n"
+        "    error = CliRunner().invoke(app, arguments).exception\n"
+        "    heavy = [m for m in ('torch', 'numba', 'onnxruntime') if m in sys.modules]\n"
+        "    print([getattr(error, 'exit_code', None), str(error), heavy])"
+    )
+    command = [sys.executable, "-c", code, repr([arguments for arguments, *_ in AT_ONCE])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(AT_ONCE), done.stderr
+    for line, (arguments, exit_code, words) in zip(lines, AT_ONCE):
+        assert line.startswith(f"[{exit_code}, ") and words in line and line.endswith(", []]"), (
+            arguments,
+            line,
+        )
+
+
+@pytest.mark.parametrize("value", ["4,2", "", "many", "0", " 3 "])
+def test_any_number_of_threads_runs(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hmrcli.environment import threads
+
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert threads(7) == {"4,2": 4, " 3 ": 3}.get(value, 7)
+
+
+def test_a_device_that_is_not_there_is_named_without_torch_s_words() -> None:
+    import torch
+
+    from hmrcli.networks import chosen_device
+
+    with pytest.raises(HmrError, match=r"'cuda:99' cannot be used here; torch finds .*cpu$"):
+        chosen_device("cuda:99")
+    assert chosen_device("cpu") == torch.device("cpu")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from hmrcli.errors import BadInput
 from hmrcli.inference import images
-from hmrcli.inference.images import expand_inputs, read_image
+from hmrcli.inference.images import expand_inputs, read_image, read_picture, targets
 
 # Three colours in bands, so that channel order, rotation and inversion all show.
 BANDS = np.zeros((24, 36, 3), np.uint8)
@@ -93,10 +93,99 @@ def test_16_bits_are_scaled_not_clipped(tmp_path, name, channels):
     np.testing.assert_allclose(read_image(path).astype(float), expected / 257.0, atol=1)
 
 
-def test_floating_point_pixels_are_refused(tmp_path):
-    path = saved(tmp_path, "a.tif", Image.fromarray(np.linspace(0, 1, 100, dtype=np.float32).reshape(10, 10)))
-    with pytest.raises(BadInput, match=r"a\.tif: .*8 or 16 bits"):
-        read_image(path)
+@pytest.mark.parametrize(
+    ("name", "kind", "scale", "bits"),
+    [
+        ("grey.png", np.uint16, 16, 12),
+        ("grey.tif", np.uint16, 4, 10),
+        ("grey.png", np.uint16, 1, 8),
+        ("grey.tif", np.int32, 1, 8),
+        ("colour.png", np.uint16, 16, 12),
+        ("colour.tif", np.uint16, 64, 14),
+        ("colour.png", np.uint16, 1, 8),
+        ("grey.tif", np.float32, 1 / 255, None),
+        ("grey.tif", np.float32, 1, None),
+        ("colour.tif", np.float32, 1 / 255, None),
+    ],
+)
+def test_numbers_that_use_a_part_of_their_bits_are_not_read_as_black(tmp_path, name, kind, scale, bits):
+    """Cameras and converters store 10, 12 or 8 bits in files of 16 or 32."""
+    values = NOISE if name.startswith("colour") else NOISE[..., 0]
+    assert cv2.imwrite(
+        str(tmp_path / name), (values[..., ::-1] if values.ndim == 3 else values) * np.array(scale, kind)
+    )
+    picture = read_picture(tmp_path / name)
+    expected = values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
+    np.testing.assert_allclose(picture.pixels.astype(int), expected, atol=1)
+    assert len(picture.notes) == (bits is not None) and all(f"{bits} bits" in note for note in picture.notes)
+
+
+def test_numbers_without_a_known_range_are_refused(tmp_path):
+    values = np.linspace(-1, 1, 100, dtype=np.float32).reshape(10, 10)
+    for array in (values, np.full_like(values, np.nan)):
+        path = saved(tmp_path, "a.tif", Image.fromarray(array))
+        with pytest.raises(BadInput, match=r"a\.tif: .*expected 0 to 1"):
+            read_image(path)
+
+
+@pytest.mark.parametrize("cut", [2, 40])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_without_its_last_bytes_is_read_with_a_note(tmp_path, cut, progressive):
+    smooth = cv2.GaussianBlur(cv2.resize(NOISE, (600, 400)), (31, 31), 0)
+    path = saved(tmp_path, "a.jpg", Image.fromarray(smooth), progressive=progressive)
+    whole = read_image(path).astype(int)
+    path.write_bytes(path.read_bytes()[:-cut])
+    picture = read_picture(path)
+    assert np.abs(picture.pixels - whole)[:380].max() < 40
+    assert len(picture.notes) == 1 and "cut short" in picture.notes[0] and "a.jpg" in picture.notes[0]
+
+
+def exif_photo(folder, size=(300, 200), **tags):
+    exif = Image.Exif()
+    details = exif.get_ifd(0x8769)
+    numbers = {
+        "film": 0xA405,
+        "length": 0x920A,
+        "resolution": 0xA20E,
+        "unit": 0xA210,
+        "wide": 0xA002,
+        "high": 0xA003,
+    }
+    details.update({numbers[name]: value for name, value in tags.items() if name != "turn"})
+    exif[0x0112] = tags.get("turn", 1)
+    return saved(folder, "a.jpg", Image.fromarray(NOISE).resize(size), exif=exif.tobytes())
+
+
+DIAGONAL = np.hypot(300, 200)
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({"film": 28}, 28 / 43.2666 * DIAGONAL),
+        ({"film": 28, "turn": 6}, 28 / 43.2666 * DIAGONAL),
+        ({"film": 28, "wide": 3000, "high": 2000}, 28 / 43.2666 * DIAGONAL),
+        # 50 mm on a sensor 36 mm wide, of 6000 pixels: 50/36 of the width.
+        ({"length": 50, "resolution": 6000 / 3.6, "unit": 3, "wide": 6000, "high": 4000}, 50 / 36 * 300),
+        ({"film": 28, "wide": 2000, "high": 2000}, None),  # cut out of another picture
+        ({"film": 0}, None),
+        ({"film": 65535}, None),
+        ({"length": 50}, None),
+    ],
+)
+def test_the_focal_length_is_the_camera_s(tmp_path, tags, expected):
+    found = read_picture(exif_photo(tmp_path, **tags)).focal_length
+    assert found is None if expected is None else found == pytest.approx(expected, rel=1e-3)
+
+
+def test_what_is_odd_about_a_picture_is_said(tmp_path):
+    flat = saved(tmp_path, "flat.png", Image.new("RGB", (90, 60), (7, 7, 7)))
+    assert "one tone" in read_picture(flat).notes[0]
+    pages = saved(
+        tmp_path, "p.tif", Image.fromarray(NOISE), save_all=True, append_images=[Image.fromarray(NOISE)]
+    )
+    assert "several" in read_picture(pages).notes[0]
+    assert read_picture(saved(tmp_path, "a.png", Image.fromarray(NOISE))).notes == ()
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "LA"])
@@ -180,6 +269,17 @@ def test_files_cut_short_are_refused_by_name(tmp_path, name, kept, capfd):
         ("empty.jpg", b"", "empty"),
         ("page.png", b"<html>404 not found</html>", "not an image"),
         ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        ("heic.jpg", b"\0\0\0\x1cftypmif1\0\0\0\0mif1heic", "HEIC photo.*heif-convert"),
+        ("film.jpg", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "videos are not read"),
+        ("raw.jpg", b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "raw photo"),
+        ("a.nef", b"not known to anybody", "raw photo"),
+        ("a.jpg", b"\xff\x0a" + bytes(30), "JPEG XL"),
+        ("a.png", b"%PDF-1.7\n", "PDF"),
+        ("a.png", b"8BPS\0\1", "Photoshop"),
+        ("a.png", b'<?xml version="1.0"?>\n<svg width="9">', "SVG"),
+        ("page.jpg", b"\n<!DOCTYPE html>\n<html>", "not an image but a web page"),
+        ("a.jpg", b"PK\x03\x04" + bytes(30), "archive"),
+        ("a.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"),
         ("clip.MP4", b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "videos are not read"),
         (
             "drawing.eps",
@@ -217,6 +317,14 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch
     monkeypatch.setattr(Path, "open", locked)
     with pytest.raises(BadInput, match=r"a\.png: cannot be read: permission denied$"):
         read_image(path)
+
+
+def test_a_raw_photo_is_not_its_small_preview(tmp_path):
+    """Cameras' raw photos are TIFF files whose first picture is a thumbnail."""
+    for name, tags in (("a.tif", {50706: b"\1\4\0\0"}), ("a.dng", {})):
+        path = saved(tmp_path, name, Image.fromarray(BANDS), format="TIFF", tiffinfo=tags)
+        with pytest.raises(BadInput, match="raw photo"):
+            read_image(path)
 
 
 def claiming_png(width, height):
@@ -294,6 +402,30 @@ def test_a_folder_gives_its_images_in_natural_order(tmp_path):
     assert names(expand_inputs([str(tmp_path)]), tmp_path) == ["Frame1.jpg", "frame2.PNG", "frame10.jpg"]
 
 
+def test_photos_that_cannot_be_read_are_not_passed_over_in_silence(tmp_path):
+    touch(tmp_path, "a.HEIC", "b.jpg", "b.heic", "c.dng", "clip.mp4")
+    notes = []
+    assert names(expand_inputs([str(tmp_path)], note=notes.append), tmp_path) == ["a.HEIC", "b.jpg", "c.dng"]
+    assert len(notes) == 1 and "1 video" in notes[0]
+    assert names(expand_inputs([f"{tmp_path}/*.HEIC"]), tmp_path) == ["a.HEIC"]
+
+
+def test_folders_below_a_folder_are_read_or_said_not_to_be(tmp_path):
+    touch(tmp_path, "a.jpg", "x/b.jpg", "x/y/c.jpg", "z/notes.txt", ".git/d.jpg", "out/e.jpg", "only/f/g.jpg")
+    notes = []
+    assert names(expand_inputs([str(tmp_path)], note=notes.append), tmp_path) == ["a.jpg"]
+    assert len(notes) == 1 and "4 folders" in notes[0] and "--recursive" in notes[0]
+    found = expand_inputs([str(tmp_path)], recursive=True, note=notes.append, leave_out=tmp_path / "out")
+    assert names(found, tmp_path) == ["a.jpg", "only/f/g.jpg", "x/b.jpg", "x/y/c.jpg"] and len(notes) == 1
+    with pytest.raises(BadInput, match=r"no image in this folder, 1 folder below.*--recursive"):
+        expand_inputs([str(tmp_path / "only")])
+
+
+def test_overlays_of_an_earlier_run_are_no_inputs(tmp_path):
+    touch(tmp_path, "a.jpg", "a_overlay.png", "a.json", "b_overlay.png")
+    assert names(expand_inputs([str(tmp_path)]), tmp_path) == ["a.jpg", "b_overlay.png"]
+
+
 def test_patterns_match_images_and_two_stars_go_deeper(tmp_path):
     touch(tmp_path, "b/2.jpg", "b/10.jpg", "a/1.jpg", "a/1.txt", "0.jpg", ".hidden/3.jpg")
     assert names(expand_inputs([f"{tmp_path}/*/*"]), tmp_path) == ["a/1.jpg", "b/2.jpg", "b/10.jpg"]
@@ -323,6 +455,8 @@ def test_home_is_known_in_quoted_inputs(tmp_path, monkeypatch):
     ("text", "word"),
     [
         ("none.jpg", "no such file"),
+        ("fien.jpg", "did you mean fine.jpg"),
+        ("https://example.org/a.jpg", "download"),
         ("none/*.jpg", "no image matches"),
         ("*.txt", "no image matches"),
         ("clip.mov", "videos are not read.*ffmpeg -i"),
@@ -343,3 +477,11 @@ def test_natural_order_is_by_number(entries):
     ordered = sorted(paths, key=images._natural)
     expected = sorted(entries, key=lambda entry: (entry[0] != "", entry[0].lower(), entry[1]))
     assert ordered == [Path(f"{word}{number}.jpg") for word, number in expected]
+
+
+def test_targets_keep_names_apart_and_within_what_file_systems_take():
+    long = Path("文" * 80 + ".jpg")
+    paths = [Path("a/x.jpg"), Path("b/x.png"), Path("c/X.jpg"), Path("x-2.jpg"), long]
+    found = [target.name for target in targets(paths, Path("out"))]
+    assert found[:4] == ["x", "x-2", "X-3", "x-2-2"]
+    assert long.stem.startswith(found[4]) and len(f"{found[4]}_overlay.png".encode()) <= 255
