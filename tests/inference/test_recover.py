@@ -1,0 +1,266 @@
+"""Many images into files: what is done stays, what is stale goes, and what others wrote is left alone."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from hmrcli.cli.app import app
+from hmrcli.errors import HmrError
+from hmrcli.inference import Person, Predictor
+from hmrcli.recipe import load_recipe
+
+MESH = "mesh,json"
+
+CALLS: list[tuple[int, list[float | None]]] = []
+
+
+@pytest.fixture(autouse=True)
+def people(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Two bodies at rest for every image, or as many as `--max-people`, instead of a fit; tells of the calls."""
+
+    def many(self, images, boxes=None, max_people=None, focal_lengths=None):
+        CALLS.append((len(images), focal_lengths))
+        with torch.no_grad():
+            posed = self.body(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 10))
+        person = Person(
+            bbox_xywh=np.array([1.0, 2, 30, 40]), score=0.9, method="fit", rotmat=np.eye(3)[None].repeat(24, 0),
+            betas=np.zeros(10), cam=np.ones(3), transl=np.array([0, 0, 5.0]),
+            focal_length=(focal_lengths or [None])[0] or 100.0, principal_point=np.array([32.0, 32]),
+            vertices=posed.vertices[0].numpy(), joints3d=posed.joints[0].numpy(), joints2d=np.zeros((24, 2)),
+        )  # fmt: skip
+        return [[person] * (max_people or 2) for _ in images]
+
+    monkeypatch.setattr(Predictor, "many", many)
+    CALLS.clear()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, name in enumerate("abc"):
+        cv2.imwrite(str(folder / f"{name}.png"), np.random.default_rng(number).integers(0, 255, (64, 64, 3)))
+    return folder
+
+
+def infer(*arguments: object, save: str = "json") -> tuple[int, str, str]:
+    done = CliRunner().invoke(app, ["infer", "--save", save, *map(str, arguments)])
+    error = done.exception
+    if error is not None and not isinstance(error, (HmrError, SystemExit)):
+        raise error
+    known = isinstance(error, HmrError)
+    return (
+        error.exit_code if known else done.exit_code,
+        done.stdout,
+        done.stderr + (str(error) if known else ""),
+    )
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_files_are_there_as_soon_as_an_image_is_done(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    out, seen, many = tmp_path / "out", [], Predictor.many
+
+    def watched(self, *arguments):
+        seen.append(files(out))
+        return many(self, *arguments)
+
+    monkeypatch.setattr(Predictor, "many", watched)
+    assert infer(photos, "--out", out, save=MESH)[0] == 0
+    assert seen[0] == [] and seen[1] == ["a.json", "a_0.glb", "a_1.glb"] and len(seen[2]) == 6
+
+
+def test_an_interrupted_run_keeps_what_is_done_and_resume_goes_on(
+    photos: Path, tmp_path: Path, monkeypatch
+) -> None:
+    out, many = tmp_path / "out", Predictor.many
+
+    def interrupted(self, *arguments):
+        if len(CALLS) == 2:
+            raise KeyboardInterrupt
+        return many(self, *arguments)
+
+    monkeypatch.setattr(Predictor, "many", interrupted)
+    code, stdout, stderr = infer(photos, "--out", out, "--json", save=MESH)
+    assert (code, stdout) == (130, "") and "2 of 3 images are done" in stderr and "--resume" in stderr
+    assert files(out) == ["a.json", "a_0.glb", "a_1.glb", "b.json", "b_0.glb", "b_1.glb"]
+    monkeypatch.setattr(Predictor, "many", many)
+    code, stdout, stderr = infer(photos, "--out", out, "--json", "--resume", save=MESH)
+    assert code == 0 and len(CALLS) == 3 and "2 of 3" in stderr
+    paths = [image["path"] for image in json.loads(stdout)["images"]]
+    assert paths == [str(photos / f"{name}.png") for name in "abc"]
+
+
+@pytest.mark.parametrize(
+    ("change", "done_again"),
+    [
+        ((), 0),
+        (("--max-people", "1"), 3),
+        (("--focal", "90"), 3),
+        (("--focal", "35mm=50"), 3),
+        (("--save", MESH), 3),
+    ],
+)
+def test_resume_does_again_what_has_other_settings(
+    photos: Path, tmp_path: Path, change, done_again: int
+) -> None:
+    out = tmp_path / "out"
+    infer(photos, "--out", out)
+    CALLS.clear()
+    assert infer(photos, "--out", out, "--resume", *change)[0] == 0 and len(CALLS) == done_again
+
+
+@pytest.mark.parametrize("harm", ["photo", "arrays", "document", "cut", "foreign", "version", "none"])
+def test_resume_does_again_what_is_not_whole(photos: Path, tmp_path: Path, harm: str) -> None:
+    out = tmp_path / "out"
+    infer(photos, "--out", out, save="json,npz")
+    document = out / "b.json"
+    stored = json.loads(document.read_text())
+    changes = {"foreign": {"shapes": []}, "version": stored | {"version": "0.0.0"}}
+    if harm == "photo":
+        cv2.imwrite(str(photos / "b.png"), np.zeros((64, 64, 3)))
+    elif harm == "arrays":
+        (out / "b_1.npz").unlink()
+    elif harm == "document":
+        document.unlink()
+    elif harm == "cut":
+        document.write_bytes(document.read_bytes()[:-100])
+    elif harm in changes:
+        document.write_text(json.dumps(changes[harm]))
+    CALLS.clear()
+    assert infer(photos, "--out", out, "--resume", save="json,npz")[0] == 0
+    assert len(CALLS) == (harm != "none") and json.loads(document.read_text())["images"]
+
+
+def test_stale_files_of_the_same_image_are_removed_and_nothing_else(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    infer(photos / "a.png", "--out", out, save="mesh,npz,overlay,json")
+    others = ["a_01.glb", "a_9.obj", "a_x.ply", "aa_0.glb", "a_0.txt", "b_0.glb", "a_0.fbx"]
+    for name in others:
+        (out / name).write_text("mine")
+    infer(photos / "a.png", "--out", out, "--max-people", "1", "--mesh-format", "ply", save=MESH)
+    assert files(out) == sorted([*others, "a.json", "a_0.ply"])
+
+
+def test_saving_more_of_the_same_result_removes_nothing(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    infer(photos / "a.png", "--out", out, save=MESH)
+    infer(photos / "a.png", "--out", out, save="npz")
+    assert files(out) == ["a.json", "a_0.glb", "a_0.npz", "a_1.glb", "a_1.npz"]
+
+
+def test_a_document_of_another_program_is_not_removed(photos: Path, tmp_path: Path) -> None:
+    (photos / "a.json").write_text('{"shapes": []}')  # a labelling tool's
+    infer(photos / "a.png", "--out", photos, save="mesh")
+    assert (photos / "a.json").read_text() == '{"shapes": []}'
+
+
+def test_an_image_whose_files_cannot_be_written_is_counted_and_the_others_are_done(
+    photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / "b_0.glb" / "in the way").mkdir(parents=True)
+    code, _, stderr = infer(photos, "--out", out, save=MESH)
+    assert code == 4 and "b.png" in stderr and "b_0.glb" in stderr and "1 of 3" in stderr
+    assert {"a.json", "c.json"} <= set(files(out)) and "b.json" not in files(out)
+    assert not [name for name in files(out) if name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(MemoryError(), 4), (OSError(errno.EMFILE, "Too many open files"), 4), (ValueError("a bug"), 1)],
+)
+def test_an_error_in_one_image_does_not_cost_the_others(
+    photos: Path, tmp_path: Path, monkeypatch, error: Exception, code: int
+) -> None:
+    many = Predictor.many
+
+    def failing(self, *arguments):
+        if len(CALLS) == 1:
+            CALLS.append((0, []))
+            raise error
+        return many(self, *arguments)
+
+    monkeypatch.setattr(Predictor, "many", failing)
+    found, stdout, stderr = infer(photos, "--out", tmp_path / "out", "--json")
+    assert (
+        found == code
+        and "b.png" in stderr
+        and [Path(i["path"]).stem for i in json.loads(stdout)["images"]] == ["a", "c"]
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text elsewhere")
+def test_names_that_are_no_text_are_kept(photos: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff \xe7.png")
+    try:
+        (photos / "a.png").rename(photos / name)
+    except OSError:
+        pytest.skip("this file system wants text")
+    code, stdout, _ = infer(photos / name, "--out", tmp_path / "out", "--json", save="mesh,json,npz,overlay")
+    (image,) = json.loads(stdout)["images"]
+    assert code == 0 and image["path"] == str(photos / name)
+    assert all(Path(file).is_file() for person in image["people"] for file in person["files"].values())
+
+
+def test_an_image_given_twice_is_done_once(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(photos)
+    infer("a.png", "./a.png", photos / "a.png", photos, "--out", tmp_path / "out")
+    assert len(CALLS) == 3
+
+
+@pytest.mark.parametrize(
+    ("focal", "expected", "source"),
+    [
+        ((), None, "diagonal"),
+        (("--focal", "80"), 80, "given"),
+        (("--focal", "35mm=43.2666"), np.hypot(64, 64), "given"),
+    ],
+)
+def test_the_focal_length_is_what_was_asked_for(
+    photos: Path, tmp_path: Path, focal, expected, source: str
+) -> None:
+    _, stdout, _ = infer(photos / "a.png", "--out", tmp_path / "out", "--json", *focal)
+    assert CALLS[0][1][0] == (None if expected is None else pytest.approx(expected, rel=1e-5))
+    assert {person["focal_source"] for person in json.loads(stdout)["images"][0]["people"]} == {source}
+
+
+def test_the_camera_s_focal_length_is_used(photos: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 200
+    picture = Image.open(photos / "a.png")
+    picture.save(photos / "lens.jpg", exif=exif.tobytes())
+    _, stdout, _ = infer(photos / "lens.jpg", "--out", tmp_path / "out", "--json")
+    (person, _) = json.loads(stdout)["images"][0]["people"]
+    assert person["focal_source"] == "exif"
+    assert person["focal_length"] == pytest.approx(200 / 43.2666 * np.hypot(64, 64), rel=1e-4)
+
+
+def test_a_focal_length_that_no_lens_has_is_refused(photos: Path, tmp_path: Path) -> None:
+    code, _, stderr = infer(photos / "a.png", "--out", tmp_path / "out", "--focal", "1")
+    assert code == 2 and "64x64" in stderr and not CALLS
+
+
+def test_images_of_a_trained_network_go_through_together_but_not_all(tmp_path: Path, photos: Path) -> None:
+    from hmrcli.inference.recover import BATCH, Asked, recover_images
+
+    paths = []
+    for number in range(BATCH + 2):
+        paths.append(photos / f"n{number}.png")
+        paths[-1].write_bytes((photos / "a.png").read_bytes())
+    predictor = Predictor()
+    predictor.recipe, predictor.checkpoint = load_recipe("hmr_l1"), None
+    asked = Asked({"json"}, "glb", None, None, None, None, False)
+    results = recover_images(paths, tmp_path / "out", lambda: predictor, asked)
+    assert next(results).path == paths[0] and [number for number, _ in CALLS] == [BATCH]
+    assert len(list(results)) == BATCH + 1 and [number for number, _ in CALLS] == [BATCH, 2]
