@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def _offered(path: Path | None) -> Path | None:
     if path is not None and not path.exists():
-        raise UsageError(f"--from-file: {path} does not exist{did_you_mean(path)}")
+        raise typer.BadParameter(f"{path} does not exist{did_you_mean(path)}")
     return path
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hmrcli.errors import BadInput, UsageError
+from hmrcli.files import did_you_mean
 from hmrcli.recipe import schema
 from hmrcli.recipe.document import NEXT, Document, parse_value
 from hmrcli.recipe.rules import Impossible
@@ -70,6 +71,8 @@ def _find(name_or_path: str | Path) -> Path:
     if path.is_file():
         return path
     near = difflib.get_close_matches(path.stem, bundled, n=3)
+    if path.suffix and (file := did_you_mean(path)):
+        raise BadInput(f"{name_or_path}: there is no such recipe file{file}")
     hint = f"did you mean {', '.join(near)}?" if near else f"the bundled ones are {', '.join(recipe_names())}"
     what = "there is no such recipe file" if path.suffix else "no recipe has this name"
     raise BadInput(f"{name_or_path}: {what}; {hint}")

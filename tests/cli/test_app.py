@@ -58,7 +58,6 @@ def test_the_short_help_is_known_everywhere(command: list[str]) -> None:
         ["infer", "x.jpg", "--checkpoint=~/absent", "--recipe", "hmr_l1"],
         ["eval", "--predictions=~/absent.npz", "--targets", "~/absent.npz"],
         ["table", "--results=~/absent"],
-        ["download", "--from-file=~/absent"],
         ["train", "--recipe=~/absent.yaml"],
     ],
 )
@@ -96,12 +95,12 @@ AT_ONCE = [
     (["infer", "photos", "--recipe", "hmr_l3", "--checkpoint", "run/best.pth"], 4, "did you mean hmr_l1"),
     (["infer", "photos", "--body-model", "run/SMPL.pkl"], 3, "hmr download SMPL_NEUTRAL.pkl"),
     (["infer", "page.jpg", "--out", "page.jpg/x"], 2, "a file stands where a folder"),
+    (["train", "--recipe", "run/best.pyth"], 4, "did you mean run/best.pth"),
     (["eval", "--predictions", "run/best.npz", "--targets", "t.npz"], 3, "did you mean run/best.pth"),
     (["eval", "--recipe", "hmr_l1", "--checkpoint", "nix.pth"], 3, "nix.pth"),
     (["eval", "--recipe", "hmr_l1", "--checkpoint", "run/best.pth", "--out", "page.jpg"], 2, "a file stands"),
     (["table", "--out", "x.pdf"], 2, ".tex, .csv"),
     (["table", "--results", "rnu"], 2, "did you mean run"),
-    (["download", "--from-file", "page.jgp"], 2, "did you mean page.jpg"),
 ]
 """Arguments, exit code and words of errors that can be known without torch."""
 

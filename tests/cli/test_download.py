@@ -151,6 +151,8 @@ def test_from_file(served: Path, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["files"][0]["state"] == "placed"
     assert (tmp_path / "root/bodies/body.npy").read_bytes() == (served / "good.npy").read_bytes()
     assert run("body.npy", "--from-file", tmp_path / "nothing").exit_code == 2
+    near = run("body.npy", "--from-file", served / "goood.npy")
+    assert near.exit_code == 2 and "mean" in near.stderr
 
 
 def test_list_and_dry_run_fetch_nothing(served: Path, tmp_path: Path) -> None:
