@@ -1,7 +1,7 @@
 """Images as people save them, read into one form; and the inputs of a command line, made into files.
 
 Pillow reads them: it tells size, transparency and rotation before anything is decoded, and says quietly what
-is wrong.
+is wrong. OpenCV reads what Pillow would cut to 8 bits or does not know: colours of 16 bits or floating point.
 """
 
 import glob
@@ -174,6 +174,8 @@ def _expand(text: str, recursive: bool, note: Callable[[str], None], leave_out: 
         raise BadInput(
             f"{text}: is an address; download the image first (curl -LO ADDRESS), then give the file"
         )
+    if not text.strip():
+        raise BadInput("an input is empty, expected an image, a folder of images or a pattern")
     path = Path(text).expanduser()
     if path.is_dir():
         return _images_of_folder(path, text, recursive, note, leave_out)
