@@ -80,13 +80,14 @@ def evaluate(
     arrays, network = (predictions, targets), (recipe, checkpoint)
     if any(arrays) == any(network) or not (all(arrays) or all(network)):
         raise UsageError("give --recipe and --checkpoint, or --predictions and --targets")
-    for path, option in (
-        (predictions, "--predictions"),
-        (targets, "--targets"),
-        (checkpoint, "--checkpoint"),
-    ):
+    for name, path in {
+        "predictions": predictions,
+        "targets": targets,
+        "checkpoint": checkpoint,
+        "images": images,
+    }.items():
         if path is not None:
-            options.existing(path, option, "see hmr download --list")
+            options.existing(path, f"--{name}", "see hmr download --list")
     if out is not None:
         writable_folder(out)
     if predictions and targets:

@@ -80,7 +80,8 @@ def infer(
     """Recover the people of photos as posed 3D bodies.
 
     Needs no licensed file: small bundled networks find landmarks, and the open body is fitted to them. With a recipe
-    and a checkpoint, a trained network regresses the bodies instead.
+    and a checkpoint, a trained network regresses the bodies instead. Each image's files are written when it is done:
+    Ctrl-C keeps them, and the same command with --resume goes on.
     """
     saves = _saves(save)
     if resume and "json" not in saves:

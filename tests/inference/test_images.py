@@ -455,6 +455,7 @@ def test_home_is_known_in_quoted_inputs(tmp_path, monkeypatch):
     ("text", "word"),
     [
         ("none.jpg", "no such file"),
+        (" ", "is empty"),
         ("fien.jpg", "did you mean fine.jpg"),
         ("https://example.org/a.jpg", "download"),
         ("none/*.jpg", "no image matches"),
@@ -468,7 +469,7 @@ def test_inputs_without_an_image_are_refused_by_name(tmp_path, monkeypatch, text
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match=word) as caught:
         expand_inputs(["fine.jpg", text])
-    assert str(caught.value).startswith(f"{text}: ")
+    assert str(caught.value).startswith(f"{text}: " if text.strip() else "an input")
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "B", "frame_", ""]), st.integers(0, 10**6)), unique=True))
