@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from hmrcli.errors import BadInput, HmrError
 from hmrcli.files import advice
@@ -106,11 +107,14 @@ def _silence_stdout() -> None:
 
 def note(text: str) -> None:
     """Says something worth knowing in one line on stderr."""
-    log.print("note:", style="bold", end=" ")
-    log.print(text, soft_wrap=True, markup=False)
+    _say("note:", "bold", text)
 
 
 def complain(word: str, error: HmrError) -> None:
     """Says an error in one line on stderr."""
-    log.print(word, style="bold red", end=" ")
-    log.print(str(error), soft_wrap=True, markup=False)
+    _say(word, "bold red", str(error))
+
+
+def _say(word: str, style: str, text: str) -> None:
+    # At once: a bar that is being shown takes the place of a line that is begun.
+    log.print(Text.assemble((word, style), " ", text), soft_wrap=True)

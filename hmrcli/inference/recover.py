@@ -119,15 +119,16 @@ def _finish(batch: list[_Read], predictor: "Predictor", asked: Asked) -> Iterato
         yield from (Result(one.path, one.target, error=error) for one in batch)
         return
     for (path, target, picture, settings), people in zip(batch, found):
+        notes = (*picture.notes, *(f"{path}: {text}" for text in getattr(people, "notes", ())))
         try:
             entry = save_image(
                 path, picture.pixels, people, predictor, target, asked.saves, asked.mesh_format,
                 focal_source=settings["focal_source"], settings=settings,
             )  # fmt: skip
         except Exception as error:
-            yield Result(path, target, error=error, notes=picture.notes)
+            yield Result(path, target, error=error, notes=notes)
         else:
-            yield Result(path, target, entry, notes=picture.notes)
+            yield Result(path, target, entry, notes=notes)
 
 
 def _saved(

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 
@@ -79,5 +80,8 @@ def test_results_go_to_stdout_also_while_a_bar_is_shown(
     with console.bar("images") as progress:
         progress(1, 2)
         print_line("a.jpg: 1 person")
+        console.note("b.jpg is odd")
     captured = capsys.readouterr()
     assert captured.out == "a.jpg: 1 person\n" and "images" in captured.err
+    note = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", captured.err)
+    assert re.search(r"note: b\.jpg is odd\n", note)
