@@ -273,12 +273,9 @@ def _decode(path: Path) -> Picture:
             picture, "is_animated", False
         ):
             notes.append("holds several pictures, the first is read")
-        try:
-            picture.load()
-        except OSError as error:
-            if picture.format not in ("JPEG", "MPO") or error.errno is not None:
-                raise
-            picture = _cut_off(path, notes)
+        if picture.format in ("JPEG", "MPO") and not _has_end(content := path.read_bytes()):
+            picture = _cut_off(content, path, notes)
+        picture.load()
         turn, _ = _exif(picture)  # Pillow turns a TIFF itself
         dark = picture.mode in ("RGB", "RGBA") and np.max(picture.convert("RGB").getextrema()) < 64
         # Of colours of 16 bits Pillow keeps the upper 8, which hold nothing where the lower ones alone are used.
@@ -323,14 +320,24 @@ def focal_of_film(millimetres: float, width: int, height: int) -> float:
     return millimetres / FILM_DIAGONAL * math.hypot(width, height)
 
 
-def _cut_off(path: Path, notes: list[str]) -> "Image":
+def _has_end(content: bytes) -> bool:
+    """Whether the end marker of a JPEG is there; downloads that were broken off may have zeros instead."""
+    at = 2
+    while (
+        content[at : at + 1] == b"\xff" and content[at + 1 : at + 2] != b"\xda"
+    ):  # EXIF may hold a small JPEG
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return content.find(b"\xff\xd9", at) >= 0
+
+
+def _cut_off(content: bytes, path: Path, notes: list[str]) -> "Image":
     """A JPEG without its last bytes, as far as it goes.
 
     Rows that depend on what is put in place of the absent bytes are those that are lost.
     """
     from PIL import Image
 
-    content = path.read_bytes()
+    content = content.rstrip(b"\0")
     pictures = [Image.open(BytesIO(content + more + b"\xff\xd9")) for more in (b"", b"\x55" * 100_000)]
     first, second = (np.asarray(picture.convert("RGB"), np.int16) for picture in pictures)
     differing = np.flatnonzero((np.abs(first - second) > 24).any((1, 2)))

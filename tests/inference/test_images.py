@@ -128,16 +128,31 @@ def test_numbers_without_a_known_range_are_refused(tmp_path):
             read_image(path)
 
 
-@pytest.mark.parametrize("cut", [2, 40])
+@pytest.mark.parametrize(("cut", "zeros"), [(2, 0), (40, 0), (40, 40), (40, 100_000)])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_without_its_last_bytes_is_read_with_a_note(tmp_path, cut, progressive):
+def test_a_jpeg_without_its_last_bytes_is_read_with_a_note(tmp_path, cut, zeros, progressive):
     smooth = cv2.GaussianBlur(cv2.resize(NOISE, (600, 400)), (31, 31), 0)
     path = saved(tmp_path, "a.jpg", Image.fromarray(smooth), progressive=progressive)
     whole = read_image(path).astype(int)
-    path.write_bytes(path.read_bytes()[:-cut])
+    path.write_bytes(path.read_bytes()[:-cut] + bytes(zeros))
     picture = read_picture(path)
     assert np.abs(picture.pixels - whole)[:380].max() < 40
     assert len(picture.notes) == 1 and "cut short" in picture.notes[0] and "a.jpg" in picture.notes[0]
+
+
+def test_what_follows_the_end_of_a_jpeg_is_no_matter(tmp_path):
+    """Phones append a film or a second picture, in which any bytes occur."""
+    path = saved(tmp_path, "a.jpg", Image.fromarray(NOISE))
+    path.write_bytes(path.read_bytes() + b"ftypmp42\xff\xda" + bytes(1000))
+    assert read_picture(path).notes == ()
+
+
+def test_zeros_in_place_of_half_a_jpeg_are_no_picture(tmp_path):
+    path = saved(tmp_path, "a.jpg", Image.fromarray(NOISE))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + bytes(len(content) // 2))
+    with pytest.raises(BadInput, match=r"only the upper 4.%"):
+        read_image(path)
 
 
 def exif_photo(folder, size=(300, 200), **tags):
