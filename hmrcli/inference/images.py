@@ -57,6 +57,9 @@ FILM_DIAGONAL = math.hypot(36, 24)
 LONGEST_STEM = 230
 """Bytes of a file's name that leave room for `_overlay.png` in the 255 that file systems have."""
 
+SENSORS = (1.0, 5 / 4, 4 / 3, 3 / 2, 16 / 9)
+"""Proportions of cameras' photos."""
+
 _pillow_limit = threading.Lock()
 
 
@@ -300,13 +303,14 @@ def _exif(picture: "Image") -> tuple[Any, float | None]:
 def _focal_length(exif: dict[int, Any], width: int, height: int) -> float | None:
     """Pixels, from the equivalent on 35 mm film, or from the focal length and the resolution of the sensor.
 
-    None where EXIF speaks of a picture of other proportions, from which this one was cut.
+    None where EXIF speaks of a picture of other proportions, from which this one was cut; or of a sensor, and the
+    proportions are those of none.
     """
     full = [float(exif.get(tag) or 0) for tag in (0xA002, 0xA003)]  # pixels that the camera wrote
-    if min(full) > 0:
-        proportions = max(full) / min(full) * min(width, height) / max(width, height)
-        if not 0.98 < proportions < 1.02:
-            return None
+    proportions = max(width, height) / min(width, height)
+    known = [max(full) / min(full)] if min(full) > 0 else SENSORS if 0xA20E in exif else [proportions]
+    if not any(0.98 < proportions / one < 1.02 for one in known):
+        return None
     equivalent = float(exif.get(0xA405) or 0)
     unit = {2: 25.4, 3: 10.0, 4: 1.0}.get(exif.get(0xA210, 2))  # millimetres
     if not equivalent and unit and min(full) > 0:

@@ -182,7 +182,9 @@ DIAGONAL = np.hypot(300, 200)
         ({"film": 28, "wide": 3000, "high": 2000}, 28 / 43.2666 * DIAGONAL),
         # 50 mm on a sensor 36 mm wide, of 6000 pixels: 50/36 of the width.
         ({"length": 50, "resolution": 6000 / 3.6, "unit": 3, "wide": 6000, "high": 4000}, 50 / 36 * 300),
-        ({"film": 28, "wide": 2000, "high": 2000}, None),  # cut out of another picture
+        ({"film": 28, "resolution": 1600.0}, 28 / 43.2666 * DIAGONAL),
+        ({"film": 28, "resolution": 1600.0, "size": (300, 280)}, None),  # cut out of another picture
+        ({"film": 28, "wide": 2000, "high": 2000}, None),
         ({"film": 0}, None),
         ({"film": 65535}, None),
         ({"length": 50}, None),
