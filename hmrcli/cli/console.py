@@ -70,6 +70,8 @@ def exit_codes() -> Iterator[None]:
         _silence_stdout()
         raise SystemExit(0) from None
     except Exception as error:
+        if _debugging():
+            raise
         if isinstance(error, OSError) and error.filename is None:  # of stdout: `hmr ... > /full/disk`
             _silence_stdout()
         complain("error:", known := in_words(error))
@@ -77,15 +79,19 @@ def exit_codes() -> Iterator[None]:
 
 
 def in_words(error: Exception) -> HmrError:
-    """Any error as one line, with its exit code; raised instead with `HMR_DEBUG=1`."""
-    if os.environ.get("HMR_DEBUG") == "1":
-        raise error
+    """Any error as one line, with its exit code; `HMR_DEBUG=1` prints its traceback, too."""
+    if _debugging():
+        traceback.print_exception(error)
     if known := _known(error):
         return known
     frame = traceback.extract_tb(error.__traceback__)[-1]
     last = " ".join("".join(traceback.format_exception_only(error)).split())
     where = f"{frame.filename}:{frame.lineno}"
     return HmrError(f"{last} ({where}): a fault of hmr; HMR_DEBUG=1 shows more, please report it")
+
+
+def _debugging() -> bool:
+    return os.environ.get("HMR_DEBUG") == "1"
 
 
 def _known(error: Exception) -> HmrError | None:

@@ -89,14 +89,10 @@ def evaluate(
         raise UsageError("give --recipe and --checkpoint, or --predictions and --targets")
     if allow_missed and not any(arrays):
         raise UsageError("--allow-missed is for --predictions and --targets")
-    for name, path in {
-        "predictions": predictions,
-        "targets": targets,
-        "checkpoint": checkpoint,
-        "images": images,
-    }.items():
+    for name, path in {"predictions": predictions, "targets": targets, "checkpoint": checkpoint}.items():
         if path is not None:
-            options.existing(path, f"--{name}", "see hmr download --list")
+            expected = "see hmr download --list" if path is checkpoint else "expected an .npz file of arrays"
+            options.existing(path, f"--{name}", expected)
     if out is not None:
         writable_folder(out)
     if predictions and targets:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -30,12 +31,15 @@ def people(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         CALLS.append((len(images), focal_lengths))
         with torch.no_grad():
             posed = self.body(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 10))
-        person = Person(
-            bbox_xywh=np.array([1.0, 2, 30, 40]), score=0.9, method="fit", rotmat=np.eye(3)[None].repeat(24, 0),
-            betas=np.zeros(10), cam=np.ones(3), transl=np.array([0, 0, 5.0]),
-            focal_length=(focal_lengths or [None])[0] or 100.0, principal_point=np.array([32.0, 32]),
-            vertices=posed.vertices[0].numpy(), joints3d=posed.joints[0].numpy(), joints2d=np.zeros((24, 2)),
-        )  # fmt: skip
+        values = {
+            "bbox_xywh": np.array([1.0, 2, 30, 40]), "score": 0.9, "method": "fit",
+            "rotmat": np.eye(3)[None].repeat(24, 0),
+            "betas": np.zeros(10), "cam": np.ones(3), "transl": np.array([0, 0, 5.0]),
+            "focal_length": (focal_lengths or [None])[0] or 100.0, "principal_point": np.array([32.0, 32]),
+            "vertices": posed.vertices[0].numpy(), "joints3d": posed.joints[0].numpy(), "joints2d": np.zeros((24, 2)),
+            "joints_visibility": np.ones(24),
+        }  # fmt: skip
+        person = Person(**{field.name: values[field.name] for field in fields(Person)})
         return [[person] * (max_people or 2) for _ in images]
 
     monkeypatch.setattr(Predictor, "many", many)
@@ -192,7 +196,9 @@ def test_an_error_in_one_image_does_not_cost_the_others(
         return many(self, *arguments)
 
     monkeypatch.setattr(Predictor, "many", failing)
+    monkeypatch.setenv("HMR_DEBUG", "01"[code == 1])
     found, stdout, stderr = infer(photos, "--out", tmp_path / "out", "--json")
+    assert ("Traceback" in stderr) == (code == 1)
     assert (
         found == code
         and "b.png" in stderr
