@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console
+from rich.text import Text
 
 from hmrcli.errors import HmrError
 
@@ -57,8 +58,7 @@ def exit_codes() -> Iterator[None]:
 
 def note(text: str) -> None:
     """Says something worth knowing in one line on stderr."""
-    log.print("note:", style="bold", end=" ")
-    log.print(text, soft_wrap=True, markup=False)
+    log.print(Text.assemble(("note:", "bold"), f" {text}"), soft_wrap=True)  # in one piece, above a bar
 
 
 def complain(word: str, error: HmrError) -> None:
