@@ -346,7 +346,7 @@ class _Run:
         if self.record is not None and self.saved < self.done:
             with suppress(Exception):  # of disk or memory, as what ended the run
                 self._save(together=False)
-        if self.record is None or not (self.folder / FOLDER / LAST).is_dir():
+        if not (self.folder / FOLDER / LAST).is_dir():
             return error
         stands = f"step {self.saved} is saved in {self.folder}, the same command goes on from there"
         return type(error)(f"{error}; {stands}")

@@ -268,21 +268,31 @@ SHARED = """
 import sys
 from pathlib import Path
 import torch
+from hmrcli.errors import BadInput, HmrError
 from hmrcli.recipe import load_recipe
-from hmrcli.evaluation.processes import joined
+from hmrcli.evaluation.processes import joined, rank_and_size
 from hmrcli.training.run import Settings, train
 torch.set_num_threads(1)
 root, out, *overrides = sys.argv[1:]
+rank, _ = rank_and_size()
+def validate(network):
+    if rank == 1:
+        raise BadInput("3.png: is no image")
+    return {}
 with joined(torch.device("cpu")):
-    train(load_recipe("hmr_normal", overrides), Settings(Path(root), Path(out), max_steps=1))
+    try:
+        train(load_recipe("hmr_normal", overrides), Settings(Path(root), Path(out), validate=validate))
+    except HmrError as error:
+        print(f"{rank} {type(error).__name__} {error}", flush=True)
 """
 
 
-def test_two_processes_make_one_run(root: Path, recipe: Recipe, tmp_path: Path) -> None:
+def test_two_processes_make_one_run(root: Path, tmp_path: Path) -> None:
+    """They end together where one of them has an error, which it alone says, and nothing is lost."""
     script, out = tmp_path / "train.py", tmp_path / "run"
     script.write_text(SHARED)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    overrides = [*open_overrides("hmr_normal", batch_size=2, epochs=2), "data.epoch_length=6"]
+    overrides = [*open_overrides("hmr_normal", batch_size=2, epochs=2), "data.epoch_length=2"]
     done = subprocess.run(
         [*launch, str(script), str(root), str(out), *overrides],
         capture_output=True,
@@ -290,6 +300,10 @@ def test_two_processes_make_one_run(root: Path, recipe: Recipe, tmp_path: Path) 
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    first, second = sorted(done.stdout.splitlines())
+    assert first.strip() == "0 Elsewhere"
+    assert second.startswith("1 BadInput 3.png: is no image") and "step 1 is saved in" in second
     assert json.loads((out / "environment.json").read_text())["processes"] == 2
-    train(recipe, Settings(root, out, max_steps=2))  # one process goes on with what two began
+    recipe = open_recipe("hmr_normal", "data.epoch_length=2", batch_size=2, epochs=2)
+    train(recipe, Settings(root, out))  # one process goes on with what two began
     assert list(losses(out)) == [1, 2] and read_checkpoint(out).meta["step"] == 2

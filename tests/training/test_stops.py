@@ -21,6 +21,7 @@ from hmrcli.training.checkpoints import META_FILE, STATE_FILE, clear_leftovers, 
 from hmrcli.training.folders import Busy, find_place
 from hmrcli.training.record import read_metrics
 from hmrcli.training.run import Progress, Settings, explained, train
+from hmrcli.training.spoken import Elsewhere, met_alike, said_once
 from tests.training.world import open_recipe, people
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,7 +32,8 @@ PEOPLE = "data.mixture={people: {annotations: people.npz}}"
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
     """Two epochs of two steps."""
-    changes = [PEOPLE, "data.epoch_length=sum", "schedule.epochs=2", "schedule.batch_size=2"]
+    changes = [PEOPLE, "data.epoch_length=sum", "network.mean_parameters=null"]
+    changes += ["schedule.epochs=2", "schedule.batch_size=2"]
     return load_recipe("open_quick", [*changes, "evaluation.every_epochs=1"])
 
 
@@ -340,3 +342,26 @@ def test_one_sample_alone_is_refused_before_the_first_step(root: Path, tmp_path:
     with pytest.raises(UsageError, match=r"schedule.batch_size 1: .*1 processes.*1 pieces.*one sample"):
         train(recipe, Settings(root, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "rank", "ends"),
+    [
+        (UsageError("x"), "0", UsageError),
+        (UsageError("x"), "1", UsageError),
+        (Elsewhere(), "0", SystemExit),
+        (KeyboardInterrupt(), "0", KeyboardInterrupt),
+        (KeyboardInterrupt(), "1", SystemExit),
+    ],
+)
+def test_one_process_says_what_all_of_them_meet(
+    error: BaseException, rank: str, ends: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    with pytest.raises(ends), said_once(), met_alike():
+        raise error
+    # The one that leaves the word to another waits until it is ended with it.
+    assert bool(waited) == (isinstance(error, Elsewhere) or (rank == "1" and isinstance(error, UsageError)))
