@@ -139,4 +139,4 @@ def _damage(content: NDArray[np.uint8], said: bytes) -> str | None:
         padding = marker == _END[1] and len(set(whole[max(0, end - count) : end])) == 1
         if padding or 0xE0 <= marker <= 0xEF or marker in (0xC0, 0xDB, 0xDD, 0xFE):  # ahead of the pixels
             return None
-    return found[0].decode("ascii", "replace")
+    return "its decoder met an error" if found[0].startswith(b"[") else found[0].decode("ascii", "replace")
