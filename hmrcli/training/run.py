@@ -20,6 +20,7 @@ from hmrcli.datasets.training import Batch, training_batches
 from hmrcli.datasets.unreadable import Unreadable
 from hmrcli.errors import BadInput, HmrError, UsageError
 from hmrcli.evaluation.processes import rank_and_size
+from hmrcli.files import advice
 from hmrcli.recipe import Recipe
 from hmrcli.training.checkpoints import (
     BEST,
@@ -224,8 +225,7 @@ def explained(error: Exception) -> HmrError:
             "a process that makes samples was killed, as the system does where memory runs out; try fewer --workers"
         )
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return BadInput(f"{where}{error.strerror or last}; make room on the disk, or see that it can be used")
+        return BadInput(advice(error) or f"{last}; make room on the disk, or see that it can be used")
     if any(words in f"{type(error).__name__} {text}" for words in _NOT_WRITTEN):
         return BadInput(f"a checkpoint cannot be written ({last}); make room on the disk")
     if rank_and_size()[1] > 1 and any(words in text for words in _PARTED):

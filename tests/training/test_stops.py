@@ -170,7 +170,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (OSError(28, "No space left on device", "a.pt"), "a.pt: No space left"),
+        (OSError(28, "No space left on device", "a.pt"), "a.pt: no space left"),
         (RuntimeError("[enforce fail at inline_container.cc:659] . unexpected pos 64 vs 0"), "the disk"),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
