@@ -347,7 +347,7 @@ class _Run:
             with suppress(Exception):  # of disk or memory, as what ended the run
                 self._save(together=False)
         if not (self.folder / FOLDER / LAST).is_dir():
-            return error
+            return type(error)(f"{error}; nothing is saved in {self.folder} yet")
         stands = f"step {self.saved} is saved in {self.folder}, the same command goes on from there"
         return type(error)(f"{error}; {stands}")
 
