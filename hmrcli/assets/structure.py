@@ -1,14 +1,11 @@
 """Whether a file holds what it should, by its format and without running any code from it."""
 
-import math
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
+from typing import Any
 
 from hmrcli.assets.pickles import read_pickle
+from hmrcli.assets.reading import damage, open_zip, read_header, require_size
 from hmrcli.assets.refusal import Refused
 from hmrcli.assets.registry import Check
 from hmrcli.errors import BadInput
@@ -89,13 +86,13 @@ def _unwrapped(name: str) -> str:
 def _check_npz(path: Path, check: Check) -> None:
     shapes = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as stream, damage("{}"), open_zip(stream) as archive:
             if damaged := archive.testzip():
-                raise Refused(f"it is damaged: {damaged} does not match its checksum")
+                raise ValueError(f"{damaged} does not match its checksum")
             for name in archive.namelist():
                 with archive.open(name) as file:
-                    shapes[name.removesuffix(".npy")] = _header(file)[0]
-    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError) as error:
+                    shapes[name.removesuffix(".npy")] = read_header(file)[0]
+    except BadInput as error:
         raise Refused(f"it is not a whole npz file ({error})") from error
     _require_arrays(shapes, check)
 
@@ -103,23 +100,13 @@ def _check_npz(path: Path, check: Check) -> None:
 def _check_npy(path: Path, check: Check) -> None:
     try:
         with path.open("rb") as file:
-            shape, dtype = _header(file)
-            present = path.stat().st_size - file.tell()
+            shape, _, dtype = read_header(file)
+            if not dtype.hasobject:
+                require_size(shape, dtype, path.stat().st_size - file.tell())
     except ValueError as error:
-        raise Refused(f"it is not an npy file ({error})") from error
-    if not dtype.hasobject and present != math.prod(shape) * dtype.itemsize:
-        raise Refused(
-            f"it is cut short: {present} bytes of data, expected {math.prod(shape) * dtype.itemsize}"
-        )
+        raise Refused(f"it is not a whole npy file ({error})") from error
     if check.shape:
         _require_shape("its array", shape, check.shape)
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
 
 
 def _check_pickle(path: Path, check: Check) -> None:
