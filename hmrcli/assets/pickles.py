@@ -41,6 +41,7 @@ _REBUILD = "rebuild object"
 _SET = "set"
 _CHUMPY = "chumpy array"
 _SELECT = "chumpy selection"
+_FOREIGN = "foreign object"
 
 # What a file may name, and what the record stands for. Names differ with the versions that wrote the file.
 _ALLOWED = {
@@ -97,9 +98,12 @@ class Record:
     """What a pickle asked for, and nothing more: `name`, arguments, state, and what was put into it."""
 
     kind = _OBJECT
+    """How it is turned into plain data."""
     name = ""
+    """Module and name of what was asked for."""
 
     def __new__(cls, *args: Any, **_: Any) -> "Record":
+        """What stands for the object that a class or function would make of `args`."""
         record = super().__new__(cls)
         if cls.kind == _REBUILD:  # copyreg's way to say "an object of this class"
             record = args[0]() if args and is_record_class(args[0]) else record
@@ -157,16 +161,18 @@ class Reader(pickle._Unpickler):
         self._classes: dict[str, type[Record]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        kind = _ALLOWED.get(f"{module}.{name}")
-        if kind is None:
+        """What stands for a class or function; Unwanted where it is none of data."""
+        if f"{module}.{name}" not in _ALLOWED:
             raise Unwanted(f"{module}.{name}")
-        return self.record_class(kind, f"{module}.{name}")
+        return self.record_class(f"{module}.{name}")
 
-    def record_class(self, kind: str, name: str) -> type[Record]:
+    def record_class(self, name: str) -> type[Record]:
         """What stands for a name in this file."""
+        kind = _ALLOWED.get(name, _FOREIGN)
         return self._classes.setdefault(name, type("Record", (Record,), {"kind": kind, "name": name}))
 
     def persistent_load(self, pid: Any) -> Any:
+        """Refuses what lies outside of the pickle."""
         raise Unwanted("a persistent object")
 
 
@@ -176,7 +182,9 @@ def _checked(opcode: bytes, first: int, step: int) -> None:
 
     def check(reader: Any) -> None:
         for key in reader.stack[first::step]:
-            if isinstance(key, tuple | frozenset) and any(isinstance(part, tuple | frozenset) for part in key):
+            if isinstance(key, tuple | frozenset) and any(
+                isinstance(part, tuple | frozenset) for part in key
+            ):
                 raise ValueError("keys that are nested")
         load(reader)
 
@@ -268,7 +276,9 @@ def _array_file(stream: IO[bytes], size: int, where: str) -> Any:
 
 def _load(stream: IO[bytes], size: int, where: str) -> Any:
     if size > LARGEST_PICKLE:
-        raise BadInput(f"{where} is a pickle of {size / 1e9:.1f} GB; expected at most {LARGEST_PICKLE / 1e9:.1f}")
+        raise BadInput(
+            f"{where} is a pickle of {size / 1e9:.1f} GB; expected at most {LARGEST_PICKLE / 1e9:.1f}"
+        )
     try:
         content = stream.read()
         return plain(Reader(content).load(), len(content))
@@ -277,7 +287,9 @@ def _load(stream: IO[bytes], size: int, where: str) -> Any:
             f"{where} asks for {refused}, which is not data and is never run; use a file from its publisher"
         ) from None
     except Exception as error:  # a damaged pickle fails anywhere in the unpickler, with any exception
-        raise BadInput(f"{where} is not a complete pickle ({type(error).__name__}: {reason(error)})") from None
+        raise BadInput(
+            f"{where} is not a complete pickle ({type(error).__name__}: {reason(error)})"
+        ) from None
 
 
 def plain(value: Any, size: int) -> Any:
@@ -422,7 +434,7 @@ def _refuse(record: Record, turn: _Turn) -> Any:
     raise ValueError(f"a bare {record.kind}")
 
 
-_INTERPRETERS = {
+_INTERPRETERS: dict[str, Callable[[Record, _Turn], Any]] = {
     _ARRAY: _array,
     _BUFFER: _buffer,
     _SCALAR: _scalar,
@@ -435,4 +447,5 @@ _INTERPRETERS = {
     _NDARRAY: _refuse,
     _OBJECT: _refuse,
     _REBUILD: _refuse,
+    _FOREIGN: _refuse,
 }

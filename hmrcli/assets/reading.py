@@ -6,7 +6,6 @@ A damaged or hostile file can make the libraries beneath fail with almost any ex
 import io
 import json
 import math
-import os
 import stat
 import zipfile
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ def open_file(path: Path) -> IO[bytes]:
         BadInput: it is something else, or may not be read.
     """
     try:
-        kind = stat.S_IFMT(os.stat(path).st_mode)
+        kind = stat.S_IFMT(path.stat().st_mode)
         if kind != stat.S_IFREG:
             raise BadInput(f"{path}: is {_KINDS.get(kind, 'no plain file')}, expected a file")
         return path.open("rb")
@@ -88,9 +87,7 @@ def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]
         raise ValueError(f"its header has {size} bytes")
     header = io.BytesIO(start + length + stream.read(size))
     np.lib.format.read_magic(header)
-    read = (
-        np.lib.format.read_array_header_1_0 if start[6] == 1 else np.lib.format.read_array_header_2_0
-    )
+    read = np.lib.format.read_array_header_1_0 if start[6] == 1 else np.lib.format.read_array_header_2_0
     try:
         shape, fortran, dtype = read(header)
     except Exception as error:  # what a header that is no literal raises depends on where it breaks
@@ -113,22 +110,33 @@ def read_array(stream: IO[bytes], size: int) -> NDArray[Any] | None:
     if dtype.hasobject:
         return None
     require_size(shape, dtype, size - stream.tell())
-    array: NDArray[Any] = np.empty(math.prod(shape), dtype)
-    memory = array.view(np.uint8) if array.nbytes else array
-    for begin in range(0, array.nbytes, _CHUNK):
-        part = stream.read(min(_CHUNK, array.nbytes - begin))
-        if len(part) != min(_CHUNK, array.nbytes - begin):
-            raise ValueError("it ends early")
-        memory[begin : begin + len(part)] = np.frombuffer(part, np.uint8)
-    stream.read(1)  # the end of a zip's member is where its checksum is compared
+    count = math.prod(shape)
+    array = read_bytes(stream, count * dtype.itemsize).view(dtype) if count else np.empty(0, dtype)
     return array.astype(dtype.newbyteorder("="), copy=False).reshape(shape, order="F" if fortran else "C")
+
+
+def read_bytes(stream: IO[bytes], size: int) -> NDArray[np.uint8]:
+    """The next `size` bytes of a stream, which must end with them; writable.
+
+    Raises:
+        ValueError: it ends earlier.
+    """
+    content = np.empty(size, np.uint8)
+    for begin in range(0, size, _CHUNK):
+        part = np.frombuffer(stream.read(min(_CHUNK, size - begin)), np.uint8)
+        if len(part) != min(_CHUNK, size - begin):
+            raise ValueError("it ends early")
+        content[begin : begin + len(part)] = part
+    stream.read(1)  # the end of a zip's member is where its checksum is compared
+    return content
 
 
 def require_size(shape: tuple[int, ...], dtype: np.dtype[Any], found: int) -> None:
     """Raises ValueError where an array has another number of bytes than its header says."""
     if found != (expected := math.prod(shape) * dtype.itemsize):
         text = f"({', '.join(map(str, shape))})"
-        raise ValueError(f"{found} bytes for shape {text} of {dtype.name}, expected {expected}")
+        lead = "it is cut short: " if found < expected else ""
+        raise ValueError(f"{lead}{found} bytes for shape {text} of {dtype.name}, expected {expected}")
 
 
 def open_zip(stream: IO[bytes] | Path) -> zipfile.ZipFile:

@@ -1,8 +1,6 @@
 """Whether a file holds what it should, by its format and without running any code from it."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from hmrcli.assets.pickles import read_pickle
 from hmrcli.assets.reading import damage, open_zip, read_header, require_size
@@ -10,6 +8,7 @@ from hmrcli.assets.refusal import Refused
 from hmrcli.assets.registry import Check
 from hmrcli.errors import BadInput
 
+_MOST_TENSORS, _DEEPEST = 1 << 16, 32
 _WRAPPERS = ("state_dict.", "model.", "module.", "backbone.")
 
 
@@ -55,23 +54,27 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     out. The tensors themselves are not read into memory.
 
     Raises:
-        Refused: not a checkpoint that loads with `weights_only`, or one without tensors.
+        Refused: not a checkpoint, or one without tensors.
     """
-    import torch
+    from hmrcli.assets.checkpoints import Checkpoint
 
+    shapes: dict[str, tuple[int, ...]] = {}
     try:
-        content = torch.load(path, map_location="meta", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds for damaged files and for pickled code
-        raise Refused(f"it cannot be read as network weights ({str(error).splitlines()[0]})") from error
-
-    def walk(value: Any, name: str) -> Iterator[tuple[str, tuple[int, ...]]]:
-        if isinstance(value, torch.Tensor):
-            yield name, tuple(value.shape)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                yield from walk(item, f"{name}.{key}" if name else str(key))
-
-    shapes = {_unwrapped(name): shape for name, shape in walk(content, "")}
+        stored = Checkpoint(path)
+        left = [("", stored.root)]
+        while left and len(shapes) < _MOST_TENSORS:
+            name, value = left.pop()
+            if (shape := stored.shape(value)) is not None:
+                shapes[_unwrapped(name)] = shape
+            elif name.count(".") < _DEEPEST:
+                left += [
+                    (f"{name}.{key}" if name else str(key), item)
+                    for key, item in stored.entries(value).items()
+                ]
+    except BadInput as error:
+        raise Refused(
+            f"it cannot be read as network weights ({str(error).replace(f'{path}: ', '')})"
+        ) from error
     if not shapes:
         raise Refused("it holds no tensors")
     return shapes

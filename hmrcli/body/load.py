@@ -93,7 +93,9 @@ def _other(stored: Mapping[str, Any]) -> str:
     for name, counts in _OTHERS.items():
         if (*vertices, *joints) == counts:
             return f"{name} model ({counts[0]} vertices, {counts[1]} joints)"
-    return next((name for name, fields in _OTHER_FIELDS.items() if all(field in stored for field in fields)), "")
+    return next(
+        (name for name, fields in _OTHER_FIELDS.items() if all(field in stored for field in fields)), ""
+    )
 
 
 _OTHERS = {

@@ -204,7 +204,9 @@ class NpzFile:
                 f"{member.dtype.name} in {_written(member.shape)}"
             )
         if math.prod(member.shape) * member.dtype.itemsize > _LARGEST_TEXT:
-            raise BadInput(f"{member.where}: expected text, the file has {member.dtype.name}, too long for that")
+            raise BadInput(
+                f"{member.where}: expected text, the file has {member.dtype.name}, too long for that"
+            )
         out = np.empty(member.shape, member.dtype.newbyteorder("="))
         for rows, block in member.blocks():
             out[rows] = block
