@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hmrcli.assets.npy import open_zip, read_bytes, require_modest
 from hmrcli.assets.pickles import Reader, Record, plain, read_npz
-from hmrcli.assets.reading import damage, open_file, open_zip, read_bytes, require_modest
+from hmrcli.assets.reading import damage, open_file
 from hmrcli.errors import BadInput
 
 _LEGACY = 0x1950A86A20F9469CFC6C
@@ -86,11 +87,11 @@ class Checkpoint:
 
     def entries(self, value: Any, depth: int = 0) -> Mapping[Any, Any]:
         """What a mapping, or a record of one or of a module, holds by name; empty for anything else."""
-        if isinstance(value, Mapping):
-            return value
-        self._looked += 1
-        if not isinstance(value, Record) or depth > _DEEPEST or self._looked > _LOOKS:
-            return {}
+        self._looked += 1 + (len(value) if isinstance(value, Mapping) else 0)
+        if self._looked > _LOOKS or depth > _DEEPEST:
+            raise BadInput(f"{self.path}: holds the same things too many times over to be a checkpoint")
+        if not isinstance(value, Record):
+            return value if isinstance(value, Mapping) else {}
         state = value.state if isinstance(value.state, dict) else {}
         if "_parameters" in state and "_modules" in state:
             found = {**self.entries(state["_parameters"]), **self.entries(state.get("_buffers"))}

@@ -18,15 +18,8 @@ from typing import IO, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.assets.reading import (
-    damage,
-    open_file,
-    open_zip,
-    read_array,
-    reason,
-    require_modest,
-    require_size,
-)
+from hmrcli.assets.npy import open_zip, read_array, require_modest, require_size
+from hmrcli.assets.reading import damage, open_file, reason
 from hmrcli.errors import BadInput
 
 _ARRAY = "numpy array"

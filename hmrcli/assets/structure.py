@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from hmrcli.assets.npy import open_zip, read_header, require_size
 from hmrcli.assets.pickles import read_pickle
-from hmrcli.assets.reading import damage, open_zip, read_header, require_size
+from hmrcli.assets.reading import damage
 from hmrcli.assets.refusal import Refused
 from hmrcli.assets.registry import Check
 from hmrcli.errors import BadInput

@@ -16,8 +16,9 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrcli.assets.npy import open_zip, read_header, require_size
 from hmrcli.assets.pickles import read_npz
-from hmrcli.assets.reading import damage, open_file, open_zip, read_header, require_size
+from hmrcli.assets.reading import damage, open_file
 from hmrcli.assets.registry import load_registry
 from hmrcli.errors import BadInput, MissingFile
 
