@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from rich.console import Console
-
+from hmrcli.cli.visible import Log, visible
 from hmrcli.errors import HmrError
 
 Item = TypeVar("Item")
 
-log = Console(stderr=True, highlight=False)
+log = Log(stderr=True, highlight=False)
 """For a person: progress, notes, warnings."""
+_LONGEST = 4000
+"""Characters of an error, which may quote a file."""
 
 
 def print_json(document: Any) -> None:
@@ -58,10 +59,10 @@ def exit_codes() -> Iterator[None]:
 def note(text: str) -> None:
     """Says something worth knowing in one line on stderr."""
     log.print("note:", style="bold", end=" ")
-    log.print(text, soft_wrap=True, markup=False)
+    log.print(visible(text, one_line=True), soft_wrap=True, markup=False)
 
 
 def complain(word: str, error: HmrError) -> None:
     """Says an error in one line on stderr."""
     log.print(word, style="bold red", end=" ")
-    log.print(str(error), soft_wrap=True, markup=False)
+    log.print(visible(str(error), one_line=True)[:_LONGEST], soft_wrap=True, markup=False)
