@@ -94,7 +94,7 @@ def test_bad_files_are_refused_in_one_line(file, changes, message):
 def test_other_and_damaged_files_are_refused(file):
     tensors = load_file(file)
     save_file(tensors, file)
-    with pytest.raises(BadInput, match="field format: expected 'hmr annotations 1', the file has None"):
+    with pytest.raises(BadInput, match="field format: expected 'hmr annotations 2', the file has None"):
         read_compact(file)
     save_file(tensors, file, metadata=METADATA | {"joints": "coco"})
     with pytest.raises(BadInput, match=r"field joints: expected one of human_data, .*, the file has 'coco'"):

@@ -55,9 +55,13 @@ def refusal(folder: Path, name: str, old: str, new: str) -> tuple[str, int]:
         ("lr: {backbone: 2.5e-4", "lr: {backbone: x", "`optimizer.lr.backbone`: expected a number"),
         ("[0.9, 0.999]", "[0.9]", "`optimizer.betas.1`: is missing"),
         ("kind: l1, weight: 100", "kind: l3, weight: 100", "`losses.keypoints3d.kind`: expected 'l1', 'mse'"),
-        ("h36m: {", "h 36m: {", "`data.mixture.h 36m`: String should match pattern"),
+        ("h36m: {", "h 36m: {", "`data.mixture.h 36m`: expected a name of letters, digits, _, - and . alone"),
         ("algorithm: hmr", "algorithm: hrm", "`algorithm`: expected 'hmr', 'spin', 'graphcmr'"),
-        ("name: hmr_l1", "name: ../x", "`name`: String should match pattern"),
+        (
+            "name: hmr_l1",
+            "name: ../x",
+            '`name`: expected a name of letters, digits, _, - and . alone, found "../x"',
+        ),
     ],
 )
 def test_wrong_keys_and_values_are_placed(tmp_path, old, new, message):
