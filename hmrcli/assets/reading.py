@@ -7,15 +7,18 @@ import json
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from hmrcli.errors import BadInput, HmrError, MissingFile
 
+_LONGEST = 300
+"""Letters of a reason."""
 _LARGEST_DOCUMENT = 1 << 24
 
 
-def open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> BufferedReader:
     """A plain file, open for reading; folders, pipes and devices are refused before they can block.
 
     Raises:
@@ -57,7 +60,8 @@ def reason(error: Exception) -> str:
     """An exception in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return ((str(error) if not isinstance(error, KeyError) else "") or type(error).__name__).splitlines()[0]
+    text = "" if isinstance(error, KeyError) else str(error)[:_LONGEST]
+    return (text.splitlines() or [type(error).__name__])[0] or type(error).__name__
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -
     value = zlib.crc32(repr([metadata.get(name) for name in ("format", "dataset", "joints")]).encode())
     for name, array in sorted(arrays.items()):
         value = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), value)
-        value = zlib.crc32(array.reshape(-1).view(np.uint8), value)
+        value = zlib.crc32(array.reshape(-1).view(np.uint8).data, value)
     return f"{value:08x}"
 
 
