@@ -121,6 +121,10 @@ class Record:
 
     add = append
 
+    def __call__(self, *args: Any) -> "Record":
+        """What stands for the result of calling it, as methods are that a pickle fetches from a class."""
+        return Record(self, *args)
+
     def __hash__(self) -> int:
         return id(self)
 

@@ -39,6 +39,8 @@ class _Loader(yaml.SafeLoader):
                 problem="anchors and aliases are not allowed; write the value out",
                 problem_mark=event.start_mark,
             )
+        if str(getattr(event, "tag", None)).startswith("tag:yaml.org,2002:") and "python" not in event.tag:
+            raise yaml.MarkedYAMLError(problem="tags are not allowed", problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
 

@@ -16,7 +16,7 @@ from hmrcli.recipe.rules import LearningRateGroup, check
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**12)]
 
 
 def _below(name: str, info: ValidationInfo, written: bool = False) -> str:
