@@ -82,8 +82,7 @@ def require_size(shape: tuple[int, ...], dtype: np.dtype[Any], found: int) -> No
     """Raises ValueError where an array has another number of bytes than its header says."""
     if found != (expected := math.prod(shape) * dtype.itemsize):
         text = f"({', '.join(map(str, shape))})"
-        lead = "it is cut short: " if found < expected else ""
-        raise ValueError(f"{lead}{found} bytes for shape {text} of {dtype.name}, expected {expected}")
+        raise ValueError(f"{found} bytes for shape {text} of {dtype.name}, expected {expected}")
 
 
 def open_zip(stream: IO[bytes] | Path) -> zipfile.ZipFile:

@@ -108,7 +108,7 @@ def _check_npy(path: Path, check: Check) -> None:
             if not dtype.hasobject:
                 require_size(shape, dtype, path.stat().st_size - file.tell())
     except ValueError as error:
-        raise Refused(f"it is not a whole npy file ({error})") from error
+        raise Refused(f"it is cut short or no npy file ({error})") from error
     if check.shape:
         _require_shape("its array", shape, check.shape)
 
