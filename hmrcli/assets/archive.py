@@ -1,12 +1,10 @@
 """Zip and tar archives, read member by member: plain files only, below the target, never beyond a limit."""
 
-import gzip
+import errno
 import hashlib
-import lzma
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +12,15 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from hmrcli.assets.refusal import Refused
+from hmrcli.assets.npy import require_modest
+from hmrcli.assets.reading import reason
+from hmrcli.assets.refusal import NoSpace, Refused
+from hmrcli.errors import HmrError
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _CHUNK = 1 << 20
+_MOST_MEMBERS = 5_000_000
 _Entry = tuple[str, bool, int, Callable[[], IO[bytes]]]
-_DAMAGE = (
-    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError),
-    RuntimeError,  # zipfile: encrypted, or packed in a way it does not know
-)
 
 
 @dataclass(frozen=True)
@@ -55,19 +53,37 @@ def open_archive(path: Path) -> Iterator[list[Member]]:
                 yield _members(_tar_members(archive))
         else:
             raise Refused("it is neither a zip nor a tar archive")
-    except _DAMAGE as error:
+    except (Refused, NoSpace, HmrError):
+        raise
+    except OSError as error:
+        if error.errno not in (
+            None,
+            errno.EINVAL,
+        ):  # of the disk; a damaged archive seeks to nowhere, at most
+            raise
         raise Refused(f"the archive is damaged ({error})") from error
+    except Exception as error:  # tarfile, zipfile and what they unpack with fail in many ways
+        raise Refused(f"the archive is damaged ({reason(error)})") from error
 
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Entry]:
     for info in archive.infolist():
+        if not info.filename:
+            raise Refused("the archive is damaged (a member has no name)")
         kind = stat.S_IFMT(info.external_attr >> 16)
         plain = not info.is_dir() and kind in (0, stat.S_IFREG)
-        yield info.filename, plain, info.file_size, partial(archive.open, info)
+        yield info.filename, plain, info.file_size, partial(_open_zip, archive, info)
+
+
+def _open_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    require_modest(info)
+    return archive.open(info)
 
 
 def _tar_members(archive: tarfile.TarFile) -> Iterator[_Entry]:
-    for info in archive.getmembers():
+    for info in archive:
+        if info.size < 0:
+            raise Refused(f"the archive is damaged ({info.name!r} has a negative length)")
         yield info.name, info.isreg(), info.size, partial(_open_tar, archive, info)
 
 
@@ -78,9 +94,11 @@ def _open_tar(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _members(entries: Iterator[_Entry]) -> list[Member]:
-    members = []
+    members: list[Member] = []
     for name, plain, size, opener in entries:
         path = PurePosixPath(name.replace("\\", "/"))
+        if len(members) >= _MOST_MEMBERS:
+            raise Refused(f"the archive lists more than {_MOST_MEMBERS} files")
         if path.is_absolute() or ".." in path.parts or ":" in name or "\0" in name:
             raise Refused(f"the archive's member {name!r} points out of it")
         if plain and "__MACOSX" not in path.parts and not path.name.startswith("._"):

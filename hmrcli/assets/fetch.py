@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hmrcli.assets.archive import extract, extract_tree, is_archive, open_archive, take_member
+from hmrcli.assets.reading import open_file
 from hmrcli.assets.refusal import NoSpace, Refused
 from hmrcli.assets.registry import Asset, Registry, Source
 from hmrcli.assets.structure import check_structure
@@ -23,7 +24,7 @@ from hmrcli.assets.transfer import Limits, Progress, Transfer, require_space
 from hmrcli.errors import BadInput, MissingFile, UsageError
 
 _MEMBER_LIMIT = 8 << 30
-_CHUNK = 1 << 20
+_LARGEST_RECORD = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,12 @@ def place(assets: list[Asset], offered: Path, root: Path, options: str = "") -> 
             (asset, path)
             for path in sorted(offered.iterdir())
             for asset in assets
-            if asset.fits_name(path.name)
+            if path.is_file() and asset.fits_name(path.name)
         ]
         if not found:
             raise _nothing_known(assets, offered)
         return [_place_one(asset, path, None, root, options) for asset, path in found]
+    open_file(offered).close()  # what is no file is refused before it can block, or go on for ever
     fitting = assets if len(assets) == 1 else [asset for asset in assets if asset.fits_name(offered.name)]
     if fitting and (not is_archive(offered) or fitting[0].unpack):
         return [_place_one(fitting[0], offered, None, root, options)]
@@ -305,8 +307,9 @@ def _record(target: Path, digests: dict[str, str], stage: Path) -> None:
 def _records(target: Path) -> dict[str, str]:
     """Recorded digests by file name; empty where nothing was recorded."""
     try:
-        lines = _record_path(target).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+        with open_file(_record_path(target)) as file:
+            lines = file.read(_LARGEST_RECORD).decode("utf-8", "replace").splitlines()
+    except (MissingFile, BadInput):
         return {}
     return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 

@@ -6,19 +6,21 @@ records that stand for arrays are turned into numpy arrays from their raw bytes.
 unpickling code nor chumpy nor scipy takes part, so a hostile file can at worst be rejected.
 """
 
+import io
+import os
 import pickle
 import re
-import zipfile
-import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.errors import BadInput, MissingFile
+from hmrcli.assets.npy import open_zip, read_array, require_modest, require_size
+from hmrcli.assets.reading import damage, open_file, reason
+from hmrcli.errors import BadInput
 
 _ARRAY = "numpy array"
 _BUFFER = "numpy buffer"
@@ -32,6 +34,7 @@ _REBUILD = "rebuild object"
 _SET = "set"
 _CHUMPY = "chumpy array"
 _SELECT = "chumpy selection"
+_FOREIGN = "foreign object"
 
 # What a file may name, and what the record stands for. Names differ with the versions that wrote the file.
 _ALLOWED = {
@@ -56,6 +59,16 @@ _ALLOWED = {
 }
 _PLAIN_DTYPE = re.compile(r"(?:[biufc]\d{1,2}|[SUa]\d{1,6}|\?)$")
 _DEEPEST = 64
+_ROOM, _ROOM_SHARE = 1 << 26, 16
+"""Bytes that the arrays of a pickle may take: these, and so many times its own."""
+_ITEMS = 1 << 20
+"""Items that nested lists may hold, beside one for each byte of the pickle."""
+_LARGEST_MATRIX = 1 << 28
+"""Entries of a sparse matrix, were it spread out."""
+LARGEST_PICKLE = 1 << 31
+"""Bytes; it is held in memory."""
+_Turn = Callable[[Any], Any]
+"""Makes plain data of what is inside a record."""
 
 
 @dataclass(frozen=True)
@@ -74,51 +87,115 @@ class SparseMatrix:
         return dense
 
 
-class _Record:
-    """What a pickle asked for, and nothing more."""
+class Record:
+    """What a pickle asked for, and nothing more: `name`, arguments, state, and what was put into it."""
 
     kind = _OBJECT
+    """How it is turned into plain data."""
+    name = ""
+    """Module and name of what was asked for."""
 
-    def __new__(cls, *args: Any, **_: Any) -> "_Record":
+    def __new__(cls, *args: Any, **_: Any) -> "Record":
+        """What stands for the object that a class or function would make of `args`."""
         record = super().__new__(cls)
         if cls.kind == _REBUILD:  # copyreg's way to say "an object of this class"
-            record = args[0]() if args and _is_record_class(args[0]) else record
-        record.args, record.state = args, None
+            record = args[0]() if args and is_record_class(args[0]) else record
+        record.args, record.state, record.pairs, record.items = args, None, {}, []
         return record
 
     def __init__(self, *args: Any, **_: Any) -> None:
         self.args: tuple[Any, ...]
         self.state: Any
+        self.pairs: dict[Any, Any]
+        self.items: list[Any]
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.pairs[key] = value
+
+    def append(self, item: Any) -> None:
+        """Puts an item into it, as a list or a set takes one."""
+        self.items.append(item)
+
+    add = append
+
+    def __call__(self, *args: Any) -> "Record":
+        """What stands for the result of calling it, as methods are that a pickle fetches from a class."""
+        return Record(self, *args)
 
     def __hash__(self) -> int:
         return id(self)
 
 
-def _is_record_class(thing: Any) -> bool:
-    return isinstance(thing, type) and issubclass(thing, _Record)
+def is_record_class(thing: Any) -> bool:
+    """Whether it stands for a class or function that a pickle named."""
+    return isinstance(thing, type) and issubclass(thing, Record)
 
 
-class _Reader(pickle.Unpickler):
-    """Every class it hands out is made for this file alone, so that a file cannot tamper with another's."""
+class _WholeLines(io.BytesIO):
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n"):
+            raise EOFError("it ends early")
+        return line
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        super().__init__(stream, encoding="latin1")
-        self._classes: dict[str, type[_Record]] = {}
+
+class Reader(pickle._Unpickler):
+    """Unpickles into records. Every class it hands out is made for this file alone, so that a file cannot tamper
+    with another's.
+
+    This is the unpickler that is written in Python: the other one reserves memory for any number that a file gives
+    to an entry of its memo, and cannot be kept from hashing tuples that contain themselves many times over.
+    """
+
+    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
+
+    def __init__(self, content: bytes) -> None:
+        self.stream = _WholeLines(content)
+        super().__init__(self.stream, encoding="latin1")
+        self._classes: dict[str, type[Record]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        kind = _ALLOWED.get(f"{module}.{name}")
-        if kind is None:
-            raise _Refused(f"{module}.{name}")
-        return self._classes.setdefault(kind, type("Record", (_Record,), {"kind": kind}))
+        """What stands for a class or function; Unwanted where it is none of data."""
+        if f"{module}.{name}" not in _ALLOWED:
+            raise Unwanted(f"{module}.{name}")
+        return self.record_class(f"{module}.{name}")
+
+    def record_class(self, name: str) -> type[Record]:
+        """What stands for a name in this file."""
+        kind = _ALLOWED.get(name, _FOREIGN)
+        return self._classes.setdefault(name, type("Record", (Record,), {"kind": kind, "name": name}))
 
     def persistent_load(self, pid: Any) -> Any:
-        raise _Refused("a persistent object")
+        """Refuses what lies outside of the pickle."""
+        raise Unwanted("a persistent object")
 
 
-class _Refused(Exception):
+def _checked(opcode: bytes, first: int, step: int) -> None:
+    """Makes the unpickler look at keys before they are hashed: all from `first` on, `step` apart."""
+    load = Reader.dispatch[opcode[0]]
+
+    def check(reader: Any) -> None:
+        for key in reader.stack[first::step]:
+            if isinstance(key, tuple | frozenset) and any(
+                isinstance(part, tuple | frozenset) for part in key
+            ):
+                raise ValueError("keys that are nested")
+        load(reader)
+
+    Reader.dispatch[opcode[0]] = check
+
+
+_checked(pickle.SETITEM, -2, 2)
+_checked(pickle.SETITEMS, 0, 2)
+_checked(pickle.DICT, 0, 2)
+_checked(pickle.ADDITEMS, 0, 1)
+_checked(pickle.FROZENSET, 0, 1)
+
+
+class Unwanted(Exception):
     """The file names something outside the allow-list."""
 
 
@@ -131,100 +208,134 @@ def read_pickle(path: Path) -> Any:
         MissingFile: there is no such file.
         BadInput: it is truncated or damaged, or names something that is not data.
     """
-    with _open(path) as stream:
-        return _load(stream, str(path))
+    with open_file(path) as stream:
+        return _load(stream, os.fstat(stream.fileno()).st_size, str(path))
 
 
-def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, Any]:
+def read_npz(path: Path, names: Collection[str] | None = None) -> Mapping[str, Any]:
     """The arrays of an npz file; object arrays inside it are read as `read_pickle` reads.
 
     Args:
-        names: read these alone (all must be there); otherwise all.
+        names: read these alone (all must be there); otherwise each is read when it is asked for.
 
     Raises:
         MissingFile: there is no such file.
         BadInput: it is damaged, lacks a name, or an array names something that is not data.
     """
-    with _open(path) as stream:
-        try:
-            archive = zipfile.ZipFile(stream)
-            stored = {member.removesuffix(".npy"): member for member in archive.namelist()}
-        except zipfile.BadZipFile:
-            raise BadInput(f"{path}: not a complete .npz file; obtain it again") from None
-        if missing := sorted(set(names or ()) - set(stored)):
-            raise BadInput(f"{path}: field {missing[0]} is missing; the file has {', '.join(sorted(stored))}")
-        return {name: _member(archive, stored[name], f"{path}: field {name}") for name in names or stored}
+    stored = _Npz(path)
+    if missing := sorted(set(names or ()) - set(stored)):
+        raise BadInput(f"{path}: field {missing[0]} is missing; the file has {', '.join(sorted(stored))}")
+    return stored if names is None else {name: stored[name] for name in names}
+
+
+class _Npz(Mapping[str, Any]):
+    """An npz file whose arrays are read when they are asked for; what nobody asks for costs nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with open_file(path) as stream, damage(f"{path}: not a complete .npz file ({{}}); obtain it again"):
+            members = open_zip(stream).infolist()
+        self._members = {info.filename.removesuffix(".npy"): info for info in members}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def __getitem__(self, name: str) -> Any:
+        info, where = self._members[name], f"{self._path}: field {name}"
+        with open_file(self._path) as file, damage(f"{where} is damaged ({{}}); obtain the file again"):
+            require_modest(info)
+            with open_zip(file) as archive, archive.open(info) as stream:
+                return _array_file(stream, info.file_size, where)
 
 
 def read_npy(path: Path) -> Any:
     """The array of an npy file, under the rules of `read_npz`."""
-    with _open(path) as stream:
-        return _array_file(stream, str(path))
+    with open_file(path) as stream:
+        return _array_file(stream, os.fstat(stream.fileno()).st_size, str(path))
 
 
-def _open(path: Path) -> IO[bytes]:
+def _array_file(stream: IO[bytes], size: int, where: str) -> Any:
+    with damage(f"{where} is not a complete array: {{}}"):
+        array = read_array(stream, size)
+        if array is not None:
+            return array[()] if array.shape == () else array
+    content = _load(stream, size, where)
+    if not isinstance(content, np.ndarray):
+        raise BadInput(f"{where} is not a complete array: a pickle of another kind")
+    return content.item() if content.shape == () else content
+
+
+def _load(stream: IO[bytes], size: int, where: str) -> Any:
+    if size > LARGEST_PICKLE:
+        raise BadInput(
+            f"{where} is a pickle of {size / 1e9:.1f} GB; expected at most {LARGEST_PICKLE / 1e9:.1f}"
+        )
     try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise MissingFile(f"{path}: no such file") from None
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _member(archive: zipfile.ZipFile, member: str, where: str) -> Any:
-    try:
-        with archive.open(member) as stream:
-            return _array_file(stream, where)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise BadInput(f"{where} is damaged ({error}); obtain the file again") from None
-
-
-def _array_file(stream: IO[bytes], where: str) -> Any:
-    formats = np.lib.format
-    try:
-        version = formats.read_magic(stream)
-        read_header = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
-        shape, fortran, dtype = read_header(stream)
-        if not dtype.hasobject:
-            count = int(np.prod(shape, dtype=np.int64))
-            return _from_bytes(stream.read(count * dtype.itemsize), dtype, shape, fortran)
-    except (ValueError, SyntaxError, TypeError) as error:
-        raise BadInput(f"{where} is not a complete array: {error}") from None
-    content = np.asarray(_load(stream, where), dtype=object)
-    return content.item() if shape == () else content
-
-
-def _load(stream: IO[bytes], where: str) -> Any:
-    try:
-        return _plain(_Reader(stream).load(), 0)
-    except _Refused as refused:
+        content = stream.read()
+        return plain(Reader(content).load(), len(content))
+    except Unwanted as refused:
         raise BadInput(
             f"{where} asks for {refused}, which is not data and is never run; use a file from its publisher"
         ) from None
-    except BadInput:
-        raise
     except Exception as error:  # a damaged pickle fails anywhere in the unpickler, with any exception
-        raise BadInput(f"{where} is not a complete pickle ({type(error).__name__}: {error})") from None
+        raise BadInput(
+            f"{where} is not a complete pickle ({type(error).__name__}: {reason(error)})"
+        ) from None
 
 
-def _plain(value: Any, depth: int) -> Any:
-    """Turns records into arrays, down to the leaves."""
-    if depth > _DEEPEST:
-        raise ValueError("nested too deeply")
-    if isinstance(value, _Record):
-        return _INTERPRETERS[value.kind](value, depth + 1)
-    if _is_record_class(value):
-        raise ValueError(f"a bare {value.kind}")
-    if isinstance(value, dict):
-        return {_plain(k, depth + 1): _plain(v, depth + 1) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return type(value)(_plain(item, depth + 1) for item in value)
-    return value
+def plain(value: Any, size: int) -> Any:
+    """Turns records into arrays, down to the leaves; what is there several times is turned once.
+
+    Args:
+        value: what a `Reader` loaded.
+        size: bytes of the pickle, which limit what the arrays may take.
+
+    Raises:
+        ValueError: it is nested too deeply, contains itself, or is damaged.
+    """
+    done: dict[int, Any] = {}
+    weights: dict[int, int] = {}  # items of a container and of those inside it, each as often as it is there
+    depth, room, most = 0, _ROOM + _ROOM_SHARE * size, _ITEMS + size
+
+    def turn(item: Any) -> Any:
+        nonlocal depth, room
+        if is_record_class(item):
+            raise ValueError(f"a bare {item.kind}")
+        if not isinstance(item, Record | dict | list | tuple | set | frozenset):
+            return item
+        if id(item) in done:
+            return done[id(item)]
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        if isinstance(item, Record):
+            turned = _INTERPRETERS[item.kind](item, turn)
+            room -= getattr(turned, "nbytes", 0)
+            if room < 0:
+                raise ValueError("its arrays take far more room than the file")
+        elif isinstance(item, dict):
+            turned = {turn(k): turn(v) for k, v in item.items()}
+        else:
+            turned = type(item)([turn(each) for each in item])
+            weights[id(item)] = sum(weights.get(id(each), 1) for each in item)
+            if weights[id(item)] > most:
+                raise ValueError("it holds the same things too many times over")
+        depth -= 1
+        done[id(item)] = turned
+        return turned
+
+    return turn(value)
 
 
 def _raw(data: Any) -> bytes:
     """The bytes of an array, which Python 2 wrote as text and Python 3 may write as a call."""
-    if isinstance(data, _Record) and data.kind == _BYTES:
+    if isinstance(data, Record) and data.kind == _BYTES:
         return _bytes(data)
     if not isinstance(data, str | bytes | bytearray):
         raise ValueError(f"array content of type {type(data).__name__}")
@@ -232,7 +343,7 @@ def _raw(data: Any) -> bytes:
 
 
 def _dtype(record: Any) -> np.dtype[Any]:
-    if not isinstance(record, _Record) or record.kind != _DTYPE or not isinstance(record.args[0], str):
+    if not isinstance(record, Record) or record.kind != _DTYPE or not isinstance(record.args[0], str):
         raise ValueError("an array without a data type")
     code = record.args[0]
     if code in ("O", "O8", "O4"):
@@ -244,40 +355,42 @@ def _dtype(record: Any) -> np.dtype[Any]:
 
 
 def _from_bytes(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], fortran: bool) -> NDArray[Any]:
-    expected = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if len(data) != expected or min(shape, default=0) < 0:
-        raise ValueError(f"{len(data)} bytes for shape {shape} of {dtype}, expected {expected}")
+    if min(shape, default=0) < 0:
+        raise ValueError("an array of negative length")
+    require_size(shape, dtype, len(data))
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="))  # a copy of our own, writable and in native order
 
 
-def _array(record: _Record, depth: int) -> NDArray[Any]:
+def _array(record: Record, turn: _Turn) -> NDArray[Any]:
     _, shape, dtype_record, fortran, data = record.state
     dtype = _dtype(dtype_record)
     if not dtype.hasobject:
         return _from_bytes(_raw(data), dtype, tuple(shape), bool(fortran))
     items = np.empty(len(data), object)
-    items[:] = [_plain(item, depth) for item in data]
+    items[:] = [turn(item) for item in data]
     return items.reshape(shape, order="F" if fortran else "C")
 
 
-def _buffer(record: _Record, depth: int) -> NDArray[Any]:
+def _buffer(record: Record, turn: _Turn) -> NDArray[Any]:
     data, dtype_record, shape, order = record.args
     return _from_bytes(_raw(data), _dtype(dtype_record), tuple(shape), order == "F")
 
 
-def _scalar(record: _Record, depth: int) -> Any:
+def _scalar(record: Record, turn: _Turn) -> Any:
     return _from_bytes(_raw(record.args[1]), _dtype(record.args[0]), (), False)[()]
 
 
-def _sparse(record: _Record, depth: int) -> SparseMatrix:
-    state = _plain(record.state, depth)
+def _sparse(record: Record, turn: _Turn) -> SparseMatrix:
+    state = turn(record.state)
     rows, columns = (int(n) for n in state["_shape" if "_shape" in state else "shape"])
     by_row = state.get("format") == "csr"
     pointers, inner = np.asarray(state["indptr"], np.int64), np.asarray(state["indices"], np.int64)
     values = np.asarray(state["data"], np.float64)
     outer_size, inner_size = (rows, columns) if by_row else (columns, rows)
     counts = np.diff(pointers)
+    if rows * columns > _LARGEST_MATRIX:
+        raise ValueError(f"a sparse matrix of {rows} by {columns}")
     if len(pointers) != outer_size + 1 or pointers[0] != 0 or (counts < 0).any():
         raise ValueError("a sparse matrix with wrong pointers")
     if not len(inner) == len(values) == pointers[-1] or (
@@ -290,32 +403,35 @@ def _sparse(record: _Record, depth: int) -> SparseMatrix:
     return SparseMatrix((rows, columns), inner, outer, values)
 
 
-def _chumpy(record: _Record, depth: int) -> NDArray[Any]:
-    return np.asarray(_plain(record.state["x"], depth))
+def _chumpy(record: Record, turn: _Turn) -> NDArray[Any]:
+    value = turn(record.state["x"])
+    if isinstance(value, list | tuple | dict):
+        raise ValueError("a chumpy array without an array")
+    return np.asarray(value)
 
 
-def _select(record: _Record, depth: int) -> NDArray[Any]:
-    source = np.asarray(_plain(record.state["a"], depth)).ravel()
-    chosen = source[np.asarray(_plain(record.state["idxs"], depth)).ravel()]
+def _select(record: Record, turn: _Turn) -> NDArray[Any]:
+    source = np.asarray(turn(record.state["a"])).ravel()
+    chosen = source[np.asarray(turn(record.state["idxs"])).ravel()]
     shape = record.state.get("preferred_shape")
-    return chosen.reshape(_plain(shape, depth)) if shape is not None else chosen
+    return chosen.reshape(turn(shape)) if shape is not None else chosen
 
 
-def _bytes(record: _Record, depth: int = 0) -> bytes:
+def _bytes(record: Record, _: _Turn | None = None) -> bytes:
     if record.args and record.args[1:] not in (("latin1",), ("latin-1",)):
         raise ValueError("bytes that are not in latin-1")
     return _raw(record.args[0]) if record.args else b""
 
 
-def _set(record: _Record, depth: int) -> set[Any]:
-    return set(_plain(record.args[0], depth)) if record.args else set()
+def _set(record: Record, turn: _Turn) -> set[Any]:
+    return set(turn(record.args[0])) if record.args else set()
 
 
-def _refuse(record: _Record, depth: int) -> Any:
+def _refuse(record: Record, turn: _Turn) -> Any:
     raise ValueError(f"a bare {record.kind}")
 
 
-_INTERPRETERS = {
+_INTERPRETERS: dict[str, Callable[[Record, _Turn], Any]] = {
     _ARRAY: _array,
     _BUFFER: _buffer,
     _SCALAR: _scalar,
@@ -324,8 +440,9 @@ _INTERPRETERS = {
     _SELECT: _select,
     _BYTES: _bytes,
     _SET: _set,
-    _DTYPE: lambda record, depth: _dtype(record),
+    _DTYPE: lambda record, turn: _dtype(record),
     _NDARRAY: _refuse,
     _OBJECT: _refuse,
     _REBUILD: _refuse,
+    _FOREIGN: _refuse,
 }

@@ -9,8 +9,11 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from hmrcli.errors import BadInput, MissingFile, UsageError
+from hmrcli.assets.reading import open_file, reason
+from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
 
+_LARGEST = 1_000_000
+"""Bytes of a registry."""
 BUNDLED_REGISTRY = Path(__file__).with_name("registry.yaml")
 
 
@@ -69,7 +72,7 @@ class Unpack(_Frozen):
     """The source is an archive; its members of these names become a folder."""
 
     take: tuple[str, ...]
-    limit_gb: float
+    limit_gb: Annotated[float, Field(gt=0, le=1e4)]
 
 
 class Asset(_Frozen):
@@ -199,16 +202,19 @@ def load_registry(path: Path | None = None) -> Registry:
     """
     path = path or Path(os.environ.get("HMR_REGISTRY") or BUNDLED_REGISTRY)
     try:
-        document: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with open_file(path) as stream:
+            document: Any = yaml.safe_load(stream.read(_LARGEST))
         document["files"] = [{"name": name, **fields} for name, fields in document["files"].items()]
         return Registry.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise BadInput(f"{path}: {field}: {first['msg']}; correct it or unset HMR_REGISTRY") from error
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except HmrError as error:
+        raise type(error)(f"{error}; correct it or unset HMR_REGISTRY") from None
+    except Exception as error:  # YAML makes dates, numbers and sets of what is not any
         raise BadInput(
-            f"{path}: not a registry of files ({error}); correct it or unset HMR_REGISTRY"
+            f"{path}: not a registry of files ({reason(error)}); correct it or unset HMR_REGISTRY"
         ) from error
 
 

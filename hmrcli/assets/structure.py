@@ -1,18 +1,15 @@
 """Whether a file holds what it should, by its format and without running any code from it."""
 
-import math
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
 
-import numpy as np
-
+from hmrcli.assets.npy import open_zip, read_header, require_size
 from hmrcli.assets.pickles import read_pickle
+from hmrcli.assets.reading import damage
 from hmrcli.assets.refusal import Refused
 from hmrcli.assets.registry import Check
 from hmrcli.errors import BadInput
 
+_MOST_TENSORS, _DEEPEST = 1 << 16, 32
 _WRAPPERS = ("state_dict.", "model.", "module.", "backbone.")
 
 
@@ -58,23 +55,27 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     out. The tensors themselves are not read into memory.
 
     Raises:
-        Refused: not a checkpoint that loads with `weights_only`, or one without tensors.
+        Refused: not a checkpoint, or one without tensors.
     """
-    import torch
+    from hmrcli.assets.checkpoints import Checkpoint
 
+    shapes: dict[str, tuple[int, ...]] = {}
     try:
-        content = torch.load(path, map_location="meta", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds for damaged files and for pickled code
-        raise Refused(f"it cannot be read as network weights ({str(error).splitlines()[0]})") from error
-
-    def walk(value: Any, name: str) -> Iterator[tuple[str, tuple[int, ...]]]:
-        if isinstance(value, torch.Tensor):
-            yield name, tuple(value.shape)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                yield from walk(item, f"{name}.{key}" if name else str(key))
-
-    shapes = {_unwrapped(name): shape for name, shape in walk(content, "")}
+        stored = Checkpoint(path)
+        left = [("", stored.root)]
+        while left and len(shapes) < _MOST_TENSORS:
+            name, value = left.pop()
+            if (shape := stored.shape(value)) is not None:
+                shapes[_unwrapped(name)] = shape
+            elif name.count(".") < _DEEPEST:
+                left += [
+                    (f"{name}.{key}" if name else str(key), item)
+                    for key, item in stored.entries(value).items()
+                ]
+    except BadInput as error:
+        raise Refused(
+            f"it cannot be read as network weights ({str(error).replace(f'{path}: ', '')})"
+        ) from error
     if not shapes:
         raise Refused("it holds no tensors")
     return shapes
@@ -89,13 +90,13 @@ def _unwrapped(name: str) -> str:
 def _check_npz(path: Path, check: Check) -> None:
     shapes = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as stream, damage("{}"), open_zip(stream) as archive:
             if damaged := archive.testzip():
-                raise Refused(f"it is damaged: {damaged} does not match its checksum")
+                raise ValueError(f"{damaged} does not match its checksum")
             for name in archive.namelist():
                 with archive.open(name) as file:
-                    shapes[name.removesuffix(".npy")] = _header(file)[0]
-    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError) as error:
+                    shapes[name.removesuffix(".npy")] = read_header(file)[0]
+    except BadInput as error:
         raise Refused(f"it is not a whole npz file ({error})") from error
     _require_arrays(shapes, check)
 
@@ -103,23 +104,13 @@ def _check_npz(path: Path, check: Check) -> None:
 def _check_npy(path: Path, check: Check) -> None:
     try:
         with path.open("rb") as file:
-            shape, dtype = _header(file)
-            present = path.stat().st_size - file.tell()
+            shape, _, dtype = read_header(file)
+            if not dtype.hasobject:
+                require_size(shape, dtype, path.stat().st_size - file.tell())
     except ValueError as error:
-        raise Refused(f"it is not an npy file ({error})") from error
-    if not dtype.hasobject and present != math.prod(shape) * dtype.itemsize:
-        raise Refused(
-            f"it is cut short: {present} bytes of data, expected {math.prod(shape) * dtype.itemsize}"
-        )
+        raise Refused(f"it is cut short or no npy file ({error})") from error
     if check.shape:
         _require_shape("its array", shape, check.shape)
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype
 
 
 def _check_pickle(path: Path, check: Check) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.assets.pickles import SparseMatrix, read_npy, read_npz, read_pickle
+from hmrcli.assets.reading import damage
 from hmrcli.body.joints import LANDMARKS, PARENTS
 from hmrcli.body.levels import MeshLevels, edges_of, read_published_levels
 from hmrcli.body.model import BodyModel, TextureMap
@@ -53,12 +54,19 @@ def load_body(source: str | Path = "open", *, assets_dir: Path | None = None) ->
     if path.suffix not in (".npz", ".pkl"):
         raise BadInput(f"{path}: a body model must be a .npz or .pkl file")
     stored = read_npz(path) if path.suffix == ".npz" else read_pickle(path)
-    if not isinstance(stored, dict):
+    if not isinstance(stored, Mapping):
         raise BadInput(f"{path}: expected a dictionary of SMPL's fields, found {type(stored).__name__}")
-    arrays = _checked(stored, path)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        arrays = _checked(stored, path)
+    except BadInput:
+        if other := _other(stored):
+            raise BadInput(f"{path}: is {other}; {_EXPECTED}") from None
+        raise
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if "metadata" in stored:
-        return _open_body(stored, arrays, sha256)
+        with damage(f"{path}: is no complete body in the layout of the bundled one ({{}}); {_EXPECTED}"):
+            return _open_body(stored, arrays, sha256)
     folder = assets_dir or (path.parent.parent if path.parent.name == "smpl" else path.parent)
     return BodyModel(
         name="smpl",
@@ -70,7 +78,48 @@ def load_body(source: str | Path = "open", *, assets_dir: Path | None = None) ->
     )
 
 
-def _checked(stored: dict[str, Any], path: Path) -> dict[str, NDArray[Any]]:
+def _other(stored: Mapping[str, Any]) -> str:
+    """What a file is that is no SMPL body; empty where that is not known."""
+
+    def shape(field: str) -> tuple[int, ...]:
+        try:
+            return np.shape(value if hasattr(value := stored[field], "shape") else ())
+        except (BadInput, KeyError):
+            return ()
+
+    vertices, joints = shape("v_template")[:1], (shape("weights")[1:2] or shape("kintree_table")[1:2])
+    if shape("posedirs")[2:] == (93,):
+        return "a STAR body (pose correctives of quaternions, 93)"
+    for name, counts in _OTHERS.items():
+        if (*vertices, *joints) == counts:
+            return f"{name} model ({counts[0]} vertices, {counts[1]} joints)"
+    return next(
+        (name for name, fields in _OTHER_FIELDS.items() if all(field in stored for field in fields)), ""
+    )
+
+
+_OTHERS = {
+    "an SMPL-X": (10475, 55),
+    "a SUPR": (10475, 75),
+    "an SMPL-H": (6890, 52),
+    "a MANO hand": (778, 16),
+    "a FLAME head": (5023, 5),
+}
+_OTHER_FIELDS = {
+    "an SMPL-X model": ("hands_componentsl", "lmk_faces_idx"),
+    "an SMPL-H model": ("hands_componentsl",),
+    "a MANO hand model": ("hands_components",),
+    "a sequence of 3DPW": ("jointPositions", "poses2d"),
+    "a motion, as AMASS has them": ("poses", "trans"),
+    "a pose prior": ("means", "covars"),
+}
+_EXPECTED = (
+    "expected SMPL itself (6890 vertices, 24 joints), such as SMPL_NEUTRAL.pkl from https://smpl.is.tue.mpg.de, "
+    "or --body-model open"
+)
+
+
+def _checked(stored: Mapping[str, Any], path: Path) -> dict[str, NDArray[Any]]:
     """SMPL's fields as BodyModel names them, each of the right shape and kind."""
     arrays: dict[str, NDArray[Any]] = {}
     vertices: int | None = None
@@ -99,7 +148,7 @@ def _checked(stored: dict[str, Any], path: Path) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _numbers(stored: dict[str, Any], field: str, path: Path) -> NDArray[Any]:
+def _numbers(stored: Mapping[str, Any], field: str, path: Path) -> NDArray[Any]:
     if field not in stored:
         raise BadInput(f"{path}: field {field} is missing; this is not a complete SMPL model file")
     value = stored[field]
@@ -120,26 +169,35 @@ def _landmarks(vertices: int, path: Path) -> NDArray[np.int64]:
     return landmarks
 
 
-def _open_body(stored: dict[str, Any], arrays: dict[str, NDArray[Any]], sha256: str) -> BodyModel:
-    level_faces = [arrays["faces"], stored["level1_faces"], stored["level2_faces"]]
+def _open_body(stored: Mapping[str, Any], arrays: dict[str, NDArray[Any]], sha256: str) -> BodyModel:
+    faces, vertices = arrays["faces"], len(arrays["v_template"])
+    sizes = (vertices, len(stored["level1_kept"]), len(stored["level2_kept"]))
     levels = MeshLevels(
-        sizes=(len(arrays["v_template"]), len(stored["level1_kept"]), len(stored["level2_kept"])),
-        down=tuple(stored[f"level{n}_kept"].astype(np.int64) for n in (1, 2)),
+        sizes=sizes,
+        down=tuple(_below(sizes[n - 1], stored[f"level{n}_kept"]) for n in (1, 2)),
         up=tuple(
-            (stored[f"level{n}_up_index"].astype(np.int64), stored[f"level{n}_up_weight"]) for n in (1, 2)
+            (_below(sizes[n], stored[f"level{n}_up_index"]), stored[f"level{n}_up_weight"]) for n in (1, 2)
         ),
-        edges=tuple(edges_of(faces) for faces in level_faces),
+        edges=(edges_of(faces), *(edges_of(_below(sizes[n], stored[f"level{n}_faces"])) for n in (1, 2))),
     )
     extras = {**{name: stored[name] for name in ("h36m_regressor", "extra_regressor")}, "levels": levels}
     return BodyModel(
         name=json.loads(str(stored["metadata"]))["name"],
         sha256=sha256,
         arrays=arrays,
-        landmark_vertices=stored["landmark_vertices"].astype(np.int64),
+        landmark_vertices=_below(vertices, stored["landmark_vertices"]),
         extras=extras.__getitem__,
-        mirror=stored["mirror"].astype(np.int64),
-        uv=TextureMap(stored["vt"], stored["ft"].astype(np.int64)),
+        mirror=_below(vertices, stored["mirror"]),
+        uv=TextureMap(texture := stored["vt"], _below(len(texture), stored["ft"])),
     )
+
+
+def _below(limit: int, stored: NDArray[Any]) -> NDArray[np.int64]:
+    """Stored indices, which must lie from 0 to below `limit`."""
+    indices = stored.astype(np.int64)
+    if indices.min(initial=0) < 0 or indices.max(initial=0) >= limit:
+        raise ValueError(f"an index lies outside 0 to {limit - 1}")
+    return indices
 
 
 def _published_extras(folder: Path, vertices: int) -> Callable[[str], Any]:

@@ -12,6 +12,7 @@ from hmrcli.cli.infer import infer
 from hmrcli.cli.options import HomeGroup
 from hmrcli.cli.table import table
 from hmrcli.cli.train import train
+from hmrcli.cli.visible import visible_streams
 
 app = typer.Typer(
     name="hmr",
@@ -49,5 +50,5 @@ app.command(name="table")(table)
 
 def main() -> None:
     """Runs the command line with the exit codes of the contract."""
-    with exit_codes():
+    with exit_codes(), visible_streams():
         app()

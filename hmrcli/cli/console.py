@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
+from hmrcli.cli.visible import Log, visible
 from hmrcli.errors import BadInput, HmrError
 from hmrcli.files import advice
 
-log = Console(stderr=True, highlight=False)
+log = Log(stderr=True, highlight=False)
 """For a person: progress, notes, warnings."""
+_LONGEST = 4000
+"""Characters of an error, which may quote a file."""
 
 
 def print_json(document: Any) -> None:
@@ -123,4 +125,5 @@ def complain(word: str, error: HmrError) -> None:
 
 def _say(word: str, style: str, text: str) -> None:
     # At once: a bar that is being shown takes the place of a line that is begun.
-    log.print(Text.assemble((word, style), " ", text), soft_wrap=True)
+    shown = visible(text, one_line=True)[:_LONGEST]
+    log.print(Text.assemble((word, style), " ", shown), soft_wrap=True)

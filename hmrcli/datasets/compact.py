@@ -1,26 +1,33 @@
 """Annotations in a safetensors file, which is mapped into memory: it opens at once and is read row by row.
 
 One tensor for each array of `Annotations`, text as code points; name of the data set and of the joints in the
-metadata. The values were checked when the file was written; opening it checks names, types and shapes.
+metadata, and a CRC-32 over all of it. The values were checked when the file was written; opening it checks names,
+types and shapes, and that no bit has changed since.
 """
 
 import json
 import sys
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from hmrcli.assets.reading import damage, open_file
 from hmrcli.datasets.annotations import JOINT_SETS, Annotations
 from hmrcli.datasets.npz import missing
 from hmrcli.datasets.smpl_fields import BETAS_SIZE, POSE_SIZE
-from hmrcli.errors import BadInput
+from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import whole_file
 
-_FORMAT = "hmr annotations 1"
+_FORMAT, _BEFORE = "hmr annotations 2", "hmr annotations 1"
+"""What is written, and what was written before there was a checksum."""
+_VERIFIED = 1 << 31
+"""Bytes; of a larger file the checksum is not compared, which would read all of it."""
 _TEXT = ("image_path", "gender")
 _KINDS = {"image_path": "U", "gender": "U", "has_smpl": "b"}  # numpy's letters; the others are floats, f
 _NEEDED = {"image_path", "bbox_xywh", "pose", "betas", "has_smpl", "gender"}
@@ -49,6 +56,7 @@ def write_compact(path: str | Path, annotations: Annotations) -> None:
         for name, array in annotations.arrays().items()
     }
     metadata = {"format": _FORMAT, "dataset": annotations.dataset, "joints": annotations.joints}
+    metadata["crc32"] = _checksum(metadata, arrays)
     with whole_file(path) as temporary:
         save_file(arrays, temporary, metadata=metadata)
 
@@ -67,10 +75,15 @@ def read_compact(path: str | Path, joints: str | None = None, dataset: str | Non
     """
     path = Path(path)
     metadata, arrays = _map(path)
-    if metadata.get("format") != _FORMAT:
+    if metadata.get("format") not in (_FORMAT, _BEFORE):
         raise BadInput(f"{path}: field format: expected {_FORMAT!r}, the file has {metadata.get('format')!r}")
     if (own := metadata.get("joints", "")) not in JOINT_SETS:
         raise BadInput(f"{path}: field joints: expected one of {', '.join(JOINT_SETS)}, the file has {own!r}")
+    small = sum(array.nbytes for array in arrays.values()) <= _VERIFIED
+    if metadata["format"] == _FORMAT and small and metadata.get("crc32") != _checksum(metadata, arrays):
+        raise BadInput(
+            f"{path}: its checksum does not match, it was changed or damaged; convert the original again"
+        )
     arrays |= {name: _text(arrays[name], f"{path}: field {name}") for name in _TEXT if name in arrays}
     _check(path, arrays, len(JOINT_SETS[own]))
     annotations = Annotations(
@@ -86,17 +99,24 @@ def read_compact(path: str | Path, joints: str | None = None, dataset: str | Non
     return annotations.select(joints or own)
 
 
+def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> str:
+    """CRC-32 of what a file says, in hexadecimal digits."""
+    value = zlib.crc32(repr([metadata.get(name) for name in ("format", "dataset", "joints")]).encode())
+    for name, array in sorted(arrays.items()):
+        value = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), value)
+        value = zlib.crc32(array.reshape(-1).view(np.uint8).data, value)
+    return f"{value:08x}"
+
+
 def _map(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
     """Metadata and mapped tensors. The library judges the header: sizes, overlaps, completeness."""
     try:
-        with safe_open(path, framework="numpy") as checked:
-            metadata = checked.metadata() or {}
-    except FileNotFoundError:
+        open_file(path).close()
+    except MissingFile:
         raise missing(path) from None
-    except (SafetensorError, OSError) as error:
-        raise BadInput(
-            f"{path}: not a complete .safetensors file ({error}); convert the original again"
-        ) from None
+    damaged = damage(f"{path}: not a complete .safetensors file ({{}}); convert the original again")
+    with damaged, safe_open(path, framework="numpy") as checked:
+        metadata = checked.metadata() or {}
     whole = np.asarray(np.memmap(path, np.uint8, "r"))
     data_start = 8 + int.from_bytes(whole[:8].tobytes(), "little")
     header = json.loads(whole[8:data_start].tobytes())

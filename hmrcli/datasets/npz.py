@@ -4,9 +4,10 @@ Annotation files hold gigabytes of 190 joints in float64, of which a recipe want
 is unpickled here; objects go through `hmrcli.assets.pickles`.
 """
 
+import math
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,15 +16,16 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrcli.assets.npy import open_zip, read_header, require_size
 from hmrcli.assets.pickles import read_npz
+from hmrcli.assets.reading import damage, open_file
 from hmrcli.assets.registry import load_registry
 from hmrcli.datasets.foreign import other_kind
 from hmrcli.errors import BadInput, MissingFile
 
 BLOCK_BYTES = 1 << 22
-
-# What zipfile and zlib raise for damaged, encrypted or exotic members.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+_LARGEST_TEXT = 1 << 30
+"""Bytes of a field of text, which is held in memory."""
 
 
 @dataclass(frozen=True)
@@ -59,25 +61,30 @@ class Member:
         Raises:
             BadInput: the array is damaged or ends early.
         """
-        try:
-            with self.open_data() as stream:
-                if self.fortran and len(self.shape) > 1:  # columns first: rows are known only at the end
-                    whole = _take(stream, self.dtype, int(np.prod(self.shape)))
-                    yield slice(0, self.shape[0]), whole.reshape(self.shape, order="F")
-                else:
-                    yield from self._row_blocks(stream)
+        damaged = partial(damage, f"{self.where} is damaged ({{}}); obtain the file again")
+        with damaged():
+            stream = self.open_data()
+        with stream:
+            if self.fortran and len(self.shape) > 1:  # columns first: rows are known only at the end
+                with damaged():
+                    whole = _take(stream, self.dtype, math.prod(self.shape))
+                yield slice(0, self.shape[0]), whole.reshape(self.shape, order="F")
+            else:
+                yield from self._row_blocks(stream, damaged)
+            with damaged():
                 if stream.read(1):  # the end of a member is also where its checksum is compared
                     raise EOFError("more values than its header says")
-        except _DAMAGE as error:
-            raise BadInput(f"{self.where} is damaged ({_line(error)}); obtain the file again") from None
 
-    def _row_blocks(self, stream: IO[bytes]) -> Iterator[tuple[slice, NDArray[Any]]]:
-        numbers_a_row = int(np.prod(self.shape[1:]))
+    def _row_blocks(
+        self, stream: IO[bytes], damaged: Callable[[], AbstractContextManager[None]]
+    ) -> Iterator[tuple[slice, NDArray[Any]]]:
+        numbers_a_row = math.prod(self.shape[1:])
         rows = self.shape[0] if self.shape else 1
         step = max(1, BLOCK_BYTES // max(1, numbers_a_row * self.dtype.itemsize))
         for start in range(0, rows, step):
             stop = min(start + step, rows)
-            values = _take(stream, self.dtype, (stop - start) * numbers_a_row)
+            with damaged():
+                values = _take(stream, self.dtype, (stop - start) * numbers_a_row)
             yield slice(start, stop), values.reshape(stop - start, *self.shape[1:])
 
     def columns(
@@ -111,13 +118,16 @@ class NpzFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._archive = zipfile.ZipFile(path)
-        except FileNotFoundError:
+            self._file = open_file(path)
+        except MissingFile:
             raise missing(path) from None
-        except _DAMAGE as error:
+        try:
+            self._archive = open_zip(self._file)
+        except ValueError as error:
+            self._file.close()
             if kind := other_kind(path):
                 raise BadInput(f"{path}: expected an .npz file of annotations, this is {kind}") from None
-            raise BadInput(f"{path}: not a complete .npz file ({_line(error)}); obtain it again") from None
+            raise BadInput(f"{path}: not a complete .npz file ({error}); obtain it again") from None
         self._members = {info.filename.removesuffix(".npy"): info for info in self._archive.infolist()}
 
     def __enter__(self) -> Self:
@@ -125,6 +135,7 @@ class NpzFile:
 
     def __exit__(self, *_: object) -> None:
         self._archive.close()
+        self._file.close()
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
@@ -148,24 +159,17 @@ class NpzFile:
             fields = ", ".join(self.names) or "nothing"
             raise BadInput(f"{self.where(name)} is missing; the file has {fields}")
         info, where = self._members[name], self.where(name)
-        try:
+        with damage(f"{where} is not a complete array: {{}}"):
             with self._archive.open(info) as stream:
-                shape, fortran, dtype = _header(stream)
+                shape, fortran, dtype = read_header(stream)
                 start = stream.tell()
-        except (ValueError, SyntaxError, TypeError, *_DAMAGE) as error:
-            raise BadInput(f"{where} is not a complete array: {_line(error)}") from None
-        # Asked before anything is allocated: a header can claim any size.
-        expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
-        if not dtype.hasobject and info.file_size - start != expected:
-            raise BadInput(
-                f"{where} is not a complete array: {info.file_size - start} bytes for shape "
-                f"{_written(shape)} of {dtype.name}, expected {expected}"
-            )
+            if not dtype.hasobject:  # asked before anything is allocated: a header can claim any size
+                require_size(shape, dtype, info.file_size - start)
         return Member(where, shape, dtype, fortran, partial(self._after_header, info))
 
     def _after_header(self, info: zipfile.ZipInfo) -> IO[bytes]:
         stream = self._archive.open(info)
-        _header(stream)
+        read_header(stream)
         return stream
 
     def data(self, name: str) -> Any:
@@ -178,10 +182,7 @@ class NpzFile:
             raise BadInput(
                 f"{self.where(name)}: expected containers, the file has an array of numbers or text"
             )
-        try:
-            return read_npz(self.path, (name,))[name]
-        except _DAMAGE as error:
-            raise BadInput(f"{self.where(name)} is damaged ({_line(error)}); obtain the file again") from None
+        return read_npz(self.path, (name,))[name]
 
     def scalar(self, name: str, default: Any) -> Any:
         """A single number, truth value or text; `default` where the file has none."""
@@ -205,6 +206,10 @@ class NpzFile:
             raise BadInput(
                 f"{member.where}: expected text in shape (N), the file has "
                 f"{member.dtype.name} in {_written(member.shape)}"
+            )
+        if math.prod(member.shape) * member.dtype.itemsize > _LARGEST_TEXT:
+            raise BadInput(
+                f"{member.where}: expected text, the file has {member.dtype.name}, too long for that"
             )
         out = np.empty(member.shape, member.dtype.newbyteorder("="))
         for rows, block in member.blocks():
@@ -253,20 +258,6 @@ def missing(path: Path) -> MissingFile:
         f"{path}: no such file. It is {asset.about}. Licence: {registry.terms(asset)}. "
         f"Run: hmr download {asset.name}"
     )
-
-
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    formats = np.lib.format
-    version = formats.read_magic(stream)
-    read = formats.read_array_header_1_0 if version == (1, 0) else formats.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    if min(shape, default=0) < 0:
-        raise ValueError("negative length")
-    return shape, fortran, dtype
 
 
 def _take(stream: IO[bytes], dtype: np.dtype[Any], count: int) -> NDArray[Any]:

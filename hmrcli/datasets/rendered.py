@@ -22,6 +22,7 @@ from hmrcli.datasets.open_files import (
     mask_name,
     unfinished_folder,
 )
+from hmrcli.datasets.smpl_fields import write_fits
 from hmrcli.datasets.workers import start_worker
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
@@ -96,8 +97,7 @@ def write_open_set(
         done += result
         progress(done, count)
     if split.training:
-        with whole_file(fits_file(root, split_name)) as temporary:
-            np.save(temporary, np.concatenate(first_fits(split_name, count), 1))
+        write_fits(fits_file(root, split_name), np.concatenate(first_fits(split_name, count), 1))
     write_human_data(path, _joined([read_compact(pieces.file(number)) for number in range(len(pieces))]))
     shutil.rmtree(unfinished)
     return path

@@ -1,5 +1,6 @@
 """Body parameters as annotation files hold them: a dictionary of arrays, or rows of 82 numbers."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.assets.pickles import read_npy
+from hmrcli.assets.reading import open_file
 from hmrcli.datasets.checks import check_finite, check_length
 from hmrcli.datasets.npz import NpzFile, missing
 from hmrcli.errors import BadInput, MissingFile
+from hmrcli.files import whole_file
 
 POSE_SIZE, BETAS_SIZE = 72, 10
 
@@ -63,6 +66,24 @@ def read_poses(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float3
     return pose, betas
 
 
+def write_fits(path: Path, fits: NDArray[np.float32]) -> None:
+    """Writes fits (N, 82) as an npy file, with its SHA-256 beside it as `sha256sum -c` reads it."""
+    _recorded(path).unlink(missing_ok=True)
+    with whole_file(path) as temporary:
+        np.save(temporary, fits)
+    with whole_file(_recorded(path)) as temporary:
+        temporary.write_text(f"{_sha256(path)}  {path.name}\n", encoding="utf-8")
+
+
+def _recorded(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _sha256(path: Path) -> str:
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_fits(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """SPIN's static fits, an npy file (N, 82).
 
@@ -71,15 +92,21 @@ def read_fits(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float32
 
     Raises:
         MissingFile: there is no such file.
-        BadInput: it holds anything else, or numbers that are not finite.
+        BadInput: it holds anything else, numbers that are not finite, or others than when its SHA-256 was recorded.
     """
+    path = Path(path)
     try:
-        fits = np.asarray(read_npy(Path(path)))
+        fits = np.asarray(read_npy(path))
     except MissingFile:
-        raise missing(Path(path)) from None
+        raise missing(path) from None
     if fits.dtype.kind not in "fiu" or fits.ndim != 2 or fits.shape[1] != POSE_SIZE + BETAS_SIZE:
         raise BadInput(
             f"{path}: expected numbers in shape (N, 82), the file has {fits.dtype} in {fits.shape}"
+        )
+    record = _recorded(path)
+    if record.is_file() and not record.read_bytes().startswith(_sha256(path).encode()):
+        raise BadInput(
+            f"{path}: its SHA-256 is not the one in {record.name}, it was changed or damaged; obtain it again"
         )
     numbers = _float32(fits)
     check_finite(numbers, str(path), np.ones(len(numbers), bool))

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hmrcli.assets.pickles import read_npz
 from hmrcli.errors import BadInput, MissingFile
 
 
@@ -45,17 +46,18 @@ def load_mean_parameters(path: Path) -> MeanParameters:
         raise MissingFile(
             f"{path} is missing; the start of HMR's iteration comes from it: run `hmr download body`"
         )
-    arrays = []
     try:
-        with np.load(path, allow_pickle=False) as data:
-            for name, size in (("pose", 144), ("shape", 10), ("cam", 3)):
-                array = np.asarray(data[name], dtype=np.float32)
-                if array.size != size:
-                    raise BadInput(f"{path}: `{name}` has {array.size} numbers instead of {size}")
-                arrays.append(torch.from_numpy(array.reshape(1, size)))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        stored = read_npz(path, ("pose", "shape", "cam"))
+    except BadInput as error:
         raise BadInput(
-            f"{path}: expected an npz file with pose (144), shape (10) and cam (3); "
-            "fetch it again with `hmr download body`"
-        ) from error
+            f"{error}; expected an npz file with pose (144), shape (10) and cam (3): run `hmr download body`"
+        ) from None
+    arrays = []
+    for name, size in (("pose", 144), ("shape", 10), ("cam", 3)):
+        array = np.asarray(stored[name])
+        if array.size != size:
+            raise BadInput(f"{path}: `{name}` has {array.size} numbers instead of {size}")
+        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise BadInput(f"{path}: `{name}` holds other things than finite numbers")
+        arrays.append(torch.from_numpy(array.astype(np.float32).reshape(1, size)))
     return MeanParameters(*arrays)

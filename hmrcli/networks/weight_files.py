@@ -8,25 +8,34 @@
 | GraphCMR | `graph_cnn`, `smpl_param_regressor` | each a flat dict |
 | PARE | `state_dict` (Lightning) | prefix `model.` |
 | Graphormer | none | those of the network |
+| others | `model_state_dict`, `network`, `ema`, …, one within another | also `_orig_mod.`, `network.` |
 """
 
 import os
-import pickletools
-import re
 import tempfile
-import warnings
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from torch import Tensor
 
+from hmrcli.assets.checkpoints import Checkpoint
+from hmrcli.assets.pickles import Record
+from hmrcli.assets.reading import damage
 from hmrcli.errors import BadInput, MissingFile
 
-_WRAPPERS = ("module.", "model.")
+_KEYS = ("state_dict", "model_state_dict", "model", "network", "net", "module", "weights", "params", "state_dict_ema",
+         "model_ema", "ema")  # fmt: skip
+"""Keys that the state lies under, the first of them first."""
+_BESIDE = {"optimizer", "optimizer_states", "optimizers", "optimizer_state_dict", "optim", "scheduler", "lr_schedulers",
+           "lr_scheduler", "callbacks", "loops", "scaler", "amp", "hyper_parameters", "meta", "args", "config",
+           "discriminator", "learner", "sampler", "state", "param_groups"}  # fmt: skip
+"""Keys of what lies beside the network."""
+_WRAPPINGS = 6
+_WRAPPERS = ("module.", "model.", "network.", "net.")
+_INSIDE = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""What torch puts into names, at any place, for compiled, sharded and recomputed modules."""
 _FOREIGN = ("disc.", "body_model", "smpl.", "smplx.", "criterion.", "loss")
 """Entries beside the network in published files: discriminator, body model, losses."""
 
@@ -35,27 +44,81 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The network's tensors in a file of any layout above.
 
     Returns:
-        Tensors on the CPU by name, without the prefixes `module.` and `model.`; optimiser, discriminator and
-        body model are left out. GraphCMR's two parts keep their outer key as a prefix.
+        Tensors on the CPU by name, without the prefixes that training code adds; optimiser, discriminator and
+        body model are left out. Parts that lie beside one another keep their outer keys as prefixes.
 
     Raises:
         MissingFile: there is no such file.
-        BadInput: the file is damaged, is no weight file, or would run code.
+        BadInput: the file is damaged, is no weight file, or its tensors need code of others to be made.
     """
-    document = _open(path)
-    if "graph_cnn" in document and "smpl_param_regressor" in document:
-        parts = [(f"{part}.", document[part]) for part in ("graph_cnn", "smpl_param_regressor")]
-    else:
-        parts = [("", document.get("state_dict", document.get("model", document)))]
+    if not path.is_file():
+        raise MissingFile(f"{path} is missing; `hmr download --list` shows the published weights")
+    if what := _another_kind(path):
+        raise BadInput(f"{path}: {what}")
+    if _is_safetensors(path):
+        with damage(
+            f"{path}: is cut off, damaged or no weight file ({{}}); fetch it again with `hmr download`"
+        ):
+            return _named(safetensors.torch.load_file(path))
+    stored = Checkpoint(path)
+    if not (isinstance(stored.root, Mapping) or stored.entries(stored.root)):
+        found = stored.root.name if isinstance(stored.root, Record) else type(stored.root).__name__
+        raise BadInput(f"{path}: expected a dict of tensors, found {found}; {_NOT_WEIGHTS}")
     state = {}
-    for prefix, part in parts:
-        for name, tensor in _mapping(path, part).items():
-            if isinstance(name, str) and isinstance(tensor, Tensor):
-                state[prefix + _unwrap(name)] = tensor
-    state = {name: tensor for name, tensor in state.items() if not name.startswith(_FOREIGN)}
-    if not state:
-        raise BadInput(f"{path}: holds no tensors under `state_dict`, `model` or at the top; {_NOT_WEIGHTS}")
-    return state
+    for name, value in _flat(stored, stored.root):
+        if (tensor := stored.tensor(value)) is not None:
+            state[name] = tensor
+        elif foreign := stored.needs(value):
+            raise BadInput(
+                f"{path}: `{name}` needs {foreign} to be read, which could run code, so it is refused; "
+                "where you trust it, save its `state_dict` as plain tensors and load that"
+            )
+    if state := _named(state):
+        return state
+    keys = set(map(str, stored.entries(stored.root)))
+    if {"learner", "sampler"} <= keys:
+        raise BadInput(
+            f"{path}: is the rest of a training's state; the network is in model.safetensors beside it"
+        )
+    if {"state", "param_groups"} <= keys:
+        raise BadInput(f"{path}: is an optimizer's state without the network; {_NOT_WEIGHTS}")
+    shown = ", ".join(sorted(keys)[:8]) or "nothing"
+    raise BadInput(f"{path}: holds no tensors of a network, its keys are {shown}; {_NOT_WEIGHTS}")
+
+
+def _flat(stored: Checkpoint, value: Any) -> Iterator[tuple[str, Any]]:
+    """Names and values of the network's state: below the wrapping keys, and with the names of parts as prefixes."""
+    for _ in range(_WRAPPINGS):
+        entries = {key: item for key, item in stored.entries(value).items() if isinstance(key, str)}
+        if any(stored.shape(item) is not None and "." in key for key, item in entries.items()):
+            break
+        parts = {key: item for key, item in entries.items() if key not in _BESIDE and _holds(stored, item)}
+        alone = next(iter(parts)) if len(parts) == 1 and "graph_cnn" not in parts else None
+        inner = next((key for key in _KEYS if key in parts), alone)
+        if inner is None:
+            for key, part in sorted(parts.items()):
+                yield from (
+                    (f"{key}.{_unwrap(str(name))}", item) for name, item in stored.entries(part).items()
+                )
+            break
+        value = parts[inner]
+    yield from ((key, item) for key, item in entries.items())
+
+
+def _holds(stored: Checkpoint, value: Any, depth: int = 0) -> bool:
+    """Whether there are tensors in a mapping, or in mappings within it."""
+    entries = stored.entries(value)
+    return any(stored.shape(item) is not None for item in entries.values()) or (
+        depth < _WRAPPINGS and any(_holds(stored, item, depth + 1) for item in entries.values())
+    )
+
+
+def _named(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the prefixes of wrappers, and without what is no part of the network."""
+    named: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        named.setdefault(_unwrap(name), tensor)
+    return {name: tensor for name, tensor in named.items() if not name.startswith(_FOREIGN)}
 
 
 def write_weights(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
@@ -80,67 +143,38 @@ def write_weights(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str
 _NOT_WEIGHTS = "it is no weight file of a network; `hmr download --list` shows the published ones"
 
 
-def _open(path: Path) -> Mapping[Any, Any]:
-    if not path.is_file():
-        raise MissingFile(f"{path} is missing; `hmr download --list` shows the published weights")
+def _another_kind(path: Path) -> str:
+    """What a file is by its first bytes, and what to do, if it can hold no weights that are read here."""
     with path.open("rb") as file:
         head = file.read(512)
     if head.lstrip()[:1] == b"<":
-        raise BadInput(
-            f"{path}: is a web page, not weights; delete it and fetch it again with `hmr download`"
-        )
-    try:
-        if path.suffix == ".safetensors" or head[8:9] == b"{":
-            return safetensors.torch.load_file(path)
-        with warnings.catch_warnings(action="ignore"):  # the refusal below says all
-            document = torch.load(path, map_location="cpu", weights_only=True)
-        return _mapping(path, document)
-    except BadInput:
-        raise
-    except Exception as error:  # a damaged or hostile file can fail in any way
-        raise BadInput(f"{path}: {_why_unreadable(path, error)}") from error
+        return "is a web page, not weights; delete it and fetch it again with `hmr download`"
+    if path.suffix == ".onnx" or (head[:1] == b"\x08" and (b"pytorch" in head or b"onnx" in head)):
+        return "is an ONNX model, expected weights of torch (.pth, .ckpt or .safetensors)"
+    kind = next((kind for start, kind in _STARTS.items() if head.startswith(start)), None)
+    if head[257:262] == b"ustar":
+        kind = "a tar archive; unpack it first and give the file in it"
+    return f"is {kind}; {_NOT_WEIGHTS}" if kind else ""
 
 
-def _mapping(path: Path, value: Any) -> Mapping[Any, Any]:
-    if not isinstance(value, Mapping):
-        raise BadInput(f"{path}: expected a dict of tensors, found {type(value).__name__}; {_NOT_WEIGHTS}")
-    return value
+_STARTS = {
+    b"\x89HDF": "an HDF5 file, as Keras writes them",
+    b"\x1f\x8b": "packed by gzip; unpack it first",
+    b"\x93NUMPY": "a single numpy array",
+    b"\xff\xd8\xff": "a picture",
+    b"\x89PNG": "a picture",
+    b"version https://git-lfs": "a pointer of git-lfs, not the file itself",
+}
+
+
+def _is_safetensors(path: Path) -> bool:
+    with path.open("rb") as file:
+        return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
 
 
 def _unwrap(name: str) -> str:
+    for wrapper in _INSIDE:
+        name = name.replace(wrapper, "")
     while name.startswith(_WRAPPERS):
         name = name.partition(".")[2]
     return name
-
-
-def _why_unreadable(path: Path, error: Exception) -> str:
-    unsafe = _unsafe_globals(path, str(error))
-    if unsafe:
-        return (
-            f"needs {', '.join(unsafe)} to be read, which could run code, so it is refused; "
-            "where you trust it, save its `state_dict` alone and load that"
-        )
-    return "is cut off, damaged or no weight file; fetch it again with `hmr download`"
-
-
-def _unsafe_globals(path: Path, message: str) -> list[str]:
-    """What a refused pickle wanted to import; found without running it."""
-    try:
-        if zipfile.is_zipfile(path):
-            return torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        return re.findall(r"GLOBAL (\S+) (?:was|whose)", message) or _pickled_globals(path.read_bytes())
-    except Exception:  # damaged beyond listing
-        return []
-
-
-def _pickled_globals(data: bytes) -> list[str]:
-    names: list[str] = []
-    strings: list[str] = []
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name == "GLOBAL":
-            names.append(str(argument).replace(" ", "."))
-        elif opcode.name == "STACK_GLOBAL":
-            names.append(".".join(strings[-2:]))
-        elif isinstance(argument, str):
-            strings.append(argument)
-    return names

@@ -1,5 +1,6 @@
 """Finds, reads and checks recipes; every error says which file, which line and which key."""
 
+import contextlib
 import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -19,14 +20,30 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "bundled" / "recipes", _PACKAGE.parent / "recipes")
 """In an installed wheel and in a checkout."""
 
-_WORDS = (
-    ("a valid integer", "an integer"),
-    ("a valid", "a"),
-    ("an object", "a mapping"),
-    ("an array", "a list"),
-    ("a array", "a list"),
-)
-"""What pydantic says and what we say."""
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "greater than or equal to {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "less than or equal to {le:g}",
+    "literal_error": "{expected}",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "mapping_type": "a mapping",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+"""What a key should hold, by pydantic's name for what is wrong with it."""
+_SHOWN = 80
+"""Letters of a value that messages quote."""
 
 _Key = tuple[str | int, ...]
 
@@ -58,12 +75,32 @@ def load_recipe(
         _drop_late_decays(document.values["schedule"], say)
     try:
         # JSON, because its arrays and objects are what strict tuples and mappings may be read from.
-        return Recipe.model_validate_json(json.dumps(document.values, default=str))
+        return Recipe.model_validate_json(
+            json.dumps(document.values, default=str),
+            context={"typed": set(_texts(changed, document.values)), "record": _is_record(document.path)},
+        )
     except ValidationError as error:
         key, message = _explain(error, document.values)
     text = next((text for start, text in changed.items() if all(a == b for a, b in zip(start, key))), None)
     place = f"override `{text}`" if text else f"{document.path}:{document.line(key)}"
-    raise BadInput(f"{place}: `{_dotted(key)}`: {message}; {NEXT}")
+    raise BadInput(f"{place}: {f'`{_dotted(key)}`: ' if key else ''}{message}; {NEXT}")
+
+
+def _texts(keys: Iterable[_Key], values: Any) -> Iterator[str]:
+    """Every text that overrides gave, at whatever depth of their values."""
+    for key in keys:
+        value = values
+        for part in key:
+            value = value[part] if isinstance(value, dict) else None
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from _texts([(name,) for name in value], value)
+
+
+def _is_record(path: Path) -> bool:
+    """Whether a recipe is what a run wrote down of itself, with paths that were typed when it began."""
+    return path.name == "recipe.yaml" and (path.parent / "environment.json").is_file()
 
 
 def _bundled() -> dict[str, Path]:
@@ -71,11 +108,12 @@ def _bundled() -> dict[str, Path]:
 
 
 def _find(name_or_path: str | Path) -> Path:
-    bundled, path = _bundled(), Path(name_or_path).expanduser()
+    bundled, path = _bundled(), Path(name_or_path)
     if str(name_or_path) in bundled:
         return bundled[str(name_or_path)]
-    if path.is_file():
-        return path
+    with contextlib.suppress(OSError, RuntimeError):  # a name too long, or the home of nobody
+        if path.expanduser().is_file():
+            return path.expanduser()
     near = difflib.get_close_matches(path.stem, bundled, n=3)
     if path.suffix and (file := did_you_mean(path)):
         raise BadInput(f"{name_or_path}: there is no such recipe file{file}")
@@ -132,14 +170,23 @@ def _explain(error: ValidationError, values: dict[str, Any]) -> tuple[_Key, str]
         return key, "is missing"
     if meant[0]["type"] == "extra_forbidden":
         return key, _unknown(key, values)
-    messages = list(dict.fromkeys(detail["msg"] for detail in meant))
-    expected = " or ".join(message.removeprefix("Input should be ") for message in messages)
-    for words, ours in _WORDS:
-        expected = expected.replace(words, ours)
-    lead = "expected " if messages[0].startswith("Input should be ") else ""
+    return key, _said(meant)
+
+
+def _said(meant: list[Any]) -> str:
+    """What was expected and found, in plain words."""
+    wanted: dict[str, None] = {}
+    for detail in meant:
+        context = detail.get("ctx", {})
+        if isinstance(cause := context.get("error"), ValueError):
+            wanted[str(cause)] = None
+        elif detail["type"] == "json_invalid":
+            return "it is nested too deeply, or has characters that are none"
+        else:
+            wanted[_EXPECTED.get(detail["type"], "another value").format(**context)] = None
     found = meant[0]["input"]
     shown = "a mapping" if isinstance(found, dict) else json.dumps(found, default=str)
-    return key, f"{lead}{expected}, found {shown}"
+    return f"expected {' or '.join(wanted)}, found {shown if len(shown) < _SHOWN else shown[:_SHOWN] + '…'}"
 
 
 def _locate(location: tuple[str | int, ...], kind: str, values: Any) -> _Key:

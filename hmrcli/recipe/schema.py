@@ -3,10 +3,12 @@
 Lengths are in metres unless a name says otherwise. A key that an algorithm has no use for is left out.
 """
 
+import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from hmrcli.recipe.document import dump_document
 from hmrcli.recipe.rules import LearningRateGroup, check
@@ -14,10 +16,38 @@ from hmrcli.recipe.rules import LearningRateGroup, check
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-File = Annotated[str, StringConstraints(min_length=1)]
-"""Name of a file in its folder below the data root, or a path."""
-Name = Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*$")]
+Count = Annotated[int, Field(ge=1, le=10**12)]
+
+
+def _below(name: str, info: ValidationInfo, written: bool = False) -> str:
+    """A name that cannot lead out of the folder it belongs to, or an absolute path that the user typed.
+
+    What a run recorded may name any file to read; a file to be written has to be typed.
+    """
+    context = info.context or {"typed": (name,)}
+    typed = name in context["typed"] or (context.get("record") and not written)
+    parts = re.split(r"[/\\]", name)
+    if not parts[-1] or ".." in parts or not name.isprintable():
+        raise ValueError("the name of a file in its folder below the data root")
+    if (not parts[0] or ":" in name or "\\" in name) and not typed:
+        raise ValueError(
+            "the name of a file in its folder below the data root (an absolute path is given as KEY=VALUE)"
+        )
+    return name
+
+
+def _folder(name: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]*", name) or len(name) > _LONGEST_NAME or name.endswith("."):
+        raise ValueError("a name of letters, digits, _, - and . alone")
+    return name
+
+
+_LONGEST_NAME = 100
+File = Annotated[str, AfterValidator(_below)]
+"""Name of a file in its folder below the data root, or an absolute path, which recipe files do not hold."""
+Written = Annotated[str, AfterValidator(partial(_below, written=True))]
+"""The same, of a file that is written."""
+Name = Annotated[str, AfterValidator(_folder)]
 """Name of a folder."""
 
 
@@ -56,8 +86,8 @@ class Initialisation(Section):
 class Leaves(Section):
     """A file that a finished run leaves below `checkpoints/`, with the weights of its best epoch."""
 
-    backbone: File | None = None
-    network: File | None = None
+    backbone: Written | None = None
+    network: Written | None = None
 
 
 class Network(Section):

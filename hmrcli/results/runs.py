@@ -28,7 +28,8 @@ from pydantic import (
     model_validator,
 )
 
-from hmrcli.errors import BadInput
+from hmrcli.assets.reading import open_file
+from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import whole_file
 
 RESULTS_FILE = "results.json"
@@ -139,11 +140,13 @@ def read_results(path: Path) -> Results:
         BadInput: it cannot be read or is no results file; names file, field and what was expected.
     """
     try:
-        if path.stat().st_size > _LARGEST:
+        with open_file(path) as file:
+            text = file.read(_LARGEST + 1)
+        if len(text) > _LARGEST:
             raise BadInput(f"{path}: is too large to be a results file; {_NEXT}")
-        return Results.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); {_NEXT}") from error
+        return Results.model_validate_json(text)
+    except MissingFile as error:  # a link to nowhere
+        raise BadInput(f"{path}: cannot be read (it is gone); {_NEXT}") from error
     except ValidationError as error:
         raise BadInput(f"{path}: {_explain(error)}; {_NEXT}") from error
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.assets.pickles import read_npz
+from hmrcli.assets.reading import read_document
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import whole_file
 from hmrcli.recipe.document import dump_document
@@ -67,7 +68,7 @@ def publish(evaluations: Sequence[Path], target: Path) -> None:
     """
     runs = [Run(folder.name, read_results(folder / RESULTS_FILE), folder) for folder in evaluations]
     trained = _common(runs)
-    environment = json.loads((trained.folder / ENVIRONMENT_FILE).read_text(encoding="utf-8"))
+    environment = read_document(trained.folder / ENVIRONMENT_FILE)
     _write(target / RECIPE_FILE, dump_document(without_folders(trained.recipe.as_dict())))
     _write(target / ENVIRONMENT_FILE, _json(without_machine(environment)))
     _write(target / TRAINING_FILE, _json(trained.training.model_dump(mode="json")))

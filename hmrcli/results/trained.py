@@ -11,7 +11,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from hmrcli.errors import BadInput
+from hmrcli.assets.reading import read_document
+from hmrcli.errors import BadInput, MissingFile
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
 from hmrcli.results.runs import Part, Run, Sha256, Text
 from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
@@ -145,8 +146,8 @@ def read_trained(run: Run) -> Trained | None:
 
 def _stated(folder: Path, sha256: str) -> Training | None:
     try:
-        training = Training.model_validate_json((folder / TRAINING_FILE).read_bytes())
-    except (OSError, ValidationError):
+        training = Training.model_validate_json(json.dumps(read_document(folder / TRAINING_FILE)))
+    except (BadInput, MissingFile, ValidationError):
         return None
     return training if training.checkpoint_sha256 == sha256 else None
 
@@ -167,7 +168,7 @@ def _recorded(folder: Path, sha256: str) -> Training | None:
                 "validation": tuple(_validation(folder)),
             }
         )
-    except (ValidationError, TypeError, BadInput):
+    except (BadInput, ValueError, TypeError, RecursionError, OSError):  # a record of something else
         return None
 
 
@@ -186,10 +187,9 @@ def _sha256(meta: dict[str, Any]) -> Any:
 def _document(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is none."""
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return read_document(path)
+    except (BadInput, MissingFile):
         return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _leaves(value: Any, key: str = "") -> dict[str, Any]:

@@ -168,7 +168,7 @@ def test_hostile_object_array_in_an_npz(tmp_path):
     np.savez(path, fine=np.arange(3), A=np.array([Call(os.system, f"touch {proof}"), None], dtype=object))
     np.testing.assert_array_equal(read_npz(path, ("fine",))["fine"], [0, 1, 2])
     with pytest.raises(BadInput, match=r"evil.npz: field A asks for \w+\.system"):
-        read_npz(path)
+        dict(read_npz(path))
     assert not proof.exists()
 
 
@@ -242,8 +242,8 @@ def test_truncated_npz_and_npy(tmp_path):
     damaged = bytearray(bytes_)
     damaged[400] ^= 255
     (tmp_path / "damaged.npz").write_bytes(bytes(damaged))
-    with pytest.raises(BadInput, match=r"damaged.npz: field a is damaged"):
-        read_npz(tmp_path / "damaged.npz")
+    with pytest.raises(BadInput, match=r"damaged.npz: field a is not a complete array: Bad CRC"):
+        read_npz(tmp_path / "damaged.npz", ("a",))
     stream = io.BytesIO()
     np.save(stream, np.arange(1000.0))
     (tmp_path / "cut.npy").write_bytes(stream.getvalue()[:300])

@@ -128,3 +128,48 @@ def test_regressors_of_smpl_lie_beside_it(smpl_file):
     np.save(folder / "J_regressor_h36m.npy", h36m[:, :-1])
     with pytest.raises(BadInput, match=r"J_regressor_h36m\.npy: expected numbers of shape \(17,"):
         _ = load_body(path, assets_dir=folder).h36m_regressor
+
+
+OTHERS = {
+    # vertices, joints, numbers of pose correctives, and how a message names it
+    "SMPLX_NEUTRAL": (10475, 55, 486, r"is an SMPL-X model \(10475 vertices, 55 joints\)"),
+    "SMPLH_MALE": (6890, 52, 459, r"is an SMPL-H model \(6890 vertices, 52 joints\)"),
+    "MANO_RIGHT": (778, 16, 135, r"is a MANO hand model \(778 vertices, 16 joints\)"),
+    "FLAME": (5023, 5, 36, r"is a FLAME head model \(5023 vertices, 5 joints\)"),
+    "STAR_NEUTRAL": (6890, 24, 93, r"is a STAR body \(pose correctives of quaternions, 93\)"),
+}
+
+
+@pytest.mark.parametrize("ending", ["npz", "pkl"])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_bodies_are_named(tmp_path, kind, ending):
+    vertices, joints, correctives, message = OTHERS[kind]
+    fields = {
+        "v_template": np.zeros((vertices, 3), np.float32),
+        "shapedirs": np.zeros((vertices, 3, 10), np.float16),
+        "posedirs": np.broadcast_to(np.float16(0), (vertices, 3, correctives)),
+        "J_regressor": np.zeros((joints, vertices), np.float16),
+        "weights": np.full((vertices, joints), 1 / joints, np.float32),
+        "f": np.zeros((1, 3), np.int32),
+        "kintree_table": np.zeros((2, joints), np.int32),
+    }
+    path = tmp_path / f"{kind}.{ending}"
+    if ending == "npz":
+        np.savez_compressed(path, **fields)
+    else:
+        path.write_bytes(pickle.dumps(fields, 2))
+    with pytest.raises(BadInput, match=message + r"; expected SMPL itself .*--body-model open"):
+        load_body(path)
+
+
+def test_what_is_no_body_at_all_is_named_by_its_fields(tmp_path):
+    np.savez(tmp_path / "a.npz", poses=np.zeros((3, 156)), trans=np.zeros((3, 3)), betas=np.zeros(16))
+    with pytest.raises(BadInput, match="is a motion, as AMASS has them; expected SMPL itself"):
+        load_body(tmp_path / "a.npz")
+    with np.load(bundled("body/open_body.npz")) as stored:
+        fields = dict(stored)
+    np.savez(tmp_path / "b.npz", **{name: v for name, v in fields.items() if name != "mirror"})
+    np.savez(tmp_path / "c.npz", **fields | {"landmark_vertices": fields["landmark_vertices"] + 10**6})
+    for name in ("b.npz", "c.npz"):
+        with pytest.raises(BadInput, match="is no complete body in the layout of the bundled one"):
+            load_body(tmp_path / name)

@@ -94,7 +94,7 @@ def test_bad_files_are_refused_in_one_line(file, changes, message):
 def test_other_and_damaged_files_are_refused(file):
     tensors = load_file(file)
     save_file(tensors, file)
-    with pytest.raises(BadInput, match="field format: expected 'hmr annotations 1', the file has None"):
+    with pytest.raises(BadInput, match="field format: expected 'hmr annotations 2', the file has None"):
         read_compact(file)
     save_file(tensors, file, metadata=METADATA | {"joints": "coco"})
     with pytest.raises(BadInput, match=r"field joints: expected one of human_data, .*, the file has 'coco'"):
@@ -108,3 +108,22 @@ def test_other_and_damaged_files_are_refused(file):
         file.write_bytes(damaged)
         with pytest.raises(BadInput, match=r"walks.safetensors: not a complete .safetensors file"):
             read_compact(file)
+
+
+def test_every_turned_bit_is_noticed(tmp_path):
+    path = tmp_path / "walks.safetensors"
+    write_compact(path, people(2, joints="evaluation_14"))
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(BadInput):
+            read_compact(path)
+    path.write_bytes(whole)
+    assert_same(read_compact(path), people(2, joints="evaluation_14"))
+
+
+def test_files_of_before_the_checksum_are_read(file):
+    save_file(load_file(file), file, metadata=METADATA)
+    assert_same(read_compact(file), people(joints="common_24"))

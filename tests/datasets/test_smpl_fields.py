@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hmrcli.datasets.smpl_fields import read_fits, read_poses
+from hmrcli.datasets.smpl_fields import read_fits, read_poses, write_fits
 from hmrcli.errors import BadInput, MissingFile
 
 
@@ -49,3 +49,19 @@ def test_static_fits(tmp_path):
     path.unlink()
     with pytest.raises(MissingFile, match=r"Run: hmr download coco_fits.npy$"):
         read_fits(path)
+
+
+def test_fits_that_changed_since_they_were_written_are_refused(tmp_path):
+    path = tmp_path / "x_fits.npy"
+    fits = np.random.default_rng(0).normal(size=(5, 82)).astype(np.float32)
+    write_fits(path, fits)
+    pose, betas = read_fits(path)
+    np.testing.assert_array_equal(np.concatenate([pose, betas], 1), fits)
+    damaged = bytearray(path.read_bytes())
+    damaged[-9] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(BadInput, match=r"x_fits\.npy: its SHA-256 is not the one in x_fits\.npy\.sha256"):
+        read_fits(path)
+    np.save(path, fits)  # published ones have no record beside them
+    (tmp_path / "x_fits.npy.sha256").unlink()
+    assert len(read_fits(path)[0]) == 5

@@ -1,5 +1,6 @@
 """Reading recipes: errors with their place, overrides, and writing them back."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -55,9 +56,13 @@ def refusal(folder: Path, name: str, old: str, new: str) -> tuple[str, int]:
         ("lr: {backbone: 2.5e-4", "lr: {backbone: x", "`optimizer.lr.backbone`: expected a number"),
         ("[0.9, 0.999]", "[0.9]", "`optimizer.betas.1`: is missing"),
         ("kind: l1, weight: 100", "kind: l3, weight: 100", "`losses.keypoints3d.kind`: expected 'l1', 'mse'"),
-        ("h36m: {", "h 36m: {", "`data.mixture.h 36m`: String should match pattern"),
+        ("h36m: {", "h 36m: {", "`data.mixture.h 36m`: expected a name of letters, digits, _, - and . alone"),
         ("algorithm: hmr", "algorithm: hrm", "`algorithm`: expected 'hmr', 'spin', 'graphcmr'"),
-        ("name: hmr_l1", "name: ../x", "`name`: String should match pattern"),
+        (
+            "name: hmr_l1",
+            "name: ../x",
+            '`name`: expected a name of letters, digits, _, - and . alone, found "../x"',
+        ),
     ],
 )
 def test_wrong_keys_and_values_are_placed(tmp_path, old, new, message):
@@ -338,3 +343,84 @@ def test_a_recipe_can_be_made_in_code():
     values["losses"]["rotmat"]["kind"] = "exp"
     with pytest.raises(ValidationError, match="expected l1 or mse or smooth_l1, found exp"):
         Recipe.model_validate(values, strict=False)
+
+
+PATHS = {
+    "data.mixture.h36m.annotations": ("hmr_l1", "{annotations: h36m_mosh_train.npz", "{annotations: NAME"),
+    "adversary.annotations": ("hmr_l1", "{annotations: cmu_mosh.npz}", "{annotations: NAME}"),
+    "network.initialisation.backbone": ("hmr_l1", "{backbone: resnet50-0676ba61.pth", "{backbone: NAME"),
+    "network.mean_parameters": ("hmr_l1", "mean_parameters: smpl_mean_params.npz", "mean_parameters: NAME"),
+    "in_the_loop.pose_prior": ("spin_l1", "pose_prior: gmm_08.pkl", "pose_prior: NAME"),
+    "data.mixture.h36m.fits": ("spin_l1", "fits: h36m_fits.npy", "fits: NAME"),
+    "evaluation.annotations": ("hmr_l1", "annotations: pw3d_test.npz", "annotations: NAME"),
+    "leaves.network": ("hmr_l1", "seed: 0", "seed: 0\nleaves: {network: NAME}"),
+}
+
+
+@pytest.mark.parametrize("key", PATHS)
+@pytest.mark.parametrize(
+    "name", ["../../x.npz", "/etc/x.npz", "a/../../x.npz", r"..\x.npz", "C:/x.npz", "a/"]
+)
+def test_a_recipe_file_names_nothing_outside_of_its_folders(tmp_path, key, name):
+    recipe, old, new = PATHS[key]
+    found, line = refusal(tmp_path, recipe, old, new.replace("NAME", f"'{name}'"))
+    place, _, rest = found.removeprefix(":").partition(": ")
+    assert int(place) in (line, line + 1)
+    assert rest.startswith(f"`{key}`: expected the name of a file in its folder below the data root")
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", r"a\b", "/a", "a\nb", "x" * 101, ""])
+def test_a_recipe_s_name_is_that_of_one_folder(tmp_path, name):
+    path, _ = edited(tmp_path, "hmr_l1", "name: hmr_l1", f"name: {json.dumps(name)}")
+    with pytest.raises(
+        BadInput, match=r"`name`: expected a name of letters, digits, _, - and . alone, found"
+    ):
+        load_recipe(path)
+
+
+def test_absolute_paths_are_typed(tmp_path):
+    typed = ["evaluation.annotations=/data/t.npz", "data.mixture.h36m.annotations=/data/a.npz"]
+    recipe = load_recipe("hmr_l1", [*typed, "leaves={network: /data/w.safetensors}"])
+    assert recipe.evaluation.annotations == "/data/t.npz"
+    with pytest.raises(
+        BadInput, match=r"override `evaluation.annotations=\.\./t.npz`: `evaluation.annotations`"
+    ):
+        load_recipe("hmr_l1", ["evaluation.annotations=../t.npz"])
+    # What a run wrote down may be read again from its folder, but not as any file; nor may it name what to write.
+    record = tmp_path / "recipe.yaml"
+    record.write_text(load_recipe("hmr_l1", typed).dump())
+    with pytest.raises(BadInput, match="an absolute path is given as KEY=VALUE"):
+        load_recipe(record)
+    (tmp_path / "environment.json").write_text("{}")
+    assert load_recipe(record) == load_recipe("hmr_l1", typed)
+    record.write_text(recipe.dump())
+    with pytest.raises(BadInput, match=r"`leaves.network`: expected the name of a file"):
+        load_recipe(record)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "!!timestamp x",
+            "!!bool maybe",
+            "!!set {a}",
+            "!!binary x",
+            "!!omap [a: 1]",
+            "!!float x",
+            "!!int x",
+        ),
+        *("[" * 150 + "]" * 150, '"\\ud800"', "{a: " * 90 + "1" + "}" * 90, "-.inf", "9" * 4000, '"\\e[31m"'),
+    ],
+)
+def test_odd_values_are_told_in_plain_words(tmp_path, value):
+    found, _ = refusal(tmp_path, "hmr_l1", "epochs: 100", f"epochs: {value}")
+    for word in ("validat", "Input", "pydantic", "dict", "tuple", "string", "JSON", "model"):
+        assert word not in found.removesuffix("whole recipe"), found
+    assert len(found) < 400
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "~nobody-here/x.yaml", "a\0b.yaml"])
+def test_names_that_no_file_can_have_are_no_recipes(name):
+    with pytest.raises(BadInput, match=r"no recipe has this name|there is no such recipe file"):
+        load_recipe(name)

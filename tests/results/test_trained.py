@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from hmrcli.results.formats import to_markdown
+from hmrcli.results.open_table import open_report
 from hmrcli.results.runs import Run, read_runs
 from hmrcli.results.trained import Trained, read_trained
 from tests.results.made import open_run
@@ -123,3 +125,22 @@ def test_departures_are_compared_without_what_the_recipes_say(tmp_path: Path) ->
     assert one.departure == other.departure
     assert one.departure != trained(tmp_path / "c", "open_hmr_l1").departure
     assert one.departure != trained(tmp_path / "d", "open_hmr_l1", *short, finished=False).departure
+
+
+@pytest.mark.parametrize(
+    "name", ["environment.json", "metrics.jsonl", "checkpoints/last/meta.json", "training.json"]
+)
+@pytest.mark.parametrize(
+    "content",
+    ["", "[", "[" * 50_000, "null", "[1]", '"x"', '{"step": [], "sha256": 3, "without": 5, "finished": {}}',
+     '{"step": "1", "sha256": {"model.safetensors": []}, "without": {"a": 1}, "initialisation": 7}',
+     '{"step": 1, "validation": {"pa_mpjpe_mm": "low"}}\n{"step": 2, "validation": {"pa_mpjpe_mm": null}}',
+     '{"step": -1, "validation": {"pa_mpjpe_mm": [1]}}', "\ufffd\x1b[31m"],
+)  # fmt: skip
+def test_records_from_elsewhere_end_in_no_traceback(tmp_path: Path, name: str, content: str) -> None:
+    open_run(tmp_path, "open_hmr_l1", 80.0)
+    (tmp_path / "open_hmr_l1" / name).write_text(content)
+    (run,), _ = read_runs(tmp_path)
+    found = read_trained(run)
+    assert found is None or found.training.steps >= 0
+    assert to_markdown(open_report([run], compare=True))

@@ -1,0 +1,271 @@
+"""Reads what `torch.save` wrote, as data: classes that a file names are never imported or made.
+
+Training code stores configurations, callbacks and paths beside its weights. Each becomes an inert record; only the
+tensors that are asked for are built, by this module, from the bytes in the file.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hmrcli.assets.npy import open_zip, read_bytes, require_modest
+from hmrcli.assets.pickles import Reader, Record, plain, read_npz
+from hmrcli.assets.reading import damage, open_file
+from hmrcli.errors import BadInput
+
+_LEGACY = 0x1950A86A20F9469CFC6C
+"""What files of torch before 1.6 begin with, as a pickled number."""
+_DTYPES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+_TENSORS = {
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+    "torch._tensor._rebuild_from_type_v2",
+}
+_HARMFUL = {
+    *("os", "posix", "nt", "sys", "subprocess", "multiprocessing", "pty", "runpy", "importlib", "ctypes"),
+    *(
+        "shutil",
+        "tempfile",
+        "socket",
+        "urllib",
+        "requests",
+        "webbrowser",
+        "commands",
+        "pdb",
+        "timeit",
+        "pickle",
+    ),
+    *(
+        f"builtins.{name}"
+        for name in ("eval", "exec", "compile", "open", "__import__", "breakpoint", "input")
+    ),
+}
+"""Modules and functions that no checkpoint has a use for: who names them means harm, though here it comes to none."""
+_EXPANDED = 1 << 24
+"""Numbers that a tensor may have though its file has fewer of them."""
+_DEEPEST, _LOOKS = 32, 1 << 20
+"""Modules inside one another, and records that are looked into at most; modules can be listed many times over."""
+
+
+class Checkpoint:
+    """The content of a file that `torch.save` or a pickle of numpy arrays made; nothing in it was run.
+
+    `root` is made of plain containers and records; `entries` looks into both, and `tensor` builds what is one.
+
+    Raises:
+        MissingFile: there is no such file.
+        BadInput: it is damaged, of another kind, or asks for what would do harm.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._storages: dict[str, Tensor] = {}
+        self._looked = 0
+        with open_file(path) as stream, damage(f"{path}: {_DAMAGED}"):
+            start = stream.read(4)
+            stream.seek(0)
+            self._zip = start == b"PK\x03\x04"
+            self.root = self._read_zip() if self._zip else self._read_stream(stream.read())
+
+    def entries(self, value: Any, depth: int = 0) -> Mapping[Any, Any]:
+        """What a mapping, or a record of one or of a module, holds by name; empty for anything else."""
+        self._looked += 1 + (len(value) if isinstance(value, Mapping) else 0)
+        if self._looked > _LOOKS or depth > _DEEPEST:
+            raise BadInput(f"{self.path}: holds the same things too many times over to be a checkpoint")
+        if not isinstance(value, Record):
+            return value if isinstance(value, Mapping) else {}
+        state = value.state if isinstance(value.state, dict) else {}
+        if "_parameters" in state and "_modules" in state:
+            found = {**self.entries(state["_parameters"]), **self.entries(state.get("_buffers"))}
+            for name, module in self.entries(state["_modules"]).items():
+                found |= {f"{name}.{key}": item for key, item in self.entries(module, depth + 1).items()}
+            return found
+        if not value.pairs and value.name == "collections.OrderedDict" and value.args:
+            return dict(value.args[0])  # as Python 2 wrote them
+        return value.pairs
+
+    def tensor(self, value: Any) -> Tensor | None:
+        """The tensor that a value stands for; None if it is none.
+
+        Raises:
+            BadInput: it is damaged.
+        """
+        with damage(f"{self.path}: {_DAMAGED}"):
+            if isinstance(value, Record) and value.name.endswith(
+                (".multiarray._reconstruct", "._frombuffer")
+            ):
+                value = plain(value, 1 << 32)
+            if isinstance(value, np.ndarray | np.generic):
+                return torch.from_numpy(np.asarray(value)) if value.dtype.kind in "fiub" else None
+            view = _view(value)
+            if view is None:
+                return None
+            content = self._storage(view.storage)
+            if math.prod(view.size) > max(content.numel(), _EXPANDED):
+                raise ValueError(f"a tensor of shape {view.size} from {content.numel()} numbers")
+            return content.as_strided(view.size, view.stride, view.storage.start + view.offset)
+
+    def shape(self, value: Any) -> tuple[int, ...] | None:
+        """Shape of the tensor that a value stands for, which is not read; None if it is none."""
+        with damage(f"{self.path}: {_DAMAGED}"):
+            if view := _view(value):
+                return view.size
+        tensor = self.tensor(value)
+        return None if tensor is None else tuple(tensor.shape)
+
+    def needs(self, value: Any) -> str:
+        """The foreign class or function without which numbers inside a record have no meaning; empty if none is."""
+        seen: set[int] = set()
+
+        def has_numbers(item: Any) -> bool:
+            if isinstance(item, _Storage) or self.shape(item) is not None:
+                return True
+            if id(item) in seen or len(seen) > 1000:
+                return False
+            seen.add(id(item))
+            if isinstance(item, Record):
+                return any(map(has_numbers, (item.args, item.state, item.pairs, item.items)))
+            parts = (
+                item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
+            )
+            return any(map(has_numbers, parts))
+
+        return value.name if isinstance(value, Record) and has_numbers(value) else ""
+
+    def _read_zip(self) -> Any:
+        with open_zip(self.path) as archive:
+            names = archive.namelist()
+            if all(name.endswith(".npy") for name in names):
+                return read_npz(self.path)
+            if any("/code/" in name or name.endswith("/constants.pkl") for name in names):
+                raise BadInput(
+                    f"{self.path}: is a TorchScript program; save the network's `state_dict` alone"
+                )
+            pickles = [name for name in names if name.endswith("data.pkl")]
+            if len(pickles) != 1:
+                raise BadInput(
+                    f"{self.path}: is a zip archive without a checkpoint's data.pkl; unpack it first"
+                )
+            self._folder = pickles[0].removesuffix("data.pkl")
+            if f"{self._folder}byteorder" in names and archive.read(f"{self._folder}byteorder") != b"little":
+                raise ValueError("its bytes are in another order")
+            require_modest(archive.getinfo(pickles[0]))
+            return self._unpickler(archive.read(pickles[0])).load()
+
+    def _read_stream(self, content: bytes) -> Any:
+        reader = self._unpickler(content)
+        root = reader.load()
+        if root != _LEGACY:
+            return root
+        _, system, root, keys = (reader.load() for _ in range(4))
+        if not system["little_endian"]:
+            raise ValueError("its bytes are in another order")
+        place, whole = reader.stream.tell(), np.frombuffer(content, np.uint8)
+        for key in keys:
+            dtype, count = reader.dtypes[str(key)], int.from_bytes(content[place : place + 8], "little")
+            place, end = place + 8, place + 8 + count * dtype.itemsize
+            if end > len(content):
+                raise ValueError("it ends early")
+            self._storages[str(key)] = torch.from_numpy(whole[place:end].copy()).view(dtype)
+            place = end
+        return root
+
+    def _unpickler(self, content: bytes) -> "_Unpickler":
+        return _Unpickler(content, self.path)
+
+    def _storage(self, storage: "_Storage") -> Tensor:
+        if storage.key not in self._storages:
+            if not self._zip:
+                raise ValueError("numbers are missing")
+            with open_zip(self.path) as archive:
+                info = archive.getinfo(f"{self._folder}data/{storage.key}")
+                require_modest(info)
+                with archive.open(info) as stream:
+                    self._storages[storage.key] = torch.from_numpy(read_bytes(stream, info.file_size))
+        whole = self._storages[storage.key]
+        return whole if whole.dtype == storage.dtype else whole.view(torch.uint8).view(storage.dtype)
+
+
+_DAMAGED = "is cut off, damaged or no weight file ({}); fetch it again with `hmr download`"
+
+
+class _Storage(NamedTuple):
+    """Where the numbers of tensors are."""
+
+    dtype: torch.dtype
+    key: str
+    start: int
+    """In numbers, within what the file holds under that key."""
+
+
+class _View(NamedTuple):
+    """A tensor: numbers of a storage in a shape."""
+
+    storage: _Storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+class _Unpickler(Reader):
+    def __init__(self, content: bytes, path: Path) -> None:
+        super().__init__(content)
+        self._path = path
+        self.dtypes: dict[str, torch.dtype] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        full = f"{module}.{name}".replace("__builtin__.", "builtins.")
+        if {full, module.partition(".")[0]} & _HARMFUL:
+            raise BadInput(
+                f"{self._path}: needs {full} to be read, which could run code, so it is refused; "
+                "take a file from its publisher"
+            )
+        return self.record_class(full)
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, storage, key, _, _, *view = pid
+        dtype = _DTYPES.get(storage.name.rpartition(".")[2])
+        if kind != "storage" or dtype is None:
+            raise ValueError(f"numbers of the kind {storage.name}")
+        start = view[0][1] if view and view[0] else 0
+        self.dtypes[str(key)] = dtype
+        return _Storage(dtype, str(key), start)
+
+
+def _view(value: Any) -> _View | None:
+    """What a record says of a tensor; None if it is no record of one."""
+    if not isinstance(value, Record) or value.name not in _TENSORS:
+        return None
+    if value.name.endswith("_from_type_v2"):  # (function, type, arguments, state)
+        function, kind, arguments, _ = value.args
+        if not kind.name.startswith("torch.") or function.name not in _TENSORS:
+            return None
+        return _view(function(*arguments))
+    if "parameter" in value.name:
+        return _view(value.args[0])
+    storage, offset, size, stride, *_ = value.args
+    size = tuple(size.args[0]) if isinstance(size, Record) else size
+    numbers = (offset, *size, *stride)
+    if not isinstance(storage, _Storage) or not all(isinstance(n, int) and n >= 0 for n in numbers):
+        raise ValueError("a tensor without numbers")
+    if len(size) != len(stride):
+        raise ValueError(f"a tensor of shape {size}")
+    return _View(storage, offset, tuple(size), tuple(stride))

@@ -1,0 +1,101 @@
+"""Arrays in npy format and members of zip files, whose headers may claim anything: checked before they are read."""
+
+import io
+import math
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrcli.assets.reading import reason
+
+_LARGEST_HEADER = 10_000
+"""Bytes of an npy header, numpy's own limit."""
+_CHUNK = 1 << 24
+_BOMB, _RATIO = 1 << 28, 100
+"""Members that unpack to more bytes than the first, and to more times their size than the second, are refused."""
+
+
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns come first, and type of the array that a stream in npy format goes on with.
+
+    Raises:
+        ValueError: it is no such header.
+    """
+    start = stream.read(8)
+    width = {1: 2, 2: 4, 3: 4}.get(start[6] if len(start) == 8 else 0)
+    if start[:6] != b"\x93NUMPY" or width is None:
+        raise ValueError("it does not begin as an npy file does")
+    length = stream.read(width)
+    size = int.from_bytes(length, "little")
+    if size > _LARGEST_HEADER:
+        raise ValueError(f"its header has {size} bytes")
+    header = io.BytesIO(start + length + stream.read(size))
+    np.lib.format.read_magic(header)
+    read = np.lib.format.read_array_header_1_0 if start[6] == 1 else np.lib.format.read_array_header_2_0
+    try:
+        shape, fortran, dtype = read(header)
+    except Exception as error:  # what a header that is no literal raises depends on where it breaks
+        raise ValueError(f"its header cannot be read ({reason(error)})") from None
+    if any(isinstance(n, bool) or n < 0 for n in shape) or math.prod(shape) >= 1 << 60:
+        raise ValueError("its header has a length that is impossible")
+    return shape, fortran, dtype
+
+
+def read_array(stream: IO[bytes], size: int) -> NDArray[Any] | None:
+    """The array that a stream in npy format holds; None, at the first of their bytes, if it holds objects.
+
+    Args:
+        size: bytes of the whole stream; a header that claims another size is refused before anything is read.
+
+    Raises:
+        ValueError: it is no complete array.
+    """
+    shape, fortran, dtype = read_header(stream)
+    if dtype.hasobject:
+        return None
+    require_size(shape, dtype, size - stream.tell())
+    count = math.prod(shape)
+    array = read_bytes(stream, count * dtype.itemsize).view(dtype) if count else np.empty(0, dtype)
+    return array.astype(dtype.newbyteorder("="), copy=False).reshape(shape, order="F" if fortran else "C")
+
+
+def read_bytes(stream: IO[bytes], size: int) -> NDArray[np.uint8]:
+    """The next `size` bytes of a stream, which must end with them; writable.
+
+    Raises:
+        ValueError: it ends earlier.
+    """
+    content = np.empty(size, np.uint8)
+    for begin in range(0, size, _CHUNK):
+        part = np.frombuffer(stream.read(min(_CHUNK, size - begin)), np.uint8)
+        if len(part) != min(_CHUNK, size - begin):
+            raise ValueError("it ends early")
+        content[begin : begin + len(part)] = part
+    stream.read(1)  # the end of a zip's member is where its checksum is compared
+    return content
+
+
+def require_size(shape: tuple[int, ...], dtype: np.dtype[Any], found: int) -> None:
+    """Raises ValueError where an array has another number of bytes than its header says."""
+    if found != (expected := math.prod(shape) * dtype.itemsize):
+        text = f"({', '.join(map(str, shape))})"
+        raise ValueError(f"{found} bytes for shape {text} of {dtype.name}, expected {expected}")
+
+
+def open_zip(stream: IO[bytes] | Path) -> zipfile.ZipFile:
+    """A zip file; ValueError where it is none, for whatever reason."""
+    try:
+        return zipfile.ZipFile(stream)
+    except Exception as error:  # damaged names, dates and offsets fail in many ways
+        raise ValueError(reason(error)) from None
+
+
+def require_modest(info: zipfile.ZipInfo) -> None:
+    """Raises ValueError for a member that would unpack to something huge from next to nothing."""
+    if info.file_size > _BOMB and info.file_size > _RATIO * max(1, info.compress_size):
+        raise ValueError(
+            f"{info.file_size / 1e9:.1f} GB packed in {info.compress_size / 1e6:.1f} MB; it is not unpacked"
+        )
