@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.camera import crop_camera, full_image_translation, project
+from hmrcli.body.joints import SMPL_24_NAMES
 from hmrcli.datasets.crop import square_around
 from hmrcli.errors import UsageError
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
@@ -27,6 +28,8 @@ SOMEBODY = 0.5
 """Landmark score below which a given box shows nobody."""
 CONTRADICTED = 0.05
 """Score below which a fitted body is not given out: what is seen speaks against it."""
+ONE_HEAD = 0.08
+"""Distance of two heads, as a share of the longer side of the people's boxes, below which they are one."""
 LEAST_PIXELS, LEAST_SHARE = 16, 0.1
 """Of a given box within the picture: its longer side, and what of its area."""
 NEAR = 0.05
@@ -34,6 +37,7 @@ NEAR = 0.05
 BBOX_SCALE = 1.25
 """Side of a person's square crop, as a multiple of the longer side of the box (mmhuman3d's inference API)."""
 
+_HEAD = SMPL_24_NAMES.index("head")
 _LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
 
 Image = NDArray[np.uint8]
@@ -171,8 +175,9 @@ class Predictor:
             fits.betas,
         )
         fitted = self._people(images, found, bodies, focal, principal, "fit" if self.refine else "regression")
-        for own, several in zip(people, fitted):
-            own += [person for person in several if person.score >= CONTRADICTED]
+        for own, several, given in zip(people, fitted, boxes):
+            agreeing = [person for person in several if person.score >= CONTRADICTED]
+            own += _without_doubles(agreeing) if given is None else agreeing
             own.notes += [
                 f"no body agrees with what is seen in box {_text(person.bbox_xywh)}, which is left out"
                 for person in several
@@ -301,6 +306,17 @@ def checked_boxes(boxes: Boxes, image: Image) -> Array:
         if within.prod() < LEAST_SHARE * box[2:].prod():
             raise UsageError(f"{named} lies outside it by more than {1 - LEAST_SHARE:.0%}")
     return given
+
+
+def _without_doubles(people: Sequence[Person]) -> list[Person]:
+    """Leaves out bodies whose head is where a better one's is: one person, taken for two of different size."""
+    kept: list[Person] = []
+    for person in sorted(people, key=lambda person: -person.score):
+        apart = [np.linalg.norm((person.joints2d - other.joints2d)[_HEAD]) for other in kept]
+        sides = [max(*person.bbox_xywh[2:], *other.bbox_xywh[2:]) for other in kept]
+        if all(distance > ONE_HEAD * side for distance, side in zip(apart, sides)):
+            kept.append(person)
+    return [person for person in people if any(person is one for one in kept)]
 
 
 def _text(box: Array) -> str:

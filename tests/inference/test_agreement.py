@@ -128,3 +128,17 @@ def test_hidden_legs_go_on_behind_what_hides_them(default: Predictor, photo: np.
     assert height[1] > 0.75 * height[0]  # squeezed into what is seen, it would be half
     lean = half.joints3d[JOINT["neck"]] - half.joints3d[JOINT["pelvis"]]
     assert abs(lean[2]) < 0.35 * abs(lean[1])
+
+
+def test_one_person_found_in_two_sizes_is_one(
+    default: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landmarks, boxes = predictor.find_landmarks(photo, np.array([WALKER]), None)
+    (nose,) = landmarks.points2d[:, :1]
+    smaller = replace(landmarks, points2d=nose + 0.9 * (landmarks.points2d - nose))
+    both = {name: np.concatenate([value, getattr(smaller, name)]) for name, value in vars(landmarks).items()}
+    found = replace(landmarks, **both), np.concatenate([boxes, boxes])
+    monkeypatch.setattr(predictor, "find_landmarks", lambda *_: found)
+    (kept,) = default(photo)
+    assert kept.score > 0.8
+    assert len(default(photo, [WALKER, WALKER])) == 2  # the caller tells these apart
