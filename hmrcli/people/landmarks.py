@@ -1,22 +1,24 @@
 """33 body landmarks of people, in the image and in metres, and their masks."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hmrcli.people.blazepose import Reading, read_crops, read_crops_both_ways
+from hmrcli.people.blazepose import CROP_SIZE, Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
     crop_from_keypoints,
+    crops_from_boxes,
+    mask_in_crop,
     mask_to_image,
     to_image,
     turn_of,
     upright_crops,
     warp_crops,
 )
-from hmrcli.people.detect import person_in_box
+from hmrcli.people.detect import SURE, people_in_box
 from hmrcli.people.movenet import Detection
-from hmrcli.people.similarity import keypoint_similarity
+from hmrcli.people.similarity import keypoint_similarity, overlap
 from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_KEYPOINTS, LANDMARKS
 
 
@@ -58,6 +60,16 @@ class Landmarks:
         return mask_to_image(self.masks[person], self.crop_to_image[person], height, width)
 
 
+AGREE = 0.3
+"""Likeness of a person's keypoints and landmarks: below, the landmarks are someone else's or nobody's."""
+SURELY = 0.5
+"""Likewise: below, the crop is read again with the neighbours hidden."""
+CLEAR = 0.12
+"""Detector's score times landmark score times likeness: above, a doubtful detection is a person."""
+SAME_MASK = 0.75
+"""Overlap of two masks of one person; of two who overlap it is less."""
+
+
 def body_landmarks(
     image: np.ndarray, people: Sequence[Detection] | np.ndarray, min_score: float = 0.5
 ) -> Landmarks:
@@ -66,20 +78,128 @@ def body_landmarks(
     Args:
         image: (H, W, 3) uint8 RGB.
         people: detections, or boxes (N, 4: x, y, width, height in pixels). Detections that turn out to show
-            nobody, or someone found before, are left out; boxes are trusted, and each gives one person.
+            nobody, or someone found before, are left out; boxes are trusted, and each gives one person, with
+            score 0 where nobody was recognised in it.
         min_score: detections with a lower landmark score show nobody.
     """
-    trusted = isinstance(people, np.ndarray)
     if isinstance(people, np.ndarray):
-        people = [person_in_box(image, box) for box in people.reshape(-1, 4)]
-    crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints) for p in people], (-1, 2, 3))
+        return _in_boxes(image, people.reshape(-1, 4), min_score)
+    crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints, p.turns) for p in people], (-1, 2, 3))
+    certain = np.array([p.score for p in people])
     first = read_crops(warp_crops(image, crops))
-    follow = first.score >= min_score / 2
-    crops[follow] = _next_crops(to_image(first.points[follow], crops[follow])[:, len(LANDMARKS) :])
-    source = np.arange(len(crops)) if trusted else np.flatnonzero(follow)
-    second = read_crops_both_ways(warp_crops(image, crops[source]))
-    found = _in_image(second, crops[source], source, image.shape[:2])
-    return found if trusted else _without_repeats(found[found.score >= min_score])
+    likeness = _likeness(people, first, crops)
+    quality = certain * first.score * likeness
+    known = np.flatnonzero((likeness >= SURELY) & ((quality >= CLEAR) | (certain >= SURE)))
+    slid = (likeness < SURELY) & (len(known) > 0)
+    masks, masked = first.mask[known], crops[known]
+
+    def read(read_views: Callable[[np.ndarray], Reading], who: np.ndarray, crops: np.ndarray) -> Reading:
+        """Reads crops; of people whose crop showed a neighbour, with everyone hidden who is known."""
+        views = warp_crops(image, crops)
+        for i in np.flatnonzero(slid[who]):
+            for mask, crop in zip(masks, masked):
+                views[i][mask_in_crop(mask, crop, crops[i]) > 0.5] = 0
+        return read_views(views)
+
+    who = np.flatnonzero(slid)
+    again = read(read_crops, who, crops[who])
+    alike = _likeness([people[i] for i in who], again, crops[who])
+    better = alike > likeness[who]
+    slid[who[~better]] = False
+    for values, others in zip(first, again):
+        values[who[better]] = others[better]
+    likeness[who[better]] = alike[better]
+    seen = (first.score >= min_score / 2) & (likeness >= AGREE)
+
+    source = np.flatnonzero(seen)
+    people = [people[i] for i in source]
+    following = _next_crops(to_image(first.points[source], crops[source])[:, len(LANDMARKS) :])
+    second = read(read_crops_both_ways, source, following)
+    alike = _likeness(people, second, following)
+    strayed = np.flatnonzero(alike < 0.5 * likeness[source])
+    if len(strayed):
+        back = crops[source[strayed]]
+        for values, kept in zip(second, read(read_crops_both_ways, source[strayed], back)):
+            values[strayed] = kept
+        following[strayed] = back
+        alike = _likeness(people, second, following)
+    found = _in_image(second, following, source, image.shape[:2])
+    quality = certain[source] * found.score * alike
+    kept = (found.score >= min_score) & (alike >= AGREE) & ((certain[source] >= SURE) | (quality >= CLEAR))
+    return _without_repeats(found[kept], quality[kept])
+
+
+def _likeness(people: Sequence[Detection], reading: Reading, crops: np.ndarray) -> np.ndarray:
+    """How much what was read looks like the people detected, (N,) in [0, 1]."""
+    marks = np.concatenate(
+        [to_image(reading.points, crops)[:, : len(LANDMARKS)], reading.visibility[..., None]], 2
+    )
+    pairs = zip(people, marks[:, LANDMARK_KEYPOINTS])
+    return np.array([keypoint_similarity(p.keypoints, mark, p.bbox_xywh[2:].prod()) for p, mark in pairs])
+
+
+def _in_boxes(image: np.ndarray, boxes: np.ndarray, min_score: float) -> Landmarks:
+    """Landmarks of the person in each box (N, 4)."""
+    none = _in_image(
+        read_crops_both_ways(np.empty((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)),
+        np.empty((0, 2, 3)),
+        np.arange(0),
+        image.shape[:2],
+    )
+    each = [none, *(_in_box(image, box, min_score) for box in boxes)]
+    joined = {name: np.concatenate([getattr(one, name) for one in each]) for name in vars(none)}
+    return replace(Landmarks(**joined), source=np.arange(len(boxes)))
+
+
+def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
+    """Landmarks of the person in a box (4,).
+
+    Nothing outside the box is shown at first; then the crop may show more, as long as it stays on this person.
+    """
+    size = image.shape[:2]
+    reach = 0.1 * box[2:].max()
+    low = np.clip(np.floor(box[:2] - reach), 0, None).astype(int)
+    high = np.clip(np.ceil(box[:2] + box[2:] + reach), 0, None).astype(int)
+    alone = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
+    if not alone.size:
+        alone = np.zeros((1, 1, 3), np.uint8)
+    shift = np.array([[0, 0, low[0]], [0, 0, low[1]]])
+
+    def read(crops: np.ndarray, where: np.ndarray, both: bool) -> tuple[Landmarks, np.ndarray, Reading]:
+        views = warp_crops(where, crops - shift * (where is alone))
+        reading = (read_crops_both_ways if both else read_crops)(views)
+        found = _in_image(reading, crops, np.zeros(len(crops), int), size)
+        return found, np.array([_fit(*one, box) for one in zip(found.points2d, found.visibility)]), reading
+
+    people = people_in_box(image, box)
+    turned = crops_from_boxes(np.tile(box, (4, 1)), np.arange(4))
+    for crops in ([crop_from_keypoints(box, p.keypoints, p.turns) for p in people], turned):
+        if len(crops):
+            crops = np.reshape(crops, (-1, 2, 3))
+            found, fit, reading = read(crops, alone, both=False)
+            rank = found.score * fit * found.visibility.mean(1)
+            best = int(rank.argmax())
+            if found.score[best] >= min_score and fit[best] > 0:
+                break
+    crop = crops[[best]]
+    if found.score[best] >= min_score / 2:
+        crop = _next_crops(to_image(reading.points[[best]], crop)[:, len(LANDMARKS) :])
+    for tried, where in ((crop, image), (crop, alone), (crops[[best]], alone)):
+        found, fit, _ = read(tried, where, both=True)
+        if found.score[0] >= min_score and fit[0] > 0:
+            return found
+    return replace(found, score=np.zeros(1, np.float32))
+
+
+def _fit(points: np.ndarray, visibility: np.ndarray, box: np.ndarray) -> float:
+    """How well landmarks fill a box, in [0, 1]; 0 where they are someone else's, who is mostly outside."""
+    seen = points[visibility > 0.5]
+    if len(seen) < 3:
+        return 0.0
+    reach = 0.1 * box[2:].max()
+    within = ((seen >= box[:2] - reach) & (seen <= box[:2] + box[2:] + reach)).all(1).mean()
+    filled = overlap(np.concatenate([seen.min(0), np.ptp(seen, axis=0)]), box)
+    return float(within * (0.1 + 0.9 * filled)) if within >= 0.5 else 0.0
 
 
 def _next_crops(alignment: np.ndarray) -> np.ndarray:
@@ -112,12 +232,24 @@ def _in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tup
     )
 
 
-def _without_repeats(found: Landmarks) -> Landmarks:
-    """Leaves out people who coincide with an earlier one: a crop can slide from one person to the next."""
+def _without_repeats(found: Landmarks, quality: np.ndarray) -> Landmarks:
+    """Leaves out people whose landmarks, or whose masks, coincide with those of someone of higher quality (N,)."""
     marks = np.concatenate([found.points2d, found.visibility[..., None]], 2)[:, LANDMARK_KEYPOINTS]
-    areas = np.ptp(found.points2d, axis=1).prod(1)
+    low, extent = found.points2d.min(1), np.ptp(found.points2d, axis=1)
+    boxes, areas = np.concatenate([low, extent], 1), extent.prod(1)
     kept: list[int] = []
-    for i in range(len(found)):
-        if not any(keypoint_similarity(marks[i], marks[k], max(areas[i], areas[k])) > 0.6 for k in kept):
-            kept.append(i)
-    return found[kept]
+    for i in np.argsort(-quality, kind="stable"):
+        if not any(
+            keypoint_similarity(marks[i], marks[k], max(areas[i], areas[k])) > 0.6
+            or (overlap(boxes[i], boxes[k]) > 0.3 and _mask_overlap(found, i, k) > SAME_MASK)
+            for k in kept
+        ):
+            kept.append(int(i))
+    return found[sorted(kept)]
+
+
+def _mask_overlap(found: Landmarks, i: int, k: int) -> float:
+    """Intersection over union of the masks of two people, in the crop of the first."""
+    a = found.masks[i] > 0.5
+    b = mask_in_crop(found.masks[k], found.crop_to_image[k], found.crop_to_image[i]) > 0.5
+    return float((a & b).sum() / max((a | b).sum(), 1))
