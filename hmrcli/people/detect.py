@@ -11,8 +11,8 @@ from hmrcli.people.movenet import Detection, look
 from hmrcli.people.similarity import inside_share, keypoint_similarity, overlap
 from hmrcli.people.skeleton import LANDMARK_KEYPOINTS
 
-SURE, DOUBTFUL = 0.25, 0.12
-"""Scores of people, and of what may be people: those are not counted before their landmarks are seen."""
+SURE, SURE_TURNED, DOUBTFUL = 0.25, 0.3, 0.12
+"""Scores of people, of people in a turned image, and of what may be people: the landmarks have to tell."""
 COARSE = ((256, 0.0), (256, 1 / 7), (512, 1 / 16))
 """Looks for people who fill the image, or a quarter of it: the longer side, and the share of a black border."""
 QUICK = (320, 1 / 7)
@@ -54,7 +54,7 @@ def detect_people(
         if not seen or any(not _explained(p, upright, 1.0) for p in found[turns][0] if p.score > 0.16):
             found[turns] += [look(image, side, min_score, turns, border) for side, border in COARSE]
     weight = {
-        turns: max(sum(p.score for p in people if p.score >= SURE) for people in looks)
+        turns: max(sum(p.score for p in people if _sure(p)) for people in looks)
         for turns, looks in found.items()
     }
     way = max(weight, key=lambda turns: weight[turns])
@@ -63,17 +63,19 @@ def detect_people(
             for turns in [way] if weight[way] or side == FINE[-1][0] else found:
                 found[turns].append(look(image, side, min_score, turns))
     everyone = sorted((p for ls in found.values() for ps in ls for p in ps), key=lambda p: -p.score)
-    sure = any(person.score >= SURE for person in everyone)
     kept: list[Detection] = []
     for person in everyone:
-        # Who lies across the others has to be seen for sure.
-        if sure and person.turns != way and person.score < SURE:
+        if person.turns != way and not _sure(person):  # nothing vague, lying across the others
             continue
         if not any(same_person(person, other) for other in kept) and not _explained(person, kept, 0.6):
             kept.append(person)
-    if not sure:
+    if not any(_sure(person) for person in kept):
         kept = [*_whole_image(image), *kept]
     return kept[:max_people]
+
+
+def _sure(person: Detection) -> bool:
+    return person.score >= (SURE_TURNED if person.turns else SURE)
 
 
 def _explained(person: Detection, others: list[Detection], ratio: float) -> bool:
@@ -114,16 +116,15 @@ def _whole_image(image: np.ndarray, min_score: float = 0.95) -> list[Detection]:
     Of pictures without people the worst, a colour chart, scored 0.79; portraits not found otherwise, 0.98.
     """
     height, width = image.shape[:2]
-    crops = crops_from_boxes(np.array([[0, 0, width, height]] * 4), np.arange(4))
+    crops = crops_from_boxes(np.array([[0, 0, width, height]]))
     reading = read_crops(warp_crops(image, crops))
-    best = int(np.argmax(reading.score * reading.visibility.mean(1)))
-    if reading.score[best] < min_score:
+    if reading.score[0] < min_score:
         return []
-    places = to_image(reading.points, crops)[best, LANDMARK_KEYPOINTS]
+    places = to_image(reading.points, crops)[0, LANDMARK_KEYPOINTS]
     inside = ((places >= 0) & (places < [width, height])).all(1)
-    confidence = reading.visibility[best, LANDMARK_KEYPOINTS] * inside
+    confidence = reading.visibility[0, LANDMARK_KEYPOINTS] * inside
     keypoints = np.concatenate([places, confidence[:, None]], 1)
-    return [Detection(np.array([0.0, 0.0, width, height]), float(reading.score[best]), keypoints, best)]
+    return [Detection(np.array([0.0, 0.0, width, height]), float(reading.score[0]), keypoints)]
 
 
 def same_person(a: Detection, b: Detection) -> bool:

@@ -8,7 +8,6 @@ import numpy as np
 from hmrcli.people.blazepose import CROP_SIZE, Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
     crop_from_keypoints,
-    crops_from_boxes,
     mask_in_crop,
     mask_to_image,
     to_image,
@@ -16,7 +15,7 @@ from hmrcli.people.crops import (
     upright_crops,
     warp_crops,
 )
-from hmrcli.people.detect import SURE, people_in_box
+from hmrcli.people.detect import SURE, detect_people, people_in_box
 from hmrcli.people.movenet import Detection
 from hmrcli.people.similarity import keypoint_similarity, overlap
 from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_KEYPOINTS, LANDMARKS
@@ -148,6 +147,14 @@ def _in_boxes(image: np.ndarray, boxes: np.ndarray, min_score: float) -> Landmar
     )
     each = [none, *(_in_box(image, box, min_score) for box in boxes)]
     joined = {name: np.concatenate([getattr(one, name) for one in each]) for name in vars(none)}
+    unknown = [i for i, score in enumerate(joined["score"]) if score == 0]
+    people = detect_people(image) if unknown else []
+    found = body_landmarks(image, people, min_score)
+    for i in unknown:  # behind someone, perhaps: known with all the others
+        fit = [overlap(people[k].bbox_xywh, boxes[i]) for k in found.source]
+        if max(fit, default=0.0) > 0.5:
+            for name, values in joined.items():
+                values[i] = getattr(found, name)[int(np.argmax(fit))]
     return replace(Landmarks(**joined), source=np.arange(len(boxes)))
 
 
@@ -156,50 +163,50 @@ def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
 
     Nothing outside the box is shown at first; then the crop may show more, as long as it stays on this person.
     """
-    size = image.shape[:2]
-    reach = 0.1 * box[2:].max()
-    low = np.clip(np.floor(box[:2] - reach), 0, None).astype(int)
-    high = np.clip(np.ceil(box[:2] + box[2:] + reach), 0, None).astype(int)
+    low = np.clip(np.floor(box[:2] - 0.1 * box[2:].max()), 0, None).astype(int)
+    high = np.clip(np.ceil(box[:2] + box[2:] + 0.1 * box[2:].max()), 0, None).astype(int)
     alone = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
-    if not alone.size:
-        alone = np.zeros((1, 1, 3), np.uint8)
     shift = np.array([[0, 0, low[0]], [0, 0, low[1]]])
+    people = people_in_box(image, box) or [Detection(box, 0.0, np.zeros((17, 3)))]
 
-    def read(crops: np.ndarray, where: np.ndarray, both: bool) -> tuple[Landmarks, np.ndarray, Reading]:
-        views = warp_crops(where, crops - shift * (where is alone))
-        reading = (read_crops_both_ways if both else read_crops)(views)
-        found = _in_image(reading, crops, np.zeros(len(crops), int), size)
-        return found, np.array([_fit(*one, box) for one in zip(found.points2d, found.visibility)]), reading
+    def read(
+        read_views: Callable[[np.ndarray], Reading], crops: np.ndarray, only: bool, people: list[Detection]
+    ) -> tuple[Landmarks, np.ndarray, Reading]:
+        views = (
+            warp_crops(alone if alone.size else image[:1, :1], crops - shift)
+            if only
+            else warp_crops(image, crops)
+        )
+        reading = read_views(views)
+        found = _in_image(reading, crops, np.zeros(len(crops), int), image.shape[:2])
+        alike = np.array([p.score == 0 for p in people]) + _likeness(people, reading, crops)
+        fit = np.array([_fit(found[[i]], box) for i in range(len(crops))])
+        return found, fit * (alike >= (SURELY if only else AGREE)) * (found.score >= min_score), reading
 
-    people = people_in_box(image, box)
-    turned = crops_from_boxes(np.tile(box, (4, 1)), np.arange(4))
-    for crops in ([crop_from_keypoints(box, p.keypoints, p.turns) for p in people], turned):
-        if len(crops):
-            crops = np.reshape(crops, (-1, 2, 3))
-            found, fit, reading = read(crops, alone, both=False)
-            rank = found.score * fit * found.visibility.mean(1)
-            best = int(rank.argmax())
-            if found.score[best] >= min_score and fit[best] > 0:
-                break
-    crop = crops[[best]]
+    crops = np.stack([crop_from_keypoints(box, p.keypoints, p.turns) for p in people])
+    found, fit, reading = read(read_crops, crops, True, people)
+    best = int((found.score * (0.01 + fit)).argmax())
+    crop, person = crops[[best]], [people[best]]
     if found.score[best] >= min_score / 2:
         crop = _next_crops(to_image(reading.points[[best]], crop)[:, len(LANDMARKS) :])
-    for tried, where in ((crop, image), (crop, alone), (crops[[best]], alone)):
-        found, fit, _ = read(tried, where, both=True)
-        if found.score[0] >= min_score and fit[0] > 0:
+    for tried, only in ((crop, False), (crop, True), (crops[[best]], True)):
+        found, fit, _ = read(read_crops_both_ways, tried, only, person)
+        if fit[0] > 0:
             return found
     return replace(found, score=np.zeros(1, np.float32))
 
 
-def _fit(points: np.ndarray, visibility: np.ndarray, box: np.ndarray) -> float:
-    """How well landmarks fill a box, in [0, 1]; 0 where they are someone else's, who is mostly outside."""
-    seen = points[visibility > 0.5]
+def _fit(person: Landmarks, box: np.ndarray) -> float:
+    """How well a person fills a box, in [0, 1]; 0 where it is someone who is mostly outside the box."""
+    low, high = box[:2] - 0.1 * box[2:], box[:2] + 1.1 * box[2:]
+    seen = person.points2d[person.visibility > 0.5]
     if len(seen) < 3:
         return 0.0
-    reach = 0.1 * box[2:].max()
-    within = ((seen >= box[:2] - reach) & (seen <= box[:2] + box[2:] + reach)).all(1).mean()
+    rows, columns = np.nonzero(person.masks[0] > 0.5)
+    mask = to_image(np.stack([columns, rows], 1)[None], person.crop_to_image)[0]
+    held = [((places >= low) & (places <= high)).all(1).mean() for places in (seen, mask) if len(places)]
     filled = overlap(np.concatenate([seen.min(0), np.ptp(seen, axis=0)]), box)
-    return float(within * (0.1 + 0.9 * filled)) if within >= 0.5 else 0.0
+    return float(min(held) * (0.1 + 0.9 * filled)) if held[0] >= 0.7 and min(held) >= 0.5 else 0.0
 
 
 def _next_crops(alignment: np.ndarray) -> np.ndarray:
