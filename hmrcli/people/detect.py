@@ -99,7 +99,7 @@ def people_in_box(image: np.ndarray, bbox_xywh: np.ndarray) -> list[Detection]:
     for turns in range(4 if around.size else 0):
         for person in look(around, COARSE[0][0], DOUBTFUL, turns):
             fit = overlap(person.bbox_xywh, inside)
-            if fit > 0.5:
+            if fit > 0.5 or inside_share(person.bbox_xywh, inside) > 0.8:  # the box may be wide
                 places = person.keypoints + np.array([left, top, 0])
                 fitting.append((person.score * fit, Detection(bbox_xywh, person.score, places, turns)))
     fitting.sort(key=lambda one: -one[0])

@@ -8,6 +8,7 @@ import numpy as np
 from hmrcli.people.blazepose import CROP_SIZE, Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
     crop_from_keypoints,
+    crops_from_boxes,
     mask_in_crop,
     mask_to_image,
     to_image,
@@ -102,7 +103,7 @@ def body_landmarks(
 
     who = np.flatnonzero(slid)
     again = read(read_crops, who, crops[who])
-    alike = _likeness([people[i] for i in who], again, crops[who])
+    alike = _likeness([people[int(i)] for i in who], again, crops[who])
     better = alike > likeness[who]
     slid[who[~better]] = False
     for values, others in zip(first, again):
@@ -111,7 +112,7 @@ def body_landmarks(
     seen = (first.score >= min_score / 2) & (likeness >= AGREE)
 
     source = np.flatnonzero(seen)
-    people = [people[i] for i in source]
+    people = [people[int(i)] for i in source]
     following = _next_crops(to_image(first.points[source], crops[source])[:, len(LANDMARKS) :])
     second = read(read_crops_both_ways, source, following)
     alike = _likeness(people, second, following)
@@ -128,12 +129,15 @@ def body_landmarks(
     return _without_repeats(found[kept], quality[kept])
 
 
+def _marks(reading: Reading, crops: np.ndarray) -> np.ndarray:
+    """The landmarks at the places of the detector's keypoints, (N, 17, 3: x, y, visibility)."""
+    points = to_image(reading.points[:, LANDMARK_KEYPOINTS], crops)
+    return np.concatenate([points, reading.visibility[:, LANDMARK_KEYPOINTS, None]], 2)
+
+
 def _likeness(people: Sequence[Detection], reading: Reading, crops: np.ndarray) -> np.ndarray:
     """How much what was read looks like the people detected, (N,) in [0, 1]."""
-    marks = np.concatenate(
-        [to_image(reading.points, crops)[:, : len(LANDMARKS)], reading.visibility[..., None]], 2
-    )
-    pairs = zip(people, marks[:, LANDMARK_KEYPOINTS])
+    pairs = zip(people, _marks(reading, crops))
     return np.array([keypoint_similarity(p.keypoints, mark, p.bbox_xywh[2:].prod()) for p, mark in pairs])
 
 
@@ -167,7 +171,7 @@ def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
     high = np.clip(np.ceil(box[:2] + box[2:] + 0.1 * box[2:].max()), 0, None).astype(int)
     alone = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
     shift = np.array([[0, 0, low[0]], [0, 0, low[1]]])
-    people = people_in_box(image, box) or [Detection(box, 0.0, np.zeros((17, 3)))]
+    people = people_in_box(image, box)
 
     def read(
         read_views: Callable[[np.ndarray], Reading], crops: np.ndarray, only: bool, people: list[Detection]
@@ -179,17 +183,23 @@ def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
         )
         reading = read_views(views)
         found = _in_image(reading, crops, np.zeros(len(crops), int), image.shape[:2])
-        alike = np.array([p.score == 0 for p in people]) + _likeness(people, reading, crops)
+        alike = _likeness(people, reading, crops)
         fit = np.array([_fit(found[[i]], box) for i in range(len(crops))])
-        return found, fit * (alike >= (SURELY if only else AGREE)) * (found.score >= min_score), reading
+        least = np.array([SURELY if only or p.score == 0 else AGREE for p in people])
+        return found, fit * (alike >= least) * (found.score >= min_score), reading
 
-    crops = np.stack([crop_from_keypoints(box, p.keypoints, p.turns) for p in people])
+    if people:
+        crops = np.stack([crop_from_keypoints(box, p.keypoints, p.turns) for p in people])
+    else:  # what is read has to be the same with and without the surroundings
+        crops = crops_from_boxes(box[None])
+        people = [Detection(box, 0.0, _marks(read_crops(warp_crops(image, crops)), crops)[0])]
     found, fit, reading = read(read_crops, crops, True, people)
     best = int((found.score * (0.01 + fit)).argmax())
-    crop, person = crops[[best]], [people[best]]
+    crop, person, tries = crops[[best]], [people[best]], [(crops[[best]], True)]
     if found.score[best] >= min_score / 2:
         crop = _next_crops(to_image(reading.points[[best]], crop)[:, len(LANDMARKS) :])
-    for tried, only in ((crop, False), (crop, True), (crops[[best]], True)):
+        tries = [(crop, False), (crop, True), *tries]
+    for tried, only in tries:
         found, fit, _ = read(read_crops_both_ways, tried, only, person)
         if fit[0] > 0:
             return found
