@@ -195,8 +195,8 @@ def find_landmarks(
     if boxes is not None:
         given = np.reshape(np.asarray(boxes, float), (-1, 4))
         return body_landmarks(image, given), given
-    detections = detect_people(image, max_people)
-    landmarks = body_landmarks(image, detections)
+    detections = detect_people(image)
+    landmarks = body_landmarks(image, detections)[:max_people]
     return landmarks, np.reshape([d.bbox_xywh for d in detections], (-1, 4))[landmarks.source]
 
 

@@ -16,7 +16,7 @@ from hmrcli.people.crops import (
     upright_crops,
     warp_crops,
 )
-from hmrcli.people.detect import SURE, detect_people, people_in_box
+from hmrcli.people.detect import SURE, detect_people, landmarks_as_keypoints, people_in_box
 from hmrcli.people.movenet import Detection
 from hmrcli.people.similarity import keypoint_similarity, overlap
 from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_KEYPOINTS, LANDMARKS
@@ -66,6 +66,8 @@ SURELY = 0.5
 """Likewise: below, the crop is read again with the neighbours hidden."""
 CLEAR = 0.12
 """Detector's score times landmark score times likeness: above, a doubtful detection is a person."""
+UNDETECTED = 0.95
+"""Landmark score of someone in a box whom the detector does not see."""
 SAME_MASK = 0.75
 """Overlap of two masks of one person; of two who overlap it is less."""
 
@@ -129,15 +131,9 @@ def body_landmarks(
     return _without_repeats(found[kept], quality[kept])
 
 
-def _marks(reading: Reading, crops: np.ndarray) -> np.ndarray:
-    """The landmarks at the places of the detector's keypoints, (N, 17, 3: x, y, visibility)."""
-    points = to_image(reading.points[:, LANDMARK_KEYPOINTS], crops)
-    return np.concatenate([points, reading.visibility[:, LANDMARK_KEYPOINTS, None]], 2)
-
-
 def _likeness(people: Sequence[Detection], reading: Reading, crops: np.ndarray) -> np.ndarray:
     """How much what was read looks like the people detected, (N,) in [0, 1]."""
-    pairs = zip(people, _marks(reading, crops))
+    pairs = zip(people, landmarks_as_keypoints(reading, crops))
     return np.array([keypoint_similarity(p.keypoints, mark, p.bbox_xywh[2:].prod()) for p, mark in pairs])
 
 
@@ -185,14 +181,16 @@ def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
         found = _in_image(reading, crops, np.zeros(len(crops), int), image.shape[:2])
         alike = _likeness(people, reading, crops)
         fit = np.array([_fit(found[[i]], box) for i in range(len(crops))])
-        least = np.array([SURELY if only or p.score == 0 else AGREE for p in people])
-        return found, fit * (alike >= least) * (found.score >= min_score), reading
+        detected = np.array([p.score > 0 for p in people])
+        alike_enough = alike >= np.where(detected & (not only), AGREE, SURELY)
+        certain = found.score >= np.where(detected, min_score, UNDETECTED)
+        return found, fit * alike_enough * certain, reading
 
     if people:
         crops = np.stack([crop_from_keypoints(box, p.keypoints, p.turns) for p in people])
     else:  # what is read has to be the same with and without the surroundings
         crops = crops_from_boxes(box[None])
-        people = [Detection(box, 0.0, _marks(read_crops(warp_crops(image, crops)), crops)[0])]
+        people = [Detection(box, 0.0, landmarks_as_keypoints(read_crops(warp_crops(image, crops)), crops)[0])]
     found, fit, reading = read(read_crops, crops, True, people)
     best = int((found.score * (0.01 + fit)).argmax())
     crop, person, tries = crops[[best]], [people[best]], [(crops[[best]], True)]
