@@ -118,13 +118,14 @@ def body_landmarks(
     following = _next_crops(to_image(first.points[source], crops[source])[:, len(LANDMARKS) :])
     second = read(read_crops_both_ways, source, following)
     alike = _likeness(people, second, following)
-    strayed = np.flatnonzero(alike < 0.5 * likeness[source])
-    if len(strayed):
-        back = crops[source[strayed]]
-        for values, kept in zip(second, read(read_crops_both_ways, source[strayed], back)):
-            values[strayed] = kept
-        following[strayed] = back
-        alike = _likeness(people, second, following)
+    strayed = np.flatnonzero(alike < 0.75 * likeness[source])
+    back = crops[source[strayed]]
+    third = read(read_crops_both_ways, source[strayed], back)
+    nearer = _likeness([people[int(i)] for i in strayed], third, back)
+    better = nearer > alike[strayed]
+    alike[strayed[better]], following[strayed[better]] = nearer[better], back[better]
+    for values, others in zip(second, third):
+        values[strayed[better]] = others[better]
     found = _in_image(second, following, source, image.shape[:2])
     quality = certain[source] * found.score * alike
     kept = (found.score >= min_score) & (alike >= AGREE) & ((certain[source] >= SURE) | (quality >= CLEAR))
