@@ -13,6 +13,8 @@ from hmrcli.people.skeleton import LANDMARK_KEYPOINTS
 
 SURE, SURE_TURNED, DOUBTFUL = 0.25, 0.3, 0.12
 """Scores of people, of people in a turned image, and of what may be people: the landmarks have to tell."""
+NOTABLE = 0.16
+"""Score of someone lying, in the quick look, that calls for the others."""
 COARSE = ((256, 0.0), (256, 1 / 7), (512, 1 / 16))
 """Looks for people who fill the image, or a quarter of it: the longer side, and the share of a black border."""
 QUICK = (320, 1 / 7)
@@ -46,22 +48,24 @@ def detect_people(
             )
             for person in small
         ]
+    fine = [side for side, least in FINE if longer >= least]
     found = {0: [look(image, side, min_score, border=border) for side, border in COARSE]}
+    found[0] += [look(image, side, min_score) for side in fine[:1]]
     upright = [person for people in found[0] for person in people]
-    seen = any(person.score >= SURE for person in upright)
+    seen = any(_sure(person) for person in upright)
     for turns in (1, 2, 3):
         found[turns] = [look(image, QUICK[0], min_score, turns, QUICK[1])]
-        if not seen or any(not _explained(p, upright, 1.0) for p in found[turns][0] if p.score > 0.16):
+        if not seen or any(not _explained(p, upright, 1.0) for p in found[turns][0] if p.score > NOTABLE):
             found[turns] += [look(image, side, min_score, turns, border) for side, border in COARSE]
     weight = {
         turns: max(sum(p.score for p in people if _sure(p)) for people in looks)
         for turns, looks in found.items()
     }
-    way = max(weight, key=lambda turns: weight[turns])
-    for side, least in FINE:
-        if longer >= least:
-            for turns in [way] if weight[way] or side == FINE[-1][0] else found:
-                found[turns].append(look(image, side, min_score, turns))
+    way = max(weight, key=lambda turns: weight[turns])  # the way up of most people
+    for turns in [way] if weight[way] else found:
+        if turns:
+            found[turns] += [look(image, side, min_score, turns) for side in fine[:1]]
+    found[way] += [look(image, side, min_score, way) for side in fine[1:]]
     everyone = sorted((p for ls in found.values() for ps in ls for p in ps), key=lambda p: -p.score)
     kept: list[Detection] = []
     for person in everyone:
