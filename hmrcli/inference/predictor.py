@@ -339,8 +339,8 @@ def find_landmarks(image: Image, boxes: Array | None, max_people: int | None) ->
     """Landmarks of N people and their boxes (N, 4), which are given or found by a detector."""
     if boxes is not None:
         return body_landmarks(image, boxes), boxes
-    detections = detect_people(image, max_people)
-    landmarks = body_landmarks(image, detections)
+    detections = detect_people(image)
+    landmarks = body_landmarks(image, detections)[:max_people]
     return landmarks, np.reshape([d.bbox_xywh for d in detections], (-1, 4))[landmarks.source]
 
 

@@ -38,15 +38,20 @@ def upright_crops(center: np.ndarray, up: np.ndarray, radius: np.ndarray) -> np.
     return np.concatenate([linear, (center - linear @ middle)[:, :, None]], 2)
 
 
-def crops_from_boxes(bbox_xywh: np.ndarray) -> np.ndarray:
-    """Crops around boxes (N, 4), not turned, with a margin of a tenth of the longer side all around."""
+def crops_from_boxes(bbox_xywh: np.ndarray, turns: np.ndarray | int = 0) -> np.ndarray:
+    """Crops around boxes (N, 4), with a margin of a tenth of the longer side all around.
+
+    They are turned like an image by `turns` (N,) quarter turns, counter-clockwise.
+    """
     bbox_xywh = np.asarray(bbox_xywh, float)
     center = bbox_xywh[:, :2] + bbox_xywh[:, 2:] / 2
-    up = np.tile([0.0, -1.0], (len(bbox_xywh), 1))
+    up = np.array([[0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])[np.broadcast_to(turns, len(center))]
     return upright_crops(center, up, 0.6 * bbox_xywh[:, 2:].max(1))
 
 
-def crop_from_keypoints(bbox_xywh: np.ndarray, keypoints: np.ndarray, confident: float = 0.2) -> np.ndarray:
+def crop_from_keypoints(
+    bbox_xywh: np.ndarray, keypoints: np.ndarray, turns: int = 0, confident: float = 0.2
+) -> np.ndarray:
     """The crop (2, 3) around the hips that holds all confident keypoints, turned along the spine.
 
     Half-body portraits get the crop the whole person would have, by the distance from the eyes to the shoulders:
@@ -54,6 +59,7 @@ def crop_from_keypoints(bbox_xywh: np.ndarray, keypoints: np.ndarray, confident:
 
     Args:
         keypoints: (17, 3) x, y, confidence.
+        turns: quarter turns of the crop of the box.
         confident: keypoints below this are not used.
     """
     seen = keypoints[:, 2] >= confident
@@ -69,10 +75,10 @@ def crop_from_keypoints(bbox_xywh: np.ndarray, keypoints: np.ndarray, confident:
                 (shoulders - HIPS_BELOW * neck * up)[None], up[None], np.array([REACH * neck])
             )[0]
     if not (seen[_HIPS].any() and seen[_SHOULDERS].any()):
-        return crops_from_boxes(bbox_xywh[None])[0]
+        return crops_from_boxes(bbox_xywh[None], turns)[0]
     hips, shoulders = (keypoints[[i for i in pair if seen[i]], :2].mean(0) for pair in (_HIPS, _SHOULDERS))
     if np.linalg.norm(shoulders - hips) < 1:
-        return crops_from_boxes(bbox_xywh[None])[0]
+        return crops_from_boxes(bbox_xywh[None], turns)[0]
     reach = np.linalg.norm(keypoints[seen, :2] - hips, axis=1).max()
     # Keypoints end at eyes and ankles: a quarter more holds the crown and the feet.
     return upright_crops(hips[None], (shoulders - hips)[None], np.array([1.25 * reach]))[0]
@@ -101,3 +107,10 @@ def turn_of(crop_to_image: np.ndarray) -> np.ndarray:
 def mask_to_image(mask: np.ndarray, crop_to_image: np.ndarray, height: int, width: int) -> np.ndarray:
     """A crop's mask (256, 256) in the full image (height, width), 0 outside the crop."""
     return cv2.warpAffine(mask, crop_to_image, (width, height), flags=cv2.INTER_LINEAR)
+
+
+def mask_in_crop(mask: np.ndarray, crop_to_image: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """A crop's mask (256, 256) as seen in another crop (2, 3), 0 outside the mask's own."""
+    own = np.linalg.inv(np.vstack([crop_to_image, [0, 0, 1]])) @ np.vstack([other, [0, 0, 1]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(mask, own[:2], (CROP_SIZE, CROP_SIZE), flags=flags)

@@ -1,79 +1,150 @@
-"""Finds people in a photo of any size: several looks at it, merged."""
+"""Finds people in a photo of any size, however turned: several looks at it, merged."""
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 
-from hmrcli.people.blazepose import read_crops
+from hmrcli.people.blazepose import Reading, read_crops
 from hmrcli.people.crops import crops_from_boxes, to_image, warp_crops
 from hmrcli.people.movenet import Detection, look
-from hmrcli.people.similarity import keypoint_similarity, overlap
+from hmrcli.people.similarity import inside_share, keypoint_similarity, overlap
 from hmrcli.people.skeleton import LANDMARK_KEYPOINTS
 
-SIDES = (256, 512, 1024)
-"""Longer side of the image at each look: for people who fill it, for those in the middle, for small ones."""
+SURE, SURE_TURNED, DOUBTFUL = 0.25, 0.3, 0.12
+"""Scores of people, of people in a turned image, and of what may be people: the landmarks have to tell."""
+NOTABLE = 0.16
+"""Score of someone lying, in the quick look, that calls for the others."""
+COARSE = ((256, 0.0), (256, 1 / 7), (512, 1 / 16))
+"""Looks for people who fill the image, or a quarter of it: the longer side, and the share of a black border."""
+QUICK = (320, 1 / 7)
+"""The look that tells whether someone lies in the image, or the image itself is turned."""
+FINE = ((1024, 683), (2048, 2048))
+"""Looks for small people, and the longer side of images that have room for them."""
 
 
 def detect_people(
-    image: np.ndarray, max_people: int | None = None, min_score: float = 0.25, sides: tuple[int, ...] = SIDES
+    image: np.ndarray, max_people: int | None = None, min_score: float = DOUBTFUL
 ) -> list[Detection]:
-    """People in an image, best first.
+    """People in an image and what may be people, best first; their landmarks (`body_landmarks`) tell.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         max_people: keep the best of them.
         min_score: people below are left out.
-        sides: scales to look at, multiples of 32.
     Returns:
         Detections with boxes and 17 keypoints in pixels; empty where there is nobody.
     """
-    # Enlarging an image shows nothing new beyond what the network needs to see anything at all.
-    useful = [side for side in sides if side <= max(sides[0], 1.5 * max(image.shape[:2]))]
-    found = [person for side in useful for person in look(image, side, min_score)]
-    found.sort(key=lambda person: -person.score)
+    longer = max(image.shape[:2])
+    if longer > FINE[-1][0]:  # no look sees more
+        size = [max(1, round(FINE[-1][0] * length / longer)) for length in image.shape[1::-1]]
+        small = detect_people(cv2.resize(image, size, interpolation=cv2.INTER_AREA), max_people, min_score)
+        to_pixels = np.divide(image.shape[1::-1], size)
+        return [
+            replace(
+                person,
+                bbox_xywh=person.bbox_xywh * np.tile(to_pixels, 2),
+                keypoints=person.keypoints * [*to_pixels, 1],
+            )
+            for person in small
+        ]
+    fine = [side for side, least in FINE if longer >= least]
+    found = {0: [look(image, side, min_score, border=border) for side, border in COARSE]}
+    found[0] += [look(image, side, min_score) for side in fine[:1]]
+    upright = [person for people in found[0] for person in people]
+    seen = any(_sure(person) for person in upright)
+    for turns in (1, 2, 3):
+        found[turns] = [look(image, QUICK[0], min_score, turns, QUICK[1])]
+        if not seen or any(not _explained(p, upright, 1.0) for p in found[turns][0] if p.score > NOTABLE):
+            found[turns] += [look(image, side, min_score, turns, border) for side, border in COARSE]
+    weight = {
+        turns: max(sum(p.score for p in people if _sure(p)) for people in looks)
+        for turns, looks in found.items()
+    }
+    way = max(weight, key=lambda turns: weight[turns])  # the way up of most people
+    for turns in [way] if weight[way] else found:
+        if turns:
+            found[turns] += [look(image, side, min_score, turns) for side in fine[:1]]
+    found[way] += [look(image, side, min_score, way) for side in fine[1:]]
+    everyone = sorted((p for ls in found.values() for ps in ls for p in ps), key=lambda p: -p.score)
     kept: list[Detection] = []
-    for person in found:
-        if not any(same_person(person, other) for other in kept):
+    for person in everyone:
+        if person.turns != way and not _sure(person):  # nothing vague, lying across the others
+            continue
+        if not any(same_person(person, other) for other in kept) and not _explained(person, kept, 0.6):
             kept.append(person)
-    return (kept or _whole_image(image))[:max_people]
+    if not any(_sure(person) for person in kept):
+        kept = [*_whole_image(image), *kept]
+    return kept[:max_people]
 
 
-def person_in_box(image: np.ndarray, bbox_xywh: np.ndarray) -> Detection:
-    """The person a box (4,) was drawn around, with that box; keypoints of confidence 0 if unrecognised."""
+def _sure(person: Detection) -> bool:
+    return person.score >= (SURE_TURNED if person.turns else SURE)
+
+
+def _explained(person: Detection, others: list[Detection], ratio: float) -> bool:
+    """Whether a person is mostly inside one who stands another way up and is surer."""
+    return any(
+        person.turns != other.turns
+        and person.score <= ratio * other.score
+        and inside_share(person.bbox_xywh, other.bbox_xywh) > 0.6
+        for other in others
+    )
+
+
+def people_in_box(image: np.ndarray, bbox_xywh: np.ndarray) -> list[Detection]:
+    """Who a box (4,) may have been drawn around, best first, with that box; none if unrecognised."""
     middle, half = bbox_xywh[:2] + bbox_xywh[2:] / 2, 0.8 * bbox_xywh[2:]
     left, top = np.maximum(np.floor(middle - half), 0).astype(int)
     right, bottom = np.maximum(np.ceil(middle + half), 0).astype(int)
     around = image[top:bottom, left:right]
     inside = bbox_xywh - [left, top, 0, 0]
-    people = look(around, SIDES[0], min_score=0.15) if around.size else []
-    fitting = [p for p in people if overlap(p.bbox_xywh, inside) > 0.5]
-    if not fitting:
-        return Detection(bbox_xywh, 0.0, np.zeros((17, 3)))
-    person = max(fitting, key=lambda p: overlap(p.bbox_xywh, inside))
-    return Detection(bbox_xywh, person.score, person.keypoints + np.array([left, top, 0]))
+    fitting: list[tuple[float, Detection]] = []
+    for turns in range(4 if around.size else 0):
+        for person in look(around, COARSE[0][0], DOUBTFUL, turns):
+            fit = overlap(person.bbox_xywh, inside)
+            if fit > 0.5 or inside_share(person.bbox_xywh, inside) > 0.8:  # the box may be wide
+                places = person.keypoints + np.array([left, top, 0])
+                fitting.append((person.score * fit, Detection(bbox_xywh, person.score, places, turns)))
+    fitting.sort(key=lambda one: -one[0])
+    kept: list[Detection] = []
+    for rank, person in fitting:
+        if rank > 0.5 * fitting[0][0] and not any(same_person(person, other) for other in kept):
+            kept.append(person)
+    return kept
 
 
-def _whole_image(image: np.ndarray, min_score: float = 0.95) -> list[Detection]:
+def _whole_image(image: np.ndarray, min_score: float = 0.95, min_alike: float = 2 / 3) -> list[Detection]:
     """The person who fills the image, as in a close portrait, where the landmark network is sure of one.
 
-    Of pictures without people the worst, a colour chart, scored 0.79; portraits not found otherwise, 0.98.
+    A flower may score 1.00; but in a wider crop the landmarks come to lie elsewhere (0.63 alike at most, portraits
+    0.68 at least).
     """
     height, width = image.shape[:2]
-    crops = crops_from_boxes(np.array([[0, 0, width, height]]))
+    box = np.array([0.0, 0.0, width, height])
+    crops = crops_from_boxes(np.stack([box, box * 1.5 - np.array([width, height, 0, 0]) / 4]))
     reading = read_crops(warp_crops(image, crops))
-    if reading.score[0] < min_score:
+    near, wide = landmarks_as_keypoints(reading, crops)
+    if reading.score[0] < min_score or keypoint_similarity(near, wide, width * height) < min_alike:
         return []
-    places = to_image(reading.points, crops)[0, LANDMARK_KEYPOINTS]
-    inside = ((places >= 0) & (places < [width, height])).all(1)
-    confidence = reading.visibility[0, LANDMARK_KEYPOINTS] * inside
-    keypoints = np.concatenate([places, confidence[:, None]], 1)
-    return [Detection(np.array([0.0, 0.0, width, height]), float(reading.score[0]), keypoints)]
+    near[:, 2] *= ((near[:, :2] >= 0) & (near[:, :2] < [width, height])).all(1)
+    return [Detection(box, float(reading.score[0]), near)]
+
+
+def landmarks_as_keypoints(reading: Reading, crops: np.ndarray) -> np.ndarray:
+    """The landmarks read in crops (N, 2, 3) at the places of the detector's keypoints, (N, 17, 3)."""
+    points = to_image(reading.points[:, LANDMARK_KEYPOINTS], crops)
+    return np.concatenate([points, reading.visibility[:, LANDMARK_KEYPOINTS, None]], 2)
 
 
 def same_person(a: Detection, b: Detection) -> bool:
     """Whether two detections show one person.
 
-    Either their keypoints all but coincide, or their boxes do and their keypoints roughly; someone who stands
-    in front of another shares the box or some keypoints, not both.
+    Their keypoints all but coincide, or do roughly and their boxes too; someone who stands in front of another
+    shares the box or some keypoints, not both, and a part of a person is no match for the whole.
     """
-    area = float(max(a.bbox_xywh[2:].prod(), b.bbox_xywh[2:].prod()))
-    alike = keypoint_similarity(a.keypoints, b.keypoints, area)
-    return alike > 0.75 or (alike > 0.3 and overlap(a.bbox_xywh, b.bbox_xywh) > 0.7)
+    shared = overlap(a.bbox_xywh, b.bbox_xywh)
+    if shared <= 0.3:
+        return False
+    alike = keypoint_similarity(a.keypoints, b.keypoints, max(a.bbox_xywh[2:].prod(), b.bbox_xywh[2:].prod()))
+    return alike > 0.75 or (alike > 0.3 and shared > 0.7)

@@ -1,24 +1,26 @@
 """33 body landmarks of people, in the image and in metres, and their masks."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hmrcli.people.blazepose import Reading, read_crops, read_crops_both_ways
+from hmrcli.people.blazepose import CROP_SIZE, Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
     HIPS_BELOW,
     REACH,
     crop_from_keypoints,
+    crops_from_boxes,
+    mask_in_crop,
     mask_to_image,
     to_image,
     turn_of,
     upright_crops,
     warp_crops,
 )
-from hmrcli.people.detect import person_in_box
+from hmrcli.people.detect import SURE, detect_people, landmarks_as_keypoints, people_in_box
 from hmrcli.people.movenet import Detection
-from hmrcli.people.similarity import keypoint_similarity
+from hmrcli.people.similarity import keypoint_similarity, overlap
 from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_KEYPOINTS, LANDMARKS
 
 _EYES, _SHOULDERS = (
@@ -69,6 +71,18 @@ class Landmarks:
         return mask_to_image(self.masks[person], self.crop_to_image[person], height, width)
 
 
+AGREE = 0.3
+"""Likeness of a person's keypoints and landmarks: below, the landmarks are someone else's or nobody's."""
+SURELY = 0.5
+"""Likewise: below, the crop is read again with the neighbours hidden."""
+CLEAR = 0.12
+"""Detector's score times landmark score times likeness: above, a doubtful detection is a person."""
+UNDETECTED = 0.95
+"""Landmark score of someone in a box whom the detector does not see."""
+SAME_MASK = 0.75
+"""Overlap of two masks of one person; of two who overlap it is less."""
+
+
 def body_landmarks(
     image: np.ndarray, people: Sequence[Detection] | np.ndarray, min_score: float = 0.5
 ) -> Landmarks:
@@ -77,20 +91,142 @@ def body_landmarks(
     Args:
         image: (H, W, 3) uint8 RGB.
         people: detections, or boxes (N, 4: x, y, width, height in pixels). Detections that turn out to show
-            nobody, or someone found before, are left out; boxes are trusted, and each gives one person.
+            nobody, or someone found before, are left out; boxes are trusted, and each gives one person, with
+            score 0 where nobody was recognised in it.
         min_score: detections with a lower landmark score show nobody.
     """
-    trusted = isinstance(people, np.ndarray)
     if isinstance(people, np.ndarray):
-        people = [person_in_box(image, box) for box in people.reshape(-1, 4)]
-    crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints) for p in people], (-1, 2, 3))
+        return _in_boxes(image, people.reshape(-1, 4), min_score)
+    crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints, p.turns) for p in people], (-1, 2, 3))
+    certain = np.array([p.score for p in people])
     first = read_crops(warp_crops(image, crops))
-    follow = first.score >= min_score / 2
-    crops[follow] = _next_crops(to_image(first.points[follow], crops[follow]), first.visibility[follow])
-    source = np.arange(len(crops)) if trusted else np.flatnonzero(follow)
-    second = read_crops_both_ways(warp_crops(image, crops[source]))
-    found = _in_image(second, crops[source], source, image.shape[:2])
-    return found if trusted else _without_repeats(found[found.score >= min_score])
+    likeness = _likeness(people, first, crops)
+    quality = certain * first.score * likeness
+    known = np.flatnonzero((likeness >= SURELY) & ((quality >= CLEAR) | (certain >= SURE)))
+    slid = (likeness < SURELY) & (len(known) > 0)
+    masks, masked = first.mask[known], crops[known]
+
+    def read(read_views: Callable[[np.ndarray], Reading], who: np.ndarray, crops: np.ndarray) -> Reading:
+        """Reads crops; of people whose crop showed a neighbour, with everyone hidden who is known."""
+        views = warp_crops(image, crops)
+        for i in np.flatnonzero(slid[who]):
+            for mask, crop in zip(masks, masked):
+                views[i][mask_in_crop(mask, crop, crops[i]) > 0.5] = 0
+        return read_views(views)
+
+    who = np.flatnonzero(slid)
+    again = read(read_crops, who, crops[who])
+    alike = _likeness([people[int(i)] for i in who], again, crops[who])
+    better = alike > likeness[who]
+    slid[who[~better]] = False
+    for values, others in zip(first, again):
+        values[who[better]] = others[better]
+    likeness[who[better]] = alike[better]
+    seen = (first.score >= min_score / 2) & (likeness >= AGREE)
+
+    source = np.flatnonzero(seen)
+    people = [people[int(i)] for i in source]
+    following = _next_crops(to_image(first.points[source], crops[source]), first.visibility[source])
+    second = read(read_crops_both_ways, source, following)
+    alike = _likeness(people, second, following)
+    strayed = np.flatnonzero(alike < 0.75 * likeness[source])
+    back = crops[source[strayed]]
+    third = read(read_crops_both_ways, source[strayed], back)
+    nearer = _likeness([people[int(i)] for i in strayed], third, back)
+    better = nearer > alike[strayed]
+    alike[strayed[better]], following[strayed[better]] = nearer[better], back[better]
+    for values, others in zip(second, third):
+        values[strayed[better]] = others[better]
+    found = _in_image(second, following, source, image.shape[:2])
+    quality = certain[source] * found.score * alike
+    kept = (found.score >= min_score) & (alike >= AGREE) & ((certain[source] >= SURE) | (quality >= CLEAR))
+    return _without_repeats(found[kept], quality[kept])
+
+
+def _likeness(people: Sequence[Detection], reading: Reading, crops: np.ndarray) -> np.ndarray:
+    """How much what was read looks like the people detected, (N,) in [0, 1]."""
+    pairs = zip(people, landmarks_as_keypoints(reading, crops))
+    return np.array([keypoint_similarity(p.keypoints, mark, p.bbox_xywh[2:].prod()) for p, mark in pairs])
+
+
+def _in_boxes(image: np.ndarray, boxes: np.ndarray, min_score: float) -> Landmarks:
+    """Landmarks of the person in each box (N, 4)."""
+    none = _in_image(
+        read_crops_both_ways(np.empty((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)),
+        np.empty((0, 2, 3)),
+        np.arange(0),
+        image.shape[:2],
+    )
+    each = [none, *(_in_box(image, box, min_score) for box in boxes)]
+    joined = {name: np.concatenate([getattr(one, name) for one in each]) for name in vars(none)}
+    unknown = [i for i, score in enumerate(joined["score"]) if score == 0]
+    people = detect_people(image) if unknown else []
+    found = body_landmarks(image, people, min_score)
+    for i in unknown:  # behind someone, perhaps: known with all the others
+        fit = [overlap(people[k].bbox_xywh, boxes[i]) for k in found.source]
+        if max(fit, default=0.0) > 0.5:
+            for name, values in joined.items():
+                values[i] = getattr(found, name)[int(np.argmax(fit))]
+    return replace(Landmarks(**joined), source=np.arange(len(boxes)))
+
+
+def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
+    """Landmarks of the person in a box (4,).
+
+    Nothing outside the box is shown at first; then the crop may show more, as long as it stays on this person.
+    """
+    low = np.clip(np.floor(box[:2] - 0.1 * box[2:].max()), 0, None).astype(int)
+    high = np.clip(np.ceil(box[:2] + box[2:] + 0.1 * box[2:].max()), 0, None).astype(int)
+    alone = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
+    shift = np.array([[0, 0, low[0]], [0, 0, low[1]]])
+    people = people_in_box(image, box)
+
+    def read(
+        read_views: Callable[[np.ndarray], Reading], crops: np.ndarray, only: bool, people: list[Detection]
+    ) -> tuple[Landmarks, np.ndarray, Reading]:
+        views = (
+            warp_crops(alone if alone.size else image[:1, :1], crops - shift)
+            if only
+            else warp_crops(image, crops)
+        )
+        reading = read_views(views)
+        found = _in_image(reading, crops, np.zeros(len(crops), int), image.shape[:2])
+        alike = _likeness(people, reading, crops)
+        fit = np.array([_fit(found[[i]], box) for i in range(len(crops))])
+        detected = np.array([p.score > 0 for p in people])
+        alike_enough = alike >= np.where(detected & (not only), AGREE, SURELY)
+        certain = found.score >= np.where(detected, min_score, UNDETECTED)
+        return found, fit * alike_enough * certain, reading
+
+    if people:
+        crops = np.stack([crop_from_keypoints(box, p.keypoints, p.turns) for p in people])
+    else:  # what is read has to be the same with and without the surroundings
+        crops = crops_from_boxes(box[None])
+        people = [Detection(box, 0.0, landmarks_as_keypoints(read_crops(warp_crops(image, crops)), crops)[0])]
+    found, fit, reading = read(read_crops, crops, True, people)
+    best = int((found.score * (0.01 + fit)).argmax())
+    crop, person, tries = crops[[best]], [people[best]], [(crops[[best]], True)]
+    if found.score[best] >= min_score / 2:
+        crop = _next_crops(to_image(reading.points[[best]], crop), reading.visibility[[best]])
+        tries = [(crop, False), (crop, True), *tries]
+    for tried, only in tries:
+        found, fit, _ = read(read_crops_both_ways, tried, only, person)
+        if fit[0] > 0:
+            return found
+    return replace(found, score=np.zeros(1, np.float32))
+
+
+def _fit(person: Landmarks, box: np.ndarray) -> float:
+    """How well a person fills a box, in [0, 1]; 0 where it is someone who is mostly outside the box."""
+    low, high = box[:2] - 0.1 * box[2:], box[:2] + 1.1 * box[2:]
+    seen = person.points2d[person.visibility > 0.5]
+    if len(seen) < 3:
+        return 0.0
+    rows, columns = np.nonzero(person.masks[0] > 0.5)
+    mask = to_image(np.stack([columns, rows], 1)[None], person.crop_to_image)[0]
+    held = [((places >= low) & (places <= high)).all(1).mean() for places in (seen, mask) if len(places)]
+    filled = overlap(np.concatenate([seen.min(0), np.ptp(seen, axis=0)]), box)
+    return float(min(held) * (0.1 + 0.9 * filled)) if held[0] >= 0.7 and min(held) >= 0.5 else 0.0
 
 
 def _next_crops(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
@@ -136,12 +272,24 @@ def _in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tup
     )
 
 
-def _without_repeats(found: Landmarks) -> Landmarks:
-    """Leaves out people who coincide with an earlier one: a crop can slide from one person to the next."""
+def _without_repeats(found: Landmarks, quality: np.ndarray) -> Landmarks:
+    """Leaves out people whose landmarks, or whose masks, coincide with those of someone of higher quality (N,)."""
     marks = np.concatenate([found.points2d, found.visibility[..., None]], 2)[:, LANDMARK_KEYPOINTS]
-    areas = np.ptp(found.points2d, axis=1).prod(1)
+    low, extent = found.points2d.min(1), np.ptp(found.points2d, axis=1)
+    boxes, areas = np.concatenate([low, extent], 1), extent.prod(1)
     kept: list[int] = []
-    for i in range(len(found)):
-        if not any(keypoint_similarity(marks[i], marks[k], max(areas[i], areas[k])) > 0.6 for k in kept):
-            kept.append(i)
-    return found[kept]
+    for i in np.argsort(-quality, kind="stable"):
+        if not any(
+            keypoint_similarity(marks[i], marks[k], max(areas[i], areas[k])) > 0.6
+            or (overlap(boxes[i], boxes[k]) > 0.3 and _mask_overlap(found, i, k) > SAME_MASK)
+            for k in kept
+        ):
+            kept.append(int(i))
+    return found[sorted(kept)]
+
+
+def _mask_overlap(found: Landmarks, i: int, k: int) -> float:
+    """Intersection over union of the masks of two people, in the crop of the first."""
+    a = found.masks[i] > 0.5
+    b = mask_in_crop(found.masks[k], found.crop_to_image[k], found.crop_to_image[i]) > 0.5
+    return float((a & b).sum() / max((a | b).sum(), 1))

@@ -19,34 +19,57 @@ CONFIDENT = 0.127
 
 @dataclass(frozen=True)
 class Detection:
-    """One person: `bbox_xywh` (4,) and `keypoints` (17, 3: x, y, confidence) in pixels, `score` in [0, 1]."""
+    """One person: `bbox_xywh` (4,) and `keypoints` (17, 3: x, y, confidence) in pixels, `score` in [0, 1].
+
+    `turns` is by how many quarter turns, counter-clockwise, the image was turned when the person was seen.
+    """
 
     bbox_xywh: np.ndarray
     score: float
     keypoints: np.ndarray
+    turns: int = 0
 
 
-def look(image: np.ndarray, side: int, min_score: float, limit: int = 50) -> list[Detection]:
+def look(
+    image: np.ndarray, side: int, min_score: float, turns: int = 0, border: float = 0.0, limit: int = 1000
+) -> list[Detection]:
     """People found with the longer side of the image scaled to `side` pixels.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         side: a multiple of 32. People of a third to all of it in height are found best.
         min_score: people below are left out.
+        turns: quarter turns of the image, counter-clockwise; the network knows upright people.
+        border: black on each side, as a share of `side`: shows those who are cut by the edge.
         limit: most people to decode.
     """
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
+    turned = np.rot90(image, turns)
+    height, width = turned.shape[:2]
+    edge = round(border * side)
+    scale = (side - 2 * edge) / max(height, width)
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-    canvas = np.zeros((1, _ceil32(rows), _ceil32(columns), 3), np.uint8)
+    canvas = np.zeros((1, _ceil32(rows + 2 * edge), _ceil32(columns + 2 * edge), 3), np.uint8)
     shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    canvas[0, :rows, :columns] = cv2.resize(image, (columns, rows), interpolation=shrink)
+    small = cv2.resize(np.ascontiguousarray(turned), (columns, rows), interpolation=shrink)
+    canvas[0, edge : edge + rows, edge : edge + columns] = small
     heads = dict(zip(HEADS, (head[0] for head in run("movenet_multipose", canvas, HEADS))))
     to_pixels = np.array([width / columns, height / rows])
-    return [
-        _in_pixels(box * STRIDE, score, keypoints * [STRIDE, STRIDE, 1], to_pixels, (width, height))
-        for box, score, keypoints in decode(heads, min_score, limit)
-    ]
+    people = []
+    for box, score, keypoints in decode(heads, min_score, limit):
+        places = np.concatenate([box.reshape(2, 2), keypoints[:, :2]])
+        places = turn_back((places * STRIDE - edge) * to_pixels, turns, (width, height))
+        corners = np.clip(np.sort(places[:2], 0), 0, image.shape[1::-1])
+        if (corners[1] > corners[0]).all():
+            bbox = np.concatenate([corners[0], corners[1] - corners[0]])
+            people.append(Detection(bbox, score, np.concatenate([places[2:], keypoints[:, 2:]], 1), turns))
+    return people
+
+
+def turn_back(places: np.ndarray, turns: int, size: tuple[int, int]) -> np.ndarray:
+    """Places (N, 2) of an image of a size (width, height) after quarter turns, before them."""
+    for _ in range(turns):
+        places, size = np.stack([size[1] - places[:, 1], places[:, 0]], 1), size[::-1]
+    return places
 
 
 def decode(
@@ -67,7 +90,6 @@ def decode(
     peaks = np.where(center >= cv2.dilate(center, np.ones((5, 5), np.uint8)) - 1e-6, center, 0).ravel()
     best = np.argsort(-peaks, kind="stable")[:limit]
     spread = 0.3 * min(rows, columns)
-    grid_y, grid_x = np.mgrid[:rows, :columns]
     people = []
     for y, x in zip(*np.divmod(best[peaks[best] >= min_score], columns)):
         half_y, half_x = np.maximum(heads["box_size"][:, y, x], 0) / 2
@@ -75,27 +97,23 @@ def decode(
         limits = np.array([columns, rows, columns, rows])
         middle = np.array([x + offset_x, y + offset_y] * 2)
         box = np.clip(middle + np.array([-half_x, -half_y, half_x, half_y]), 0, limits)
+        left, top, right, bottom = np.ceil(box).astype(int)
+        if left >= right or top >= bottom:
+            continue
+        grid_y, grid_x = np.mgrid[top:bottom, left:right]
         regressed = heads["keypoint_regression"][:, y, x].reshape(17, 2) + np.array([y, x])
         distance = (grid_y - regressed[:, 0, None, None]) ** 2 + (grid_x - regressed[:, 1, None, None]) ** 2
-        inside = (grid_x >= box[0]) & (grid_x < box[2]) & (grid_y >= box[1]) & (grid_y < box[3])
-        likely = (heatmap * np.exp(-distance / spread) * inside).reshape(17, -1)
-        cell = likely.argmax(1)
-        confidence = likely[np.arange(17), cell]
-        offsets = heads["keypoint_offset"].reshape(17, 2, -1)[np.arange(17), :, cell]
-        places = np.stack([cell % columns + offsets[:, 1], cell // columns + offsets[:, 0]], 1)
+        likely = heatmap[:, top:bottom, left:right] * np.exp(-distance / spread)
+        row, column = np.divmod(likely.reshape(17, -1).argmax(1), right - left)
+        confidence = likely[np.arange(17), row, column]
+        row, column = row + top, column + left
+        offsets = heads["keypoint_offset"].reshape(17, 2, rows, columns)[np.arange(17), :, row, column]
+        places = np.stack([column + offsets[:, 1], row + offsets[:, 0]], 1)
         counted = confidence[confidence > CONFIDENT]
         score = float(center[y, x] * counted.sum() / max(1, len(counted)))
         if score >= min_score:
             people.append((box, score, np.concatenate([places, confidence[:, None]], 1)))
     return people
-
-
-def _in_pixels(
-    box: np.ndarray, score: float, keypoints: np.ndarray, to_pixels: np.ndarray, size: tuple[int, int]
-) -> Detection:
-    corners = np.clip(box.reshape(2, 2) * to_pixels, 0, size)
-    placed = np.concatenate([keypoints[:, :2] * to_pixels, keypoints[:, 2:]], 1)
-    return Detection(np.concatenate([corners[0], corners[1] - corners[0]]), score, placed)
 
 
 def _ceil32(length: int) -> int:

@@ -24,6 +24,15 @@ def keypoint_similarity(a: np.ndarray, b: np.ndarray, area: float, confident: fl
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of two boxes x, y, width, height."""
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[:2] + a[2:], b[:2] + b[2:])
-    shared = np.prod(np.maximum(high - low, 0))
+    shared = _shared(a, b)
     return float(shared / max(np.prod(a[2:]) + np.prod(b[2:]) - shared, 1e-9))
+
+
+def inside_share(a: np.ndarray, b: np.ndarray) -> float:
+    """How much of box a is inside box b, in [0, 1]."""
+    return float(_shared(a, b) / max(np.prod(a[2:]), 1e-9))
+
+
+def _shared(a: np.ndarray, b: np.ndarray) -> float:
+    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[:2] + a[2:], b[:2] + b[2:])
+    return float(np.prod(np.maximum(high - low, 0)))

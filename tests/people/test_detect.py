@@ -2,8 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrcli.people import detect_people
-from hmrcli.people.detect import person_in_box, same_person
+from hmrcli.assets.bundled import bundled
+from hmrcli.people import LANDMARK_INDEX, body_landmarks, detect_people
+from hmrcli.people.detect import people_in_box, same_person
+from hmrcli.people.movenet import turn_back
 from hmrcli.people.similarity import overlap
 
 WOMAN = np.array([906, 520, 242, 412])  # drawn by eye
@@ -47,7 +49,7 @@ def test_nobody(image, photo):
         "one pixel": np.zeros((1, 1, 3), np.uint8),
         "a line": np.zeros((2, 900, 3), np.uint8),
     }
-    assert detect_people(images[image]) == []
+    assert len(body_landmarks(images[image], detect_people(images[image]))) == 0
 
 
 @pytest.mark.parametrize("scale", [0.4, 0.7, 1.5])
@@ -81,7 +83,7 @@ def test_a_portrait_the_detector_misses_is_found_whole(photo, detections):
 
 
 def test_a_box_gives_the_person_in_it(photo, detections):
-    person = person_in_box(photo, WOMAN)
+    (person,) = people_in_box(photo, WOMAN)
     assert np.array_equal(person.bbox_xywh, WOMAN)
     assert same_person(person, detections[0])
     assert not same_person(person, detections[1])
@@ -90,5 +92,60 @@ def test_a_box_gives_the_person_in_it(photo, detections):
 @pytest.mark.parametrize(
     "box", [(1300, 100, 200, 300), (-500, -500, 100, 100), (5000, 5000, 50, 50), (0, 0, 0, 0)]
 )
-def test_a_box_without_a_person_has_no_keypoints(photo, box):
-    assert not person_in_box(photo, np.array(box, float)).keypoints.any()
+def test_nobody_is_in_a_box_without_a_person(photo, box):
+    assert people_in_box(photo, np.array(box, float)) == []
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_turned_photo_has_the_same_people(photo, found, turns):
+    """Quarter turns, as of a phone held sideways: everybody's landmarks turn with the photo."""
+    turned = np.ascontiguousarray(np.rot90(photo, turns))
+    people = body_landmarks(turned, detect_people(turned))
+    assert len(people) == 2
+    back = [turn_back(points, turns, turned.shape[1::-1]) for points in people.points2d]
+    assert np.abs(back - found.points2d).mean((1, 2)).max() < 8
+
+
+def test_someone_upside_down_beside_someone_upright(photo, found):
+    woman = photo[470:980, 860:1190]
+    both = np.concatenate([woman, woman[::-1, ::-1]], 1)
+    people = body_landmarks(both, detect_people(both))
+    noses = people.points2d[np.argsort(people.points2d[:, 0, 0]), 0]
+    nose = found.points2d[0, 0] - [860, 470]
+    assert noses == pytest.approx(np.stack([nose, [660 - nose[0], 510 - nose[1]]]), abs=10)
+
+
+def test_a_small_person_in_a_large_picture(photo, found):
+    large = np.full((2600, 3900, 3), (120, 140, 110), np.uint8)
+    large[1200:1455, 2500:2665] = cv2.resize(
+        photo[470:980, 860:1190], (165, 255), interpolation=cv2.INTER_AREA
+    )
+    people = body_landmarks(large, detect_people(large))
+    assert len(people) == 1
+    expected = (found.points2d[0] - [860, 470]) / 2 + [2500, 1200]
+    assert np.abs(people.points2d[0] - expected).mean() < 8
+
+
+def test_a_crowd_is_not_cut(photo):
+    woman = cv2.resize(photo[500:950, 880:1170], (58, 90), interpolation=cv2.INTER_AREA)
+    assert len(detect_people(np.tile(woman, (8, 15, 1)))) > 100
+
+
+def test_a_flower_that_fills_the_image_is_nobody():
+    flower = cv2.imread(str(bundled("scenes/backdrops/dahlia.jpg")))[:, :, ::-1]
+    assert len(body_landmarks(flower, detect_people(flower))) == 0
+
+
+def test_two_people_who_overlap_are_both_found(overlapping):
+    image, behind, before = overlapping
+    people = body_landmarks(image, detect_people(image))
+    assert len(people) == 2
+    for nose in (behind, before):
+        assert np.linalg.norm(people.points2d[:, 0] - nose, axis=1).min() < 10
+
+
+def test_someone_cut_by_the_edge(photo):
+    cut = np.ascontiguousarray(photo[470:980, 1010:])  # her back half
+    people = body_landmarks(cut, detect_people(cut))
+    assert len(people) == 1
+    assert people.points2d[0, LANDMARK_INDEX["left_hip"]] == pytest.approx([25, 260], abs=15)

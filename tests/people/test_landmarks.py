@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from hmrcli.people import LANDMARK_INDEX, Detection, body_landmarks
+from hmrcli.people.movenet import turn_back
 from hmrcli.people.skeleton import LANDMARK_MIRROR
 
 # Read off the photo by eye.
@@ -85,6 +86,39 @@ def test_every_box_gives_a_person_even_where_there_is_none(photo):
     assert landmarks.score[2] > 0.9
     assert np.delete(landmarks.score, 2).max() < 0.5
     assert np.isfinite(landmarks.points3d).all()
+
+
+@pytest.mark.parametrize("person", [0, 1])
+def test_a_box_around_one_of_two_who_overlap_gives_that_one(overlapping, person):
+    image, *noses = overlapping
+    box = np.array([[906 - 700 + 110 * person, 520 - 400, 242, 412]])
+    landmarks = body_landmarks(image, box)
+    assert landmarks.score[0] > 0.9
+    assert spread(landmarks.points2d[0, 0], noses[person]) < 12
+
+
+def test_a_box_beside_someone_does_not_give_that_neighbour(photo):
+    beside = np.array([[1100, 520, 150, 412], [780, 520, 150, 412]])
+    assert body_landmarks(photo, beside).score.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_box_in_a_turned_photo_gives_the_turned_person(photo, found, turns):
+    turned = np.ascontiguousarray(np.rot90(photo, turns))
+    corners = np.array([[906, 520], [906 + 242, 520 + 412]], float)
+    low, high = np.sort(turn_back(corners, 4 - turns, photo.shape[1::-1]), 0)
+    landmarks = body_landmarks(turned, np.concatenate([low, high - low])[None])
+    assert landmarks.score[0] > 0.9
+    back = turn_back(landmarks.points2d[0], turns, turned.shape[1::-1])
+    assert spread(back, found.points2d[0]).mean() < 8
+
+
+def test_a_person_seen_upside_down_as_well_is_one_person(photo, detections, found):
+    woman = detections[0]
+    x, y, width, height = woman.bbox_xywh
+    upside_down = woman.keypoints * [-1, -1, 1] + [2 * x + width, 2 * y + height, 0]
+    again = Detection(woman.bbox_xywh, 0.35, upside_down, turns=2)
+    assert body_landmarks(photo, [again, woman]).source.tolist() == [1]
 
 
 def test_scale_does_not_matter(photo, detections, found):
