@@ -22,6 +22,9 @@ QUICK = (320, 1 / 7)
 FINE = ((1024, 683), (2048, 2048))
 """Looks for small people, and the longer side of images that have room for them."""
 
+CROWD = 20
+"""People in one look: more of them, and smaller ones, are looked for."""
+
 
 def detect_people(
     image: np.ndarray, max_people: int | None = None, min_score: float = DOUBTFUL
@@ -65,7 +68,9 @@ def detect_people(
     for turns in [way] if weight[way] else found:
         if turns:
             found[turns] += [look(image, side, min_score, turns) for side in fine[:1]]
-    found[way] += [look(image, side, min_score, way) for side in fine[1:]]
+    crowd = max(sum(_sure(person) for person in people) for people in found[way]) >= CROWD
+    fine = [side for side, least in FINE[1:] if longer >= (least / 1.5 if crowd else least)]
+    found[way] += [look(image, side, min_score, way) for side in fine]
     everyone = sorted((p for ls in found.values() for ps in ls for p in ps), key=lambda p: -p.score)
     kept: list[Detection] = []
     for person in everyone:
