@@ -60,7 +60,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path}: is cut off, damaged or no weight file ({{}}); fetch it again with `hmr download`"
         ):
             return _named(safetensors.torch.load_file(path))
-    stored = Checkpoint(path)
+    with Checkpoint(path) as stored:
+        return _state(stored)
+
+
+def _state(stored: Checkpoint) -> dict[str, Tensor]:
+    path = stored.path
     if not (isinstance(stored.root, Mapping) or stored.entries(stored.root)):
         found = stored.root.name if isinstance(stored.root, Record) else type(stored.root).__name__
         raise BadInput(f"{path}: expected a dict of tensors, found {found}; {_NOT_WEIGHTS}")

@@ -10,6 +10,7 @@ import pickle
 import sys
 import types
 import warnings
+import zipfile
 from collections import OrderedDict, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -132,6 +133,25 @@ def test_views_of_one_storage_are_read(tmp_path):
     read = read_weights(tmp_path / "v.pth")
     assert torch.equal(read["a.w"], whole.T) and torch.equal(read["b.w"], whole[1:, ::2])
     assert read["c.w"].shape == (3, 0)
+
+
+@pytest.mark.parametrize("ending", ["pth", "npz"])
+def test_the_list_of_a_files_members_is_read_once_however_many_tensors_there_are(
+    tmp_path, monkeypatch, ending
+):
+    path, state = tmp_path / f"deep.{ending}", {f"layer{n}.weight": torch.full((2,), n) for n in range(50)}
+    if ending == "npz":
+        np.savez(path, **{name: tensor.numpy() for name, tensor in state.items()})
+    else:
+        torch.save(state, path)
+    opened: list[Path] = []
+    start = zipfile.ZipFile.__init__
+    monkeypatch.setattr(
+        zipfile.ZipFile, "__init__", lambda self, *a, **k: (opened.append(path), start(self, *a, **k))[1]
+    )
+    read = read_weights(path)
+    assert len(opened) <= 2
+    assert all(torch.equal(read[name], state[name]) for name in state)
 
 
 def test_a_whole_pickled_module_gives_its_tensors(tmp_path):
