@@ -32,6 +32,13 @@ _DTYPES = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+    # Parts of tensors that are not made here: quantised ones, and those of rare types.
+    "QInt8Storage": torch.int8,
+    "QUInt8Storage": torch.uint8,
+    "QInt32Storage": torch.int32,
+    "UntypedStorage": torch.uint8,
 }
 _TENSORS = {
     "torch._utils._rebuild_tensor",
@@ -193,7 +200,7 @@ class Checkpoint:
             place, end = place + 8, place + 8 + count * dtype.itemsize
             if end > len(content):
                 raise ValueError("it ends early")
-            self._storages[str(key)] = torch.from_numpy(whole[place:end].copy()).view(dtype)
+            self._storages[str(key)] = _typed(torch.from_numpy(whole[place:end].copy()), dtype)
             place = end
         return root
 
@@ -208,8 +215,14 @@ class Checkpoint:
             require_modest(info)
             with self._archive.open(info) as stream:
                 self._storages[storage.key] = torch.from_numpy(read_bytes(stream, info.file_size))
-        whole = self._storages[storage.key]
-        return whole if whole.dtype == storage.dtype else whole.view(torch.uint8).view(storage.dtype)
+        return _typed(self._storages[storage.key], storage.dtype)
+
+
+def _typed(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """The same bytes as numbers of another type."""
+    if numbers.dtype == dtype or not len(numbers):
+        return numbers.to(dtype)
+    return numbers.view(torch.uint8).view(dtype)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -253,7 +266,9 @@ class _Unpickler(Reader):
             )
         return self.record_class(full)
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> Any:
+        if pid[0] == "module":  # before torch 1.6: a class, with its source beside it
+            return pid[1]
         kind, storage, key, _, _, *view = pid
         dtype = _DTYPES.get(storage.name.rpartition(".")[2])
         if kind != "storage" or dtype is None:
@@ -274,6 +289,8 @@ def _view(value: Any) -> _View | None:
         return _view(function(*arguments))
     if "parameter" in value.name:
         return _view(value.args[0])
+    if any(value.args[6:]):  # conjugate or negative of what is stored
+        return None
     storage, offset, size, stride, *_ = value.args
     size = tuple(size.args[0]) if isinstance(size, Record) else size
     numbers = (offset, *size, *stride)

@@ -80,7 +80,7 @@ def _state(stored: Checkpoint) -> dict[str, Tensor]:
             )
     if state := _named(state):
         return state
-    keys = set(map(str, stored.entries(stored.root)))
+    keys = {key for key in stored.entries(stored.root) if isinstance(key, str)}
     if {"learner", "sampler"} <= keys:
         raise BadInput(
             f"{path}: is the rest of a training's state; the network is in model.safetensors beside it"
@@ -105,9 +105,10 @@ def _flat(stored: Checkpoint, value: Any) -> Iterator[tuple[str, Any]]:
                 yield from (
                     (f"{key}.{_unwrap(str(name))}", item) for name, item in stored.entries(part).items()
                 )
+            entries = {key: item for key, item in entries.items() if key not in parts}
             break
         value = parts[inner]
-    yield from ((key, item) for key, item in entries.items())
+    yield from ((key, item) for key, item in entries.items() if key not in _BESIDE)
 
 
 def _holds(stored: Checkpoint, value: Any, depth: int = 0) -> bool:

@@ -129,10 +129,11 @@ def test_arrays_without_torch_are_read(tmp_path):
 
 def test_views_of_one_storage_are_read(tmp_path):
     whole = torch.arange(12.0).reshape(3, 4)
-    torch.save({"a.w": whole.T, "b.w": whole[1:, ::2], "c.w": whole[:, :0]}, tmp_path / "v.pth")
+    views = {"a.w": whole.T, "b.w": whole[1:, ::2], "c.w": whole[:, :0], "d.w": torch.empty(3, 0)}
+    torch.save(views, tmp_path / "v.pth")
     read = read_weights(tmp_path / "v.pth")
     assert torch.equal(read["a.w"], whole.T) and torch.equal(read["b.w"], whole[1:, ::2])
-    assert read["c.w"].shape == (3, 0)
+    assert read["c.w"].shape == read["d.w"].shape == (3, 0)
 
 
 @pytest.mark.parametrize("ending", ["pth", "npz"])
@@ -154,9 +155,12 @@ def test_the_list_of_a_files_members_is_read_once_however_many_tensors_there_are
     assert all(torch.equal(read[name], state[name]) for name in state)
 
 
-def test_a_whole_pickled_module_gives_its_tensors(tmp_path):
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_whole_pickled_module_gives_its_tensors(tmp_path, zipped):
     module = nn.Sequential(OrderedDict(backbone=nn.Conv2d(1, 2, 3), head=nn.Sequential(nn.BatchNorm1d(3))))
-    torch.save({"epoch": 1, "model": module}, tmp_path / "m.pth")
+    beside = {"epoch": 1, "optimizer": {"state": [torch.ones(2, dtype=torch.complex64)]}}
+    torch.save(beside | {"model": module}, tmp_path / "m.pth", _use_new_zipfile_serialization=zipped)
     read, state = read_weights(tmp_path / "m.pth"), module.state_dict()
     assert read.keys() == state.keys() and all(torch.equal(read[name], state[name]) for name in state)
 
