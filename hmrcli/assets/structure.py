@@ -61,17 +61,17 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
     shapes: dict[str, tuple[int, ...]] = {}
     try:
-        stored = Checkpoint(path)
-        left = [("", stored.root)]
-        while left and len(shapes) < _MOST_TENSORS:
-            name, value = left.pop()
-            if (shape := stored.shape(value)) is not None:
-                shapes[_unwrapped(name)] = shape
-            elif name.count(".") < _DEEPEST:
-                left += [
-                    (f"{name}.{key}" if name else str(key), item)
-                    for key, item in stored.entries(value).items()
-                ]
+        with Checkpoint(path) as stored:
+            left = [("", stored.root)]
+            while left and len(shapes) < _MOST_TENSORS:
+                name, value = left.pop()
+                if (shape := stored.shape(value)) is not None:
+                    shapes[_unwrapped(name)] = shape
+                elif name.count(".") < _DEEPEST:
+                    left += [
+                        (f"{name}.{key}" if name else str(key), item)
+                        for key, item in stored.entries(value).items()
+                    ]
     except BadInput as error:
         raise Refused(
             f"it cannot be read as network weights ({str(error).replace(f'{path}: ', '')})"
