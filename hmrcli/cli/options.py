@@ -3,12 +3,15 @@
 import difflib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from hmrcli.cli.console import log
 from hmrcli.errors import MissingFile, UsageError
 from hmrcli.files import did_you_mean
 
@@ -16,11 +19,29 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 class HomeGroup(TyperGroup):
-    """Commands in whose arguments `~/` is the home folder, also after `=`, where shells leave it alone."""
+    """Commands in whose arguments `~/` is the home folder, also after `=`, where shells leave it alone.
+
+    Ctrl-C is said; typer would end in silence.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses arguments, with the home folder put in."""
-        return super().parse_args(ctx, [_with_home(argument) for argument in args])
+        with _interruption_said():
+            return super().parse_args(ctx, [_with_home(argument) for argument in args])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command."""
+        with _interruption_said():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _interruption_said() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.print("interrupted")
+        raise typer.Exit(130) from None
 
 
 def _with_home(argument: str) -> str:

@@ -76,7 +76,7 @@ def test_results_go_to_stdout_also_while_a_bar_is_shown(
     """Rich would send them to the bar's stream, and `hmr infer ... > log` would get nothing."""
     from hmrcli.cli import console
 
-    monkeypatch.setattr(console, "log", console.Console(stderr=True, force_terminal=True))
+    monkeypatch.setattr(console, "log", console.Log(stderr=True, force_terminal=True))
     with console.bar("images") as progress:
         progress(1, 2)
         print_line("a.jpg: 1 person")
