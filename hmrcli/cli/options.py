@@ -44,6 +44,8 @@ def _one_line(ctx: Any) -> Iterator[None]:
     except KeyboardInterrupt:
         log.print("interrupted")
         raise typer.Exit(130) from None
+    except BrokenPipeError:  # `hmr ... | head` ends quietly
+        raise typer.Exit(0) from None
     except Exception as error:
         if not hasattr(error, "format_message"):  # typer's own, whose class depends on its version
             raise

@@ -81,14 +81,14 @@ def recover_images(
     Raises:
         UsageError: a box or a focal length does not suit an image.
     """
-    from hmrcli.inference.predictor import checked_boxes
-
     waiting: list[_Read] = []
     for path, target in zip(paths, targets(paths, out)):
         try:
             picture = read_picture(path)
             settings = _settings(path, picture, asked)
             if asked.boxes is not None:
+                from hmrcli.inference.predictor import checked_boxes
+
                 checked_boxes(asked.boxes, picture.pixels)
         except UsageError:
             raise

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -43,10 +44,19 @@ def test_every_error_is_one_line_with_its_exit_code(
     assert ("HMR_DEBUG=1" in said and "fault of hmr" in said) == (code == 1)
 
 
-def test_the_traceback_is_shown_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_traceback_is_shown_when_asked_for_with_the_same_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("HMR_DEBUG", "1")
-    with pytest.raises(MemoryError), exit_codes():
-        raise MemoryError
+    found, said = raised(MemoryError(), capsys)
+    assert found == 4 and "Traceback" in said and "error: memory ran out" in said
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_closed_streams_are_no_error(closed: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -m hmrcli table {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
