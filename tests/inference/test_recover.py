@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from hmrcli.cli.app import app
 from hmrcli.errors import HmrError
 from hmrcli.inference import Person, Predictor
+from hmrcli.inference.person import People
 from hmrcli.recipe import load_recipe
 
 MESH = "mesh,json"
@@ -40,7 +41,7 @@ def people(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             "joints_visibility": np.ones(24),
         }  # fmt: skip
         person = Person(**{field.name: values[field.name] for field in fields(Person)})
-        return [[person] * (max_people or 2) for _ in images]
+        return [People([person] * (max_people or 2)) for _ in images]
 
     monkeypatch.setattr(Predictor, "many", many)
     CALLS.clear()
