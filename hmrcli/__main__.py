@@ -1,6 +1,18 @@
-"""`python -m hmrcli`, which is also what `torchrun -m hmrcli` starts."""
+"""`hmr` and `python -m hmrcli`, which is also what `torchrun -m hmrcli` starts."""
 
-from hmrcli.cli.app import main
+import sys
+
+
+def main() -> None:
+    """Runs the command line; Ctrl-C while its modules load ends it without a traceback, too."""
+    try:
+        from hmrcli.cli.app import main as run
+
+        run()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
 
 if __name__ == "__main__":
     main()

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import NamedTemporaryFile
 
 from hmrcli.errors import BadInput, HmrError, UsageError
@@ -41,11 +41,15 @@ def did_you_mean(path: str | Path) -> str:
     """`; did you mean X?` where a name much like the absent one is in its folder, else nothing."""
     path = Path(path)
     try:
-        names = [entry.name for entry in islice(os.scandir(path.parent), 10_000)]
+        names = {entry.name.casefold(): entry.name for entry in islice(os.scandir(path.parent), 10_000)}
     except OSError:
         return did_you_mean(path.parent) if path.parent.name else ""
-    near = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {path.with_name(near[0])}?" if near else ""
+    wanted = path.name.casefold()
+    for near in difflib.get_close_matches(wanted, names, n=3):
+        stems = (PurePath(name).stem for name in (near, wanted))  # an equal suffix alone is not near
+        if difflib.SequenceMatcher(None, *stems).ratio() >= 0.6 and names[near] != path.name:
+            return f"; did you mean {path.with_name(names[near])}?"
+    return ""
 
 
 def writable_folder(path: str | Path, option: str = "--out") -> Path:

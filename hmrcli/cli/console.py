@@ -54,9 +54,11 @@ def exit_codes() -> Iterator[None]:
     """Turns errors a user can act on into one line on stderr and the exit code of the contract.
 
     A full disk, a missing permission and too little memory are among them, with exit code 4 wherever they
-    arise. Any other error is a bug, told in one line with exit code 1. `HMR_DEBUG=1` shows the traceback
-    instead. Interruption exits with 130. Names that a stream's encoding lacks are written with escapes.
+    arise. Any other error is a bug, told in one line with exit code 1. `HMR_DEBUG=1` shows the traceback,
+    too. Names that a stream's encoding lacks are written with escapes.
     """
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - closed, as by `>&-`
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -65,15 +67,10 @@ def exit_codes() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()
-    except KeyboardInterrupt:
-        log.print("interrupted")
-        raise SystemExit(130) from None
     except BrokenPipeError:  # `hmr ... | head` ends quietly
         _silence_stdout()
         raise SystemExit(0) from None
     except Exception as error:
-        if _debugging():
-            raise
         if isinstance(error, OSError) and error.filename is None:  # of stdout: `hmr ... > /full/disk`
             _silence_stdout()
         complain("error:", known := in_words(error))

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -100,11 +101,11 @@ def infer(
     from hmrcli.inference.recover import Asked, recover_images
 
     failures: list[HmrError] = []
-    paths: dict[Path, Path] = {}
+    paths: dict[str, Path] = {}
     for text in inputs:
         try:
             for path in expand_inputs([text], recursive, note, out):
-                paths.setdefault(path.resolve(), path)
+                paths.setdefault(os.path.realpath(path), path)
         except BadInput as error:
             if len(inputs) == 1:
                 raise

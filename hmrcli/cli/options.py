@@ -3,12 +3,15 @@
 import difflib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from hmrcli.cli.console import complain, log
 from hmrcli.errors import MissingFile, UsageError
 from hmrcli.files import did_you_mean
 
@@ -16,11 +19,52 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 class HomeGroup(TyperGroup):
-    """Commands in whose arguments `~/` is the home folder, also after `=`, where shells leave it alone."""
+    """Commands in whose arguments `~/` is the home folder, also after `=`, where shells leave it alone.
+
+    What is wrong with arguments is said in one line, and Ctrl-C, about which typer is silent.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses arguments, with the home folder put in."""
-        return super().parse_args(ctx, [_with_home(argument) for argument in args])
+        if not args:  # asks for help
+            return super().parse_args(ctx, args)
+        with _one_line(ctx):
+            return super().parse_args(ctx, [_with_home(argument) for argument in args])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command."""
+        with _one_line(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _one_line(ctx: Any) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.print("interrupted")
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # `hmr ... | head` ends quietly
+        raise typer.Exit(0) from None
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # typer's own, whose class depends on its version
+            raise
+        complain("error:", UsageError(_of_arguments(error, ctx)))
+        raise typer.Exit(2) from None
+
+
+def _of_arguments(error: Any, ctx: Any) -> str:
+    """What typer says of arguments, without the words of pydantic, by which it reads numbers."""
+    text = re.sub(r"^Invalid value for '(.*?)'( / '.*?')?: ", r"\1: ", error.format_message().rstrip("."))
+    text = text.replace("Value error, ", "").replace("Input should be ", "not ")
+    text = re.sub(r", unable to .*", "", text)
+    if hasattr(error.__cause__, "errors") and "' is not" not in text:
+        name, _, rest = text.partition(": ")
+        text = f"{name}: '{error.__cause__.errors()[0]['input']}' is {rest}"
+    command = (
+        error.ctx.command_path if error.ctx else f"{ctx.command_path} {ctx.invoked_subcommand or ''}".rstrip()
+    )
+    return f"{text[:1].lower()}{text[1:]}; see {command} -h"
 
 
 def _with_home(argument: str) -> str:
@@ -32,7 +76,7 @@ def _with_home(argument: str) -> str:
 def _device(name: str | None) -> str | None:
     """A device that this machine may have; whether it does, torch tells later."""
     if name is not None and not re.fullmatch(rf"({'|'.join(DEVICES)})(:\d+)?", name):
-        near = difflib.get_close_matches(name.lower(), DEVICES, n=1)
+        near = ["cuda"] if name.lower() == "gpu" else difflib.get_close_matches(name.lower(), DEVICES, n=1)
         hint = f"did you mean {near[0]}?" if near else "expected cpu, cuda, cuda:1 or mps"
         raise UsageError(f"--device: '{name}' is no device; {hint}")
     return name

@@ -94,15 +94,22 @@ def _as_unpacked(path: Path) -> Path:
     return path
 
 
-def _decode(content: NDArray[np.uint8]) -> tuple[NDArray | None, bytes]:
+def jpeg_damage(content: bytes) -> str | None:
+    """What is wrong with a JPEG, in the words of its decoder; None for a right one."""
+    values = np.frombuffer(content, np.uint8)
+    image, said = _decode(values, cv2.IMREAD_REDUCED_COLOR_8)
+    return None if image is None else _damage(values, said)
+
+
+def _decode(content: NDArray[np.uint8], flags: int = cv2.IMREAD_COLOR) -> tuple[NDArray | None, bytes]:
     """An image, and what its decoder printed to stderr, the only way in which damage is told."""
     try:
         capture, stderr = _capture(), os.dup(2)
     except OSError:  # there is no stderr, or no folder for temporary files
-        return cv2.imdecode(content, cv2.IMREAD_COLOR), b""
+        return cv2.imdecode(content, flags), b""
     try:
         os.dup2(capture, 2)
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR)
+        image = cv2.imdecode(content, flags)
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

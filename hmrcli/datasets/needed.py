@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hmrcli.assets.registry import Registry, load_registry
+from hmrcli.assets.registry import Registry, find_asset, load_registry
 from hmrcli.errors import MissingFile, UsageError
+from hmrcli.files import did_you_mean
 from hmrcli.recipe import Recipe, recipe_names
 from hmrcli.scenes.splits import SPLITS
 
@@ -198,3 +199,29 @@ def _source(registry: Registry, name: str, path: Path) -> tuple[str, str, str]:
     if asset.sources:
         return asset.about, f"{terms}. Run: hmr download NAMES", name
     return asset.about, f"{terms}. Get it at {page}, then run: hmr download NAMES --from-file PATH", name
+
+
+def find_test_file(recipe: Recipe, root: Path, dataset: str | None = None) -> Path:
+    """The annotation file of a recipe's test set, or of another one; one of the open benchmark may yet be rendered.
+
+    Args:
+        root: the data root.
+        dataset: an annotation file, or the name of one below `preprocessed_datasets/`; the recipe's by default.
+
+    Raises:
+        MissingFile: it is not there.
+    """
+    if dataset is not None and Path(dataset).is_file():
+        return Path(dataset)
+    name = recipe.evaluation.annotations if dataset is None else dataset
+    name = name if Path(name).suffix else f"{name}.npz"
+    path = root / ANNOTATIONS / name
+    if not path.is_file() and name in load_registry().by_name:
+        path = find_asset(name, root)
+    if not (path.is_file() or (path.stem in SPLITS and not SPLITS[path.stem].training)):
+        hint = did_you_mean(name) or did_you_mean(path) or "; see hmr download --list"
+        raise MissingFile(
+            f"{path} is not there; --dataset takes an annotation file or the name of one below "
+            f"{path.parent}{hint}"
+        )
+    return path

@@ -9,6 +9,7 @@ import math
 import os
 import re
 import shlex
+import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ MAX_LOST = 0.1
 
 # The decoders that may see a user's file. Those that start another program (EPS) are not among them.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
+
+_DAMAGED = "the file is damaged, so a part of it may be wrong ({})"
 
 _ORIENTATION, _DETAILS = 0x0112, 0x8769
 # Value of the EXIF orientation tag -> PIL.Image.Transpose that undoes it (EXIF 2.32, section 4.6.4).
@@ -100,11 +103,15 @@ def read_picture(path: str | Path) -> Picture:
     if path.is_dir():
         raise BadInput(f"{path}: is a folder, expected an image file")
     try:
-        empty = path.stat().st_size == 0
+        state = path.stat()
     except OSError as error:
         hint = did_you_mean(path)
         raise BadInput(f"{path}: {_reason(error)}, expected an image file{hint}") from None
-    if empty:
+    if not stat.S_ISREG(state.st_mode):
+        raise BadInput(
+            f"{path}: is a pipe or a device, expected an image file; save the picture to one first"
+        )
+    if state.st_size == 0:
         raise BadInput(f"{path}: the file is empty, expected an image")
     from PIL import UnidentifiedImageError
 
@@ -147,10 +154,10 @@ def expand_inputs(
     Raises:
         BadInput: an input does not exist, holds no image, or is a video.
     """
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for text in inputs:
         for path in _expand(text, recursive, note, leave_out):
-            found.setdefault(path.resolve(), path)
+            found.setdefault(os.path.realpath(path), path)  # a circle of links is no error here
     return list(found.values())
 
 
@@ -201,13 +208,13 @@ def _images_of_folder(
 ) -> list[Path]:
     files: list[Path] = []
     below = 0
-    results = leave_out and leave_out.resolve()
+    results = leave_out and os.path.realpath(leave_out)
     walk = os.walk(
         folder, onerror=lambda error: note(f"{getattr(error, 'filename', folder)}: {_reason(error)}")
     )
     for parent, folders, names in walk if recursive else islice(walk, 1000):
         here = Path(parent)
-        folders[:] = [f for f in folders if not f.startswith(".") and (here / f).resolve() != results]
+        folders[:] = [f for f in folders if not f.startswith(".") and os.path.realpath(here / f) != results]
         if recursive or here == folder:
             files += [here / name for name in names]
         else:
@@ -234,7 +241,7 @@ def _images(paths: Iterable[Path]) -> list[Path]:
         for p in paths
         if p.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_PHOTOS)
         and not p.name.startswith(".")
-        and p.is_file()
+        and (p.is_file() or (p.is_symlink() and not p.exists()))  # a dead link is named
         and not _is_overlay(p)
     ]
     readable = {p.with_suffix("") for p in visible if p.suffix.lower() in IMAGE_SUFFIXES}
@@ -259,6 +266,8 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 def _decode(path: Path) -> Picture:
     from PIL import Image
 
+    from hmrcli.datasets.images import jpeg_damage
+
     notes: list[str] = []
     with path.open("rb") as file:
         with _own_limit():
@@ -276,8 +285,13 @@ def _decode(path: Path) -> Picture:
             picture, "is_animated", False
         ):
             notes.append("holds several pictures, the first is read")
-        if picture.format in ("JPEG", "MPO") and not _has_end(content := path.read_bytes()):
-            picture = _cut_off(content, path, notes)
+        if picture.format in ("JPEG", "MPO"):
+            if not _has_end(content := path.read_bytes()):
+                picture = _cut_off(content, path, notes)
+            elif damage := jpeg_damage(content):
+                notes.append(_DAMAGED.format(damage))
+        if picture.format == "PNG" and (damage := _png_damage(path)):
+            notes.append(_DAMAGED.format(damage))
         picture.load()
         turn, _ = _exif(picture)  # Pillow turns a TIFF itself
         dark = picture.mode in ("RGB", "RGBA") and np.max(picture.convert("RGB").getextrema()) < 64
@@ -289,6 +303,18 @@ def _decode(path: Path) -> Picture:
     if np.ptp(np.percentile(pixels[::4, ::4], (0.1, 99.9))) < 8:
         notes.append("nearly all of it is of one tone, so nobody can be seen")
     return Picture(pixels, focal_length, tuple(f"{path}: {text}" for text in notes))
+
+
+def _png_damage(path: Path) -> str | None:
+    """What is wrong with a PNG by its checksums, of which Pillow takes no notice while it decodes."""
+    from PIL import Image
+
+    try:
+        with path.open("rb") as file, _own_limit():
+            Image.open(file, formats=("PNG",)).verify()
+    except (OSError, SyntaxError) as error:
+        return _reason(error)
+    return None
 
 
 def _exif(picture: "Image") -> tuple[Any, float | None]:

@@ -86,6 +86,10 @@ def recover_images(
         try:
             picture = read_picture(path)
             settings = _settings(path, picture, asked)
+            if asked.boxes is not None:
+                from hmrcli.inference.predictor import checked_boxes
+
+                checked_boxes(asked.boxes, picture.pixels)
         except UsageError:
             raise
         except Exception as error:
@@ -116,7 +120,11 @@ def _finish(batch: list[_Read], predictor: "Predictor", asked: Asked) -> Iterato
     except UsageError:
         raise
     except Exception as error:
-        yield from (Result(one.path, one.target, error=error) for one in batch)
+        if len(batch) == 1:
+            yield Result(batch[0].path, batch[0].target, error=error)
+        else:  # the one that is wrong is not known
+            for one in batch:
+                yield from _finish([one], predictor, asked)
         return
     for (path, target, picture, settings), people in zip(batch, found):
         notes = (*picture.notes, *(f"{path}: {text}" for text in people.notes))

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from hmrcli import __version__
-from hmrcli.assets.registry import find_asset, load_registry
 from hmrcli.body import BodyModel as Body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.datasets.needed import find_test_file
 from hmrcli.datasets.open_files import annotation_file
 from hmrcli.environment import describe
 from hmrcli.errors import MissingFile
@@ -66,20 +66,9 @@ def find_test(
     part = Path(dataset or "").stem
     folder = images or root / "datasets" / (part if part in SPLITS else wanted.dataset)
     rules = PROTOCOLS[protocol or wanted.protocol]
-    if dataset is not None and Path(dataset).is_file():
-        return Test(Path(dataset), folder, rules)
-    name = wanted.annotations if dataset is None else dataset
-    name = name if Path(name).suffix else f"{name}.npz"
-    path = root / "preprocessed_datasets" / name
-    if not path.is_file() and name in load_registry().by_name:
-        path = find_asset(name, root)
-    if not path.is_file() and path.stem in SPLITS and not SPLITS[path.stem].training:
-        render_test(path.stem, root, workers, say)
+    path = find_test_file(recipe, root, dataset)
     if not path.is_file():
-        raise MissingFile(
-            f"{path} is not there; --dataset takes an annotation file or the name of one below "
-            f"{path.parent}, see hmr download --list"
-        )
+        render_test(path.stem, root, workers, say)
     return Test(path, folder, rules)
 
 

@@ -39,6 +39,18 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert hmr(*arguments).returncode == 2
 
 
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.6])
+def test_an_interruption_while_modules_load_is_told_in_one_line(seconds: float) -> None:
+    code = (
+        "import signal\nsignal.signal(signal.SIGALRM, signal.default_int_handler)\n"
+        "from hmrcli.__main__ import main\n"
+        f"signal.setitimer(signal.ITIMER_REAL, {seconds})\nimport sys; sys.argv = ['hmr', 'eval', '--help']\n"
+        "while True:\n    try: main()\n    except SystemExit as end:\n        if end.code: raise"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def test_completion_can_be_installed() -> None:
     assert (
         "_HMR_COMPLETE" in hmr("--show-completion", "bash").stdout or hmr("--show-completion").returncode == 0

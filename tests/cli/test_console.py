@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -43,10 +44,19 @@ def test_every_error_is_one_line_with_its_exit_code(
     assert ("HMR_DEBUG=1" in said and "fault of hmr" in said) == (code == 1)
 
 
-def test_the_traceback_is_shown_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_traceback_is_shown_when_asked_for_with_the_same_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("HMR_DEBUG", "1")
-    with pytest.raises(MemoryError), exit_codes():
-        raise MemoryError
+    found, said = raised(MemoryError(), capsys)
+    assert found == 4 and "Traceback" in said and "error: memory ran out" in said
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_closed_streams_are_no_error(closed: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -m hmrcli table {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
@@ -76,7 +86,7 @@ def test_results_go_to_stdout_also_while_a_bar_is_shown(
     """Rich would send them to the bar's stream, and `hmr infer ... > log` would get nothing."""
     from hmrcli.cli import console
 
-    monkeypatch.setattr(console, "log", console.Console(stderr=True, force_terminal=True))
+    monkeypatch.setattr(console, "log", console.Log(stderr=True, force_terminal=True))
     with console.bar("images") as progress:
         progress(1, 2)
         print_line("a.jpg: 1 person")
