@@ -67,7 +67,7 @@ _HARMFUL = {
     ),
 }
 """Modules and functions that no checkpoint has a use for: who names them means harm, though here it comes to none."""
-_EXPANDED = 1 << 24
+_EXPANDED = 1 << 26
 """Numbers that a tensor may have though its file has fewer of them."""
 _DEEPEST, _LOOKS = 32, 1 << 20
 """Modules inside one another, and records that are looked into at most; modules can be listed many times over."""
