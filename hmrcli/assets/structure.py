@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hmrcli.assets.npy import open_zip, read_header, require_size
+from hmrcli.assets.npy import open_zip, read_header, require_modest, require_size
 from hmrcli.assets.pickles import read_pickle
 from hmrcli.assets.reading import damage
 from hmrcli.assets.refusal import Refused
@@ -91,6 +91,8 @@ def _check_npz(path: Path, check: Check) -> None:
     shapes = {}
     try:
         with path.open("rb") as stream, damage("{}"), open_zip(stream) as archive:
+            for info in archive.infolist():
+                require_modest(info)
             if damaged := archive.testzip():
                 raise ValueError(f"{damaged} does not match its checksum")
             for name in archive.namelist():
