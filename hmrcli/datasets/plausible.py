@@ -360,7 +360,8 @@ def _cosines(a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bo
     """(N,) how alike the joints (N, J, D) that are seen lie around their mean: 1 the same, -1 the opposite."""
     weights = seen[..., None].astype(np.float32)
     a, b = (
-        (values - (values * weights).sum(1, keepdims=True) / weights.sum(1, keepdims=True)) * weights
+        (values - (values * weights).sum(1, keepdims=True) / np.maximum(weights.sum(1, keepdims=True), 1))
+        * weights
         for values in (a, b)
     )
     lengths = np.sqrt((a * a).sum((1, 2)) * (b * b).sum((1, 2)))

@@ -320,6 +320,9 @@ class _Run:
                 ends, keep = result.stop or done == sampler.stop, keep_every and done % keep_every == 0
                 over = place + 1 == sampler.steps_per_epoch
                 measure = over and not result.stop
+                if result.stop:  # what is left is to save, and a second Ctrl-C must not cut that short
+                    for number in (signal.SIGINT, signal.SIGTERM):
+                        signal.signal(number, signal.SIG_IGN)
                 if self.record is not None:
                     settings.watch(
                         Progress(done, sampler.stop, epoch, result.losses, **speed, ends=ends or over)
@@ -533,7 +536,7 @@ def _load_state(
         if then.get(name) != value:
             raise BadInput(
                 f"{checkpoint.path}: the run began with {name} {then.get(name)} of its samples, now it is {value}; "
-                "resume with the same training sets, or begin another run with --out"
+                "resume with the same recipe and training sets, or begin another run with --out"
             )
 
 
