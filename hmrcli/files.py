@@ -46,8 +46,8 @@ def did_you_mean(path: str | Path) -> str:
         return did_you_mean(path.parent) if path.parent.name else ""
     wanted = path.name.casefold()
     for near in difflib.get_close_matches(wanted, names, n=3):
-        stems = (PurePath(name).stem for name in (near, wanted))  # an equal suffix alone is not near
-        if difflib.SequenceMatcher(None, *stems).ratio() >= 0.6 and names[near] != path.name:
+        stem, other = PurePath(near).stem, PurePath(wanted).stem  # an equal suffix alone is not near
+        if difflib.SequenceMatcher(None, stem, other).ratio() >= 0.6 and names[near] != path.name:
             return f"; did you mean {path.with_name(names[near])}?"
     return ""
 
