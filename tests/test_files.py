@@ -90,3 +90,5 @@ def test_a_name_much_like_an_absent_one_is_proposed(tmp_path: Path) -> None:
     )
     assert "photos?" in did_you_mean(tmp_path / "fotos" / "walk.jpg")
     assert did_you_mean(tmp_path / "photos" / "zebra.png") == ""
+    assert "walk.jpg?" in did_you_mean(tmp_path / "photos" / "WALK.JPG")
+    assert did_you_mean(tmp_path / "photos" / "x.jpg") == "" == did_you_mean(tmp_path / "photos")

@@ -95,10 +95,10 @@ def _as_unpacked(path: Path) -> Path:
 
 
 def jpeg_damage(content: bytes) -> str | None:
-    """What is wrong with a JPEG, in the words of its decoder; None for a right one."""
+    """What is wrong with a JPEG that has an end, in the words of its decoder; None for a right one."""
     values = np.frombuffer(content, np.uint8)
     image, said = _decode(values, cv2.IMREAD_REDUCED_COLOR_8)
-    return None if image is None else _damage(values, said)
+    return _damage(values, said) if image is not None and _DAMAGE.search(said) else None
 
 
 def _decode(content: NDArray[np.uint8], flags: int = cv2.IMREAD_COLOR) -> tuple[NDArray | None, bytes]:

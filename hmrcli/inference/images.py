@@ -11,6 +11,7 @@ import re
 import shlex
 import stat
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -117,7 +118,9 @@ def read_picture(path: str | Path) -> Picture:
 
     try:
         try:
-            return _decode(path)
+            with warnings.catch_warnings():  # Pillow's, such as those of corrupt EXIF, speak of its own lines
+                warnings.simplefilter("ignore")
+                return _decode(path)
         except UnidentifiedImageError:
             if picture := _odd_tiff(path):
                 return picture

@@ -39,6 +39,29 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert hmr(*arguments).returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["infer", "x.jpg", "--max-people", "1e3"],
+            "--max-people: '1e3' is not a valid integer; see hmr infer -h",
+        ),
+        (["infer", "x.jpg", "--max-people", "0"], "'0' is not greater than or equal to 1"),
+        (
+            ["infer", "x.jpg", "--mesh-format", "stl"],
+            "--mesh-format: 'stl' is not one of 'glb', 'obj', 'ply'",
+        ),
+        (["table", "--resutls", "x"], "no such option: --resutls (Possible options: --results)"),
+        (["train"], "missing option '--recipe'; see hmr train -h"),
+        (["infer", "x.jpg", "--device", "gpu"], "did you mean cuda?"),
+    ],
+)
+def test_wrong_arguments_are_told_in_one_line(arguments: list[str], words: str) -> None:
+    done = CliRunner().invoke(app, arguments, prog_name="hmr")
+    said = done.stderr + (str(done.exception) + "\n" if isinstance(done.exception, HmrError) else "")
+    assert words in said and said.count("\n") == 1 and done.exit_code != 0
+
+
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 0.6])
 def test_an_interruption_while_modules_load_is_told_in_one_line(seconds: float) -> None:
     code = (

@@ -140,6 +140,20 @@ def test_a_jpeg_without_its_last_bytes_is_read_with_a_note(tmp_path, cut, zeros,
     assert len(picture.notes) == 1 and "cut short" in picture.notes[0] and "a.jpg" in picture.notes[0]
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_a_file_that_is_garbled_inside_is_said_to_be_damaged(tmp_path, name, capfd):
+    path = saved(tmp_path, name, Image.fromarray(np.repeat(np.repeat(NOISE, 4, 0), 4, 1)))
+    assert read_picture(path).notes == ()
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    if name == "a.jpg":
+        content[middle : middle + 3000] = bytes(3000)
+    else:
+        content[-20] ^= 1  # a checksum
+    path.write_bytes(content)
+    assert "damaged" in read_picture(path).notes[0] and not capfd.readouterr().err
+
+
 def test_what_follows_the_end_of_a_jpeg_is_no_matter(tmp_path):
     """Phones append a film or a second picture, in which any bytes occur."""
     path = saved(tmp_path, "a.jpg", Image.fromarray(NOISE))

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from hmrcli.cli.app import app
 from hmrcli.errors import HmrError
 from hmrcli.inference import Person, Predictor
+from hmrcli.inference.images import read_picture
 from hmrcli.inference.person import People
 from hmrcli.recipe import load_recipe
 
@@ -271,3 +272,22 @@ def test_images_of_a_trained_network_go_through_together_but_not_all(tmp_path: P
     results = recover_images(paths, tmp_path / "out", lambda: predictor, asked)
     assert next(results).path == paths[0] and [number for number, _ in CALLS] == [BATCH]
     assert len(list(results)) == BATCH + 1 and [number for number, _ in CALLS] == [BATCH, 2]
+
+
+def test_one_image_that_fails_costs_no_other_of_its_batch(tmp_path: Path, photos: Path, monkeypatch) -> None:
+    from hmrcli.inference.recover import Asked, recover_images
+
+    many, wrong = Predictor.many, read_picture(photos / "b.png").pixels
+
+    def failing(self, images, *arguments):
+        if any((image == wrong).all() for image in images):
+            raise MemoryError
+        return many(self, images, *arguments)
+
+    monkeypatch.setattr(Predictor, "many", failing)
+    predictor = Predictor()
+    predictor.recipe, predictor.checkpoint = load_recipe("hmr_l1"), None
+    asked = Asked({"json"}, "glb", None, None, None, None, False)
+    paths = sorted(photos.iterdir())
+    results = list(recover_images(paths, tmp_path / "out", lambda: predictor, asked))
+    assert [result.error is None for result in results] == [True, False, True]
