@@ -25,7 +25,7 @@ from hmrcli.fitting.fit import Fit, fit_landmarks
 from hmrcli.fitting.landmarks import ANCHORS, ATTACHMENTS, INDICES, NAMES
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.targets import Targets
-from hmrcli.inference.predictor import landmark_targets
+from hmrcli.inference.predictor import find_landmarks, landmark_targets
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 from hmrcli.render.overlay import overlay
 from hmrcli.render.rasteriser import Camera, rasterise
@@ -77,8 +77,7 @@ def accuracy(body: BodyModel, draw: Path | None) -> None:
     visible = missed = frame_count = 0
     for name, load, people in frames():
         image = load()
-        detections = detect_people(image)
-        found = body_landmarks(image, detections)
+        found, boxes = find_landmarks(image, None, None)
         full = [k for k, person in enumerate(people) if person.visible == "full"]
         frame_count += bool(people)
         visible += len(full)
@@ -86,7 +85,6 @@ def accuracy(body: BodyModel, draw: Path | None) -> None:
         missed += len(set(full) - set(matched))
         if not len(found):
             continue
-        boxes = np.array([d.bbox_xywh for d in detections])[found.source]
         targets = landmark_targets(found, boxes, image.shape)
         fits = fit_landmarks(body, targets)
         scored = scores(body, found, targets, fits, image.shape[:2])
@@ -131,14 +129,12 @@ def times(body: BodyModel) -> None:
     torch.set_num_threads(2)
     load = next(load for _, load, people in frames() if len(people) == 1 and people[0].visible == "full")
     image = load()
-    detections = detect_people(image, 1)
-    found = body_landmarks(image, detections)
-    boxes = np.array([d.bbox_xywh for d in detections])
-    one = landmark_targets(found, boxes, image.shape)
+    detections = detect_people(image)
+    one = landmark_targets(*find_landmarks(image, None, 1), image.shape)
     # Eight different people: their landmarks come from eight frames.
     eight = Targets(*(torch.cat(parts) for parts in zip(*_some_targets(8))))
     singles = [Targets(*(value[i : i + 1] for value in eight)) for i in range(8)]
-    find = median_seconds(lambda: detect_people(image, 1))
+    find = median_seconds(lambda: detect_people(image))
     mark = median_seconds(lambda: body_landmarks(image, detections))
     fit = median_seconds(lambda: fit_landmarks(body, one))
     print(f"\none person, {image.shape[1]}x{image.shape[0]}, 2 threads, without start-up")
@@ -156,12 +152,9 @@ def _some_targets(count: int) -> list[Targets]:
     for _, load, people in frames():
         if any(person.visible == "full" for person in people):
             image = load()
-            detections = detect_people(image, 1)
-            found = body_landmarks(image, detections)
+            found, boxes = find_landmarks(image, None, 1)
             if len(found):
-                result.append(
-                    landmark_targets(found, np.array([d.bbox_xywh for d in detections]), image.shape)
-                )
+                result.append(landmark_targets(found, boxes, image.shape))
         if len(result) == count:
             break
     return result

@@ -5,9 +5,10 @@ tensors that are asked for are built, by this module, from the bytes in the file
 """
 
 import math
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -31,6 +32,13 @@ _DTYPES = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+    # Parts of tensors that are not made here: quantised ones, and those of rare types.
+    "QInt8Storage": torch.int8,
+    "QUInt8Storage": torch.uint8,
+    "QInt32Storage": torch.int32,
+    "UntypedStorage": torch.uint8,
 }
 _TENSORS = {
     "torch._utils._rebuild_tensor",
@@ -59,7 +67,7 @@ _HARMFUL = {
     ),
 }
 """Modules and functions that no checkpoint has a use for: who names them means harm, though here it comes to none."""
-_EXPANDED = 1 << 24
+_EXPANDED = 1 << 26
 """Numbers that a tensor may have though its file has fewer of them."""
 _DEEPEST, _LOOKS = 32, 1 << 20
 """Modules inside one another, and records that are looked into at most; modules can be listed many times over."""
@@ -69,6 +77,7 @@ class Checkpoint:
     """The content of a file that `torch.save` or a pickle of numpy arrays made; nothing in it was run.
 
     `root` is made of plain containers and records; `entries` looks into both, and `tensor` builds what is one.
+    Use in a `with` block, which keeps the file open: a network has thousands of tensors.
 
     Raises:
         MissingFile: there is no such file.
@@ -82,8 +91,21 @@ class Checkpoint:
         with open_file(path) as stream, damage(f"{path}: {_DAMAGED}"):
             start = stream.read(4)
             stream.seek(0)
-            self._zip = start == b"PK\x03\x04"
-            self.root = self._read_zip() if self._zip else self._read_stream(stream.read())
+            self._archive = open_zip(path) if start == b"PK\x03\x04" else None
+            try:
+                self.root = (
+                    self._read_zip(self._archive) if self._archive else self._read_stream(stream.read())
+                )
+            except BaseException:
+                self.__exit__()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._archive:
+            self._archive.close()
 
     def entries(self, value: Any, depth: int = 0) -> Mapping[Any, Any]:
         """What a mapping, or a record of one or of a module, holds by name; empty for anything else."""
@@ -150,25 +172,19 @@ class Checkpoint:
 
         return value.name if isinstance(value, Record) and has_numbers(value) else ""
 
-    def _read_zip(self) -> Any:
-        with open_zip(self.path) as archive:
-            names = archive.namelist()
-            if all(name.endswith(".npy") for name in names):
-                return read_npz(self.path)
-            if any("/code/" in name or name.endswith("/constants.pkl") for name in names):
-                raise BadInput(
-                    f"{self.path}: is a TorchScript program; save the network's `state_dict` alone"
-                )
-            pickles = [name for name in names if name.endswith("data.pkl")]
-            if len(pickles) != 1:
-                raise BadInput(
-                    f"{self.path}: is a zip archive without a checkpoint's data.pkl; unpack it first"
-                )
-            self._folder = pickles[0].removesuffix("data.pkl")
-            if f"{self._folder}byteorder" in names and archive.read(f"{self._folder}byteorder") != b"little":
-                raise ValueError("its bytes are in another order")
-            require_modest(archive.getinfo(pickles[0]))
-            return self._unpickler(archive.read(pickles[0])).load()
+    def _read_zip(self, archive: zipfile.ZipFile) -> Any:
+        names = archive.namelist()
+        if all(name.endswith(".npy") for name in names):
+            return read_npz(self.path)
+        if any("/code/" in name or name.endswith("/constants.pkl") for name in names):
+            raise BadInput(f"{self.path}: is a TorchScript program; save the network's `state_dict` alone")
+        pickles = [name for name in names if name.endswith("data.pkl")]
+        if len(pickles) != 1:
+            raise BadInput(f"{self.path}: is a zip archive without a checkpoint's data.pkl; unpack it first")
+        self._folder = pickles[0].removesuffix("data.pkl")
+        if f"{self._folder}byteorder" in names and _member(archive, f"{self._folder}byteorder") != b"little":
+            raise ValueError("its bytes are in another order")
+        return self._unpickler(_member(archive, pickles[0])).load()
 
     def _read_stream(self, content: bytes) -> Any:
         reader = self._unpickler(content)
@@ -184,7 +200,7 @@ class Checkpoint:
             place, end = place + 8, place + 8 + count * dtype.itemsize
             if end > len(content):
                 raise ValueError("it ends early")
-            self._storages[str(key)] = torch.from_numpy(whole[place:end].copy()).view(dtype)
+            self._storages[str(key)] = _typed(torch.from_numpy(whole[place:end].copy()), dtype)
             place = end
         return root
 
@@ -193,15 +209,25 @@ class Checkpoint:
 
     def _storage(self, storage: "_Storage") -> Tensor:
         if storage.key not in self._storages:
-            if not self._zip:
+            if not self._archive:
                 raise ValueError("numbers are missing")
-            with open_zip(self.path) as archive:
-                info = archive.getinfo(f"{self._folder}data/{storage.key}")
-                require_modest(info)
-                with archive.open(info) as stream:
-                    self._storages[storage.key] = torch.from_numpy(read_bytes(stream, info.file_size))
-        whole = self._storages[storage.key]
-        return whole if whole.dtype == storage.dtype else whole.view(torch.uint8).view(storage.dtype)
+            info = self._archive.getinfo(f"{self._folder}data/{storage.key}")
+            require_modest(info)
+            with self._archive.open(info) as stream:
+                self._storages[storage.key] = torch.from_numpy(read_bytes(stream, info.file_size))
+        return _typed(self._storages[storage.key], storage.dtype)
+
+
+def _typed(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """The same bytes as numbers of another type."""
+    if numbers.dtype == dtype or not len(numbers):
+        return numbers.to(dtype)
+    return numbers.view(torch.uint8).view(dtype)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    require_modest(archive.getinfo(name))
+    return archive.read(name)
 
 
 _DAMAGED = "is cut off, damaged or no weight file ({}); fetch it again with `hmr download`"
@@ -240,7 +266,9 @@ class _Unpickler(Reader):
             )
         return self.record_class(full)
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> Any:
+        if pid[0] == "module":  # before torch 1.6: a class, with its source beside it
+            return pid[1]
         kind, storage, key, _, _, *view = pid
         dtype = _DTYPES.get(storage.name.rpartition(".")[2])
         if kind != "storage" or dtype is None:
@@ -261,6 +289,8 @@ def _view(value: Any) -> _View | None:
         return _view(function(*arguments))
     if "parameter" in value.name:
         return _view(value.args[0])
+    if any(value.args[6:]):  # conjugate or negative of what is stored
+        return None
     storage, offset, size, stride, *_ = value.args
     size = tuple(size.args[0]) if isinstance(size, Record) else size
     numbers = (offset, *size, *stride)

@@ -233,9 +233,10 @@ class _Npz(Mapping[str, Any]):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with open_file(path) as stream, damage(f"{path}: not a complete .npz file ({{}}); obtain it again"):
-            members = open_zip(stream).infolist()
-        self._members = {info.filename.removesuffix(".npy"): info for info in members}
+        open_file(path).close()  # a plain file
+        with damage(f"{path}: not a complete .npz file ({{}}); obtain it again"):
+            self._archive = open_zip(path)  # open as long as this lives: there may be thousands of arrays
+        self._members = {info.filename.removesuffix(".npy"): info for info in self._archive.infolist()}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._members)
@@ -248,9 +249,9 @@ class _Npz(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         info, where = self._members[name], f"{self._path}: field {name}"
-        with open_file(self._path) as file, damage(f"{where} is damaged ({{}}); obtain the file again"):
+        with damage(f"{where} is damaged ({{}}); obtain the file again"):
             require_modest(info)
-            with open_zip(file) as archive, archive.open(info) as stream:
+            with self._archive.open(info) as stream:
                 return _array_file(stream, info.file_size, where)
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hmrcli.assets.npy import open_zip, read_header, require_size
+from hmrcli.assets.npy import open_zip, read_header, require_modest, require_size
 from hmrcli.assets.pickles import read_pickle
 from hmrcli.assets.reading import damage
 from hmrcli.assets.refusal import Refused
@@ -61,17 +61,17 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
     shapes: dict[str, tuple[int, ...]] = {}
     try:
-        stored = Checkpoint(path)
-        left = [("", stored.root)]
-        while left and len(shapes) < _MOST_TENSORS:
-            name, value = left.pop()
-            if (shape := stored.shape(value)) is not None:
-                shapes[_unwrapped(name)] = shape
-            elif name.count(".") < _DEEPEST:
-                left += [
-                    (f"{name}.{key}" if name else str(key), item)
-                    for key, item in stored.entries(value).items()
-                ]
+        with Checkpoint(path) as stored:
+            left = [("", stored.root)]
+            while left and len(shapes) < _MOST_TENSORS:
+                name, value = left.pop()
+                if (shape := stored.shape(value)) is not None:
+                    shapes[_unwrapped(name)] = shape
+                elif name.count(".") < _DEEPEST:
+                    left += [
+                        (f"{name}.{key}" if name else str(key), item)
+                        for key, item in stored.entries(value).items()
+                    ]
     except BadInput as error:
         raise Refused(
             f"it cannot be read as network weights ({str(error).replace(f'{path}: ', '')})"
@@ -91,6 +91,8 @@ def _check_npz(path: Path, check: Check) -> None:
     shapes = {}
     try:
         with path.open("rb") as stream, damage("{}"), open_zip(stream) as archive:
+            for info in archive.infolist():
+                require_modest(info)
             if damaged := archive.testzip():
                 raise ValueError(f"{damaged} does not match its checksum")
             for name in archive.namelist():

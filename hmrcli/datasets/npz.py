@@ -16,7 +16,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.assets.npy import open_zip, read_header, require_size
+from hmrcli.assets.npy import open_zip, read_header, require_modest, require_size
 from hmrcli.assets.pickles import read_npz
 from hmrcli.assets.reading import damage, open_file
 from hmrcli.assets.registry import load_registry
@@ -211,6 +211,8 @@ class NpzFile:
             raise BadInput(
                 f"{member.where}: expected text, the file has {member.dtype.name}, too long for that"
             )
+        with damage(f"{member.where} is damaged ({{}}); obtain the file again"):
+            require_modest(self._members[name])
         out = np.empty(member.shape, member.dtype.newbyteorder("="))
         for rows, block in member.blocks():
             out[rows] = block

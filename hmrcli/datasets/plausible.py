@@ -34,6 +34,8 @@ _ORIENTATION = 0x0112
 
 _ALIKE = 0.8
 """What two kinds of labels of one pose agree by at least, in the median: as measured, 0.95 and more."""
+_OWN = 0.97
+"""Above this, poses may be so alike that other rows' labels agree as well."""
 
 _IN_2D, _IN_3D, _BODIES = "2D keypoints", "3D keypoints", "bodies"
 _FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -178,15 +180,17 @@ def _doubts_about_units(rows: Annotations, path: Path) -> Iterator[str]:
     """
     extent3d, extent2d = (_extents(points) for points in (rows.keypoints3d, rows.keypoints2d))
     angles = np.linalg.norm(rows.pose.reshape(-1, 24, 3), axis=2).max(1)[rows.has_smpl]
+    betas = np.abs(rows.betas).max(1)[rows.has_smpl]
     side = rows.bbox_xywh[:, 2:].max(1)
     for kind, values, low, high, unit, got in (
         (_IN_3D, extent3d, 0.02, 20.0, "metres", "a person measures {:.4g} from end to end"),
         (_IN_2D, extent2d, 3.0, np.inf, "pixels", "a person measures {:.4g} from end to end"),
         ("boxes", side, 3.0, np.inf, "pixels", "the longer side is {:.4g}"),
         (_BODIES, angles, 0.0, 4 * pi, "radians", "the largest angle of a pose is {:.4g}"),
+        (_BODIES, betas, 0.0, 100.0, "SMPL's shape numbers", "the largest is {:.4g}"),
     ):
         wrong = values[(values < low) | (values > high)]
-        if len(wrong) > len(values) / 20:
+        if len(wrong) > len(values) / 20 or (values > high).any():
             found = f"{kind}: expected {unit}, but {got.format(np.median(wrong))} in {len(wrong)} of {len(values)} rows"
             if len(wrong) > len(values) / 2:
                 raise BadInput(f"{path}: {found} that were looked at; bring the file to {unit}")
@@ -318,21 +322,46 @@ def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) ->
     for word, (axes, signs) in _AXES.items():
         changed = b[..., list(axes[: b.shape[2]])] * np.array(signs[: b.shape[2]], np.float32)
         others[word] = _cosines(a[..., :size], changed[..., :size], seen)
-    best = max(others, key=lambda word: float(np.median(others[word])))
-    now, then = (float(np.median(values)) for values in (stated, others[best]))
-    least = 0.02 if len(a) >= _MANY else 0.3
-    if then > max(_ALIKE, now + least) and (others[best] > stated).mean() > 0.85:
-        return f"look {best}: they agree with {{}} by {now:.2f} in the median, and by {then:.2f} if put right"
+    turn = _common_turn(a[..., :size], b[..., :size], seen)
+    angle = np.degrees(np.arccos(np.clip((np.trace(turn) - size + 2) / 2, -1, 1)))
+    turned = {f"turned by {angle:.0f} degrees": _cosines(a[..., :size], b[..., :size] @ turn, seen)}
+    now, least = float(np.median(stated)), 0.02 if len(a) >= _MANY else 0.3
+    for mistakes in (others, turned):  # the first are exact, and have names
+        best = max(mistakes, key=lambda word: float(np.median(mistakes[word])))
+        then = float(np.median(mistakes[best]))
+        if then > max(_ALIKE, now + least) and (mistakes[best] > stated).mean() > 0.85:
+            return f"look {best}: they agree with {{}} by {now:.2f} in the median, and by {then:.2f} if put right"
+    another = np.roll(np.arange(len(a)), len(a) // 2)  # far away: neighbours can be frames of one video
+    exchanged = _cosines(a[..., :size], b[another, :, :size], seen & seen[another])
+    if len(a) >= _MANY and now < _OWN and (stated >= exchanged).mean() < 0.75:
+        return (
+            f"agree with {{}} by {now:.2f} in the median, and with those of other rows as well "
+            f"({np.median(exchanged):.2f}); see that rows are of the same people in the same order"
+        )
     if now < _ALIKE:
         return f"agree with {{}} by {now:.2f} in the median, 1 is the same pose; look at axes and order of joints"
     return None
+
+
+def _common_turn(
+    a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """(D, D) the one turn R by which the joints b @ R (N, J, D) of all rows lie most like those of a."""
+    weights = seen[..., None].astype(np.float32)
+    a, b = (
+        values - (values * weights).sum(1, keepdims=True) / weights.sum(1, keepdims=True) for values in (a, b)
+    )
+    u, _, v = np.linalg.svd(np.einsum("njd,nje->de", b * weights, a))
+    u[:, -1] *= np.sign(np.linalg.det(u @ v))
+    return u @ v
 
 
 def _cosines(a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
     """(N,) how alike the joints (N, J, D) that are seen lie around their mean: 1 the same, -1 the opposite."""
     weights = seen[..., None].astype(np.float32)
     a, b = (
-        (values - (values * weights).sum(1, keepdims=True) / weights.sum(1, keepdims=True)) * weights
+        (values - (values * weights).sum(1, keepdims=True) / np.maximum(weights.sum(1, keepdims=True), 1))
+        * weights
         for values in (a, b)
     )
     lengths = np.sqrt((a * a).sum((1, 2)) * (b * b).sum((1, 2)))

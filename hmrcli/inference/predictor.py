@@ -32,6 +32,8 @@ ONE_HEAD = 0.08
 """Distance of two heads, as a share of the longer side of the people's boxes, below which they are one."""
 LEAST_PIXELS, LEAST_SHARE = 16, 0.1
 """Of a given box within the picture: its longer side, and what of its area."""
+SMALL = 256
+"""Pixels along the longer side of a picture: in a smaller one, people in the distance cannot be told."""
 NEAR = 0.05
 """Metres: nearer points are not seen."""
 BBOX_SCALE = 1.25
@@ -133,8 +135,15 @@ class Predictor:
         given = [None] * len(images) if boxes is None else list(map(checked_boxes, boxes, images))
         focal_lengths = focal_lengths or [None] * len(images)
         if self.recipe is None:
-            return self._fit(images, given, max_people, focal_lengths)
-        return self._regress(images, given, max_people, focal_lengths, self.recipe.data.image_size)
+            everyone = self._fit(images, given, max_people, focal_lengths)
+        else:
+            size = self.recipe.data.image_size
+            everyone = self._regress(images, given, max_people, focal_lengths, size)
+        for image, boxed, people in zip(images, given, everyone):
+            height, width = image.shape[:2]
+            if boxed is None and not people and max(height, width) < SMALL:
+                people.notes.append(f"at {width} x {height} pixels, people may be too small to be recognised")
+        return everyone
 
     def _fit(
         self,

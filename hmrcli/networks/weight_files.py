@@ -60,7 +60,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             f"{path}: is cut off, damaged or no weight file ({{}}); fetch it again with `hmr download`"
         ):
             return _named(safetensors.torch.load_file(path))
-    stored = Checkpoint(path)
+    with Checkpoint(path) as stored:
+        return _state(stored)
+
+
+def _state(stored: Checkpoint) -> dict[str, Tensor]:
+    path = stored.path
     if not (isinstance(stored.root, Mapping) or stored.entries(stored.root)):
         found = stored.root.name if isinstance(stored.root, Record) else type(stored.root).__name__
         raise BadInput(f"{path}: expected a dict of tensors, found {found}; {_NOT_WEIGHTS}")
@@ -75,7 +80,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             )
     if state := _named(state):
         return state
-    keys = set(map(str, stored.entries(stored.root)))
+    keys = {key for key in stored.entries(stored.root) if isinstance(key, str)}
     if {"learner", "sampler"} <= keys:
         raise BadInput(
             f"{path}: is the rest of a training's state; the network is in model.safetensors beside it"
@@ -100,9 +105,10 @@ def _flat(stored: Checkpoint, value: Any) -> Iterator[tuple[str, Any]]:
                 yield from (
                     (f"{key}.{_unwrap(str(name))}", item) for name, item in stored.entries(part).items()
                 )
+            entries = {key: item for key, item in entries.items() if key not in parts}
             break
         value = parts[inner]
-    yield from ((key, item) for key, item in entries.items())
+    yield from ((key, item) for key, item in entries.items() if key not in _BESIDE)
 
 
 def _holds(stored: Checkpoint, value: Any, depth: int = 0) -> bool:

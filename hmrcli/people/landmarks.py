@@ -79,6 +79,8 @@ CLEAR = 0.12
 """Detector's score times landmark score times likeness: above, a doubtful detection is a person."""
 UNDETECTED = 0.95
 """Landmark score of someone in a box whom the detector does not see."""
+FILLED = 0.5
+"""How well a person fills a given box: below, another of the picture may fill it better."""
 SAME_MASK = 0.75
 """Overlap of two masks of one person; of two who overlap it is less."""
 
@@ -159,14 +161,19 @@ def _in_boxes(image: np.ndarray, boxes: np.ndarray, min_score: float) -> Landmar
     )
     each = [none, *(_in_box(image, box, min_score) for box in boxes)]
     joined = {name: np.concatenate([getattr(one, name) for one in each]) for name in vars(none)}
-    unknown = [i for i, score in enumerate(joined["score"]) if score == 0]
-    people = detect_people(image) if unknown else []
+    filled = [_fit(one, box) if one.score[0] > 0 else 0.0 for one, box in zip(each[1:], boxes)]
+    unsure = [i for i, fit in enumerate(filled) if fit < FILLED]
+    people = detect_people(image) if unsure else []
     found = body_landmarks(image, people, min_score)
-    for i in unknown:  # behind someone, perhaps: known with all the others
-        fit = [overlap(people[k].bbox_xywh, boxes[i]) for k in found.source]
-        if max(fit, default=0.0) > 0.5:
+    for i in unsure:  # behind someone, perhaps: known with all the others
+        fits = [_fit(found[[k]], boxes[i]) for k in range(len(found))]
+        if not filled[i]:
+            fits = [
+                fit * (fit > 0.5) for fit in (overlap(people[k].bbox_xywh, boxes[i]) for k in found.source)
+            ]
+        if max(fits, default=0.0) > filled[i]:
             for name, values in joined.items():
-                values[i] = getattr(found, name)[int(np.argmax(fit))]
+                values[i] = getattr(found, name)[int(np.argmax(fits))]
     return replace(Landmarks(**joined), source=np.arange(len(boxes)))
 
 

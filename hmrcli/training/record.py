@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,7 @@ class Record:
         with whole_file(folder / METRICS_FILE) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         self._lines = (folder / METRICS_FILE).open("a", encoding="utf-8")
+        threading.excepthook = _hold_back
         self._events = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
 
     def write(self, step: int, epoch: int, **groups: Mapping[str, float] | float) -> None:
@@ -95,6 +97,12 @@ class Record:
                 raise BadInput(f"{path}: is not what `hmr train` writes; {_NEXT}") from error
         with whole_file(path) as temporary:
             temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+
+
+def _hold_back(args: threading.ExceptHookArgs) -> None:
+    """Prints no error of disk or memory in the thread that writes events, which hands it to the next call."""
+    if not isinstance(args.exc_value, OSError | MemoryError):
+        threading.__excepthook__(args)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

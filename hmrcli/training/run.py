@@ -1,5 +1,6 @@
 """A run: from a recipe to a folder with trained weights; stops cleanly and goes on where it stopped."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
@@ -225,7 +226,8 @@ def explained(error: Exception) -> HmrError:
             "a process that makes samples was killed, as the system does where memory runs out; try fewer --workers"
         )
     if isinstance(error, OSError):
-        return BadInput(advice(error) or f"{last}; make room on the disk, or see that it can be used")
+        what = f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else last
+        return BadInput(advice(error) or f"{what}; make room on the disk, or see that it can be used")
     if any(words in f"{type(error).__name__} {text}" for words in _NOT_WRITTEN):
         return BadInput(f"a checkpoint cannot be written ({last}); make room on the disk")
     if rank_and_size()[1] > 1 and any(words in text for words in _PARTED):
@@ -318,6 +320,9 @@ class _Run:
                 ends, keep = result.stop or done == sampler.stop, keep_every and done % keep_every == 0
                 over = place + 1 == sampler.steps_per_epoch
                 measure = over and not result.stop
+                if result.stop:  # what is left is to save, and a second Ctrl-C must not cut that short
+                    for number in (signal.SIGINT, signal.SIGTERM):
+                        signal.signal(number, signal.SIG_IGN)
                 if self.record is not None:
                     settings.watch(
                         Progress(done, sampler.stop, epoch, result.losses, **speed, ends=ends or over)
@@ -531,7 +536,7 @@ def _load_state(
         if then.get(name) != value:
             raise BadInput(
                 f"{checkpoint.path}: the run began with {name} {then.get(name)} of its samples, now it is {value}; "
-                "resume with the same training sets, or begin another run with --out"
+                "resume with the same recipe and training sets, or begin another run with --out"
             )
 
 

@@ -18,7 +18,8 @@ from hmrcli.assets.fetch import place
 from hmrcli.assets.pickles import read_npy, read_npz, read_pickle
 from hmrcli.assets.reading import read_document
 from hmrcli.assets.refusal import Refused
-from hmrcli.assets.registry import load_registry
+from hmrcli.assets.registry import Check, load_registry
+from hmrcli.assets.structure import check_structure
 from hmrcli.datasets.npz import NpzFile
 from hmrcli.errors import BadInput, HmrError
 
@@ -78,6 +79,8 @@ def test_a_member_that_unpacks_to_a_thousand_times_its_size_is_not_unpacked(tmp_
     assert list(stored["small"]) == [0, 1, 2]  # what nobody asks for costs nothing
     with pytest.raises(BadInput, match=r"bomb\.npz: field large is damaged \(0\.3 GB packed in 0\.3 MB"):
         stored["large"]
+    with pytest.raises(Refused, match=r"0\.3 GB packed in 0\.3 MB"):
+        check_structure(path, ".npz", Check())
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
 

@@ -178,6 +178,7 @@ IMPOSSIBLE = {
     ),
     "centimetres": ("keypoints3d", times(100.0), "3D keypoints: expected metres"),
     "metres twice": ("keypoints3d", times(0.001), "3D keypoints: expected metres"),
+    "shapes": ("betas", lambda values: values.__imul__(1000), "bodies: expected SMPL's shape numbers"),
     "degrees": ("pose", lambda values: values.__imul__(180 / np.pi), "bodies: expected radians"),
     "shares of the picture": ("keypoints2d", times(1 / SIDE), "2D keypoints: expected pixels"),
     "small boxes": ("bbox_xywh", lambda values: values.__imul__(1 / SIDE), "boxes: expected pixels"),
@@ -208,6 +209,12 @@ def z_up(values: np.ndarray) -> None:
     values[..., 1:3] = values[..., [2, 1]] * [1, -1]
 
 
+def turned(values: np.ndarray) -> None:
+    """As in the axes of a room, 50 degrees about the vertical from the camera's."""
+    cos, sin = np.cos(0.9), np.sin(0.9)
+    values[..., :3] = values[..., :3] @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+
+
 def exchanged(values: np.ndarray) -> None:
     values[:] = values[:, list(FLIPS["smpl_54"])]
 
@@ -234,6 +241,22 @@ DOUBTFUL = {
         "metres, .* in 8 of 24 rows",
     ),
     "visibility": ("keypoints2d", lambda values: values[..., 2].fill(2), "confidence of 2D keypoints is 2"),
+    "room": ("keypoints3d", turned, "bodies look turned by 5[012] degrees"),
+    "sideways": (
+        "keypoints2d",
+        lambda values: values.__setitem__((..., slice(2)), values[..., 1::-1] * [1, -1]),
+        "3D keypoints look turned by 90 degrees",
+    ),
+    "other people's": (
+        "pose",
+        lambda values: values.__setitem__(..., np.roll(values, 2, 0)),
+        "with those of other rows as well",
+    ),
+    "one row in millimetres": (
+        "keypoints3d",
+        lambda values: values[0].__imul__(1000),
+        "metres, .* in 1 of 24 rows",
+    ),
     "feet": ("keypoints3d", times(3.3), "people measure"),
 }
 

@@ -74,6 +74,7 @@ def test_several_images_are_fitted_as_one_by_one(photo: np.ndarray) -> None:
     blank = np.full((64, 64, 3), 127, np.uint8)
     several = predictor.many([blank, photo, blank])
     assert [len(people) for people in several] == [0, 2, 0]
+    assert [len(people.notes) for people in several] == [1, 0, 1]  # in so small a picture
     for together, alone in zip(several[1], predictor(photo)):
         assert np.allclose(together.rotmat, alone.rotmat, atol=1e-4)
 

@@ -10,6 +10,7 @@ import pickle
 import sys
 import types
 import warnings
+import zipfile
 from collections import OrderedDict, defaultdict
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -128,15 +129,38 @@ def test_arrays_without_torch_are_read(tmp_path):
 
 def test_views_of_one_storage_are_read(tmp_path):
     whole = torch.arange(12.0).reshape(3, 4)
-    torch.save({"a.w": whole.T, "b.w": whole[1:, ::2], "c.w": whole[:, :0]}, tmp_path / "v.pth")
+    views = {"a.w": whole.T, "b.w": whole[1:, ::2], "c.w": whole[:, :0], "d.w": torch.empty(3, 0)}
+    torch.save(views, tmp_path / "v.pth")
     read = read_weights(tmp_path / "v.pth")
     assert torch.equal(read["a.w"], whole.T) and torch.equal(read["b.w"], whole[1:, ::2])
-    assert read["c.w"].shape == (3, 0)
+    assert read["c.w"].shape == read["d.w"].shape == (3, 0)
 
 
-def test_a_whole_pickled_module_gives_its_tensors(tmp_path):
+@pytest.mark.parametrize("ending", ["pth", "npz"])
+def test_the_list_of_a_files_members_is_read_once_however_many_tensors_there_are(
+    tmp_path, monkeypatch, ending
+):
+    path, state = tmp_path / f"deep.{ending}", {f"layer{n}.weight": torch.full((2,), n) for n in range(50)}
+    if ending == "npz":
+        np.savez(path, **{name: tensor.numpy() for name, tensor in state.items()})
+    else:
+        torch.save(state, path)
+    opened: list[Path] = []
+    start = zipfile.ZipFile.__init__
+    monkeypatch.setattr(
+        zipfile.ZipFile, "__init__", lambda self, *a, **k: (opened.append(path), start(self, *a, **k))[1]
+    )
+    read = read_weights(path)
+    assert len(opened) <= 2
+    assert all(torch.equal(read[name], state[name]) for name in state)
+
+
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_whole_pickled_module_gives_its_tensors(tmp_path, zipped):
     module = nn.Sequential(OrderedDict(backbone=nn.Conv2d(1, 2, 3), head=nn.Sequential(nn.BatchNorm1d(3))))
-    torch.save({"epoch": 1, "model": module}, tmp_path / "m.pth")
+    beside = {"epoch": 1, "optimizer": {"state": [torch.ones(2, dtype=torch.complex64)]}}
+    torch.save(beside | {"model": module}, tmp_path / "m.pth", _use_new_zipfile_serialization=zipped)
     read, state = read_weights(tmp_path / "m.pth"), module.state_dict()
     assert read.keys() == state.keys() and all(torch.equal(read[name], state[name]) for name in state)
 

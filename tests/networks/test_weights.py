@@ -1,6 +1,7 @@
 import io
 import os
 import pickle
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -72,7 +73,7 @@ def test_spin_layout(hmr, tmp_path, zipped):
 
 
 def test_graphcmr_layout(graphcmr, tmp_path):
-    parts: dict[str, dict[str, Tensor]] = {"graph_cnn": {}, "smpl_param_regressor": {}}
+    parts: dict[str, dict[str, Tensor]] = {"graph_cnn": OrderedDict(), "smpl_param_regressor": OrderedDict()}
     for name, value in constants(graphcmr).items():
         part, _, rest = name.partition(".")
         parts[part][f"module.{rest}"] = value

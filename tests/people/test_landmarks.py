@@ -97,6 +97,15 @@ def test_a_box_around_one_of_two_who_overlap_gives_that_one(overlapping, person)
     assert spread(landmarks.points2d[0, 0], noses[person]) < 12
 
 
+def test_a_box_around_someone_behind_a_smaller_person_gives_the_one_behind(photo, found):
+    image = photo[470:980, 860:1190].copy()
+    front = cv2.resize(photo[520:930, 906:1150], None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
+    image[200 : 200 + len(front), 106 : 106 + front.shape[1]] = front
+    landmarks = body_landmarks(image, np.array([[46, 50, 242, 412]]))
+    assert landmarks.score[0] > 0.9
+    assert spread(landmarks.points2d[0, 0], found.points2d[0, 0] - [860, 470]) < 20
+
+
 def test_a_box_beside_someone_does_not_give_that_neighbour(photo):
     beside = np.array([[1100, 520, 150, 412], [780, 520, 150, 412]])
     assert body_landmarks(photo, beside).score.tolist() == [0, 0]

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,6 +149,9 @@ def test_an_epoch_that_ends_with_an_interruption_is_measured_later(
 
     def interrupt(now: Progress) -> None:
         if now.step == 2:  # the third step, the epoch's last, is still done
+            os.kill(os.getpid(), signal.SIGINT)
+        if now.step == 3:  # and saved, whatever comes while it is
+            time.sleep(2.1)
             os.kill(os.getpid(), signal.SIGINT)
 
     settings = Settings(root, tmp_path, max_steps=4, validate=validate)
