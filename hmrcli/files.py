@@ -46,8 +46,8 @@ def did_you_mean(path: str | Path) -> str:
         return did_you_mean(path.parent) if path.parent.name else ""
     wanted = path.name.casefold()
     for near in difflib.get_close_matches(wanted, names, n=3):
-        stem, other = PurePath(near).stem, PurePath(wanted).stem  # an equal suffix alone is not near
-        if difflib.SequenceMatcher(None, stem, other).ratio() >= 0.6 and names[near] != path.name:
+        alike = difflib.SequenceMatcher(None, PurePath(near).stem, PurePath(wanted).stem).ratio()
+        if alike >= 0.6 and names[near] != path.name:  # an equal suffix alone is not near
             return f"; did you mean {path.with_name(names[near])}?"
     return ""
 
@@ -87,7 +87,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        if error.filename in (None, str(temporary)):  # a write that fails names no file
+        if error.errno and error.filename in (None, str(temporary)):  # a write that fails names no file
             error.filename, error.filename2 = str(path), None
         raise
     finally:
