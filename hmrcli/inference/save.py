@@ -129,6 +129,7 @@ def _write(
             faces,
             people[0].focal_length,
             (float(centre[0]), float(centre[1])),
+            seen=[person.joints_visibility[predictor.body.parts.cpu().numpy()] for person in people],
             pitch=camera_pitch(people),
         )
         with whole_file(overlay_path) as temporary:

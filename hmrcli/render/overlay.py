@@ -29,6 +29,9 @@ PALETTE = (
 )
 """(8, 3) colours of people in [0, 1], repeated after the eighth."""
 
+_FAINT = 0.65
+"""How much of the photo is seen through what is hidden in it."""
+
 
 def overlay(
     image: Image,
@@ -38,6 +41,7 @@ def overlay(
     principal_point: tuple[float, float],
     *,
     identities: Sequence[int] | None = None,
+    seen: Sequence[Array] | None = None,
     side_view: bool = True,
     pitch: float = 0.0,
     opacity: float = 0.9,
@@ -54,6 +58,7 @@ def overlay(
         principal_point: (cx, cy), pixels of the given image.
         identities: a number per person that keeps its colour from picture to picture; the position in
             `people` when not given.
+        seen: (V,) in [0, 1] of each person: what the photo does not show of a body is drawn faintly over it.
         side_view: adds the panel on the right. Nearer is further left there; everyone has the same scale.
         pitch: radians by which the camera looks down; the panel is drawn level.
         opacity: of the mesh over the photo.
@@ -75,7 +80,12 @@ def overlay(
     )
     camera = Camera(focal_length * scale, (principal_point[0] * scale, principal_point[1] * scale))
     vertices, triangles = merge(people, faces)
+    photo = picture.copy()
     paint(picture, vertices, triangles, shade(vertices, triangles, colours), camera, opacity, samples)
+    if seen is not None and (hidden := 1 - np.concatenate(seen)).any():
+        veil = np.zeros_like(picture)
+        paint(veil, vertices, triangles, np.repeat(hidden[:, None], 3, 1), camera, 1.0, samples)
+        picture[:] = (picture + (photo.astype(np.float32) - picture) * (_FAINT / 255) * veil).round()
     if not side_view:
         return picture
     # About the camera's x axis: what is up lies along the camera's -y afterwards.

@@ -116,3 +116,12 @@ def test_the_side_view_is_level_however_far_the_camera_looks_down():
 
     level, tilted = columns(pitch=pitch), columns()
     assert abs(level[0] - level[1]) < 1 < 5 < abs(tilted[0] - tilted[1])
+
+
+def test_what_the_photo_does_not_show_of_a_body_is_drawn_faintly_over_it():
+    people = [ball((x, 0, 4.0))[0] for x in (-0.8, 0.8)]
+    full = draw(people, side_view=False).astype(int)
+    half = draw(people, seen=[np.full(len(people[0]), seen) for seen in (1.0, 0.0)], side_view=False)
+    np.testing.assert_array_equal(half[:, :40], full[:, :40])
+    left = np.abs(half.astype(int) - PHOTO)[:, 40:].sum() / np.abs(full - PHOTO)[:, 40:].sum()
+    assert left == pytest.approx(0.35, abs=0.03)
