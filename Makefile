@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/hmr infer data/photos/walk.jpg --out hmr_out
 
+# Two processes of one thread each: threads that wait for each other take more than they give.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 # Trains every recipe for two steps; `test` does so for one of each algorithm.
 test-rows: $(VENV)/.installed

@@ -9,7 +9,7 @@ def main() -> None:
         from hmrcli.cli.app import main as run
 
         run()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # later ones are met by `console.exit_codes`
         print("interrupted", file=sys.stderr)
         raise SystemExit(130) from None
 

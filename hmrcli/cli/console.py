@@ -55,7 +55,7 @@ def exit_codes() -> Iterator[None]:
 
     A full disk, a missing permission and too little memory are among them, with exit code 4 wherever they
     arise. Any other error is a bug, told in one line with exit code 1. `HMR_DEBUG=1` shows the traceback,
-    too. Names that a stream's encoding lacks are written with escapes.
+    too. Interruption exits with 130. Names that a stream's encoding lacks are written with escapes.
     """
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - closed, as by `>&-`
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
@@ -67,6 +67,9 @@ def exit_codes() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()
+    except KeyboardInterrupt:
+        log.print("interrupted")
+        raise SystemExit(130) from None
     except BrokenPipeError:  # `hmr ... | head` ends quietly
         _silence_stdout()
         raise SystemExit(0) from None
