@@ -16,6 +16,7 @@ _HIPS_ALONE = 0.15
 
 
 GUESSED = 0.01
+"""Confidence of landmarks that nobody sees: enough to tell a seated leg from a standing one, too little to fit to."""
 
 
 class Targets(NamedTuple):
