@@ -22,7 +22,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hmrcli.body.joints import HUMAN_DATA_FROM_SMPL_49
-from hmrcli.datasets.read import convert, read_annotations
+from hmrcli.data.read import convert, read_annotations
 
 BLOCK = 2000
 

@@ -28,13 +28,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from hmrcli.algorithms.build import build_graphcmr, build_graphormer
+from hmrcli.algorithms.graphcmr import GraphBlock, GraphCMR
+from hmrcli.algorithms.graphormer import Encoder, EncoderLayer, Graphormer
 from hmrcli.body import BodyModel, load_body
-from hmrcli.networks.build import build_graphcmr, build_graphormer
-from hmrcli.networks.graph import GraphLinear
-from hmrcli.networks.graphcmr import GraphBlock, GraphCMR
-from hmrcli.networks.graphormer import Encoder, EncoderLayer, Graphormer
-from hmrcli.networks.hrnet import ClassificationHRNet
-from hmrcli.networks.resnet import resnet50
+from hmrcli.layers.graph import GraphLinear
+from hmrcli.layers.hrnet import ClassificationHRNet
+from hmrcli.layers.resnet import resnet50
 
 Outputs = tuple[Tensor, ...]
 

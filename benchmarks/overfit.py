@@ -25,19 +25,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hmrcli.algorithms import chosen_device
 from hmrcli.body import BodyModel
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M
 from hmrcli.body.rotations import rotmat_from_pose, sixd_from_rotmat
-from hmrcli.datasets.annotations import Annotations
-from hmrcli.datasets.crop import normalise
-from hmrcli.datasets.human_data import write_human_data
-from hmrcli.datasets.mixture import BatchSampler, mixture_of
-from hmrcli.datasets.sets import load_sets
-from hmrcli.datasets.training import Batch, training_batches
+from hmrcli.data.annotations import Annotations
+from hmrcli.data.crop import normalise
+from hmrcli.data.human_data import write_human_data
+from hmrcli.data.mixture import BatchSampler, mixture_of
+from hmrcli.data.sets import load_sets
+from hmrcli.data.training import Batch, training_batches
 from hmrcli.evaluation import pa_mpjpe
-from hmrcli.networks import chosen_device
-from hmrcli.networks.graph import GraphLinear
-from hmrcli.networks.weights import backbone_of
+from hmrcli.layers.graph import GraphLinear
+from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe import Recipe
 from hmrcli.training.engine import Learner, Precision, train_step
 from hmrcli.training.fits import FitStore

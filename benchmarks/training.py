@@ -28,14 +28,14 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from hmrcli.algorithms import build_network
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
-from hmrcli.datasets.annotations import Annotations, joint_set
-from hmrcli.datasets.crop import IMAGE_MEAN, IMAGE_STD, normalise
-from hmrcli.datasets.mixture import BatchSampler, Mixture
-from hmrcli.datasets.sets import Bodies, ImageSet
-from hmrcli.datasets.training import Batch, TrainingSet, training_batches
-from hmrcli.networks import build_network
+from hmrcli.data.annotations import Annotations, joint_set
+from hmrcli.data.crop import IMAGE_MEAN, IMAGE_STD, normalise
+from hmrcli.data.mixture import BatchSampler, Mixture
+from hmrcli.data.sets import Bodies, ImageSet
+from hmrcli.data.training import Batch, TrainingSet, training_batches
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.engine import LABELS, Learner, make_learner, train_step
 from hmrcli.training.losses import total, training_losses

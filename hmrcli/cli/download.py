@@ -97,7 +97,7 @@ def _render(
     parts: list[str], rows: int | None, masks: bool, root: Path, as_json: bool
 ) -> list[dict[str, Any]]:
     """Renders what is not there; as documents."""
-    from hmrcli.datasets.open_files import is_written
+    from hmrcli.data.open_files import is_written
 
     documents = []
     for part in parts:

@@ -100,14 +100,14 @@ def evaluate(
         return
     assert recipe and checkpoint
     from hmrcli.assets.data_root import data_root as find_root
-    from hmrcli.datasets.needed import find_test_file
+    from hmrcli.data.needed import find_test_file
     from hmrcli.recipe import load_recipe
 
     root, resolved = find_root(data_root), load_recipe(recipe)
     find_test_file(resolved, root, dataset)  # before torch is loaded
     import torch
 
-    from hmrcli.evaluation.processes import joined, rank_and_size
+    from hmrcli.distributed import joined, rank_and_size
     from hmrcli.results.measure import evaluate_network, find_test
 
     if workers is None:

@@ -27,7 +27,7 @@ def describe(
     part: str, root: Path, rows: int | None = None, state: str | None = None, error: str | None = None
 ) -> dict[str, Any]:
     """A part as `hmr download --json` tells of files."""
-    from hmrcli.datasets.open_files import annotation_file, is_written
+    from hmrcli.data.open_files import annotation_file, is_written
 
     path = annotation_file(root, part)
     return {
@@ -80,7 +80,7 @@ def write(part: str, root: Path, rows: int | None, masks: bool) -> Path:
     Raises:
         BadInput: as `rendered.write_open_set`.
     """
-    from hmrcli.datasets.rendered import write_open_set
+    from hmrcli.data.rendered import write_open_set
 
     with bar(part) as progress:
         return write_open_set(root, part, rows, workers=workers(), masks=masks, progress=progress)
@@ -88,9 +88,9 @@ def write(part: str, root: Path, rows: int | None, masks: bool) -> Path:
 
 def wrong(part: str, root: Path) -> str | None:
     """What is wrong with the files of a part that is in place; None if nothing is."""
-    from hmrcli.datasets.images import missing_images
-    from hmrcli.datasets.open_files import annotation_file, image_folder
-    from hmrcli.datasets.read import read_annotations
+    from hmrcli.data.images import missing_images
+    from hmrcli.data.open_files import annotation_file, image_folder
+    from hmrcli.data.read import read_annotations
     from hmrcli.errors import BadInput
 
     try:

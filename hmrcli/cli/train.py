@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from hmrcli.datasets.needed import NeededFile
+    from hmrcli.data.needed import NeededFile
     from hmrcli.recipe import Recipe
     from hmrcli.training.run import Progress
 
@@ -98,10 +98,10 @@ def train(
     # process beside it, a step on two cores took 1.4 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from hmrcli.assets.data_root import data_root as find_root
-    from hmrcli.datasets.needed import part_to_render, require
+    from hmrcli.data.needed import part_to_render, require
+    from hmrcli.distributed import met_alike, said_once
     from hmrcli.files import writable_folder
     from hmrcli.recipe import load_recipe
-    from hmrcli.training.spoken import met_alike, said_once
 
     first = os.environ.get("RANK", "0") == "0"
     say = note if first else lambda text: None
@@ -123,10 +123,9 @@ def train(
                 with suppress(OSError):  # that it has files; an empty one is made again when all is well
                     out.rmdir()
 
-            from hmrcli.datasets.mixture import check_division
-            from hmrcli.evaluation.processes import joined, rank_and_size
-            from hmrcli.networks import chosen_device
-            from hmrcli.training.processes import local_device
+            from hmrcli.algorithms import chosen_device
+            from hmrcli.data.mixture import check_division
+            from hmrcli.distributed import joined, local_device, rank_and_size
             from hmrcli.training.run import Settings
             from hmrcli.training.run import train as run
 
@@ -222,7 +221,7 @@ def _check_resume(resume: str) -> None:
 def _render(part: str, root: Path, first: bool) -> None:
     """Writes a test set of the open benchmark; under torchrun the first process does, and the others wait for it."""
     from hmrcli.cli import open_sets
-    from hmrcli.datasets.open_files import annotation_file
+    from hmrcli.data.open_files import annotation_file
 
     path = annotation_file(root, part)
     if first:
@@ -245,7 +244,7 @@ def _say_next(recipe: "Recipe", folder: Path, data_root: Path | None) -> None:
 
 def _files(recipe: "Recipe", root: Path, without: Sequence[str]) -> list["NeededFile"]:
     """Every file of the recipe that is not left out; those of the test set can be left out together."""
-    from hmrcli.datasets.needed import needed_files
+    from hmrcli.data.needed import needed_files
     from hmrcli.evaluation import PROTOCOLS
 
     sets = [name for name in without if name not in (EVALUATION, POSE_PRIOR)]
@@ -282,9 +281,9 @@ def _validation(recipe: "Recipe", root: Path, device: "torch.device", workers: i
     """
     if recipe.algorithm == "pose":
         return _keypoint_validation(recipe, root, workers), dict
+    from hmrcli.distributed import rank_and_size
     from hmrcli.evaluation import load_bodies
     from hmrcli.evaluation.evaluate import evaluate, open_samples
-    from hmrcli.evaluation.processes import rank_and_size
     from hmrcli.results.measure import find_test
     from hmrcli.training.start import mean_pose_errors
 
@@ -325,7 +324,7 @@ def _validation(recipe: "Recipe", root: Path, device: "torch.device", workers: i
 
 def _of_all(own: "Callable[[], Any]") -> list[Any]:
     """What all processes made, on the first; nothing where one of them could not, and on the others."""
-    from hmrcli.evaluation.processes import gathered
+    from hmrcli.distributed import gathered
 
     made, failure = None, None
     try:
@@ -344,11 +343,11 @@ def _keypoint_validation(
     """What measures heatmaps on the recipe's test set; processes share the rows, the first has the errors."""
     import numpy as np
 
-    from hmrcli.datasets.needed import ANNOTATIONS, IMAGES, locate
-    from hmrcli.datasets.read import read_annotations
+    from hmrcli.data.needed import ANNOTATIONS, IMAGES, locate
+    from hmrcli.data.read import read_annotations
+    from hmrcli.distributed import rank_and_size
     from hmrcli.evaluation.evaluate import Samples, check_images
     from hmrcli.evaluation.keypoints import check_labels, keypoint_errors, keypoint_metrics
-    from hmrcli.evaluation.processes import rank_and_size
 
     path = locate(ANNOTATIONS, recipe.evaluation.annotations, root)
     annotations = read_annotations(path, recipe.data.joints)

@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from hmrcli.algorithms import prediction_precision
 from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.datasets.annotations import Annotations
-from hmrcli.datasets.crop import crop_affine, crop_image, normalise, square_around
-from hmrcli.datasets.images import missing_images, read_bgr
-from hmrcli.datasets.read import read_annotations
+from hmrcli.data.annotations import Annotations
+from hmrcli.data.crop import crop_affine, crop_image, normalise, square_around
+from hmrcli.data.images import missing_images, read_bgr
+from hmrcli.data.read import read_annotations
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation.metrics import align_similarity
 from hmrcli.evaluation.protocols import Protocol, Surface, Target, mesh_of, points, score
 from hmrcli.evaluation.truth import Scorable, check_truth, hints, true_joints
 from hmrcli.files import whole_file
-from hmrcli.networks import Prediction, prediction_precision
+from hmrcli.layers import Prediction
 
 SAVE_EVERY = 30.0
 """Seconds between saves of what is done so far."""

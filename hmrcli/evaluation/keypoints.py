@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from hmrcli.algorithms.pose import peaks
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.datasets.annotations import Annotations
-from hmrcli.datasets.crop import crop_affine, square_around, transform_points
+from hmrcli.data.annotations import Annotations
+from hmrcli.data.crop import crop_affine, square_around, transform_points
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.evaluate import Samples, check_finite_rows, outputs
-from hmrcli.networks.pose import peaks
 
 THRESHOLDS = (5, 10)
 """Of the PCK, percent of the box's side (Yang and Ramanan, PAMI 2013)."""

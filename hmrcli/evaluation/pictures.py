@@ -10,7 +10,7 @@ from torch import nn
 
 from hmrcli.body.camera import CROP_FOCAL_LENGTH, crop_translation
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
-from hmrcli.datasets.crop import normalise
+from hmrcli.data.crop import normalise
 from hmrcli.evaluation.evaluate import Errors, Samples, sample_crop
 from hmrcli.evaluation.protocols import mesh_of
 from hmrcli.files import whole_file

@@ -16,7 +16,7 @@ from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.interval import Aggregate, aggregate
 from hmrcli.evaluation.metrics import METRICS, measure
-from hmrcli.networks import Prediction
+from hmrcli.layers import Prediction
 
 Surface = Literal["parametric", "free"]
 

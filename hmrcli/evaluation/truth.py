@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_FLIP, H36M_NAMES
-from hmrcli.datasets.annotations import Annotations
+from hmrcli.data.annotations import Annotations
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.metrics import measure
 from hmrcli.evaluation.protocols import Protocol

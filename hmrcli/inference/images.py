@@ -269,7 +269,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 def _decode(path: Path) -> Picture:
     from PIL import Image
 
-    from hmrcli.datasets.images import jpeg_damage
+    from hmrcli.data.images import jpeg_damage
 
     notes: list[str] = []
     with path.open("rb") as file:

@@ -5,9 +5,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from hmrcli.algorithms import prediction_precision
 from hmrcli.body import BodyModel
-from hmrcli.datasets.crop import crop_affine, crop_image, normalise, square_around
-from hmrcli.networks import Prediction, prediction_precision
+from hmrcli.data.crop import crop_affine, crop_image, normalise, square_around
+from hmrcli.layers import Prediction
 
 BATCH = 64
 """Crops that go through the network at once."""

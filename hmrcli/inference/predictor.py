@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hmrcli.algorithms import chosen_device, load_network
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.camera import crop_camera, full_image_translation, project
 from hmrcli.body.joints import SMPL_24_NAMES
-from hmrcli.datasets.crop import square_around
+from hmrcli.data.crop import square_around
 from hmrcli.errors import UsageError
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
 from hmrcli.fitting.regressor import regress
@@ -20,7 +21,6 @@ from hmrcli.fitting.targets import GUESSED, Targets
 from hmrcli.inference.agreement import agreement, in_box, in_picture, joints_visibility
 from hmrcli.inference.network import crop_people, predict
 from hmrcli.inference.person import People, Person
-from hmrcli.networks import chosen_device, load_network
 from hmrcli.people import LANDMARK_INDEX, Landmarks, body_landmarks, detect_people
 from hmrcli.recipe import Recipe, load_recipe
 

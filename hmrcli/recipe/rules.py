@@ -16,7 +16,7 @@ BACKBONES = {
     "graphormer": ("hrnet_w48", "hrnet_w64"),
     "pose": ("resnet18", "resnet50", "hrnet_w32", "hrnet_w48"),
 }
-"""What each algorithm's network can stand on (`hmrcli.networks.build`)."""
+"""What each algorithm's network can stand on (`hmrcli.algorithms.build`)."""
 
 _REGRESSION = ("l1", "mse", "smooth_l1")
 _SMPL = ("keypoints3d", "keypoints2d", "rotmat", "betas")

@@ -91,7 +91,7 @@ class Leaves(Section):
 
 
 class Network(Section):
-    """What `hmrcli.networks.build_network` builds, and where its weights start."""
+    """What `hmrcli.algorithms.build_network` builds, and where its weights start."""
 
     backbone: Literal["resnet18", "resnet50", "hrnet_w32", "hrnet_w48", "hrnet_w64"]
     initialisation: Initialisation | None

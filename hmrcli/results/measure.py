@@ -13,19 +13,19 @@ import torch
 from numpy.typing import NDArray
 
 from hmrcli import __version__
+from hmrcli.algorithms import chosen_device, load_network, require_bodies
 from hmrcli.body import BodyModel as Body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
-from hmrcli.datasets.needed import find_test_file
-from hmrcli.datasets.open_files import annotation_file
+from hmrcli.data.needed import find_test_file
+from hmrcli.data.open_files import annotation_file
+from hmrcli.distributed import gathered, rank_and_size
 from hmrcli.environment import describe
 from hmrcli.errors import MissingFile
 from hmrcli.evaluation import METRICS, PROTOCOLS, Protocol, Report, load_bodies, summarise
 from hmrcli.evaluation.arrays import ArrayScores
 from hmrcli.evaluation.evaluate import Errors, evaluate, open_samples, seen_wrong
 from hmrcli.evaluation.pictures import joint_means, joint_plot, sheet
-from hmrcli.evaluation.processes import gathered, rank_and_size
 from hmrcli.files import whole_file
-from hmrcli.networks import chosen_device, load_network, require_bodies
 from hmrcli.recipe import Recipe
 from hmrcli.results.per_sample import ERRORS_FILE, image_folders
 from hmrcli.results.runs import RESULTS_FILE, BodyModel, Checkpoint, Results, Score, write_results
@@ -78,7 +78,7 @@ def render_test(part: str, root: Path, workers: int, say: Callable[[str], None])
     Raises:
         BadInput: as `write_open_set`.
     """
-    from hmrcli.datasets.rendered import write_open_set
+    from hmrcli.data.rendered import write_open_set
 
     path = annotation_file(root, part)
     if rank_and_size()[0] == 0:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hmrcli.networks.prediction import full_precision
+from hmrcli.layers.prediction import full_precision
 
 
 def least_squares(scores: Tensor, target: float) -> Tensor:

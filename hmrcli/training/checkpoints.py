@@ -23,7 +23,7 @@ from torch import nn
 
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import whole_file
-from hmrcli.networks import save_weights
+from hmrcli.layers import save_weights
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "training_state.pt"

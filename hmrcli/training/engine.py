@@ -17,19 +17,18 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.datasets.crop import normalise
-from hmrcli.datasets.sets import Bodies
-from hmrcli.datasets.training import Batch
+from hmrcli.data.crop import normalise
+from hmrcli.data.sets import Bodies
+from hmrcli.data.training import Batch
+from hmrcli.distributed import averaged, rank_and_size
 from hmrcli.errors import UsageError
-from hmrcli.evaluation.processes import rank_and_size
-from hmrcli.networks import Discriminator, Prediction
-from hmrcli.networks.weights import backbone_of
+from hmrcli.layers import Discriminator, Prediction
+from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.rules import LearningRateGroup
 from hmrcli.training.adversary import discriminator_losses
 from hmrcli.training.heatmaps import heatmap_losses
 from hmrcli.training.losses import total, training_losses
-from hmrcli.training.processes import averaged
 from hmrcli.training.terms import Counts, count_labels
 from hmrcli.training.truth import blank_labels
 

@@ -9,9 +9,9 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmrcli.datasets.sets import Bodies, TrainingImages
-from hmrcli.datasets.training import pose_from_crop, pose_into_crop
-from hmrcli.evaluation.processes import rank_and_size
+from hmrcli.data.sets import Bodies, TrainingImages
+from hmrcli.data.training import pose_from_crop, pose_into_crop
+from hmrcli.distributed import rank_and_size
 
 
 class Place(NamedTuple):

@@ -9,8 +9,8 @@ from torch import Tensor
 from hmrcli.body import BodyModel
 from hmrcli.body.camera import crop_translation
 from hmrcli.body.rotations import pose_from_rotmat, rotmat_from_6d, rotmat_from_pose, sixd_from_rotmat
-from hmrcli.datasets.sets import Bodies
-from hmrcli.datasets.training import Batch
+from hmrcli.data.sets import Bodies
+from hmrcli.data.training import Batch
 from hmrcli.fitting.mixture import MixturePrior, read_mixture
 from hmrcli.fitting.points import BodyPoints, BodyState
 from hmrcli.fitting.priors import PosePrior, pose_prior
@@ -24,7 +24,7 @@ from hmrcli.fitting.smplify import (
     smplify,
     smplify_points,
 )
-from hmrcli.networks.prediction import Prediction
+from hmrcli.layers.prediction import Prediction
 from hmrcli.recipe.schema import InTheLoop
 from hmrcli.training.fits import FitStore, Place
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from torch import nn
 
-from hmrcli.datasets.needed import CHECKPOINTS
-from hmrcli.networks import load_weights
-from hmrcli.networks.stored import stored_only_names
-from hmrcli.networks.weight_files import write_weights
-from hmrcli.networks.weights import backbone_of
+from hmrcli.data.needed import CHECKPOINTS
+from hmrcli.layers import load_weights
+from hmrcli.layers.stored import stored_only_names
+from hmrcli.layers.weight_files import write_weights
+from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe.schema import Leaves
 from hmrcli.training.checkpoints import BEST, FOLDER, read_checkpoint
 

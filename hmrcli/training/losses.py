@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
 from hmrcli.body.model import BodyModel, BodyOutput
-from hmrcli.networks.prediction import Prediction, full_precision
+from hmrcli.layers.prediction import Prediction, full_precision
 from hmrcli.recipe import Recipe
 from hmrcli.training.adversary import generator_loss
 from hmrcli.training.terms import Counts, camera_prior, orthographic2d, part_map_loss, perspective2d

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.datasets.annotations import FLIPS
-from hmrcli.datasets.training import Batch
+from hmrcli.data.annotations import FLIPS
+from hmrcli.data.training import Batch
 from hmrcli.files import whole_file
 from hmrcli.render.overlay import PALETTE
 from hmrcli.render.rasteriser import Camera, paint

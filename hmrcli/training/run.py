@@ -15,12 +15,12 @@ from torch import nn
 
 from hmrcli import __version__
 from hmrcli.body import BodyModel
-from hmrcli.datasets.mixture import BatchSampler, mixture_of
-from hmrcli.datasets.sets import TrainingImages, load_sets
-from hmrcli.datasets.training import Batch, training_batches
-from hmrcli.datasets.unreadable import Unreadable
+from hmrcli.data.mixture import BatchSampler, mixture_of
+from hmrcli.data.sets import TrainingImages, load_sets
+from hmrcli.data.training import Batch, training_batches
+from hmrcli.data.unreadable import Unreadable
+from hmrcli.distributed import Elsewhere, anywhere, done_by_first, from_first, met_alike, rank_and_size
 from hmrcli.errors import BadInput, HmrError, UsageError
-from hmrcli.evaluation.processes import rank_and_size
 from hmrcli.files import advice
 from hmrcli.recipe import Recipe
 from hmrcli.training.checkpoints import (
@@ -46,9 +46,7 @@ from hmrcli.training.fits import FitStore
 from hmrcli.training.folders import Place, find_place
 from hmrcli.training.leaves import leave
 from hmrcli.training.pictures import crop_sheet
-from hmrcli.training.processes import anywhere, done_by_first, from_first
 from hmrcli.training.record import Record, draw_curves
-from hmrcli.training.spoken import Elsewhere, met_alike
 from hmrcli.training.start import prepare, start_file
 
 SHEET_FILE = "crops.png"

@@ -8,22 +8,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from hmrcli.algorithms import build_network
 from hmrcli.assets.registry import find_asset
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.rotations import rotmat_from_6d, rotmat_from_pose, sixd_from_rotmat
-from hmrcli.datasets.annotations import Annotations
-from hmrcli.datasets.needed import BODY_MODELS, CHECKPOINTS, OPEN_MEAN, locate
-from hmrcli.datasets.sets import load_real_bodies
+from hmrcli.data.annotations import Annotations
+from hmrcli.data.needed import BODY_MODELS, CHECKPOINTS, OPEN_MEAN, locate
+from hmrcli.data.sets import load_real_bodies
 from hmrcli.evaluation import Protocol, pa_mpjpe
 from hmrcli.evaluation.protocols import Target, scored_joints, true_vertices
-from hmrcli.networks import (
-    MeanParameters,
-    build_network,
-    load_backbone,
-    load_mean_parameters,
-    load_weights,
-)
-from hmrcli.networks.mean import rest_parameters
+from hmrcli.layers import MeanParameters, load_backbone, load_mean_parameters, load_weights
+from hmrcli.layers.mean import rest_parameters
 from hmrcli.recipe import Recipe
 from hmrcli.scenes.subjects import labelled_bodies
 from hmrcli.training.engine import Learner, Precision, make_learner

@@ -20,7 +20,7 @@ from hmrcli.assets.reading import read_document
 from hmrcli.assets.refusal import Refused
 from hmrcli.assets.registry import Check, load_registry
 from hmrcli.assets.structure import check_structure
-from hmrcli.datasets.npz import NpzFile
+from hmrcli.data.npz import NpzFile
 from hmrcli.errors import BadInput, HmrError
 
 

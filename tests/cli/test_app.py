@@ -74,10 +74,15 @@ def test_an_interruption_while_modules_load_is_told_in_one_line(seconds: float) 
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
-def test_completion_can_be_installed() -> None:
-    assert (
-        "_HMR_COMPLETE" in hmr("--show-completion", "bash").stdout or hmr("--show-completion").returncode == 0
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_shells(shell: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; sys.argv = ['hmr']; from hmrcli.__main__ import main; main()"],
+        env={**os.environ, "_HMR_COMPLETE": f"source_{shell}"},
+        capture_output=True,
+        text=True,
     )
+    assert (done.returncode, "_HMR_COMPLETE" in done.stdout) == (0, True)
 
 
 @pytest.mark.parametrize("command", [[], ["infer"], ["download"], ["train"], ["eval"], ["table"]])
@@ -177,7 +182,7 @@ def test_any_number_of_threads_runs(value: str, monkeypatch: pytest.MonkeyPatch)
 def test_a_device_that_is_not_there_is_named_without_torch_s_words() -> None:
     import torch
 
-    from hmrcli.networks import chosen_device
+    from hmrcli.algorithms import chosen_device
 
     with pytest.raises(HmrError, match=r"'cuda:99' cannot be used here; torch finds .*cpu$"):
         chosen_device("cuda:99")

@@ -15,17 +15,18 @@ import roma
 import torch
 from typer.testing import CliRunner, Result
 
+from hmrcli.algorithms import build_network
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, HUMAN_DATA_FROM_H36M
 from hmrcli.body.rotations import sixd_from_rotmat
 from hmrcli.cli.app import app
 from hmrcli.cli.eval import ARRAY_KEYS, TARGET_KEYS
-from hmrcli.datasets.annotations import Annotations
-from hmrcli.datasets.human_data import write_human_data
+from hmrcli.data.annotations import Annotations
+from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import HmrError
 from hmrcli.evaluation.array_files import KEYS
-from hmrcli.networks import build_network, save_weights
+from hmrcli.layers import save_weights
 from hmrcli.recipe import load_recipe
 
 ROWS = 21

@@ -12,11 +12,11 @@ import torch
 import trimesh
 from typer.testing import CliRunner
 
+from hmrcli.algorithms import build_network
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
 from hmrcli.cli.app import app
 from hmrcli.errors import HmrError
-from hmrcli.networks import build_network
 from hmrcli.recipe import load_recipe
 
 PHOTO = bundled("photos/walk.jpg")

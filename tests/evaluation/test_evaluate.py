@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from hmrcli.body import load_body
-from hmrcli.datasets.annotations import Annotations
+from hmrcli.data.annotations import Annotations
 from hmrcli.errors import BadInput
 from hmrcli.evaluation import PROTOCOLS, mpjpe
 from hmrcli.evaluation.evaluate import Samples, evaluate, metric_names
-from hmrcli.networks import Prediction
+from hmrcli.layers import Prediction
 
 ROWS = 10
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.datasets.crop import crop_affine, square_around, transform_points
+from hmrcli.data.crop import crop_affine, square_around, transform_points
 from hmrcli.evaluation.evaluate import Samples
 from hmrcli.evaluation.keypoints import keypoint_errors, keypoint_metrics
 from hmrcli.training.heatmaps import SIGMA

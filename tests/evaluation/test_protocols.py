@@ -23,7 +23,7 @@ from hmrcli.evaluation import (
     score,
     summarise,
 )
-from hmrcli.networks import Prediction
+from hmrcli.layers import Prediction
 from hmrcli.recipe import load_recipe
 from hmrcli.recipe.schema import Evaluation
 from hmrcli.results.runs import Score

@@ -12,14 +12,14 @@ from torch import nn
 
 from hmrcli.body import load_body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_FLIP, H36M_NAMES
-from hmrcli.datasets.annotations import Annotations
-from hmrcli.datasets.human_data import write_human_data
+from hmrcli.data.annotations import Annotations
+from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation import PROTOCOLS, align_similarity, mpjpe
 from hmrcli.evaluation.evaluate import Samples, evaluate, open_samples, seen_wrong
 from hmrcli.evaluation.keypoints import check_labels, keypoint_errors
 from hmrcli.evaluation.truth import FLIP_14, check_truth, hints
-from hmrcli.networks import Prediction
+from hmrcli.layers import Prediction
 
 ROWS = 6
 PATH = Path("set.npz")

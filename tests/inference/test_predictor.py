@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from hmrcli.algorithms import build_network
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
 from hmrcli.errors import BadInput
 from hmrcli.inference import Predictor
 from hmrcli.inference.images import read_image
-from hmrcli.networks import build_network, save_weights
+from hmrcli.layers import save_weights
 from hmrcli.recipe import load_recipe
 
 BOX = [900.0, 540.0, 240.0, 380.0]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from hmrcli.algorithms import build
 from hmrcli.errors import BadInput, UsageError
-from hmrcli.networks import build
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
 from hmrcli.recipe.document import dump_document, parse_value
 from hmrcli.recipe.load import _bundled

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from hmrcli.algorithms import build_network
 from hmrcli.body import load_body
-from hmrcli.networks import Prediction, build_network, load_weights, save_weights
+from hmrcli.layers import Prediction, load_weights, save_weights
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
-from tests.networks.checks import assert_trains
+from tests.algorithms.checks import assert_trains
 
 ALGORITHMS = ("hmr", "spin", "graphcmr", "pare", "graphormer")
 

@@ -5,7 +5,7 @@ import functools
 import pytest
 
 from hmrcli.assets.registry import load_registry
-from hmrcli.datasets.mixture import mixture_of
+from hmrcli.data.mixture import mixture_of
 from hmrcli.errors import BadInput
 from hmrcli.recipe import load_recipe, recipe_names
 from hmrcli.recipe.rules import RENDERED_SETS

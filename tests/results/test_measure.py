@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hmrcli.datasets import rendered
-from hmrcli.datasets.open_files import annotation_file, is_written
+from hmrcli.data import rendered
+from hmrcli.data.open_files import annotation_file, is_written
 from hmrcli.errors import MissingFile
 from hmrcli.recipe import load_recipe
 from hmrcli.results.measure import find_test, render_test

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.networks import Prediction
+from hmrcli.layers import Prediction
 from hmrcli.recipe import Recipe
 
 JOINTS = {"smpl_54": 54, "smpl_49": 49, "common_24": 24, "evaluation_14": 14}

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.networks import Discriminator
+from hmrcli.layers import Discriminator
 from hmrcli.training.adversary import discriminator_losses, generator_loss, least_squares
-from tests.networks.golden import golden
+from tests.algorithms.golden import golden
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ import pytest
 import torch
 from torch import nn
 
+from hmrcli.algorithms.hmr import HMRHead
 from hmrcli.body import BodyModel, load_body
-from hmrcli.datasets.sets import Bodies
-from hmrcli.datasets.training import Batch
-from hmrcli.networks import Prediction
-from hmrcli.networks.hmr import HMRHead
-from hmrcli.networks.mean import rest_parameters
+from hmrcli.data.sets import Bodies
+from hmrcli.data.training import Batch
+from hmrcli.layers import Prediction
+from hmrcli.layers.mean import rest_parameters
 from hmrcli.recipe import Recipe
 from hmrcli.training.engine import (
     Learner,
@@ -242,7 +242,7 @@ import json, sys
 import torch
 from hmrcli.body import load_body
 from hmrcli.training.engine import train_step
-from hmrcli.evaluation.processes import joined, rank_and_size
+from hmrcli.distributed import joined, rank_and_size
 from tests.training.test_engine import learner, part, samples, weights, without_noise
 from tests.training.world import open_recipe
 torch.set_num_threads(1)

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from hmrcli.algorithms import build_network
 from hmrcli.body import load_body
-from hmrcli.networks import Discriminator, build_network
-from hmrcli.networks.stored import stored_only_names
+from hmrcli.layers import Discriminator
+from hmrcli.layers.stored import stored_only_names
 from hmrcli.recipe import load_recipe
 from hmrcli.training.losses import TERMS, total, training_losses
 from tests.training.made import made_labels

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from hmrcli.algorithms.pose import peaks
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.networks.pose import peaks
 from hmrcli.recipe import load_recipe
 from hmrcli.training.heatmaps import SIGMA, heatmap_losses
 from hmrcli.training.terms import count_labels, gaussians

@@ -16,13 +16,13 @@ from torch import Tensor
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, SMPL_49_FLIP
 from hmrcli.body.rotations import pose_from_rotmat, rotmat_from_pose
-from hmrcli.datasets.annotations import Annotations
-from hmrcli.datasets.augmentation import Augmentation, augment_joints2d, augmented_affine
-from hmrcli.datasets.sets import Bodies, ImageSet
-from hmrcli.datasets.training import Batch
+from hmrcli.data.annotations import Annotations
+from hmrcli.data.augmentation import Augmentation, augment_joints2d, augmented_affine
+from hmrcli.data.sets import Bodies, ImageSet
+from hmrcli.data.training import Batch
 from hmrcli.evaluation.metrics import pa_mpjpe
 from hmrcli.fitting.points import BodyState
-from hmrcli.networks import Prediction
+from hmrcli.layers import Prediction
 from hmrcli.recipe.schema import InTheLoop
 from hmrcli.training.fits import Changes, FitStore, Place, merged
 from hmrcli.training.in_the_loop import Fitter

@@ -7,12 +7,12 @@ from hmrcli.body import load_body
 from hmrcli.body.joints import COMMON_24_FROM_54, EVALUATION_14_FROM_H36M
 from hmrcli.body.model import BodyOutput
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.networks import Discriminator, Prediction
+from hmrcli.layers import Discriminator, Prediction
 from hmrcli.recipe import load_recipe, recipe_names
 from hmrcli.training.losses import TERMS, total, training_losses
 from hmrcli.training.terms import Counts, count_labels
 from hmrcli.training.truth import JOINTS_FROM_54
-from tests.networks.golden import golden
+from tests.algorithms.golden import golden
 from tests.training.made import FLAGS, leaves, made_labels, made_prediction
 
 

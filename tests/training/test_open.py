@@ -10,7 +10,7 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 from hmrcli.cli.train import train
-from hmrcli.datasets.rendered import write_open_set
+from hmrcli.data.rendered import write_open_set
 from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe
 from hmrcli.training.checkpoints import read_checkpoint

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from hmrcli.datasets.human_data import write_human_data
+from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import BadInput, MissingFile, UsageError
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, MODEL_FILE, STATE_FILE, copy_checkpoint, read_checkpoint
@@ -274,7 +274,7 @@ from pathlib import Path
 import torch
 from hmrcli.errors import BadInput, HmrError
 from hmrcli.recipe import load_recipe
-from hmrcli.evaluation.processes import joined, rank_and_size
+from hmrcli.distributed import joined, rank_and_size
 from hmrcli.training.run import Settings, train
 torch.set_num_threads(1)
 root, out, *overrides = sys.argv[1:]

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import torch
 
-from hmrcli.datasets.human_data import write_human_data
+from hmrcli.data.human_data import write_human_data
+from hmrcli.distributed import Elsewhere, met_alike, said_once
 from hmrcli.errors import BadInput, HmrError, UsageError
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, STATE_FILE, clear_leftovers, read_checkpoint
 from hmrcli.training.folders import Busy, find_place
 from hmrcli.training.record import read_metrics
 from hmrcli.training.run import Progress, Settings, explained, train
-from hmrcli.training.spoken import Elsewhere, met_alike, said_once
 from tests.training.world import open_recipe, people
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,7 +14,7 @@ from hmrcli.training.terms import (
     part_map_loss,
     perspective2d,
 )
-from tests.networks.golden import golden
+from tests.algorithms.golden import golden
 
 KINDS = {"normal": ("smooth_l1", "mse"), "l1": ("l1", "l1"), "pare_normal": ("mse", "mse")}
 """Of keypoints and of body parameters."""

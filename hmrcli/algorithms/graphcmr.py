@@ -1,0 +1,181 @@
+"""GraphCMR (Kolotouros et al. 2019): a graph network places vertices, pose and shape are read off them."""
+
+import roma
+import torch
+from torch import Tensor, nn
+
+from hmrcli.body.model import BodyModel
+from hmrcli.layers.graph import GraphConvolution, GraphLinear, SparseMatrix
+from hmrcli.layers.prediction import Prediction, full_precision
+from hmrcli.layers.resnet import ResNet
+from hmrcli.layers.stored import stored_only
+
+
+class GraphBlock(nn.Module):
+    """Residual bottleneck around a graph convolution, with group norms of eight channels a group."""
+
+    def __init__(self, in_channels: int, out_channels: int, neighbours: SparseMatrix) -> None:
+        super().__init__()
+        inner = out_channels // 2
+        self.lin1 = GraphLinear(in_channels, inner)
+        self.conv = GraphConvolution(inner, inner, neighbours)
+        self.lin2 = GraphLinear(inner, out_channels)
+        self.skip_conv = GraphLinear(in_channels, out_channels)
+        self.project = in_channels != out_channels
+        if not self.project:
+            stored_only(self.skip_conv)
+        self.pre_norm = nn.GroupNorm(in_channels // 8, in_channels)
+        self.norm1 = nn.GroupNorm(inner // 8, inner)
+        self.norm2 = nn.GroupNorm(inner // 8, inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, V) -> (B, out_channels, V)."""
+        y = self.lin1(torch.relu_(self.pre_norm(x)))
+        y = torch.relu_(self.norm1(y))
+        y = self.conv(y.transpose(1, 2)).transpose(1, 2)
+        y = self.lin2(torch.relu_(self.norm2(y)))
+        return y + (self.skip_conv(x) if self.project else x)
+
+
+class GraphCNN(nn.Module):
+    """Image feature at every vertex of the template -> mesh and camera.
+
+    Args:
+        resnet: the backbone; published files also hold its unused classifier.
+        template: (V1, 3) rest vertices, centred and scaled into the unit cube.
+        neighbours: row-normalised adjacency of these vertices.
+        layers: number of equal blocks.
+        channels: their width.
+    """
+
+    template: Tensor
+
+    def __init__(
+        self, resnet: ResNet, template: Tensor, neighbours: SparseMatrix, layers: int = 5, channels: int = 256
+    ) -> None:
+        super().__init__()
+        self.resnet = resnet
+        self.resnet.fc = stored_only(nn.Linear(2048, 1000))
+        self.register_buffer("template", template.float(), persistent=False)
+        self.gc = nn.Sequential(
+            GraphLinear(3 + 2048, 2 * channels),
+            GraphBlock(2 * channels, channels, neighbours),
+            *(GraphBlock(channels, channels, neighbours) for _ in range(layers)),
+        )
+        self.shape = nn.Sequential(
+            GraphBlock(channels, 64, neighbours),
+            GraphBlock(64, 32, neighbours),
+            nn.GroupNorm(4, 32),
+            nn.ReLU(inplace=True),
+            GraphLinear(32, 3),
+        )
+        self.camera_fc = nn.Sequential(
+            nn.GroupNorm(channels // 8, channels),
+            nn.ReLU(inplace=True),
+            GraphLinear(channels, 1),
+            nn.ReLU(inplace=True),
+            nn.Linear(len(template), 3),
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, 224, 224) normalised RGB -> vertices (B, V1, 3), cam (B, 3)."""
+        return self.regress(self.resnet(images).mean(dim=(2, 3)))
+
+    def regress(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 2048) -> vertices (B, V1, 3), cam (B, 3)."""
+        # The first layer sees (template, image feature) at each vertex. The feature is the same everywhere:
+        # its share is computed once a sample, not once a vertex.
+        first: GraphLinear = self.gc[0]  # type: ignore[assignment]
+        place, image = first.W.split([3, 2048], dim=1)
+        x = (place @ self.template.T)[None] + (features @ image.T + first.b)[:, :, None]
+        x = self.gc[1:](x)
+        with full_precision(x):
+            return self.shape(x.float()).transpose(1, 2), self.camera_fc(x.float())[:, 0]
+
+
+class FullyConnectedBlock(nn.Module):
+    """Linear layers with batch norm; residual when there are two of them."""
+
+    def __init__(self, in_channels: int, channels: int, residual: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Linear(in_channels, channels), nn.BatchNorm1d(channels)]
+        if residual:
+            layers += [nn.ReLU(inplace=True), nn.Linear(channels, channels), nn.BatchNorm1d(channels)]
+        self.fc_block = nn.Sequential(*layers)
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels) -> (B, channels)."""
+        return torch.relu(self.fc_block(x) + x if self.residual else self.fc_block(x))
+
+
+class SMPLParamRegressor(nn.Module):
+    """Reads rotations and shape off a mesh.
+
+    Args:
+        vertices: number of vertices of the mesh.
+    """
+
+    def __init__(self, vertices: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            FullyConnectedBlock(6 * vertices, 1024, residual=False),
+            FullyConnectedBlock(1024, 1024, residual=True),
+            FullyConnectedBlock(1024, 1024, residual=True),
+            nn.Linear(1024, 24 * 9 + 10),
+        )
+
+    def forward(self, mesh: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, V1, 6) predicted and template coordinates -> rotmat (B, 24, 3, 3), betas (B, 10)."""
+        matrices, betas = self.layers(mesh.flatten(1)).split([24 * 9, 10], dim=1)
+        return rotation_from_matrix(matrices.view(-1, 24, 3, 3)), betas
+
+
+class GraphCMR(nn.Module):
+    """The graph network and the parametric regressor behind it.
+
+    Args:
+        graph_cnn: places the vertices of mesh level 1.
+        smpl_param_regressor: reads pose and shape off them; its gradient stops at the mesh.
+        upsample: (V, V1) matrix from level 1 to the full mesh.
+        body: turns pose and shape into vertices.
+    """
+
+    def __init__(
+        self,
+        graph_cnn: GraphCNN,
+        smpl_param_regressor: SMPLParamRegressor,
+        upsample: SparseMatrix,
+        body: BodyModel,
+    ) -> None:
+        super().__init__()
+        self.graph_cnn = graph_cnn
+        self.smpl_param_regressor = smpl_param_regressor
+        self.upsample = upsample
+        self.body = body
+
+    def forward(self, images: Tensor) -> Prediction:
+        """(B, 3, 224, 224) normalised RGB -> cam, rotmat, betas, parametric vertices, free mesh_levels."""
+        mesh, cam = self.graph_cnn(images)
+        template = self.graph_cnn.template.expand_as(mesh)
+        with full_precision(mesh):
+            rotmat, betas = self.smpl_param_regressor(torch.cat([mesh.detach(), template], dim=2))
+            vertices = self.body(rotmat, betas).vertices
+        levels = (mesh, self.upsample(mesh))
+        return Prediction(cam=cam, vertices=vertices, rotmat=rotmat, betas=betas, mesh_levels=levels)
+
+
+def rotation_from_matrix(matrices: Tensor) -> Tensor:
+    """Orthogonal factor of the polar decomposition, times its determinant (GraphCMR's projection).
+
+    A left-handed factor is negated as a whole, which differs from the nearest rotation but is what published
+    weights were trained with. The gradient stays finite where singular values coincide.
+
+    Args:
+        matrices: (..., 3, 3).
+
+    Returns:
+        (..., 3, 3) rotations.
+    """
+    orthogonal = roma.procrustes(matrices, force_rotation=False)
+    return orthogonal * torch.linalg.det(orthogonal).detach().sign()[..., None, None]

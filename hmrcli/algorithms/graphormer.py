@@ -1,0 +1,270 @@
+"""Mesh Graphormer (Lin et al. 2021): a transformer over joints, coarse vertices and the image's grid."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hmrcli.layers.graph import GraphConvolution, GraphLinear, SparseMatrix
+from hmrcli.layers.hrnet import ClassificationHRNet
+from hmrcli.layers.prediction import Prediction, full_precision
+from hmrcli.layers.stored import stored_only
+
+_JOINTS = 14
+_GRID = 7 * 7
+_DROPOUT = 0.1
+_MASK_VALUE = 0.01
+
+
+class TokenLinear(GraphLinear):
+    """The same linear map on channels-last features."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, V, in_channels) -> (B, V, out_channels)."""
+        return F.linear(x, self.W, self.b)
+
+
+class GraphBlock(nn.Module):
+    """GraphCMR's residual block with layer norms, at constant width."""
+
+    def __init__(self, channels: int, neighbours: SparseMatrix) -> None:
+        super().__init__()
+        inner = channels // 2
+        self.lin1 = TokenLinear(channels, inner)
+        self.conv = GraphConvolution(inner, inner, neighbours)
+        self.lin2 = TokenLinear(inner, channels)
+        self.skip_conv = stored_only(TokenLinear(channels, channels))
+        self.pre_norm = nn.LayerNorm(channels, eps=1e-12)
+        self.norm1 = nn.LayerNorm(inner, eps=1e-12)
+        self.norm2 = nn.LayerNorm(inner, eps=1e-12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, V, channels) -> same shape."""
+        y = self.lin1(torch.relu(self.pre_norm(x)))
+        y = self.conv(torch.relu(self.norm1(y)))
+        return x + self.lin2(torch.relu(self.norm2(y)))
+
+
+class SelfAttention(nn.Module):
+    """Scaled dot-product attention of every token to every token (Vaswani et al. 2017, eq. 1)."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(channels, channels)
+        self.key = nn.Linear(channels, channels)
+        self.value = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, channels) -> same shape."""
+        query, key, value = (
+            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        dropout = _DROPOUT if self.training else 0.0
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout).transpose(1, 2).flatten(2)
+
+
+class AddNorm(nn.Module):
+    """Linear map and dropout, added to the block's input, then normalised (post-norm, as in BERT)."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(in_channels, channels)
+        self.LayerNorm = nn.LayerNorm(channels, eps=1e-12)
+
+    def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        """(B, T, in_channels), (B, T, channels) -> (B, T, channels)."""
+        return self.LayerNorm(F.dropout(self.dense(x), _DROPOUT, self.training) + shortcut)
+
+
+class EncoderLayer(nn.Module):
+    """Attention, a graph block on the vertex tokens where asked for, and a feed-forward net twice as wide.
+
+    Args:
+        channels: width of a token.
+        heads: attention heads.
+        neighbours: adjacency of the vertex tokens; None leaves the graph block out.
+    """
+
+    def __init__(self, channels: int, heads: int, neighbours: SparseMatrix | None) -> None:
+        super().__init__()
+        self.attention = nn.ModuleDict(
+            {"self": SelfAttention(channels, heads), "output": AddNorm(channels, channels)}
+        )
+        self.graph_conv = None if neighbours is None else GraphBlock(channels, neighbours)
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(channels, 2 * channels)})
+        self.output = AddNorm(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, channels) -> same shape; tokens are joints, vertices, grid cells."""
+        x = self.attention["output"](self.attention["self"](x), x)
+        if self.graph_conv is not None:
+            joints, vertices, grid = _split(x)
+            x = torch.cat([joints, self.graph_conv(vertices), grid], dim=1)
+        return self.output(F.gelu(self.intermediate["dense"](x)), x)
+
+
+class Bert(nn.Module):
+    """Embeds tokens and lets them attend to each other.
+
+    Args:
+        in_channels: width of its input.
+        channels: width of a token inside.
+        tokens: how many it must place; the published table has room for 512.
+        neighbours: adjacency of the vertex tokens; None leaves graph blocks out.
+        layers: number of encoder layers.
+        heads: attention heads.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        tokens: int,
+        neighbours: SparseMatrix | None,
+        layers: int = 4,
+        heads: int = 4,
+    ) -> None:
+        super().__init__()
+        self.img_embedding = nn.Linear(in_channels, channels)
+        self.position_embeddings = nn.Embedding(max(512, tokens), channels)
+        stack = nn.Sequential(*(EncoderLayer(channels, heads, neighbours) for _ in range(layers)))
+        self.encoder = nn.ModuleDict({"layer": stack})
+        language = {
+            "word_embeddings": nn.Embedding(30522, channels),
+            "position_embeddings": nn.Embedding(512, channels),
+            "token_type_embeddings": nn.Embedding(2, channels),
+            "LayerNorm": nn.LayerNorm(channels, eps=1e-12),
+        }
+        self.embeddings = stored_only(nn.ModuleDict(language))
+        self.pooler = stored_only(nn.ModuleDict({"dense": nn.Linear(channels, channels)}))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embedded tokens (B, T, channels) -> same shape."""
+        hidden = x + self.position_embeddings.weight[: x.shape[1]]
+        return self.encoder["layer"](F.dropout(hidden, _DROPOUT, self.training))
+
+
+class Encoder(nn.Module):
+    """One of the three transformers, which brings tokens to a smaller width.
+
+    Args:
+        in_channels: width of its input.
+        channels: width inside.
+        out_channels: width of its output.
+        tokens: number of tokens.
+        neighbours: adjacency of the vertex tokens; None leaves graph blocks out.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, out_channels: int, tokens: int, neighbours: SparseMatrix | None
+    ) -> None:
+        super().__init__()
+        self.bert = Bert(in_channels, channels, tokens, neighbours)
+        self.cls_head = nn.Linear(channels, out_channels)
+        self.residual = nn.Linear(in_channels, out_channels)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, in_channels) -> (B, T, out_channels)."""
+        return self.attend(self.bert.img_embedding(x), self.residual(x))
+
+    def attend(self, embedded: Tensor, shortcut: Tensor) -> Tensor:
+        """After the two maps of the input: (B, T, channels), (B, T, out_channels) -> (B, T, out_channels)."""
+        return self.cls_head(self.bert(embedded)) + shortcut
+
+
+class Graphormer(nn.Module):
+    """Backbone, three encoders and learnt upsampling; 175,622,190 parameters with HRNet-W48 on SMPL's mesh.
+
+    Args:
+        backbone: gives one feature for the image and one for each of 7×7 cells.
+        references: (14 + V2, 3) rest joints and coarse vertices, upright in the camera, pelvis at the origin.
+        neighbours: adjacency of the V2 coarse vertices.
+        sizes: vertices of the full mesh and of its two coarser levels.
+        masked_fraction: largest share of joint and vertex tokens that training hides.
+    """
+
+    references: Tensor
+
+    def __init__(
+        self,
+        backbone: ClassificationHRNet,
+        references: Tensor,
+        neighbours: SparseMatrix,
+        sizes: tuple[int, int, int],
+        masked_fraction: float = 0.3,
+    ) -> None:
+        super().__init__()
+        full, middle, coarse = sizes
+        tokens = _JOINTS + coarse + _GRID
+        self.backbone = backbone
+        self.masked_fraction = masked_fraction
+        self.register_buffer("references", references.float(), persistent=False)
+        self.trans_encoder = nn.Sequential(
+            Encoder(3 + 2048, 1024, 512, tokens, neighbours=None),
+            Encoder(512, 256, 128, tokens, neighbours=None),
+            Encoder(128, 64, 3, tokens, neighbours=neighbours),
+        )
+        self.grid_feat_dim = nn.Linear(1024, 3 + 2048)
+        self.upsampling = nn.Linear(coarse, middle)
+        self.upsampling2 = nn.Linear(middle, full)
+        self.cam_param_fc = nn.Linear(3, 1)
+        self.cam_param_fc2 = nn.Linear(coarse, 250)
+        self.cam_param_fc3 = nn.Linear(250, 3)
+
+    def forward(self, images: Tensor) -> Prediction:
+        """(B, 3, 224, 224) normalised RGB -> cam, vertices, mesh_levels, joints3d."""
+        return self.regress(*self.backbone(images))
+
+    def regress(self, feature: Tensor, grid: Tensor) -> Prediction:
+        """Feature (B, 2048) and grid (B, 1024, 7, 7) -> the prediction, without running the backbone."""
+        hidden = self._hidden(len(feature)) if self.training else None
+        cells = self.grid_feat_dim(grid.flatten(2).transpose(1, 2))
+        first: Encoder = self.trans_encoder[0]  # type: ignore[assignment]
+        embedded = self._map_tokens(first.bert.img_embedding, feature, cells, hidden)
+        shortcut = self._map_tokens(first.residual, feature, cells, hidden)
+        tokens = self.trans_encoder[1](first.attend(embedded, shortcut))
+        with full_precision(tokens):
+            joints, coarse, _ = _split(self.trans_encoder[2](tokens.float()))
+            middle = self.upsampling(coarse.transpose(1, 2))
+            full = self.upsampling2(middle).transpose(1, 2)
+            cam = self.cam_param_fc3(self.cam_param_fc2(self.cam_param_fc(coarse).transpose(1, 2)))[:, 0]
+        levels = (coarse, middle.transpose(1, 2), full)
+        return Prediction(cam=cam, vertices=full, mesh_levels=levels, joints3d=joints)
+
+    def _map_tokens(self, linear: nn.Linear, feature: Tensor, cells: Tensor, hidden: Tensor | None) -> Tensor:
+        """Applies the first encoder's input map to all tokens: (B, T, out).
+
+        A joint's or vertex's token is (rest position, image feature). The feature is the same in all of them,
+        so its share is computed once a sample; hidden tokens are constant, so theirs is computed once.
+        """
+        place, image = linear.weight.split([3, feature.shape[1]], dim=1)
+        queries = self.references @ place.T + F.linear(feature, image, linear.bias)[:, None]
+        if hidden is not None:
+            constant = _MASK_VALUE * linear.weight.sum(dim=1) + linear.bias
+            queries = torch.where(hidden[:, :, None], constant.to(queries.dtype), queries)
+        return torch.cat([queries, linear(cells)], dim=1)
+
+    def _hidden(self, batch: int) -> Tensor:
+        """Masked vertex modelling (METRO, Lin et al. 2021, section 3.3): which tokens to hide, (B, 14 + V2).
+
+        How many, up to `masked_fraction`, is drawn for each sample, for joints and vertices apart. Grid cells stay.
+        """
+        device = self.references.device
+        parts = []
+        for count in (_JOINTS, len(self.references) - _JOINTS):
+            wanted = (torch.rand(batch, 1, device=device) * self.masked_fraction * count).floor()
+            rank = torch.rand(batch, count, device=device).argsort(dim=1).argsort(dim=1)
+            parts.append(rank < wanted)
+        return torch.cat(parts, dim=1)
+
+
+def _split(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, T, C) -> joints (B, 14, C), vertices (B, T - 63, C), grid cells (B, 49, C)."""
+    joints, vertices, grid = tokens.split([_JOINTS, tokens.shape[1] - _JOINTS - _GRID, _GRID], dim=1)
+    return joints, vertices, grid

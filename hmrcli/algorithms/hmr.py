@@ -1,0 +1,89 @@
+"""HMR (Kanazawa et al. 2018): iterative regression of pose, shape and camera; SPIN shares the network."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hmrcli.body.model import BodyModel
+from hmrcli.body.rotations import rotmat_from_6d
+from hmrcli.layers.hrnet import PoseHRNet
+from hmrcli.layers.mean import MeanParameters
+from hmrcli.layers.prediction import Prediction, full_precision
+from hmrcli.layers.resnet import ResNet
+
+
+class HMRHead(nn.Module):
+    """Regresses residuals to the current estimate, a fixed number of times.
+
+    There is no activation between the two layers, as in the published networks.
+
+    Args:
+        mean: where the iteration starts.
+        iterations: how often the estimate is corrected (3 in the paper).
+        features: length of the image's feature.
+    """
+
+    init_pose: Tensor
+    init_shape: Tensor
+    init_cam: Tensor
+
+    def __init__(self, mean: MeanParameters, iterations: int, features: int = 2048) -> None:
+        super().__init__()
+        self.iterations, self.features = iterations, features
+        self.fc1 = nn.Linear(features + 144 + 10 + 3, 1024)
+        self.fc2 = nn.Linear(1024, 1024)
+        self.decpose = nn.Linear(1024, 144)
+        self.decshape = nn.Linear(1024, 10)
+        self.deccam = nn.Linear(1024, 3)
+        for layer in (self.decpose, self.decshape, self.deccam):
+            nn.init.xavier_uniform_(layer.weight, gain=0.01)
+        self.register_buffer("init_pose", mean.pose.clone())
+        self.register_buffer("init_shape", mean.shape.clone())
+        self.register_buffer("init_cam", mean.cam.clone())
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, features) -> rotmat (B, 24, 3, 3), betas (B, 10), cam (B, 3)."""
+        batch = len(features)
+        pose = self.init_pose.expand(batch, -1)
+        betas = self.init_shape.expand(batch, -1)
+        cam = self.init_cam.expand(batch, -1)
+        for _ in range(self.iterations):
+            x = torch.cat([features, pose, betas, cam], dim=1)
+            x = F.dropout(self.fc1(x), 0.5, self.training)
+            x = F.dropout(self.fc2(x), 0.5, self.training)
+            pose = pose + self.decpose(x)
+            betas = betas + self.decshape(x)
+            cam = cam + self.deccam(x)
+        return rotmat_from_6d(pose.unflatten(1, (24, 6))), betas, cam
+
+
+class HMR(nn.Module):
+    """Backbone and iterative head; 26,977,501 parameters with ResNet-50.
+
+    Args:
+        backbone: a ResNet, or HRNet-W32 for the benchmark's wider experiments.
+        head: the regressor.
+        body: turns pose and shape into vertices.
+    """
+
+    def __init__(self, backbone: ResNet | PoseHRNet, head: HMRHead, body: BodyModel) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.body = body
+
+    def features(self, images: Tensor) -> Tensor:
+        """(B, 3, 224, 224) normalised RGB -> (B, 2048), or 512 with ResNet-18.
+
+        A spatial mean for ResNets. HRNet's 480 maps are cut into 2048 runs of equal length instead, which
+        mixes channels: that is how the published HRNet models were trained.
+        """
+        return self.backbone(images).reshape(len(images), self.head.features, -1).mean(dim=2)
+
+    def forward(self, images: Tensor) -> Prediction:
+        """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices."""
+        features = self.features(images)
+        with full_precision(features):
+            rotmat, betas, cam = self.head(features.float())
+            vertices = self.body(rotmat, betas).vertices
+        return Prediction(cam=cam, vertices=vertices, rotmat=rotmat, betas=betas)

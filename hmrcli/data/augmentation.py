@@ -1,0 +1,242 @@
+"""Random changes of training samples: mirror, size, turn, colour, and patches mixed into the image.
+
+Drawing and applying are apart. `draw_augmentation` turns random numbers into an `Augmentation`; the other
+functions apply one and are deterministic. The order is mmhuman3d's: mirror the full image, then scale and
+turn the square, then crop, all in one warp.
+"""
+
+from dataclasses import dataclass
+from math import pi, radians, sqrt
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+
+from hmrcli.body.camera import CROP_SIZE
+from hmrcli.body.joints import SMPL_24_FLIP
+from hmrcli.data.crop import crop_affine, transform_points
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A part of a crop to blend into another place of the same crop; tops and lefts in pixels."""
+
+    height: int
+    width: int
+    target: tuple[int, int]
+    source: tuple[int, int]
+    share: float
+    """Of the source in the blend."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to one sample; without arguments, nothing does."""
+
+    gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Factor of each channel."""
+    flip: bool = False
+    scale: float = 1.0
+    """Factor of the square's side: above 1 the person gets smaller."""
+    rotation: float = 0.0
+    """Radians by which the square is turned; the person turns the other way."""
+    patch: Patch | None = None
+
+
+def draw_augmentation(
+    generator: Generator,
+    channel_noise: float = 0.4,
+    flip: float = 0.5,
+    scale: float = 0.25,
+    rotation: float = radians(30),
+    rotation_probability: float = 0.6,
+    self_mix: float = 0.0,
+    size: int = CROP_SIZE,
+) -> Augmentation:
+    """Draws one sample's augmentation; the defaults are the base recipe of the HMR benchmark.
+
+    Numbers are drawn in this order: three gains, flip, scale, rotation, whether to rotate, whether to mix,
+    and the patch last. All but the patch are drawn whether or not they are used, so that changing one
+    setting leaves the other draws of the same generator as they were.
+
+    Args:
+        generator: advanced by at least eight numbers.
+        channel_noise: n of gains drawn from U(1 - n, 1 + n).
+        flip: probability.
+        scale: deviation s of clip(N(1, s), 1 - s, 1 + s).
+        rotation: deviation r, radians, of clip(N(0, r), -2 r, 2 r).
+        rotation_probability: of being turned at all.
+        self_mix: probability. The published "Aug" recipe uses 0.5 for samples of Human3.6M and 0 for others,
+            with a channel noise of 0.2.
+        size: side of the crop, pixels, in which the patch lies.
+    """
+    red, green, blue = (float(gain) for gain in generator.uniform(1 - channel_noise, 1 + channel_noise, 3))
+    flipped = generator.random() < flip
+    factor = 1 + scale * min(max(generator.standard_normal(), -1.0), 1.0)
+    turn = rotation * min(max(generator.standard_normal(), -2.0), 2.0)
+    turned = generator.random() < rotation_probability
+    mixed = generator.random() < self_mix
+    return Augmentation(
+        gains=(red, green, blue),
+        flip=flipped,
+        scale=factor,
+        rotation=turn if turned else 0.0,
+        patch=draw_patch(generator, size) if mixed else None,
+    )
+
+
+def draw_patch(
+    generator: Generator,
+    size: int = CROP_SIZE,
+    area: tuple[float, float] = (0.02, 0.4),
+    aspect: tuple[float, float] = (0.3, 1 / 0.3),
+    share: tuple[float, float] = (0.1, 0.9),
+    attempts: int = 100,
+) -> Patch | None:
+    """Draws a patch of a square crop as the benchmark's MixingErasing of type "self" does.
+
+    Area (a fraction of the crop) and aspect (height over width) are uniform and drawn anew until the patch is
+    smaller than the crop both ways. Then come the target's top and left and the source's top and left, all
+    uniform over the places where the patch fits, and the source's share of the blend.
+
+    Returns:
+        None if no patch fitted in so many attempts.
+    """
+    for _ in range(attempts):
+        pixels = generator.uniform(*area) * size * size
+        ratio = generator.uniform(*aspect)
+        height, width = round(sqrt(pixels * ratio)), round(sqrt(pixels / ratio))
+        if height < size and width < size:
+            top, left, source_top, source_left = (
+                int(generator.integers(0, size - length, endpoint=True))
+                for length in (height, width, height, width)
+            )
+            target, source = (top, left), (source_top, source_left)
+            return Patch(height, width, target, source, float(generator.uniform(*share)))
+    return None
+
+
+def self_mix(crop: NDArray[np.uint8], patch: Patch) -> NDArray[np.uint8]:
+    """A crop (H, W, 3) with one part of it blended over another; fractions of grey levels are dropped."""
+
+    def part(corner: tuple[int, int]) -> tuple[slice, slice]:
+        return slice(corner[0], corner[0] + patch.height), slice(corner[1], corner[1] + patch.width)
+
+    mixed = crop.copy()
+    blend = (1 - patch.share) * crop[part(patch.target)] + patch.share * crop[part(patch.source)]
+    mixed[part(patch.target)] = blend.astype(np.uint8)
+    return mixed
+
+
+def scale_channels(image: NDArray[np.uint8], gains: ArrayLike) -> NDArray[np.uint8]:
+    """An image (H, W, 3) with each channel times its gain, rounded and saturated."""
+    levels = np.arange(256)[:, None] * np.asarray(gains, np.float64)
+    table = np.rint(levels).clip(0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, table[None]), np.uint8)
+
+
+def augmented_affine(
+    augmentation: Augmentation, center: ArrayLike, side: float, size: int = CROP_SIZE
+) -> NDArray[np.float64]:
+    """The affine (2, 3) that mirrors, scales, turns and crops; arguments as of `crop.crop_affine`."""
+    square = side * augmentation.scale
+    return crop_affine(center, square, augmentation.rotation, size, mirror=augmentation.flip)
+
+
+def augment_crop(crop: NDArray[np.uint8], augmentation: Augmentation) -> NDArray[np.uint8]:
+    """Colour and patch of an augmentation, on a crop (size, size, 3) made with its `augmented_affine`.
+
+    The benchmark scales the channels of the full image. On the crop it costs a tenth, and the values are the
+    same to a grey level except at edges between saturated and other pixels.
+    """
+    if augmentation.gains != (1.0, 1.0, 1.0):
+        crop = scale_channels(crop, augmentation.gains)
+    return self_mix(crop, augmentation.patch) if augmentation.patch else crop
+
+
+def augment_joints2d(
+    joints2d: NDArray[np.floating],
+    augmentation: Augmentation,
+    affine: NDArray[np.float64],
+    order: tuple[int, ...],
+) -> NDArray[np.floating]:
+    """2D joints in an augmented crop.
+
+    Args:
+        joints2d: (N, 2 or more) x, y in the full image, pixels; further columns (a confidence) are kept.
+        affine: (2, 3) from `augmented_affine`, which already mirrors.
+        order: the joint set's mirror permutation, from `hmrcli.body.joints`.
+
+    Returns:
+        (N, 2 or more) in the crop, pixels.
+    """
+    return transform_points(joints2d[list(order)] if augmentation.flip else joints2d, affine)
+
+
+def augment_joints3d(
+    joints3d: NDArray[np.floating], augmentation: Augmentation, order: tuple[int, ...]
+) -> NDArray[np.floating]:
+    """3D joints (N, 3 or more) of an augmented crop; arguments as of `flip_joints3d`."""
+    flipped = flip_joints3d(joints3d, order) if augmentation.flip else joints3d
+    return rotate_joints3d(flipped, augmentation.rotation)
+
+
+def augment_pose(pose: NDArray[np.floating], augmentation: Augmentation) -> NDArray[np.floating]:
+    """SMPL's pose (72,) of an augmented crop. Undone by `rotate_pose` with -rotation and then `flip_pose`."""
+    return rotate_pose(flip_pose(pose) if augmentation.flip else pose, augmentation.rotation)
+
+
+def flip_joints3d(joints3d: NDArray[np.floating], order: tuple[int, ...]) -> NDArray[np.floating]:
+    """Mirrors 3D joints (..., N, 3 or more): left and right change places and x changes sign.
+
+    Args:
+        joints3d: x, y, z in camera axes, relative to a point on the person; further columns are kept.
+        order: the joint set's mirror permutation, from `hmrcli.body.joints`.
+    """
+    flipped = joints3d[..., list(order), :]
+    flipped[..., 0] *= -1
+    return flipped
+
+
+def flip_pose(pose: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Mirrors SMPL's pose (..., 72): left and right change places, y and z of each rotation change sign."""
+    joints = pose.reshape(*pose.shape[:-1], 24, 3)[..., list(SMPL_24_FLIP), :]
+    return (joints * np.array([1, -1, -1], pose.dtype)).reshape(pose.shape)
+
+
+def rotate_joints3d(joints3d: NDArray[np.floating], rotation: ArrayLike) -> NDArray[np.floating]:
+    """Turns 3D joints (..., N, 3 or more) as the person turns in a crop: by R(-rotation) about z.
+
+    Args:
+        joints3d: x, y, z in camera axes; further columns are kept.
+        rotation: (...,) of the crop, radians.
+    """
+    cosine, sine = np.cos(rotation)[..., None], np.sin(rotation)[..., None]
+    x, y = joints3d[..., 0], joints3d[..., 1]
+    turned = joints3d.copy()
+    turned[..., 0], turned[..., 1] = cosine * x + sine * y, cosine * y - sine * x
+    return turned
+
+
+def rotate_pose(pose: NDArray[np.floating], rotation: ArrayLike) -> NDArray[np.floating]:
+    """Turns the global orientation of SMPL's pose (..., 72) as the person turns in a crop.
+
+    Args:
+        pose: axis-angle, radians; only the first joint changes, to an angle in [0, pi].
+        rotation: (...,) of the crop, radians; the person turns by R(-rotation) about z.
+    """
+    half = -np.asarray(rotation, np.float64)[..., None] / 2
+    orient = pose[..., :3].astype(np.float64)
+    angle = np.linalg.norm(orient, axis=-1, keepdims=True)
+    # Product of the unit quaternions (0, 0, sin, cos) of the turn and (vector, scalar) of the orientation;
+    # numpy's sinc(t) is sin(pi t) / (pi t).
+    vector, scalar = orient * np.sinc(angle / (2 * pi)) / 2, np.cos(angle / 2)
+    x, y, z = np.split(vector, 3, axis=-1)
+    cosine, sine = np.cos(half), np.sin(half)
+    vector = np.concatenate([cosine * x - sine * y, cosine * y + sine * x, cosine * z + sine * scalar], -1)
+    scalar = cosine * scalar - sine * z
+    vector, scalar = np.where(scalar < 0, -vector, vector), np.abs(scalar)
+    length = np.linalg.norm(vector, axis=-1, keepdims=True)
+    turned = vector * (2 * np.arctan2(length, scalar) / np.maximum(length, 1e-12))
+    return np.concatenate([turned.astype(pose.dtype), pose[..., 3:]], -1)

@@ -1,0 +1,239 @@
+"""Training samples: one decode and one warp each, labels that follow the pixels, batches for the device.
+
+What a recipe leaves to chance is drawn from (seed, epoch, position) alone, so a sample is the same whichever process
+makes it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import radians
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hmrcli.body.camera import CROP_SIZE
+from hmrcli.data.annotations import FLIPS
+from hmrcli.data.augmentation import (
+    Augmentation,
+    augment_crop,
+    augment_joints2d,
+    augment_joints3d,
+    augment_pose,
+    augmented_affine,
+    draw_augmentation,
+    draw_patch,
+    flip_pose,
+    rotate_pose,
+)
+from hmrcli.data.crop import crop_image, square_around
+from hmrcli.data.mixture import BatchSampler, Draw, generator
+from hmrcli.data.sets import TrainingImages
+from hmrcli.data.unreadable import Unreadable, UnreadableRow
+from hmrcli.data.workers import start_worker
+from hmrcli.errors import BadInput
+from hmrcli.recipe import Recipe
+from hmrcli.recipe.schema import Augmentation as Settings
+
+_ATTEMPTS = 10
+"""Rows of a set that are drawn before it counts as unreadable altogether."""
+
+
+class Batch(NamedTuple):
+    """B samples of a step."""
+
+    crops: Tensor
+    """(B, size, size, 3) RGB, uint8; `crop.normalise` makes the network's input, on the device."""
+    keypoints2d: Tensor
+    """(B, J, 3) pixels of a crop of 224, whatever the size of the picture, and confidence."""
+    keypoints3d: Tensor
+    """(B, J, 4) metres and confidence."""
+    pose: Tensor
+    """(B, 72) axis-angle, radians."""
+    betas: Tensor
+    """(B, 10)"""
+    has_keypoints2d: Tensor
+    """(B,) bool"""
+    has_keypoints3d: Tensor
+    """(B,) bool"""
+    has_smpl: Tensor
+    """(B,) bool: whether pose and betas are known."""
+    dataset: Tensor
+    """(B,) int64: number of the set."""
+    row: Tensor
+    """(B,) int64: row in the set."""
+    epoch: Tensor
+    """(B,) int64: of the draw."""
+    position: Tensor
+    """(B,) int64: of the draw, in its epoch."""
+    flip: Tensor
+    """(B,) bool: whether the image was mirrored."""
+    rotation: Tensor
+    """(B,) radians by which the square was turned, after mirroring."""
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same on a device; pinned memory is copied in the background."""
+        return Batch(*(values.to(device, non_blocking=True) for values in self))
+
+
+class Made(NamedTuple):
+    """A sample, or a batch of them."""
+
+    sample: Any
+    unreadable: list[UnreadableRow]
+    """Rows that were drawn first."""
+
+
+class TrainingSet(Dataset[Made | BadInput]):
+    """Samples of several sets, by `Draw`."""
+
+    def __init__(self, sets: Sequence[TrainingImages], settings: Settings, joints: str, seed: int, size: int):
+        """Samples of sets.
+
+        Args:
+            sets: what `sets.load_sets` gives.
+            settings: the recipe's augmentation.
+            joints: the set of the keypoints.
+            seed: of the run.
+            size: side of the crops, pixels; labels are in the frame of 224 that losses and cameras are made for.
+        """
+        self.sets, self.settings, self.flip = sets, settings, FLIPS[joints]
+        self.seed, self.size = seed, size
+
+    def augmentation(self, draw: Draw) -> Augmentation:
+        """What happens to the sample of a draw."""
+        settings, mix = self.settings, self.settings.self_mix
+        numbers = generator("augmentation", self.seed, draw.epoch, draw.position)
+        drawn = draw_augmentation(
+            numbers,
+            settings.channel_noise,
+            settings.flip,
+            settings.scale,
+            radians(settings.rotation.degrees),
+            settings.rotation.probability,
+            size=self.size,
+        )
+        if mix is None or self.sets[draw.dataset].name not in mix.datasets:
+            return drawn
+        if numbers.random() >= mix.probability:
+            return drawn
+        return replace(
+            drawn, patch=draw_patch(numbers, self.size, mix.area, mix.aspect, mix.blend, mix.attempts)
+        )
+
+    def sample(self, draw: Draw) -> dict[str, NDArray]:
+        """One sample: the fields of `Batch` without their first axis.
+
+        Raises:
+            BadInput: the image cannot be read.
+        """
+        augmentation = self.augmentation(draw)
+        image, box, labels = self.sets[draw.dataset].read(draw.row)
+        center, side = square_around(box)  # the box as stored, its padding is in the annotations
+        affine = augmented_affine(augmentation, center, float(side), self.size)
+        crop = crop_image(image, affine, self.size)
+        affine = augmented_affine(augmentation, center, float(side), CROP_SIZE)
+        return {
+            **labels,
+            "crops": augment_crop(np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), np.uint8), augmentation),
+            "keypoints2d": augment_joints2d(labels["keypoints2d"], augmentation, affine, self.flip),
+            "keypoints3d": augment_joints3d(labels["keypoints3d"], augmentation, self.flip),
+            "pose": augment_pose(labels["pose"], augmentation) if labels["has_smpl"] else labels["pose"],
+            **{name: np.int64(number) for name, number in draw._asdict().items()},
+            "flip": np.bool_(augmentation.flip),
+            "rotation": np.float32(augmentation.rotation),
+        }
+
+    def __getitem__(self, draw: Draw) -> Made | BadInput:
+        """The sample of a draw; in place of a row that cannot be read, of another row of its set.
+
+        Which one is drawn depends on the draw alone, and no other draw changes.
+        """
+        unreadable: list[UnreadableRow] = []
+        again: Generator | None = None
+        while True:
+            try:
+                return Made(self.sample(draw), unreadable)
+            except BadInput as error:  # raised in a worker, it would reach the user as a traceback
+                unreadable.append(UnreadableRow(draw.dataset, draw.row, str(error)))
+                if len(unreadable) == _ATTEMPTS:
+                    return error
+            again = again or generator("replacement", self.seed, draw.epoch, draw.position)
+            draw = draw._replace(row=int(again.integers(len(self.sets[draw.dataset]))))
+
+
+def collate(samples: Sequence[Made | BadInput]) -> Made | BadInput:
+    """Samples as a `Batch`; or what is wrong with the first that could not be made."""
+    good = [sample for sample in samples if isinstance(sample, Made)]
+    if len(good) < len(samples):
+        return next(sample for sample in samples if isinstance(sample, BadInput))
+    arrays = {name: np.stack([made.sample[name] for made in good]) for name in Batch._fields}
+    batch = Batch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+    return Made(batch, [row for made in good for row in made.unreadable])
+
+
+def training_batches(
+    recipe: Recipe,
+    sets: Sequence[TrainingImages],
+    sampler: BatchSampler,
+    workers: int = 0,
+    pin_memory: bool = False,
+    unreadable: Unreadable | None = None,
+) -> Iterator[Batch]:
+    """The batches of a sampler, made ahead by workers; no random state outside of this function is touched.
+
+    Args:
+        recipe: its augmentation, joints and crop size.
+        sets: what `sets.load_sets` gives, and the sampler's mixture is of.
+        sampler: which samples, from which step on.
+        workers: processes that make samples; 0 makes them here.
+        pin_memory: for copies to a GPU in the background.
+        unreadable: lists rows whose image cannot be read; others of their sets are drawn instead.
+
+    Raises:
+        BadInput: without `unreadable`, an image cannot be read; with it, too many; the message names one.
+    """
+    data = recipe.data
+    loader = DataLoader(
+        TrainingSet(sets, recipe.augmentation, data.joints, sampler.seed, data.image_size),
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=start_worker,
+        pin_memory=pin_memory,
+        generator=torch.Generator(),  # the loader's own draws must not move the generator of dropout
+    )
+    for made in loader:
+        if isinstance(made, BadInput):
+            raise made
+        if made.unreadable:
+            if unreadable is None:
+                raise BadInput(made.unreadable[0].reason)
+            unreadable.add(made.unreadable)
+        yield made.sample
+
+
+def pose_into_crop(
+    pose: NDArray[np.floating], flip: NDArray[np.bool_], rotation: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Poses of the full images, such as stored fits, as they are in augmented crops.
+
+    Args:
+        pose: (B, 72) axis-angle, radians.
+        flip: (B,) of the batch.
+        rotation: (B,) of the batch.
+    """
+    return rotate_pose(np.where(flip[:, None], flip_pose(pose), pose), rotation)
+
+
+def pose_from_crop(
+    pose: NDArray[np.floating], flip: NDArray[np.bool_], rotation: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Undoes `pose_into_crop`: turns back, then mirrors back. So fits in crops are stored."""
+    turned = rotate_pose(pose, -np.asarray(rotation))
+    return np.where(flip[:, None], flip_pose(turned), turned)
