@@ -1,0 +1,1 @@
+"""Annotation files from the official downloads of the data sets: one module for each set."""
