@@ -27,6 +27,8 @@ JOINT_SETS: dict[str, tuple[int, ...]] = {
     "smpl_54": HUMAN_DATA_FROM_SMPL_54,
     "smpl_49": HUMAN_DATA_FROM_SMPL_49,
     "common_24": _COMMON_24,
+    "lsp_14": _COMMON_24[:14],
+    "mpii_16": tuple(_COMMON_24[i] for i in (*range(6), 14, 15, 12, 13, *range(6, 12))),
     "coco_17": tuple(HUMAN_DATA_FROM_SMPL_54[i] for i in COCO_17_FROM_54),
     "evaluation_14": tuple(_COMMON_24[i] for i in EVALUATION_14_FROM_COMMON_24),
     "h36m": HUMAN_DATA_FROM_H36M,

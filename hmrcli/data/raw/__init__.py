@@ -1,0 +1,1 @@
+"""Reads the official downloads of data sets."""
