@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from math import pi
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,8 +37,12 @@ _ALIKE = 0.8
 """What two kinds of labels of one pose agree by at least, in the median: as measured, 0.95 and more."""
 _OWN = 0.97
 """Above this, poses may be so alike that other rows' labels agree as well."""
+_OWN_TURN = 0.95
+"""Joints of one pose agree by more once each row is turned as is best for it."""
 
 _IN_2D, _IN_3D, _BODIES = "2D keypoints", "3D keypoints", "bodies"
+_KEYS = {_IN_2D: "keypoints2d", _IN_3D: "keypoints3d", _BODIES: "smpl"}
+_EXTENT = "a person measures {:.4g} from end to end"
 _FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
     "image_path": {_IN_2D: ("keypoints2d",), _IN_3D: ("keypoints3d",), _BODIES: ("smpl",)},
     "imgname": {_IN_2D: ("openpose", "part"), _IN_3D: ("S",), _BODIES: ("pose", "shape")},
@@ -56,6 +61,16 @@ _AXES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "with x and y exchanged": ((1, 0, 2), (1, 1, 1)),
 }
 """Mistakes that files come with: the axes that would be right, and their signs."""
+
+
+class Doubt(NamedTuple):
+    """What looks wrong in the labels of a set."""
+
+    field: str
+    """HumanData's name of it."""
+    row: int
+    """One where it shows."""
+    text: str
 
 
 def refuse_without_labels(recipe: Recipe, name: str, path: Path) -> None:
@@ -99,15 +114,36 @@ def check_set(
     absent = [kind for kind, rows in labelled.items() if not rows.any()]
     if absent and (unread := _unread(path, absent)):
         say(f"training set {name}: {unread}")
-    rows = np.unique(np.linspace(0, len(annotations) - 1, _ROWS).astype(int))
+    looked_at = f"of {len(_spread(annotations, _ROWS))} rows that were looked at in {path}"
+    for doubt in doubts(annotations, path, folder):
+        say(f"training set {name}: {doubt.text} ({looked_at})")
+
+
+def doubts(annotations: Annotations, path: Path, folder: Path, most: int = _ROWS) -> Iterator[Doubt]:
+    """Looks at rows spread evenly over a set and tells what looks wrong in their labels.
+
+    Args:
+        annotations: of the set, whose keypoints a recipe can learn.
+        path: of their file.
+        folder: of the images.
+        most: rows to look at.
+
+    Raises:
+        BadInput: most rows have units or boxes that cannot be right.
+    """
+    rows = _spread(annotations, most)
     looked_at = annotations[rows]
     for doubt in (
-        *_doubts_about_units(looked_at, path),
+        *_doubts_about_units(looked_at, rows, path),
         *_doubts_about_numbers(looked_at),
         *_doubts_about_boxes(looked_at, rows, path, folder),
         *_disagreements(looked_at),
     ):
-        say(f"training set {name}: {doubt} (of {len(rows)} rows that were looked at in {path})")
+        yield doubt._replace(row=int(rows[doubt.row]))
+
+
+def _spread(annotations: Annotations, most: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, len(annotations) - 1, most).astype(int))
 
 
 def _used(recipe: Recipe) -> list[tuple[str, ...]]:
@@ -172,59 +208,82 @@ def _without_labels(recipe: Recipe, name: str, path: Path) -> BadInput:
     )
 
 
-def _doubts_about_units(rows: Annotations, path: Path) -> Iterator[str]:
+def _doubts_about_units(rows: Annotations, numbers: NDArray[np.int64], path: Path) -> Iterator[Doubt]:
     """Numbers that are off by factors that no right row has.
 
     Raises:
         BadInput: most rows are.
     """
-    extent3d, extent2d = (_extents(points) for points in (rows.keypoints3d, rows.keypoints2d))
-    angles = np.linalg.norm(rows.pose.reshape(-1, 24, 3), axis=2).max(1)[rows.has_smpl]
-    betas = np.abs(rows.betas).max(1)[rows.has_smpl]
-    side = rows.bbox_xywh[:, 2:].max(1)
-    for kind, values, low, high, unit, got in (
-        (_IN_3D, extent3d, 0.02, 20.0, "metres", "a person measures {:.4g} from end to end"),
-        (_IN_2D, extent2d, 3.0, np.inf, "pixels", "a person measures {:.4g} from end to end"),
-        ("boxes", side, 3.0, np.inf, "pixels", "the longer side is {:.4g}"),
-        (_BODIES, angles, 0.0, 4 * pi, "radians", "the largest angle of a pose is {:.4g}"),
-        (_BODIES, betas, 0.0, 100.0, "SMPL's shape numbers", "the largest is {:.4g}"),
+    known = np.where(rows.has_smpl, 1.0, np.nan)
+    for field, kind, values, low, high, unit, got in (
+        ("keypoints3d", _IN_3D, _extents(rows.keypoints3d, len(rows)), 0.02, 20.0, "metres", _EXTENT),
+        ("keypoints2d", _IN_2D, _extents(rows.keypoints2d, len(rows)), 3.0, np.inf, "pixels", _EXTENT),
+        (
+            "bbox_xywh",
+            "boxes",
+            rows.bbox_xywh[:, 2:].max(1),
+            3.0,
+            np.inf,
+            "pixels",
+            "the longer side is {:.4g}",
+        ),
+        (
+            *("smpl.body_pose", _BODIES),
+            known * np.linalg.norm(rows.pose.reshape(-1, 24, 3), axis=2).max(1),
+            *(0.0, 4 * pi, "radians", "the largest angle of a pose is {:.4g}"),
+        ),
+        (
+            *("smpl.betas", _BODIES, known * np.abs(rows.betas).max(1)),
+            *(0.0, 100.0, "SMPL's shape numbers", "the largest is {:.4g}"),
+        ),
     ):
-        wrong = values[(values < low) | (values > high)]
-        if len(wrong) > len(values) / 20 or (values > high).any():
-            found = f"{kind}: expected {unit}, but {got.format(np.median(wrong))} in {len(wrong)} of {len(values)} rows"
-            if len(wrong) > len(values) / 2:
-                raise BadInput(f"{path}: {found} that were looked at; bring the file to {unit}")
-            yield found
+        wrong, count = (values < low) | (values > high), np.isfinite(values).sum()
+        if wrong.sum() > count / 20 or (values > high).any():
+            got = got.format(np.median(values[wrong]))
+            found = f"{kind}: expected {unit}, but {got} in {wrong.sum()} of {count} rows"
+            row = int(wrong.argmax())
+            if wrong.sum() > count / 2:
+                raise BadInput(
+                    f"{path}: {found} that were looked at, first row {numbers[row]}; bring the file to {unit}"
+                )
+            yield Doubt(field, row, found)
 
 
-def _extents(points: NDArray[np.float32] | None) -> NDArray[np.float64]:
-    """Diagonals of the boxes around the joints with confidence, of the rows that have some."""
-    if points is None:
-        return np.empty(0)
-    known = np.where(points[..., -1:] > 0, points[..., :-1], np.nan)[(points[..., -1] > 0).sum(1) >= _FEWEST]
-    return np.linalg.norm(np.nanmax(known, 1) - np.nanmin(known, 1), axis=1)
+def _extents(points: NDArray[np.float32] | None, count: int) -> NDArray[np.float64]:
+    """(N,) diagonals of the boxes around the joints with confidence; NaN for rows with too few."""
+    extents = np.full(count, np.nan)
+    if points is not None and (enough := (points[..., -1] > 0).sum(1) >= _FEWEST).any():
+        seen = np.where(points[enough, :, -1:] > 0, points[enough, :, :-1], np.nan)
+        extents[enough] = np.linalg.norm(np.nanmax(seen, 1) - np.nanmin(seen, 1), axis=1)
+    return extents
 
 
-def _doubts_about_numbers(rows: Annotations) -> Iterator[str]:
+def _doubts_about_numbers(rows: Annotations) -> Iterator[Doubt]:
     """Numbers that are unusual for bodies in most of the rows."""
-    if len(extents := _extents(rows.keypoints3d)) and not 0.2 < (median := np.median(extents)) < 3.5:
-        yield f"people measure {median:.2g} m from end to end in the median of their 3D keypoints"
+    extents = _extents(rows.keypoints3d, len(rows))
+    if np.isfinite(extents).any() and not 0.2 < (median := np.nanmedian(extents)) < 3.5:
+        text = f"people measure {median:.2g} m from end to end in the median of their 3D keypoints"
+        yield Doubt("keypoints3d", int(np.isfinite(extents).argmax()), text)
     for kind, points in ((_IN_2D, rows.keypoints2d), (_IN_3D, rows.keypoints3d)):
         weights = np.empty(0) if points is None else points[..., -1][points[..., -1] > 0]
-        if len(weights) and np.median(weights) > 1.1:
-            yield f"the confidence of {kind} is {np.median(weights):.4g} in the median: expected 0 to 1, a weight"
-    pose = rows.pose[rows.has_smpl]
-    if (still := int((~pose.any(1)).sum())) > len(pose) / 2:
-        yield f"{still} of {len(pose)} bodies have a pose of zeros, though has_smpl says that it is known"
-    if rows.transl is not None and len(pose):
-        away = np.median(np.linalg.norm(rows.transl[rows.has_smpl], axis=1))
-        if away > 200:
-            yield f"bodies are {away:.4g} m away in the median of transl: expected metres"
+        if points is not None and len(weights) and np.median(weights) > 1.1:
+            text = f"the confidence of {kind} is {np.median(weights):.4g} in the median: expected 0 to 1, a weight"
+            yield Doubt(_KEYS[kind], int(points[..., -1].max(1).argmax()), text)
+    known = rows.has_smpl
+    still = known & ~rows.pose.any(1)
+    if still.sum() > known.sum() / 2:
+        text = f"{still.sum()} of {known.sum()} bodies have a pose of zeros, though has_smpl says that it is known"
+        yield Doubt("smpl.body_pose", int(still.argmax()), text)
+    if rows.transl is not None and known.any():
+        away = np.where(known, np.linalg.norm(rows.transl, axis=1), 0)
+        if (median := np.median(away[known])) > 200:
+            text = f"bodies are {median:.4g} m away in the median of transl: expected metres"
+            yield Doubt("smpl.transl", int(away.argmax()), text)
 
 
 def _doubts_about_boxes(
     rows: Annotations, numbers: NDArray[np.int64], path: Path, folder: Path
-) -> Iterator[str]:
+) -> Iterator[Doubt]:
     """Boxes and 2D keypoints that do not lie where a person is seen.
 
     Raises:
@@ -247,7 +306,8 @@ def _doubts_about_boxes(
             f"corner, width and height, in pixels of the files in {folder}"
         )
     if outside.any():
-        yield f"{outside.sum()} of {len(few)} boxes lie outside of their pictures"
+        text = f"{outside.sum()} of {len(few)} boxes lie outside of their pictures"
+        yield Doubt("bbox_xywh", int(few[outside.argmax()]), text)
     points = rows.keypoints2d
     if points is None:
         return
@@ -270,16 +330,17 @@ def _doubts_about_boxes(
     better = away[best] < stated - 0.1
     if better or stated > 0.25:
         hint = f"; taken as {best} it would be {away[best]:.2f}" if better else ""
-        yield (
-            f"the middle of the 2D keypoints is {stated:.2f} of a box's side away from its middle in the median{hint}"
-        )
+        place = f"the middle of the 2D keypoints is {stated:.2f} of a box's side away from its middle"
+        text = f"{place} in the median{hint}"
+        yield Doubt("bbox_xywh", int(seen.any(1).argmax()), text)
     inside = [
         float(((known >= 0) & (known <= end)).all(1).mean())
         for known, end in ((points[row, seen[row], :2], end) for row, end in zip(few, size))
         if len(known)
     ]
     if inside and (median := np.median(inside)) < 0.5:
-        yield f"{1 - median:.0%} of a row's 2D keypoints lie outside of the picture in the median"
+        text = f"{1 - median:.0%} of a row's 2D keypoints lie outside of the picture in the median"
+        yield Doubt("keypoints2d", int(few[0]), text)
 
 
 def _size(path: Path) -> tuple[int, int] | None:
@@ -292,7 +353,7 @@ def _size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def _disagreements(rows: Annotations) -> Iterator[str]:
+def _disagreements(rows: Annotations) -> Iterator[Doubt]:
     """Pairs of labels of which one shows another pose than the other, and the mistake that it looks like."""
     kinds = {}
     if rows.keypoints2d is not None:
@@ -306,7 +367,8 @@ def _disagreements(rows: Annotations) -> Iterator[str]:
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
             if mistake := _mistake(kinds[first], kinds[second], flip):
-                yield f"{second} {mistake.format(first)}"
+                row = int((kinds[second][..., -1] > 0).any(1).argmax())
+                yield Doubt(_KEYS[second], row, f"{second} {mistake.format(first)}")
 
 
 def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) -> str | None:
@@ -331,6 +393,13 @@ def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) ->
         then = float(np.median(mistakes[best]))
         if then > max(_ALIKE, now + least) and (mistakes[best] > stated).mean() > 0.85:
             return f"look {best}: they agree with {{}} by {now:.2f} in the median, and by {then:.2f} if put right"
+    if now < _ALIKE:
+        own = _cosines_turned(a[..., :size], b, seen)
+        if float(np.median(own)) > max(_OWN_TURN, now + least):
+            return (
+                f"look turned, each row by another angle: they agree with {{}} by {now:.2f} in the median, and by "
+                f"{np.median(own):.2f} if put right, as bodies do whose root is in the world's axes, not the camera's"
+            )
     another = np.roll(np.arange(len(a)), len(a) // 2)  # far away: neighbours can be frames of one video
     exchanged = _cosines(a[..., :size], b[another, :, :size], seen & seen[another])
     if len(a) >= _MANY and now < _OWN and (stated >= exchanged).mean() < 0.75:
@@ -354,6 +423,25 @@ def _common_turn(
     u, _, v = np.linalg.svd(np.einsum("njd,nje->de", b * weights, a))
     u[:, -1] *= np.sign(np.linalg.det(u @ v))
     return u @ v
+
+
+def _cosines_turned(
+    a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """(N,) how alike joints a (N, J, D) and b (N, J, 3) look once each row of b is turned as is best for it."""
+    weights = seen[..., None].astype(np.float64)
+    a, b = (
+        (values - (values * weights).sum(1, keepdims=True) / weights.sum(1, keepdims=True)) * weights
+        for values in (a.astype(np.float64), b.astype(np.float64))
+    )
+    # The linear map that fits best, made a rotation: exact for joints that are turned and seen from far away.
+    slack = 1e-4 * np.einsum("njd,njd->n", b, b)[:, None, None] * np.eye(3)
+    u, _, v = np.linalg.svd(
+        np.linalg.solve(np.einsum("njd,nje->nde", b, b) + slack, b.mT @ a), full_matrices=False
+    )
+    turned = b @ (u @ v)
+    lengths = np.sqrt((a * a).sum((1, 2)) * (turned * turned).sum((1, 2)))
+    return (a * turned).sum((1, 2)) / np.maximum(lengths, 1e-12)
 
 
 def _cosines(a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -1,0 +1,100 @@
+"""Reads MPII Human Pose: `train.h5` of pose-hg-train, or the official `mpii_human_pose_v1_u12_1.mat`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrcli.data.raw.documents import read_hdf5, read_mat, reading
+from hmrcli.data.raw.rows import Made, Rows, square_box
+from hmrcli.errors import BadInput
+
+PREPARED = "train.h5"
+OFFICIAL = ("mpii_human_pose_v1_u12_1.mat", "mpii_human_pose_v1_u12_2/mpii_human_pose_v1_u12_1.mat")
+
+
+class _Person(NamedTuple):
+    image: str
+    points: NDArray[np.float64]
+    """(16, 2) pixels, zeros where a joint is absent."""
+    center: NDArray[np.float64]
+    scale: float
+
+
+def read_mpii(raw: Path) -> Made:
+    """Reads everyone whose 16 joints are all annotated; all count fully, seen or not.
+
+    The benchmark's rows are those of `train.h5`, a list that others made of the official file without the people
+    that they test on. Where it is not at hand, the people of all training images are taken, these included.
+
+    Args:
+        raw: folder of either file.
+
+    Raises:
+        MissingFile, BadInput: neither is there, or it is not the set's.
+    """
+    prepared, official = raw / PREPARED, [raw / name for name in OFFICIAL]
+    path = prepared if prepared.is_file() else next((p for p in official if p.is_file()), official[0])
+    rows = Rows("mpii", "mpii_16")
+    people = _prepared(path) if path == prepared else _official(path, rows)
+    for person in people:
+        if not (person.points > 0).all():
+            rows.dropped["without all 16 joints"] += 1
+            continue
+        box = square_box(person.center, person.scale)
+        rows.add(f"images/{person.image}", box, np.column_stack([person.points, np.ones(16)]))
+    rows.sources["people"] = (
+        "train.h5" if path == prepared else "official file: the benchmark's rows and those of valid.h5"
+    )
+    return rows.made(path)
+
+
+def _prepared(path: Path) -> Iterator[_Person]:
+    stored = read_hdf5(path, "imgname", "part", "center", "scale")
+    for image, points, center, scale in zip(*stored.values()):
+        # Text in most copies, a row of codes in the oldest.
+        name = image if isinstance(image, bytes) else bytes(np.asarray(image).astype(np.uint8))
+        yield _Person(name.rstrip(b"\0").decode(), points.astype(np.float64), center, float(scale))
+
+
+def _official(path: Path, rows: Rows) -> Iterator[_Person]:
+    """People of the training images in the file's order, with boxes and whole pixels as `train.h5` has them."""
+    release = read_mat(path, "RELEASE")["RELEASE"]
+    with reading(path):
+        release = release.flat[0]
+        for image, training in zip(release.annolist.flat, np.ravel(release.img_train)):
+            if not training:
+                continue
+            name = str(np.ravel(image.image.flat[0].name)[0])
+            for person in _structs(image, "annorect"):
+                objpos, points = _structs(person, "objpos"), _points(person)
+                scale = np.ravel(getattr(person, "scale", ()))
+                if (
+                    not objpos or not scale.size or points is None
+                ):  # inferred: nothing but a head is annotated
+                    rows.dropped["without place or joints"] += 1
+                    continue
+                x, y = (float(np.ravel(getattr(objpos[0], axis))[0]) for axis in "xy")
+                center = np.trunc([x, y + 15 * float(scale[0])])
+                yield _Person(name, points, center, 1.25 * float(scale[0]))
+
+
+def _points(person: Any) -> NDArray[np.float64] | None:
+    every = [point for each in _structs(person, "annopoints") for point in _structs(each, "point")]
+    if not every:
+        return None
+    points = np.zeros((16, 2))
+    for point in every:  # is_visible may be empty, and is not asked for
+        joint, x, y = (float(np.ravel(getattr(point, name))[0]) for name in ("id", "x", "y"))
+        if not 0 <= joint < 16:
+            raise BadInput(f"a joint has the number {joint:g}, expected 0 to 15")
+        points[int(joint)] = np.trunc([x, y])
+    return points
+
+
+def _structs(parent: Any, field: str) -> list[Any]:
+    """Records of a Matlab struct's field; none where it is absent or an empty array."""
+    values = np.ravel(np.asarray(getattr(parent, field, ()), object))
+    return [value for value in values if hasattr(value, "_fieldnames")]
