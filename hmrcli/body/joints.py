@@ -213,6 +213,14 @@ HUMAN_DATA_FROM_SMPL_49 = (
 HUMAN_DATA_FROM_H36M = (148, 145, 4, 7, 144, 5, 8, 150, 146, 152, 147, 16, 18, 20, 17, 19, 21)
 """Where each Human3.6M joint stands among HumanData's 190."""
 
+HUMAN_DATA_FROM_MPI_INF_3DHP_28 = (
+    *(9, 178, 6, 150, 148, 146, 152, 147, 179, 16, 18, 20, 181, 180),
+    *(17, 19, 21, 182, 145, 4, 7, 10, 183, 144, 5, 8, 11, 184),
+)
+HUMAN_DATA_FROM_MPI_INF_3DHP_17 = (147, 146, 17, 19, 21, 16, 18, 20, 144, 5, 8, 145, 4, 7, 148, 150, 152)
+HUMAN_DATA_FROM_MUCO_21 = (*HUMAN_DATA_FROM_MPI_INF_3DHP_17, 182, 181, 184, 183)
+"""Where each joint of further sets stands among HumanData's 190, in the order of their files."""
+
 
 def flip_pairs(names: tuple[str, ...]) -> tuple[int, ...]:
     """For each joint the one that takes its place in a mirror, by exchanging left and right in its name."""

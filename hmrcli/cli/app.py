@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from hmrcli import __version__
+from hmrcli.cli import data
 from hmrcli.cli.console import exit_codes
 from hmrcli.cli.download import download
 from hmrcli.cli.eval import evaluate
@@ -46,6 +47,7 @@ app.command(name="download")(download)
 app.command(name="train")(train)
 app.command(name="eval")(evaluate)
 app.command(name="table")(table)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

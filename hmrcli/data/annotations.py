@@ -13,6 +13,9 @@ from hmrcli.body.joints import (
     COMMON_24_FLIP,
     EVALUATION_14_FROM_COMMON_24,
     HUMAN_DATA_FROM_H36M,
+    HUMAN_DATA_FROM_MPI_INF_3DHP_17,
+    HUMAN_DATA_FROM_MPI_INF_3DHP_28,
+    HUMAN_DATA_FROM_MUCO_21,
     HUMAN_DATA_FROM_SMPL_49,
     HUMAN_DATA_FROM_SMPL_54,
     HUMAN_DATA_SIZE,
@@ -32,6 +35,9 @@ JOINT_SETS: dict[str, tuple[int, ...]] = {
     "coco_17": tuple(HUMAN_DATA_FROM_SMPL_54[i] for i in COCO_17_FROM_54),
     "evaluation_14": tuple(_COMMON_24[i] for i in EVALUATION_14_FROM_COMMON_24),
     "h36m": HUMAN_DATA_FROM_H36M,
+    "mpi_inf_3dhp_28": HUMAN_DATA_FROM_MPI_INF_3DHP_28,
+    "mpi_inf_3dhp_17": HUMAN_DATA_FROM_MPI_INF_3DHP_17,
+    "muco_21": HUMAN_DATA_FROM_MUCO_21,
 }
 """The sets that keypoints come in; each joint as its place among HumanData's 190."""
 

@@ -144,13 +144,19 @@ def _matrix(camera: Any, where: str) -> NDArray[np.float64]:
     raise BadInput(f"{where}: expected a camera with a finite 3×3 or 4×4 matrix {' or '.join(_INTRINSICS)}")
 
 
-def write_human_data(path: str | Path, annotations: Annotations, compressed: bool = True) -> None:
+def write_human_data(
+    path: str | Path,
+    annotations: Annotations,
+    compressed: bool = True,
+    misc: dict[str, Any] | None = None,
+) -> None:
     """Writes a HumanData file, which MMHuman3D reads too; numbers are float32.
 
     Args:
         path: of the .npz file.
         annotations: with the keypoints of any set; joints outside it are left out of the mask.
         compressed: store only the joints of the set; otherwise all 190, zeros where there are none.
+        misc: further facts about the file, by name.
     """
     fields: dict[str, Any] = {
         "__key_strict__": False,
@@ -172,9 +178,12 @@ def write_human_data(path: str | Path, annotations: Annotations, compressed: boo
             fields[f"{name}_mask"] = np.isin(np.arange(HUMAN_DATA_SIZE), kept).astype(np.uint8)
             fields[f"{name}_convention"] = "human_data"
     if annotations.intrinsics is not None:
-        fields["cam_param"] = _containers(
-            [{"intrinsic": matrix.tolist()} for matrix in annotations.intrinsics]
-        )
+        # Rows of one camera share its record: a set has a few cameras and hundreds of thousands of rows.
+        matrices, camera = np.unique(annotations.intrinsics, axis=0, return_inverse=True)
+        records = [{"intrinsic": matrix.tolist()} for matrix in matrices]
+        fields["cam_param"] = _containers([records[i] for i in camera.ravel()])
+    if misc is not None:
+        fields["misc"] = _containers(misc)
     with whole_file(path) as temporary:
         np.savez_compressed(temporary, **fields)
 

@@ -1,1 +1,1 @@
-"""Reads the official downloads of data sets."""
+"""Annotation files from the official downloads of the data sets: one module for each set."""

@@ -1,0 +1,162 @@
+"""`hmr data`: annotation files from the official downloads, and the state of all sets."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hmrcli.assets.data_root import data_root as find_data_root
+from hmrcli.cli.console import bar, log, note, print_json, print_line
+from hmrcli.cli.options import AsJson, DataRoot
+from hmrcli.errors import MissingFile
+
+if TYPE_CHECKING:
+    from hmrcli.data.raw.output import Output
+    from hmrcli.data.raw.raw_set import RawSet
+
+app = typer.Typer(
+    help="Make annotation files from the official downloads, and check them.", no_args_is_help=True
+)
+
+
+@app.command(name="list")
+def list_sets(
+    recipe: Annotated[str | None, typer.Option(help="Tell only of what this recipe uses.")] = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show every data set: who uses it, where it comes from, what is in place, what is next."""
+    from hmrcli.data.raw.sets import RAW_SETS, describe, files_of, recipes_by_file
+    from hmrcli.recipe import load_recipe
+
+    root = find_data_root(data_root)
+    only = files_of(load_recipe(recipe)) if recipe else []
+    users = recipes_by_file()
+    chosen = [s for s in RAW_SETS if not only or any(p.file in only for p in s.products)]
+    documents = [describe(each, root, users, only) for each in chosen]
+    if as_json:
+        print_json({"data_root": str(root), "sets": documents})
+    else:
+        _print_sets(documents, root)
+
+
+def _print_sets(documents: list[dict[str, Any]], root: Path) -> None:
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("name", "annotation file", "state", "images", "recipes", "licence", "next"):
+        table.add_column(column, overflow="fold")
+    for document in documents:
+        first = True
+        for file in document["annotations"]:
+            of_set = (document["images"]["state"], str(len(document["recipes"])), document["licence"]["name"])
+            cells = (document["name"], file["file"], file["state"], *of_set, document["next"])
+            shown = cells if first else ("", file["file"], file["state"], "", "", "", "")
+            table.add_row(*(Text(cell) for cell in shown))
+            first = False
+    # Whoever reads from a pipe gets one whole line a file.
+    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+    print(f"data root: {root}")
+
+
+@app.command()
+def make(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sets; `hmr data list` shows them.")],
+    raw: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the official download, packed or not; else datasets/NAME below the data root."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; as many as there are cores by default.")
+    ] = None,
+    annotations_only: Annotated[
+        bool, typer.Option("--annotations-only", help="Neither take frames from videos nor link images.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace annotation files that were not made here.")
+    ] = False,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make annotation files, and frames of videos, from an official download.
+
+    A run that was stopped goes on where it was. The same download gives the same bytes.
+    """
+    import os
+
+    from hmrcli.data.raw.output import IMAGES, Output
+    from hmrcli.data.raw.sets import find_set
+    from hmrcli.errors import UsageError
+    from hmrcli.files import did_you_mean, writable_folder
+
+    sets = list(dict.fromkeys(find_set(name) for name in names))
+    if raw is not None and len(sets) > 1:
+        raise UsageError("--raw is the folder of one set; name one set")
+    if raw is not None and not raw.is_dir():
+        raise MissingFile(f"--raw: {raw} is no folder{did_you_mean(raw)}")
+    for each in sets:
+        _require_packages(each)
+    root = writable_folder(find_data_root(data_root), "--data-root")
+    documents = []
+    for each in sets:
+        out = Output(each, root, workers or os.cpu_count() or 1, not annotations_only, replace, say=note)
+        _make(each, out, raw or root / IMAGES / each.name)
+        documents.append(_report(out, as_json))
+    if as_json:
+        print_json({"data_root": str(root), "sets": documents})
+
+
+def _make(raw_set: "RawSet", out: "Output", folder: Path) -> None:
+    from hmrcli.data.raw.tree import Tree
+
+    title = ""
+    with bar(raw_set.title) as update:
+
+        def progress(what: str, done: int, total: int) -> None:
+            nonlocal title
+            if what != title and not log.is_terminal:
+                log.print(f"{raw_set.title}: {what}", markup=False)
+            title = what
+            update(done, total)
+
+        out.progress = progress
+        tree = Tree(raw_set, folder, out.images)
+        tree.unpack(out.images, progress)
+        raw_set.make(tree, out)
+        out.close()
+
+
+def _report(out: "Output", as_json: bool) -> dict[str, Any]:
+    """Says what became of a set, and gives it as a document."""
+    if not as_json:
+        for made in out.made:
+            print_line(f"{made.path}  {made.rows:,} rows{' (kept as it was)' if made.kept else ''}")
+    for reason, count in sorted(out.dropped.items()):
+        note(f"{out.raw_set.title}: {count:,} rows not used: {reason}")
+    for made in out.made:
+        if made.missing_images:
+            note(f"{made.file}: {made.missing_images:,} of its images are not below {out.root / 'datasets'}")
+    return {
+        "name": out.raw_set.name,
+        "files": [{**made._asdict(), "path": str(made.path)} for made in out.made],
+        "dropped": dict(sorted(out.dropped.items())),
+        "notes": out.notes,
+    }
+
+
+def _require_packages(raw_set: "RawSet") -> None:
+    """Raises MissingFile where a package is not installed that reads the files of a set."""
+    from importlib.util import find_spec
+
+    lacking = [name for name in raw_set.packages if find_spec(name) is None]
+    if lacking:
+        raise MissingFile(
+            f"{' and '.join(lacking)} read the files of {raw_set.title} and are not installed. They are free "
+            "software (BSD, MIT). Run: pip install 'hmrcli[raw]'"
+        )

@@ -1,0 +1,60 @@
+"""Boxes of points, and bodies moved from the world to the camera."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hmrcli.body.rotations import axis_angle_from_rotmat, rotmat_from_axis_angle
+
+Floats = NDArray[np.floating]
+
+
+def box_of_points(
+    points: Floats, factor: float, used: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Tight boxes of points, enlarged about their centres and not clipped.
+
+    Args:
+        points: (N, K, 2) pixels.
+        factor: of both sides.
+        used: (N, K) points that count, at least one a row; by default all.
+
+    Returns:
+        (N, 4) top left corner and size.
+    """
+    if used is None:
+        used = np.ones(points.shape[:2], bool)
+    low = np.where(used[..., None], points, np.inf).min(1)
+    high = np.where(used[..., None], points, -np.inf).max(1)
+    return box_of_corners(low, high, factor)
+
+
+def box_of_corners(low: Floats, high: Floats, factor: float) -> NDArray[np.float32]:
+    """Boxes (N, 4), top left corner and size, of corners (N, 2), enlarged about their centres."""
+    size = factor * (high - low)
+    return np.concatenate([(low + high - size) / 2, size], 1).astype(np.float32)
+
+
+def square_box(bbox_xywh: Floats) -> NDArray[np.float32]:
+    """The squares about the centres of boxes (N, 4) with their longer sides, as SPIN's files have them."""
+    middle = bbox_xywh[:, :2] + bbox_xywh[:, 2:] / 2
+    side = bbox_xywh[:, 2:].max(1, keepdims=True)
+    return np.concatenate([middle - side / 2, side, side], 1).astype(np.float32)
+
+
+def turned(pose: Floats, rotation: Floats) -> NDArray[np.float32]:
+    """Poses (N, 72) whose roots are turned by rotations (N, 3, 3) or (3, 3) from the left: world to camera."""
+    out = np.array(pose, np.float32)
+    turn = torch.as_tensor(np.asarray(rotation, np.float64))
+    out[:, :3] = axis_angle_from_rotmat(turn @ root_rotations(pose)).numpy()
+    return out
+
+
+def root_rotations(pose: Floats) -> torch.Tensor:
+    """Rotations (N, 3, 3) of the roots of poses (N, 72)."""
+    return rotmat_from_axis_angle(torch.as_tensor(np.asarray(pose[:, :3], np.float64)))
+
+
+def moved(points: Floats, rotation: Floats, shift: Floats) -> Floats:
+    """Points (N, 3) in the camera: R p + t, for one camera or one each row."""
+    return (rotation @ points[..., None])[..., 0] + shift

@@ -1,0 +1,215 @@
+"""What a reader of an official tree writes to: annotation files, images, and a report."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrcli import __version__
+from hmrcli.data.annotations import Annotations
+from hmrcli.data.human_data import write_human_data
+from hmrcli.data.images import missing_images
+from hmrcli.data.npz import NpzFile
+from hmrcli.data.raw.raw_set import RawSet
+from hmrcli.data.raw.tree import Tree
+from hmrcli.errors import BadInput
+from hmrcli.files import whole_file
+
+ANNOTATIONS, IMAGES = "preprocessed_datasets", "datasets"
+MADE_BY = "made_by"
+"""Entry of a file's `misc` that says it was made here."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Job(NamedTuple):
+    """A part of a set that is read in a process of its own."""
+
+    key: str
+    """Name of the part, in letters that files may have."""
+    function: Callable[..., Arrays]
+    """Of a module; what it returns under `drop REASON` are numbers of rows that cannot be used."""
+    arguments: tuple[Any, ...]
+
+
+class Made(NamedTuple):
+    """An annotation file that was written, or left as it was."""
+
+    file: str
+    path: Path
+    rows: int
+    missing_images: int
+    kept: bool
+    """It is there, and not ours."""
+
+
+@dataclass
+class Output:
+    """Where the files of one set go, and what is told about them."""
+
+    raw_set: RawSet
+    root: Path
+    """The data root."""
+    workers: int = 1
+    """Processes, or threads where frames are taken from videos."""
+    with_images: bool = True
+    """Frames are taken from videos, and images of the tree are linked."""
+    replace: bool = False
+    """Files of others are replaced by those that are made."""
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None
+    """Is told what is done, how much of it, and of how much."""
+    say: Callable[[str], None] = lambda text: None
+    """Is told what is worth knowing, a line at a time."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Rows that cannot be used, by reason."""
+    notes: list[str] = field(default_factory=list)
+    made: list[Made] = field(default_factory=list)
+
+    @property
+    def images(self) -> Path:
+        """Folder of the set's images."""
+        return self.root / IMAGES / self.raw_set.name
+
+    @property
+    def _parts(self) -> Path:
+        return self.root / ANNOTATIONS / ".parts" / self.raw_set.name
+
+    def drop(self, reason: str, rows: Any = 1) -> None:
+        """Counts rows that cannot be used."""
+        if rows:
+            self.dropped[reason] += int(rows)
+
+    def note(self, text: str) -> None:
+        """Says what is worth knowing; the report repeats it."""
+        self.notes.append(text)
+        self.say(text)
+
+    def run(self, title: str, jobs: Sequence[Job]) -> Iterator[Arrays]:
+        """Runs jobs in processes and gives their arrays, in the order of the jobs.
+
+        Each part is kept as a file until the set is made, so that a run that was stopped goes on after it. A part is
+        made anew when one of the files in its arguments has changed.
+        """
+        files = [self._parts / f"{job.key}-{_stamp(job)}.npz" for job in jobs]
+        todo = [(job, file) for job, file in zip(jobs, files) if not file.is_file()]
+        done = len(jobs) - len(todo)
+        self.progress(title, done, len(jobs))
+        if self.workers == 1 or len(todo) == 1:
+            for job, file in todo:
+                _run(job, file)
+                self.progress(title, done := done + 1, len(jobs))
+        elif todo:
+            # Spawned, for forks of a process with threads may hang; Ctrl-C is for the first process alone.
+            with ProcessPoolExecutor(
+                min(self.workers, len(todo)),
+                multiprocessing.get_context("spawn"),
+                initializer=signal.signal,
+                initargs=(signal.SIGINT, signal.SIG_IGN),
+            ) as pool:
+                futures = [pool.submit(_run, job, file) for job, file in todo]
+                try:
+                    for future in as_completed(futures):
+                        future.result()
+                        self.progress(title, done := done + 1, len(jobs))
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        for file in files:
+            with np.load(file) as stored:
+                arrays = dict(stored)
+            for name in [name for name in arrays if name.startswith("drop ")]:
+                self.drop(name.removeprefix("drop "), int(arrays.pop(name)))
+            yield arrays
+
+    def write(self, file: str, annotations: Annotations, tree: Tree | None = None, **facts: Any) -> None:
+        """Writes an annotation file of the set, unless one of others is there.
+
+        Args:
+            file: its name.
+            annotations: its rows.
+            tree: images that are not in their folder are linked from it.
+            facts: what was decided on the way, by name; stored in the file.
+
+        Raises:
+            BadInput: there are no rows.
+        """
+        path = self.root / ANNOTATIONS / file
+        if not len(annotations):
+            why = (
+                "; ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
+                or "the tree is empty"
+            )
+            raise BadInput(f"{self.raw_set.title}: nothing is left for {file}: {why}")
+        if kept := path.is_file() and MADE_BY not in facts_of(path) and not self.replace:
+            self.note(f"{path} is there and was not made here: it stays; --replace would replace it")
+        else:
+            self.progress(f"writing {file}", 0, 1)
+            write_human_data(path, annotations, misc={MADE_BY: f"hmr {__version__}", **facts})
+        folder = self.raw_set.images_of(file)
+        missing = 0
+        if folder and self.with_images:
+            missing = self._link_images(self.root / IMAGES / folder, annotations.image_path, tree)
+        self.made.append(Made(file, path, len(annotations), missing, kept))
+
+    def _link_images(self, folder: Path, names: NDArray[np.str_], tree: Tree | None) -> int:
+        """Links images of the tree to where they are looked for; returns how many are missing in the end."""
+        missing = 0
+        for name in missing_images(folder, names):
+            source = tree and tree.at(name)
+            if not source:
+                missing += 1
+                continue
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).unlink(missing_ok=True)  # a link to nowhere
+            (folder / name).symlink_to(source.resolve())
+        return missing
+
+    def close(self) -> None:
+        """Removes what was kept to go on with."""
+        shutil.rmtree(self._parts, ignore_errors=True)
+
+
+def _run(job: Job, file: Path) -> None:
+    arrays = job.function(*job.arguments)
+    with whole_file(file) as temporary:
+        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+
+
+def _stamp(job: Job) -> str:
+    """Says which state of its files a part was made of."""
+    states = [
+        (str(each), os.stat(each).st_size, os.stat(each).st_mtime_ns)  # noqa: PTH116
+        if isinstance(each, Path) and each.is_file()
+        else repr(each)
+        for each in job.arguments
+    ]
+    return hashlib.sha256(json.dumps([__version__, states]).encode()).hexdigest()[:12]
+
+
+def joined(parts: Sequence[Annotations]) -> Annotations:
+    """The rows of all parts, which have the same fields."""
+    arrays = [part.arrays() for part in parts]
+    together: dict[str, Any] = {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}
+    return replace(parts[0], **together)
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """What an annotation file says of how it was made, by name; nothing for files of others.
+
+    Raises:
+        BadInput: it is not a complete npz file.
+    """
+    with NpzFile(path) as stored:
+        facts = stored.data("misc") if "misc" in stored else {}
+    return facts if isinstance(facts, dict) else {}

@@ -1,0 +1,167 @@
+"""The official tree of a data set: which files are there, and archives that are still packed."""
+
+import json
+import os
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from hmrcli.assets.archive import Member, open_archive
+from hmrcli.assets.refusal import NoSpace, Refused
+from hmrcli.data.raw.raw_set import RawSet
+from hmrcli.errors import BadInput, MissingFile
+from hmrcli.files import whole_file
+
+_CHUNK = 1 << 22
+_ROOM = 1 << 30
+"""Bytes of the disk that unpacking and frames leave free."""
+
+
+class Tree:
+    """Files below some folders, by the ends of their paths. What is in an earlier folder hides a later one's."""
+
+    def __init__(self, raw_set: RawSet, *folders: Path) -> None:
+        self.raw_set = raw_set
+        self.folders = tuple(dict.fromkeys(folders))
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """Paths of all files by what they are below their folder, sorted."""
+        found: dict[str, Path] = {}
+        for folder in reversed(self.folders):
+            for where, folders, names in os.walk(folder, followlinks=True):
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                prefix = Path(where).relative_to(folder).as_posix()
+                for name in names:
+                    found[name if prefix == "." else f"{prefix}/{name}"] = Path(where, name)
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        names = defaultdict(list)
+        for path in self._files:
+            names[path.rpartition("/")[2]].append(path)
+        return names
+
+    def find(self, pattern: str) -> list[Path]:
+        """Files whose path ends as a glob says, whatever the case, in the order of their paths.
+
+        Args:
+            pattern: `*` and `?` stand for characters of one name.
+        """
+        parts = (
+            re.escape(part).replace(r"\*", "[^/]*").replace(r"\?", "[^/]") for part in pattern.split("/")
+        )
+        wanted = re.compile(rf"(?:.*/)?{'/'.join(parts)}", re.IGNORECASE)
+        return [file for path, file in self._files.items() if wanted.fullmatch(path)]
+
+    def need(self, *patterns: str) -> list[Path]:
+        """Files of the first pattern that any fits.
+
+        Raises:
+            MissingFile: there are none; names the archives, the page and the next command.
+        """
+        for pattern in patterns:
+            if found := self.find(pattern):
+                return found
+        raise self.missing(f"no file {' or '.join(patterns)}")
+
+    def missing(self, what: str) -> MissingFile:
+        """An error about what the tree lacks, with the way to get it."""
+        own = self.raw_set
+        archives = ", ".join(archive.pattern for archive in own.archives)
+        return MissingFile(
+            f"{own.title}: {self.folders[0]} has {what}. Get {archives} at {own.page}, put them there, packed or "
+            f"unpacked (for example {own.tree[0]}), then run: hmr data make {own.name} --raw {self.folders[0]}"
+        )
+
+    def at(self, path: str) -> Path | None:
+        """The file of a path below a folder, or else the only one whose path ends in it, with its first folder left
+        out if need be."""
+        for folder in self.folders:
+            if (folder / path).is_file():
+                return folder / path
+        parts = PurePosixPath(path).parts
+        for end in ("/".join(parts), "/".join(parts[1:])):
+            found = [p for p in self._by_name.get(parts[-1], ()) if end and f"/{p}".endswith(f"/{end}")]
+            if len(found) == 1:
+                return self._files[found[0]]
+        return None
+
+    def unpack(self, target: Path, progress: Callable[[str, int, int], None]) -> None:
+        """Unpacks the archives of the set to `target`, which is one of the folders, each once.
+
+        Members that are there with their size are left alone, so that it goes on where it stopped. An archive in a
+        subfolder is unpacked to the same subfolder.
+
+        Args:
+            target: where members go.
+            progress: is told the archive, bytes done and bytes in all.
+
+        Raises:
+            BadInput: an archive is damaged or unsafe, or the disk is too small.
+        """
+        for folder in self.folders:
+            for wanted in self.raw_set.archives:
+                for archive in sorted(folder.glob(wanted.pattern)):
+                    below = target / archive.parent.relative_to(folder)
+                    mark = (
+                        target
+                        / ".unpacked"
+                        / f"{archive.relative_to(folder).as_posix().replace('/', '_')}.json"
+                    )
+                    state = [archive.stat().st_size, archive.stat().st_mtime_ns]
+                    if not archive.is_file() or (mark.is_file() and json.loads(mark.read_text()) == state):
+                        continue
+                    try:
+                        with open_archive(archive) as members:
+                            _extract(archive, members, below, progress)
+                    except (Refused, NoSpace) as error:
+                        raise BadInput(
+                            f"{archive}: {error}; download it again from {self.raw_set.page}"
+                        ) from None
+                    with whole_file(mark) as temporary:
+                        temporary.write_text(json.dumps(state))
+                    self.__dict__.pop("_files", None)
+                    self.__dict__.pop("_by_name", None)
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Raises BadInput where the disk of a folder cannot take so many bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if needed + _ROOM > free:
+        raise BadInput(
+            f"{folder}: {what} needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; free some, or name "
+            "another place with --data-root"
+        )
+
+
+def _extract(
+    archive: Path, members: list[Member], target: Path, progress: Callable[[str, int, int], None]
+) -> None:
+    todo = [m for m in members if not _there(target / m.path, m.size)]
+    total, done = sum(member.size for member in members), 0
+    require_space(target, sum(member.size for member in todo), f"unpacking {archive}")
+    done = total - sum(member.size for member in todo)
+    for member in todo:
+        with (
+            whole_file(target / member.path) as temporary,
+            member.open() as source,
+            temporary.open("wb") as file,
+        ):
+            left = member.size
+            while chunk := source.read(_CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise Refused(f"the archive's member {member.path} is longer than it says")
+                file.write(chunk)
+                done += len(chunk)
+                progress(f"unpacking {archive.name}", done, total)
+
+
+def _there(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
