@@ -389,13 +389,15 @@ def _as_seen(
         kept.append(int(number))
     if len(kept) < _FEWEST:
         return
-    better = np.array(swapped) < 0.7 * np.array(stated)
-    if better.mean() > 0.7:
+    right, wrong = (np.array(a) < 0.7 * np.array(b) for a, b in ((stated, swapped), (swapped, stated)))
+    if (
+        wrong.sum() >= _FEWEST and wrong.sum() > 2 * right.sum()
+    ):  # seen from behind, people are at times taken wrong
         text = (
-            f"left and right look exchanged: in {better.sum()} of {len(kept)} pictures the bundled network sees "
+            f"left and right look exchanged: in {wrong.sum()} of {len(kept)} pictures the bundled network sees "
             "the limbs on the other side; expected the person's own left and right"
         )
-        yield Problem("keypoints2d", kept[int(better.argmax())], text)
+        yield Problem("keypoints2d", kept[int(wrong.argmax())], text)
     elif (median := float(np.median(np.minimum(stated, swapped)))) > 0.25:
         text = (
             f"2D keypoints lie {median:.2f} of a box's side away from where the bundled network sees the joints, in "

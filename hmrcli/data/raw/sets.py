@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from hmrcli.assets.registry import load_registry
+from hmrcli.data.raw.coco import COCO
+from hmrcli.data.raw.eft import EFT
+from hmrcli.data.raw.lsp import LSP, LSPET
+from hmrcli.data.raw.mpii import MPII
 from hmrcli.data.raw.output import ANNOTATIONS, IMAGES, MADE_BY, facts_of
 from hmrcli.data.raw.pw3d import PW3D
 from hmrcli.data.raw.raw_set import Product, RawSet
+from hmrcli.data.raw.up3d import UP3D
 from hmrcli.errors import BadInput, UsageError
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
 
-RAW_SETS: tuple[RawSet, ...] = (PW3D,)
+RAW_SETS: tuple[RawSet, ...] = (PW3D, COCO, LSP, LSPET, MPII, UP3D, EFT)
 
 
 def find_set(name: str) -> RawSet:
