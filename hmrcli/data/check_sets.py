@@ -398,9 +398,3 @@ def _as_seen(
             "the limbs on the other side; expected the person's own left and right"
         )
         yield Problem("keypoints2d", kept[int(wrong.argmax())], text)
-    elif (median := float(np.median(np.minimum(stated, swapped)))) > 0.25:
-        text = (
-            f"2D keypoints lie {median:.2f} of a box's side away from where the bundled network sees the joints, in "
-            f"the median of {len(kept)} pictures; expected pixels of these very files"
-        )
-        yield Problem("keypoints2d", kept[int(np.argmax(stated))], text)

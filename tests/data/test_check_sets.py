@@ -225,13 +225,10 @@ def test_sides_of_keypoints_alone_are_compared_with_what_a_network_sees(tmp_path
             rows.add(f"{width}.png", person.bbox_xywh * scale, points)
     right = rows.annotations()
     swapped = replace(right, keypoints2d=right.keypoints2d[:, list(COCO_17_FLIP)])
-    elsewhere = right.keypoints2d.copy()
-    elsewhere[..., 0] += right.bbox_xywh[:, 2:3] / 2
     found = []
-    for number, given in enumerate((right, swapped, replace(right, keypoints2d=elsewhere))):
+    for number, given in enumerate((right, swapped)):
         write_human_data(tmp_path / f"{number}.npz", given)
         found.append(check_file(tmp_path / f"{number}.npz", tmp_path, bodies).problems)
     assert found[0] == []
     assert [problem.field for problem in found[1]] == ["keypoints2d"]
     assert "left and right look exchanged: in 6 of 6 pictures" in found[1][0].text
-    assert "pixels of these very files" in found[2][-1].text

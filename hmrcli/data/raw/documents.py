@@ -1,6 +1,7 @@
 """Reads documents of official trees: JSON, Matlab's version 5, HDF5."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,9 @@ import numpy as np
 
 from hmrcli.assets.reading import damage, open_file
 from hmrcli.errors import MissingFile
+
+_CHUNK = 1 << 24
+"""Characters that are read at a time."""
 
 
 @contextmanager
@@ -32,6 +36,53 @@ def read_json(path: Path) -> Any:
     """Reads a JSON document of any size; errors are those of `reading`."""
     with reading(path), path.open("rb") as stream:
         return json.load(stream)
+
+
+def json_items(path: Path, field: str | None = None) -> Iterator[Any]:
+    """Reads a large JSON document an item at a time; errors are those of `reading`.
+
+    Args:
+        path: of the document, a dictionary.
+        field: gives the items of the list of that name; by default the names and values of the dictionary.
+    """
+    decoder, more = json.JSONDecoder(), True
+    begin = re.compile(r"\s*\{" if field is None else rf'"{re.escape(field)}"\s*:\s*\[')
+    key, between, end = (
+        re.compile(r'\s*"([^"\\]*)"\s*:\s*'),
+        re.compile(r"[\s,]*"),
+        "}" if field is None else "]",
+    )
+    with reading(path), path.open(encoding="utf-8") as stream:
+        text, at, started = "", 0, False
+        while more:
+            chunk = stream.read(_CHUNK)
+            more = bool(chunk)
+            text, at = text[at:] + chunk, 0
+            if not started:
+                if not (found := begin.search(text)):
+                    at = max(0, len(text) - 100)
+                    continue
+                started, at = True, found.end()
+            while True:
+                at = between.match(text, at).end()  # type: ignore[union-attr]
+                if text.startswith(end, at):
+                    return
+                start = at
+                name = key.match(text, at) if field is None else None
+                try:
+                    if field is None and name is None:
+                        raise ValueError("it is no dictionary of names")
+                    value, after = decoder.raw_decode(text, name.end() if name else at)
+                    if after == len(text) and more:  # a number may go on
+                        raise ValueError("it ends early")
+                except ValueError:
+                    if not more:
+                        raise
+                    at = start
+                    break
+                at = after
+                yield (name[1], value) if name else value
+        raise ValueError(f"it has no complete {field or 'dictionary'}")
 
 
 def read_mat(path: Path, *names: str) -> dict[str, Any]:

@@ -144,23 +144,40 @@ class Output:
         Raises:
             BadInput: there are no rows.
         """
-        path = self.root / ANNOTATIONS / file
         if not len(annotations):
             why = (
                 "; ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
                 or "the tree is empty"
             )
             raise BadInput(f"{self.raw_set.title}: nothing is left for {file}: {why}")
-        if kept := path.is_file() and MADE_BY not in facts_of(path) and not self.replace:
-            self.note(f"{path} is there and was not made here: it stays; --replace would replace it")
-        else:
-            self.progress(f"writing {file}", 0, 1)
+        path, kept = self._place(file)
+        if not kept:
             write_human_data(path, annotations, misc={MADE_BY: f"hmr {__version__}", **facts})
-        folder = self.raw_set.images_of(file)
-        missing = 0
+        folder, missing = self.raw_set.images_of(file), 0
         if folder and self.with_images:
             missing = self._link_images(self.root / IMAGES / folder, annotations.image_path, tree)
         self.made.append(Made(file, path, len(annotations), missing, kept))
+
+    def write_bodies(
+        self, file: str, pose: NDArray[np.float32], betas: NDArray[np.float32], **facts: Any
+    ) -> None:
+        """Writes bodies (N, 72) and (N, 10) without images, as `write` does."""
+        path, kept = self._place(file)
+        if not kept:
+            smpl = {"global_orient": pose[:, :3], "body_pose": pose[:, 3:].reshape(-1, 23, 3), "betas": betas}
+            with whole_file(path) as temporary:
+                misc = {MADE_BY: f"hmr {__version__}", **facts}
+                np.savez_compressed(temporary, smpl=np.array(smpl, object), misc=np.array(misc, object))
+        self.made.append(Made(file, path, len(pose), 0, kept))
+
+    def _place(self, file: str) -> tuple[Path, bool]:
+        """Where a file goes, and whether the one of others that is there stays."""
+        path = self.root / ANNOTATIONS / file
+        kept = path.is_file() and MADE_BY not in facts_of(path) and not self.replace
+        if kept:
+            self.note(f"{path} is there and was not made here: it stays; --replace would replace it")
+        self.progress(f"writing {file}", 0, 1)
+        return path, kept
 
     def _link_images(self, folder: Path, names: NDArray[np.str_], tree: Tree | None) -> int:
         """Links images of the tree to where they are looked for; returns how many are missing in the end."""
