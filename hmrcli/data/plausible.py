@@ -71,6 +71,8 @@ class Doubt(NamedTuple):
     row: int
     """One where it shows."""
     text: str
+    refused: bool = False
+    """Whether no right set looks like that."""
 
 
 def refuse_without_labels(recipe: Recipe, name: str, path: Path) -> None:
@@ -115,28 +117,26 @@ def check_set(
     if absent and (unread := _unread(path, absent)):
         say(f"training set {name}: {unread}")
     looked_at = f"of {len(_spread(annotations, _ROWS))} rows that were looked at in {path}"
-    for doubt in doubts(annotations, path, folder):
+    for doubt in doubts(annotations, folder):
+        if doubt.refused:
+            raise BadInput(f"{path}: {doubt.text}")
         say(f"training set {name}: {doubt.text} ({looked_at})")
 
 
-def doubts(annotations: Annotations, path: Path, folder: Path, most: int = _ROWS) -> Iterator[Doubt]:
+def doubts(annotations: Annotations, folder: Path, most: int = _ROWS) -> Iterator[Doubt]:
     """Looks at rows spread evenly over a set and tells what looks wrong in their labels.
 
     Args:
         annotations: of the set, whose keypoints a recipe can learn.
-        path: of their file.
         folder: of the images.
         most: rows to look at.
-
-    Raises:
-        BadInput: most rows have units or boxes that cannot be right.
     """
     rows = _spread(annotations, most)
     looked_at = annotations[rows]
     for doubt in (
-        *_doubts_about_units(looked_at, rows, path),
+        *_doubts_about_units(looked_at, rows),
         *_doubts_about_numbers(looked_at),
-        *_doubts_about_boxes(looked_at, rows, path, folder),
+        *_doubts_about_boxes(looked_at, rows, folder),
         *_disagreements(looked_at),
     ):
         yield doubt._replace(row=int(rows[doubt.row]))
@@ -208,12 +208,8 @@ def _without_labels(recipe: Recipe, name: str, path: Path) -> BadInput:
     )
 
 
-def _doubts_about_units(rows: Annotations, numbers: NDArray[np.int64], path: Path) -> Iterator[Doubt]:
-    """Numbers that are off by factors that no right row has.
-
-    Raises:
-        BadInput: most rows are.
-    """
+def _doubts_about_units(rows: Annotations, numbers: NDArray[np.int64]) -> Iterator[Doubt]:
+    """Numbers that are off by factors that no right row has; refused where most rows are."""
     known = np.where(rows.has_smpl, 1.0, np.nan)
     for field, kind, values, low, high, unit, got in (
         ("keypoints3d", _IN_3D, _extents(rows.keypoints3d, len(rows)), 0.02, 20.0, "metres", _EXTENT),
@@ -243,10 +239,10 @@ def _doubts_about_units(rows: Annotations, numbers: NDArray[np.int64], path: Pat
             found = f"{kind}: expected {unit}, but {got} in {wrong.sum()} of {count} rows"
             row = int(wrong.argmax())
             if wrong.sum() > count / 2:
-                raise BadInput(
-                    f"{path}: {found} that were looked at, first row {numbers[row]}; bring the file to {unit}"
-                )
-            yield Doubt(field, row, found)
+                text = f"{found} that were looked at, first row {numbers[row]}; bring the file to {unit}"
+                yield Doubt(field, row, text, refused=True)
+            else:
+                yield Doubt(field, row, found)
 
 
 def _extents(points: NDArray[np.float32] | None, count: int) -> NDArray[np.float64]:
@@ -281,14 +277,8 @@ def _doubts_about_numbers(rows: Annotations) -> Iterator[Doubt]:
             yield Doubt("smpl.transl", int(away.argmax()), text)
 
 
-def _doubts_about_boxes(
-    rows: Annotations, numbers: NDArray[np.int64], path: Path, folder: Path
-) -> Iterator[Doubt]:
-    """Boxes and 2D keypoints that do not lie where a person is seen.
-
-    Raises:
-        BadInput: most boxes have nothing of their picture in them.
-    """
+def _doubts_about_boxes(rows: Annotations, numbers: NDArray[np.int64], folder: Path) -> Iterator[Doubt]:
+    """Boxes and 2D keypoints that do not lie where a person is seen; refused where most boxes show nothing."""
     centre, side = square_around(rows.bbox_xywh)
     few = np.unique(np.linspace(0, len(rows) - 1, _PICTURES).astype(int))
     sizes = [_size(folder / str(rows.image_path[row])) for row in few]
@@ -300,12 +290,13 @@ def _doubts_about_boxes(
         row = few[outside.argmax()]
         box = ", ".join(f"{number:g}" for number in rows.bbox_xywh[row])
         width, height = size[outside.argmax()]
-        raise BadInput(
-            f"{path}: boxes: {outside.sum()} of {len(few)} that were looked at lie outside of their pictures, first "
+        text = (
+            f"boxes: {outside.sum()} of {len(few)} that were looked at lie outside of their pictures, first "
             f"row {numbers[row]}: {box} in a picture of {width:.0f}×{height:.0f}; expected x and y of the top left "
             f"corner, width and height, in pixels of the files in {folder}"
         )
-    if outside.any():
+        yield Doubt("bbox_xywh", int(row), text, refused=True)
+    elif outside.any():
         text = f"{outside.sum()} of {len(few)} boxes lie outside of their pictures"
         yield Doubt("bbox_xywh", int(few[outside.argmax()]), text)
     points = rows.keypoints2d

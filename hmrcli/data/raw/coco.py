@@ -1,45 +1,63 @@
-"""Reads COCO 2014's people: `annotations/person_keypoints_train2014.json` (cocodataset.org)."""
+"""COCO 2014: person_keypoints_train2014.json (https://cocodataset.org)."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
 from hmrcli.data.raw.documents import read_json
-from hmrcli.data.raw.rows import Made, Rows
+from hmrcli.data.raw.geometry import grown_square
+from hmrcli.data.raw.output import Output
+from hmrcli.data.raw.raw_set import Archive, Product, RawSet
+from hmrcli.data.raw.rows import Rows
+from hmrcli.data.raw.tree import Tree
 from hmrcli.errors import BadInput
 
-FILE = "annotations/person_keypoints_train2014.json"
+_FILE = "person_keypoints_train2014.json"
 _LIMBS = slice(5, 17)
 """Shoulders to ankles: people are kept who have them all."""
 
 
-def read_coco(raw: Path) -> Made:
-    """Reads everyone whose shoulders, elbows, wrists, hips, knees and ankles are all labelled, in the file's order.
+def make_coco(tree: Tree, out: Output) -> None:
+    """Writes everyone whose shoulders, elbows, wrists, hips, knees and ankles are all labelled, in the file's order.
 
-    Boxes are as given. Labelled keypoints count fully, whether they are seen or not. Crowds have no keypoints.
-    MMHuman3D's later versions sort rows by image; the benchmark's file keeps the order.
-
-    Args:
-        raw: folder of `annotations/`.
-
-    Raises:
-        MissingFile, BadInput: the file is not there or not COCO's.
+    Boxes are as given. Labelled keypoints count fully, whether they are seen or not. Later versions of MMHuman3D
+    sort rows by image.
     """
-    path = raw / FILE
+    path = tree.need(f"annotations/{_FILE}", _FILE)[0]
     document = read_json(path)
-    rows = Rows("coco", "coco_17")
+    people = Rows("coco", "coco_17")
     try:
         names = {image["id"]: image["file_name"] for image in document["images"]}
         for person in document["annotations"]:
             points = np.array(person["keypoints"], np.float64).reshape(17, 3)
             labelled = points[:, 2] > 0
-            if not labelled[_LIMBS].all():
-                rows.dropped["without all of shoulders to ankles"] += 1
+            if not labelled[_LIMBS].all():  # crowds have no keypoints at all
+                out.drop("without all of shoulders to ankles")
                 continue
             points[:, 2] = labelled
-            rows.add(f"train2014/{names[person['image_id']]}", person["bbox"], points)
+            people.add(f"train2014/{names[person['image_id']]}", person["bbox"], points)
     except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"{path}: not COCO's people ({type(error).__name__}: {error}); take person_keypoints_train2014.json"
-        ) from None
-    return rows.made(path)
+        raise BadInput(f"{path}: not COCO's people ({type(error).__name__}: {error}); take {_FILE}") from None
+    rows = people.annotations()
+    out.write("coco_2014_train.npz", rows, tree)
+    spin = replace(rows, bbox_xywh=grown_square(rows.bbox_xywh, 1.2))
+    out.write("spin_coco_2014_train.npz", spin, tree, openpose="none")
+
+
+COCO = RawSet(
+    name="coco",
+    title="COCO",
+    page="https://cocodataset.org/#download",
+    licence="coco",
+    archives=(
+        Archive("annotations_trainval2014.zip", "keypoints of people", 0.24),
+        Archive("train2014.zip", "images", 13.0),
+    ),
+    tree=(f"annotations/{_FILE}", "train2014/COCO_train2014_000000000009.jpg"),
+    # Inferred: the number of rows of EFT's part with the same rule.
+    products=(
+        Product("coco_2014_train.npz", "training", 28_344),
+        Product("spin_coco_2014_train.npz", "training, as SPIN has it but without OpenPose's joints", 28_344),
+    ),
+    make=make_coco,
+)

@@ -1,4 +1,4 @@
-"""Reads EFT's fits of SMPL to COCO, MPII and LSPET (github.com/facebookresearch/eft, CC BY-NC 4.0)."""
+"""EFT: fits of SMPL to COCO, MPII and LSPET (https://github.com/facebookresearch/eft)."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,66 +7,77 @@ import numpy as np
 import torch
 
 from hmrcli.body.rotations import pose_from_rotmat
+from hmrcli.data.annotations import Annotations
 from hmrcli.data.raw.documents import read_json
-from hmrcli.data.raw.rows import Made, Rows, square_box
-from hmrcli.errors import BadInput, MissingFile
+from hmrcli.data.raw.geometry import box_of_scale
+from hmrcli.data.raw.output import Output
+from hmrcli.data.raw.raw_set import Archive, Product, RawSet
+from hmrcli.data.raw.rows import Rows
+from hmrcli.data.raw.tree import Tree
+from hmrcli.errors import BadInput
 
 
-class Part(NamedTuple):
-    """A file of fits, and the images that it is about."""
-
+class _Part(NamedTuple):
     files: tuple[str, ...]
-    """Names below the folder, the first that is there."""
-    dataset: str
-    """Folder of the images."""
+    """The first that is there is read."""
+    images: str
+    """Their folder below `datasets/`."""
     prefix: str
-    """Of the images' names in that folder."""
+    """Of their names in that folder."""
+    rows: int | None
 
 
-PARTS = {
-    "coco_all": Part(("coco_2014_train_fit/COCO2014-All-ver01.json",), "coco", "train2014/"),
-    "coco_part": Part(("coco_2014_train_fit/COCO2014-Part-ver01.json",), "coco", "train2014/"),
-    "mpii": Part(("MPII_fit/MPII_ver01.json",), "mpii", "images/"),
-    # Which of the two the benchmark's file was made from is unknown; MMHuman3D names the first, which is no
-    # longer offered as it is outdated.
-    "lspet": Part(("LSPet_fit/LSPet_ver01.json", "LSPet_fit/LSPet_train_ver10.json"), "lspet", ""),
+_PARTS = {
+    "eft_coco_all.npz": _Part(("COCO2014-All-ver01.json",), "coco", "train2014/", 79_051),
+    "eft_coco_part.npz": _Part(("COCO2014-Part-ver01.json",), "coco", "train2014/", 28_344),
+    "eft_mpii.npz": _Part(("MPII_ver01.json",), "mpii", "images/", 14_361),
+    # Unknown which the benchmark's file was made of: MMHuman3D names the first, of about 7,000 rows, which EFT took
+    # out of its download as outdated; its README gives that name to the second, of 2,946.
+    "eft_lspet.npz": _Part(("LSPet_ver01.json", "LSPet_train_ver10.json"), "lspet", "", None),
 }
 
 
-def read_eft(raw: Path, part: str) -> Made:
-    """Reads all rows of a file, in its order, with the fitted bodies; rotations are in the camera's axes.
+def make_eft(tree: Tree, out: Output) -> None:
+    """Writes all rows of each file, in its order, with the fitted bodies; rotations are in the camera's axes."""
+    if not any(tree.find(name) for part in _PARTS.values() for name in part.files):
+        tree.need(next(iter(_PARTS.values())).files[0])
+    for file, part in _PARTS.items():
+        found = [path for name in part.files for path in tree.find(name)]
+        if not found:
+            out.note(f"EFT: {' or '.join(part.files)} is not there, so {file} was not made")
+            continue
+        out.progress(f"reading {found[0].name}", 0, 1)
+        out.write(file, _read(found[0], part), source=found[0].name)
 
-    The keypoints are OpenPose's 25 and the data sets' 24, in pixels of the image (which EFT does not state, but
-    its boxes show).
 
-    Args:
-        raw: folder that EFT's download script fills; files may lie in it or in its folders.
-        part: a name in `PARTS`.
-
-    Raises:
-        MissingFile, BadInput: the file is not there or not EFT's.
-    """
-    chosen = PARTS[part]
-    every = [raw / place for name in chosen.files for place in (name, Path(name).name)]
-    path = next((path for path in every if path.is_file()), None)
-    if path is None:
-        raise MissingFile(
-            f"{every[0]} is not there; EFT's scripts/download_eft.sh brings it, for EFT's licence"
-        )
+def _read(path: Path, part: _Part) -> Annotations:
     document = read_json(path)
-    rows = Rows(chosen.dataset, "smpl_49")
+    rows = Rows(part.images, "smpl_49")
     try:
         fits = document["data"]
         rotmat = np.array([fit["parm_pose"] for fit in fits], np.float64).reshape(-1, 24, 3, 3)
-        for fit, pose in zip(fits, pose_from_rotmat(torch.from_numpy(rotmat)).numpy()):
-            rows.add(
-                chosen.prefix + fit["imageName"],
-                square_box(fit["bbox_center"], float(fit["bbox_scale"])),
-                np.array(fit["gt_keypoint_2d"], np.float64).reshape(49, 3),
-                pose,
-                np.array(fit["parm_shape"], np.float64).reshape(10),
-            )
+        poses = pose_from_rotmat(torch.from_numpy(rotmat)).numpy()
+        center = np.array([fit["bbox_center"] for fit in fits], np.float64).reshape(-1, 2)
+        boxes = box_of_scale(center, np.array([fit["bbox_scale"] for fit in fits], np.float64))
+        for fit, pose, box in zip(fits, poses, boxes):
+            # Inferred from the boxes, for EFT does not say it: pixels of the image.
+            points = np.array(fit["gt_keypoint_2d"], np.float32).reshape(49, 3)
+            betas = np.array(fit["parm_shape"], np.float64).reshape(10)
+            rows.add(part.prefix + fit["imageName"], box, points, pose, betas)
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{path}: not a file of EFT's fits ({type(error).__name__}: {error})") from None
-    rows.sources["file"] = path.name
-    return rows.made(path)
+    return rows.annotations()
+
+
+EFT = RawSet(
+    name="eft",
+    title="EFT",
+    page="https://github.com/facebookresearch/eft (scripts/download_eft.sh)",
+    licence="eft",
+    archives=tuple(
+        Archive(name, f"fits for {part.images}") for part in _PARTS.values() for name in part.files
+    ),
+    tree=("eft_fit/COCO2014-All-ver01.json", "eft_fit/MPII_ver01.json", "eft_fit/LSPet_train_ver10.json"),
+    products=tuple(Product(file, "fits", part.rows, part.images) for file, part in _PARTS.items()),
+    make=make_eft,
+)

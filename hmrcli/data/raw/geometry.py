@@ -35,11 +35,23 @@ def box_of_corners(low: Floats, high: Floats, factor: float) -> NDArray[np.float
     return np.concatenate([(low + high - size) / 2, size], 1).astype(np.float32)
 
 
+def box_of_scale(center: Floats, scale: Floats) -> NDArray[np.float32]:
+    """Squares (N, 4) around centers (N, 2) whose sides are 200 times a scale (N,)."""
+    side = 200.0 * np.asarray(scale, np.float64)[:, None]
+    return np.concatenate([center - side / 2, side, side], 1).astype(np.float32)
+
+
 def square_box(bbox_xywh: Floats) -> NDArray[np.float32]:
     """The squares about the centres of boxes (N, 4) with their longer sides, as SPIN's files have them."""
     middle = bbox_xywh[:, :2] + bbox_xywh[:, 2:] / 2
     side = bbox_xywh[:, 2:].max(1, keepdims=True)
     return np.concatenate([middle - side / 2, side, side], 1).astype(np.float32)
+
+
+def grown_square(bbox_xywh: Floats, factor: float) -> NDArray[np.float32]:
+    """The squares of `square_box`, with sides enlarged by a factor."""
+    square = square_box(bbox_xywh)
+    return box_of_corners(square[:, :2], square[:, :2] + square[:, 2:], factor)
 
 
 def turned(pose: Floats, rotation: Floats) -> NDArray[np.float32]:

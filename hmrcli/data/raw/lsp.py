@@ -1,49 +1,49 @@
-"""Reads Leeds Sports Pose (`lsp_dataset_original.zip`) and its extension in high resolution (`hr-lspet.zip`)."""
+"""Leeds Sports Pose (lsp_dataset_original.zip) and its extension in high resolution (hr-lspet.zip)."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from hmrcli.data.raw.documents import read_mat
-from hmrcli.data.raw.rows import Made, Rows, image_size, padded_box
-from hmrcli.errors import BadInput, MissingFile
+from hmrcli.data.raw.geometry import box_of_points, square_box
+from hmrcli.data.raw.output import Output
+from hmrcli.data.raw.raw_set import Archive, Product, RawSet
+from hmrcli.data.raw.rows import Rows
+from hmrcli.data.raw.tree import Tree
+from hmrcli.errors import BadInput
 
 TRAINING = 1000
 """Images of LSP that are for training, the first ones."""
+_BOX = 1.2
 
 
-def read_lsp(raw: Path) -> Made:
-    """Reads the training half: `images/im0001.jpg` and on, and `joints.mat` (3, 14, 2000).
-
-    Raises:
-        MissingFile, BadInput: a file is not there or not the set's.
-    """
+def make_lsp(tree: Tree, out: Output) -> None:
+    """Writes the training half: images/im0001.jpg and on, joints.mat (3, 14, 2000)."""
+    points = _joints(tree, (3, 14, 2 * TRAINING))[:2].transpose(2, 1, 0)
     names = [f"images/im{number:04d}.jpg" for number in range(1, TRAINING + 1)]
-    path = raw / "joints.mat"
-    # Three numbers first here, joints first in the extension.
-    return _read(raw, "lsp", names, path, _joints(path, (3, 14, None))[:2].transpose(2, 1, 0))
+    found = [tree.at(name) for name in names]
+    _write(tree, out, names, found, points[:TRAINING])
 
 
-def read_lspet(raw: Path) -> Made:
-    """Reads the extension: `im00001.png` and on, with gaps, and `joints.mat` (14, 3, N), a column for each png.
-
-    Raises:
-        MissingFile, BadInput: a file is not there or not the set's.
-    """
-    names = sorted(path.name for path in raw.glob("*.png"))
-    path = raw / "joints.mat"
-    points = _joints(path, (14, 3, None))[:, :2].transpose(2, 0, 1)
-    if len(names) != len(points):  # columns go by the order of the images
-        raise (BadInput if names else MissingFile)(
-            f"{raw}: expected {len(points)} images im*.png as in joints.mat, found {len(names)}; "
+def make_lspet(tree: Tree, out: Output) -> None:
+    """Writes the extension: im00001.png and on, with gaps, joints.mat (14, 3, N), a column for each picture."""
+    points = _joints(tree, (14, 3, None))[:, :2].transpose(2, 0, 1)
+    found = sorted(tree.need("im*.png"), key=lambda path: path.name)
+    if len(found) != len(points):  # columns go by the order of the pictures
+        raise BadInput(
+            f"{found[0].parent}: expected {len(points)} pictures im*.png as in joints.mat, found {len(found)}; "
             "unpack hr-lspet.zip again"
         )
-    return _read(raw, "lspet", names, path, points)
+    _write(tree, out, [path.name for path in found], found, points)
 
 
-def _joints(path: Path, shape: tuple[int | None, ...]) -> NDArray[Any]:
+def _joints(tree: Tree, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
+    path = tree.need("joints.mat")[0]
     joints = np.asarray(read_mat(path, "joints")["joints"], np.float64)
     if joints.ndim != 3 or any(want not in (None, have) for want, have in zip(shape, joints.shape)):
         wanted = "×".join("N" if size is None else str(size) for size in shape)
@@ -54,18 +54,58 @@ def _joints(path: Path, shape: tuple[int | None, ...]) -> NDArray[Any]:
     return joints
 
 
-def _read(raw: Path, dataset: str, names: list[str], path: Path, points: NDArray[Any]) -> Made:
-    """All joints count fully, hidden or not; rows of which one lies outside of the picture are left out."""
-    if len(points) < len(names):
-        raise BadInput(
-            f"{path}: field joints: expected {len(names)} images or more, the file has {len(points)}"
-        )
-    rows = Rows(dataset, "lsp_14")
-    for name, places in zip(names, points):
-        low, high = places.min(0), places.max(0)
-        # The edge itself still counts as inside.
-        if not ((low >= 0) & (high <= image_size(raw / name))).all():
-            rows.dropped["with joints outside of the picture"] += 1
-            continue
-        rows.add(name, padded_box(low, high, 1.2), np.column_stack([places, np.ones(14)]))
-    return rows.made(path)
+def _write(
+    tree: Tree, out: Output, names: list[str], found: Sequence[Path | None], points: NDArray[np.float64]
+) -> None:
+    """All joints count fully, hidden or not. Rows with a joint outside of the picture are left out; SPIN keeps them."""
+    name = out.raw_set.name
+    everyone = Rows(name, "lsp_14")
+    inside = np.zeros(len(names), bool)
+    for row, (image, path, places) in enumerate(zip(names, found, points)):
+        if path is None:
+            raise tree.missing(f"no picture {image}, whose size tells whether the row is used")
+        box = box_of_points(places[None], _BOX)[0]
+        everyone.add(image, box, np.column_stack([places, np.ones(14)]))
+        inside[row] = (places >= 0).all() and (places <= _size(path)).all()  # the edge is inside
+        out.progress("looking at pictures", row + 1, len(names))
+    out.drop("with joints outside of the picture", int((~inside).sum()))
+    rows = everyone.annotations()
+    out.write(f"{name}_train.npz", rows[inside], tree)
+    spin = replace(rows, bbox_xywh=square_box(rows.bbox_xywh))
+    out.write(f"spin_{name}_train.npz", spin, tree, openpose="none")
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, ValueError, Image.DecompressionBombError):
+        raise BadInput(f"{path}: is no picture; unpack its archive again") from None
+
+
+def _set(name: str, title: str, page: str, archive: Archive, tree: tuple[str, ...], **other: Any) -> RawSet:
+    # How many rows the published files have is not known.
+    products = (
+        Product(f"{name}_train.npz", "training"),
+        Product(f"spin_{name}_train.npz", "training, as SPIN has it but without OpenPose's joints"),
+    )
+    packages = ("scipy",)
+    return RawSet(name, title, page, "lsp", (archive,), tree, products, packages=packages, **other)
+
+
+LSP = _set(
+    "lsp",
+    "LSP",
+    "https://sam.johnson.io/research/lsp.html",
+    Archive("lsp_dataset_original.zip", "images in their original size and joints", 0.25),
+    ("joints.mat", "images/im0001.jpg"),
+    make=make_lsp,
+)
+LSPET = _set(
+    "lspet",
+    "LSP-Extended",
+    "https://datasets.d2.mpi-inf.mpg.de/hr-lspet/hr-lspet.zip",
+    Archive("hr-lspet.zip", "images in high resolution and joints"),
+    ("joints.mat", "im00001.png"),
+    make=make_lspet,
+)

@@ -1,4 +1,4 @@
-"""Reads MPII Human Pose: `train.h5` of pose-hg-train, or the official `mpii_human_pose_v1_u12_1.mat`."""
+"""MPII Human Pose: the official mpii_human_pose_v1_u12_1.mat, or train.h5 of pose-hg-train."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.data.raw.documents import read_hdf5, read_mat, reading
-from hmrcli.data.raw.rows import Made, Rows, square_box
+from hmrcli.data.raw.geometry import box_of_scale
+from hmrcli.data.raw.output import Output
+from hmrcli.data.raw.raw_set import Archive, Product, RawSet
+from hmrcli.data.raw.rows import Rows
+from hmrcli.data.raw.tree import Tree
 from hmrcli.errors import BadInput
 
-PREPARED = "train.h5"
-OFFICIAL = ("mpii_human_pose_v1_u12_1.mat", "mpii_human_pose_v1_u12_2/mpii_human_pose_v1_u12_1.mat")
+_PREPARED, _OFFICIAL = "train.h5", "mpii_human_pose_v1_u12_1.mat"
 
 
 class _Person(NamedTuple):
@@ -23,32 +26,29 @@ class _Person(NamedTuple):
     scale: float
 
 
-def read_mpii(raw: Path) -> Made:
-    """Reads everyone whose 16 joints are all annotated; all count fully, seen or not.
+def make_mpii(tree: Tree, out: Output) -> None:
+    """Writes everyone whose 16 joints are all annotated; all count fully, seen or not.
 
-    The benchmark's rows are those of `train.h5`, a list that others made of the official file without the people
+    The benchmark's rows are those of train.h5, a list that others made of the official file without the people
     that they test on. Where it is not at hand, the people of all training images are taken, these included.
-
-    Args:
-        raw: folder of either file.
-
-    Raises:
-        MissingFile, BadInput: neither is there, or it is not the set's.
     """
-    prepared, official = raw / PREPARED, [raw / name for name in OFFICIAL]
-    path = prepared if prepared.is_file() else next((p for p in official if p.is_file()), official[0])
-    rows = Rows("mpii", "mpii_16")
-    people = _prepared(path) if path == prepared else _official(path, rows)
-    for person in people:
+    prepared = tree.find(_PREPARED)
+    path = prepared[0] if prepared else tree.need(_OFFICIAL)[0]
+    people = Rows("mpii", "mpii_16")
+    for person in _prepared(path) if prepared else _official(path, out):
         if not (person.points > 0).all():
-            rows.dropped["without all 16 joints"] += 1
+            out.drop("without all 16 joints")
             continue
-        box = square_box(person.center, person.scale)
-        rows.add(f"images/{person.image}", box, np.column_stack([person.points, np.ones(16)]))
-    rows.sources["people"] = (
-        "train.h5" if path == prepared else "official file: the benchmark's rows and those of valid.h5"
-    )
-    return rows.made(path)
+        box = box_of_scale(person.center[None], np.array([person.scale]))[0]
+        people.add(f"images/{person.image}", box, np.column_stack([person.points, np.ones(16)]))
+    if not prepared:
+        out.note(
+            "MPII: from the official file, so people are among the rows that train.h5 sets apart for tests"
+        )
+    facts = {"people": _PREPARED if prepared else path.name}
+    rows = people.annotations()
+    out.write("mpii_train.npz", rows, tree, **facts)
+    out.write("spin_mpii_train.npz", rows, tree, openpose="none", **facts)
 
 
 def _prepared(path: Path) -> Iterator[_Person]:
@@ -59,7 +59,7 @@ def _prepared(path: Path) -> Iterator[_Person]:
         yield _Person(name.rstrip(b"\0").decode(), points.astype(np.float64), center, float(scale))
 
 
-def _official(path: Path, rows: Rows) -> Iterator[_Person]:
+def _official(path: Path, out: Output) -> Iterator[_Person]:
     """People of the training images in the file's order, with boxes and whole pixels as `train.h5` has them."""
     release = read_mat(path, "RELEASE")["RELEASE"]
     with reading(path):
@@ -74,7 +74,7 @@ def _official(path: Path, rows: Rows) -> Iterator[_Person]:
                 if (
                     not objpos or not scale.size or points is None
                 ):  # inferred: nothing but a head is annotated
-                    rows.dropped["without place or joints"] += 1
+                    out.drop("without place or joints")
                     continue
                 x, y = (float(np.ravel(getattr(objpos[0], axis))[0]) for axis in "xy")
                 center = np.trunc([x, y + 15 * float(scale[0])])
@@ -98,3 +98,23 @@ def _structs(parent: Any, field: str) -> list[Any]:
     """Records of a Matlab struct's field; none where it is absent or an empty array."""
     values = np.ravel(np.asarray(getattr(parent, field, ()), object))
     return [value for value in values if hasattr(value, "_fieldnames")]
+
+
+MPII = RawSet(
+    name="mpii",
+    title="MPII Human Pose",
+    page="http://human-pose.mpi-inf.mpg.de/#download",
+    licence="mpii",
+    archives=(
+        Archive("mpii_human_pose_v1_u12_2.zip", "annotations", 0.01),
+        Archive("mpii_human_pose_v1.tar.gz", "images", 12.9),
+    ),
+    tree=(f"mpii_human_pose_v1_u12_2/{_OFFICIAL}", _PREPARED, "images/015601864.jpg"),
+    # About 14,810 rows are inferred for the published file, which is too vague to compare with.
+    products=(
+        Product("mpii_train.npz", "training"),
+        Product("spin_mpii_train.npz", "training, as SPIN has it but without OpenPose's joints"),
+    ),
+    make=make_mpii,
+    packages=("scipy", "h5py"),
+)

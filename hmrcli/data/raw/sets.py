@@ -7,16 +7,33 @@ from typing import Any
 
 from hmrcli.assets.registry import load_registry
 from hmrcli.data.raw.cmu_mosh import CMU_MOSH
+from hmrcli.data.raw.coco import COCO
+from hmrcli.data.raw.eft import EFT
 from hmrcli.data.raw.human36m import HUMAN36M
+from hmrcli.data.raw.lsp import LSP, LSPET
 from hmrcli.data.raw.mpi_inf_3dhp import MPI_INF_3DHP
+from hmrcli.data.raw.mpii import MPII
 from hmrcli.data.raw.muco import MUCO
 from hmrcli.data.raw.output import ANNOTATIONS, IMAGES, MADE_BY, facts_of
 from hmrcli.data.raw.pw3d import PW3D
 from hmrcli.data.raw.raw_set import Product, RawSet
+from hmrcli.data.raw.up3d import UP3D
 from hmrcli.errors import BadInput, UsageError
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
 
-RAW_SETS: tuple[RawSet, ...] = (HUMAN36M, MPI_INF_3DHP, MUCO, PW3D, CMU_MOSH)
+RAW_SETS: tuple[RawSet, ...] = (
+    HUMAN36M,
+    MPI_INF_3DHP,
+    MUCO,
+    PW3D,
+    COCO,
+    LSP,
+    LSPET,
+    MPII,
+    UP3D,
+    EFT,
+    CMU_MOSH,
+)
 
 
 def find_set(name: str) -> RawSet:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from hmrcli.assets.archive import Member, open_archive
+from hmrcli.assets.archive import Member, is_archive, open_archive
 from hmrcli.assets.refusal import NoSpace, Refused
 from hmrcli.data.raw.raw_set import RawSet
 from hmrcli.errors import BadInput, MissingFile
@@ -114,7 +114,9 @@ class Tree:
                         / f"{archive.relative_to(folder).as_posix().replace('/', '_')}.json"
                     )
                     state = [archive.stat().st_size, archive.stat().st_mtime_ns]
-                    if not archive.is_file() or (mark.is_file() and json.loads(mark.read_text()) == state):
+                    if not (archive.is_file() and is_archive(archive)) or (
+                        mark.is_file() and json.loads(mark.read_text()) == state
+                    ):
                         continue
                     try:
                         with open_archive(archive) as members:

@@ -1,6 +1,4 @@
-"""Reads UP-3D (`up-3d.zip`): people whose fits to 2D joints annotators took for good."""
-
-from pathlib import Path
+"""UP-3D: people whose fits to 2D joints annotators took for good, up-3d.zip."""
 
 import cv2
 import numpy as np
@@ -8,30 +6,29 @@ import numpy as np
 from hmrcli.assets.pickles import read_npy, read_pickle
 from hmrcli.data.images import read_bgr
 from hmrcli.data.raw.documents import reading
-from hmrcli.data.raw.rows import Made, Rows, padded_box
+from hmrcli.data.raw.geometry import box_of_corners
+from hmrcli.data.raw.output import Output
+from hmrcli.data.raw.raw_set import Archive, Product, RawSet
+from hmrcli.data.raw.rows import Rows
+from hmrcli.data.raw.tree import Tree
 from hmrcli.errors import BadInput
 
 ENDING = "_image.png"
 
 
-def read_up3d(raw: Path, part: str = "trainval") -> Made:
-    """Reads a row for each line of `trainval.txt`, with the fitted body and the 14 annotated joints.
+def make_up3d(tree: Tree, out: Output) -> None:
+    """Writes a row for each line of trainval.txt, with the fitted body and the 14 annotated joints.
 
     Poses are in the camera's axes as they are: `rt` is zero in all files. Boxes go around the rendered fit. The
     fits' translation and focal length hold for another crop and are left out.
-
-    Args:
-        raw: folder of the numbered files.
-        part: `train`, `val`, `trainval` or `test`.
-
-    Raises:
-        MissingFile, BadInput: a file is not there or not the set's.
     """
-    listed = raw / f"{part}.txt"
+    listed = tree.need("trainval.txt")[0]
+    raw = listed.parent
     with reading(listed):
         lines = listed.read_text(encoding="utf-8").split()
     rows = Rows("up-3d", "lsp_14")
-    for line in lines:
+    for done, line in enumerate(lines):
+        out.progress("reading fits", done, len(lines))
         name = line.lstrip("/")
         if not name.endswith(ENDING):
             raise BadInput(f"{listed}: expected lines such as /00000{ENDING}, got {line!r}")
@@ -40,7 +37,7 @@ def read_up3d(raw: Path, part: str = "trainval") -> Made:
         render = read_bgr(raw / f"{stem}_render_light.png")
         inside = cv2.findNonZero((render.min(2) < 255).astype(np.uint8))  # white where nobody is
         if inside is None:
-            rows.dropped["whose rendered fit is empty"] += 1
+            out.drop("whose rendered fit is empty")
             continue
         low, high = inside.reshape(-1, 2).min(0), inside.reshape(-1, 2).max(0) + 1
         with reading(places):
@@ -51,5 +48,20 @@ def read_up3d(raw: Path, part: str = "trainval") -> Made:
                 np.asarray(fit["pose"], float).reshape(72),
                 np.asarray(fit["betas"], float).reshape(-1),
             )
-        rows.add(name, padded_box(low, high, 0.9), points, pose, betas)
-    return rows.made(listed)
+        rows.add(name, box_of_corners(low[None], high[None], 0.9)[0], points, pose, betas)
+    out.write("up3d_trainval.npz", rows.annotations(), tree)
+
+
+UP3D = RawSet(
+    name="up-3d",
+    title="UP-3D",
+    page="http://files.is.tuebingen.mpg.de/classner/up",
+    licence="up-3d",
+    archives=(Archive("up-3d.zip", "images, joints and fitted bodies", 4.6),),
+    tree=(
+        "trainval.txt",
+        *(f"00000{end}" for end in (ENDING, "_joints.npy", "_render_light.png", "_body.pkl")),
+    ),
+    products=(Product("up3d_trainval.npz", "training and validation", 7_126),),  # inferred: 5,703 and 1,423
+    make=make_up3d,
+)

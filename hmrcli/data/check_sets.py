@@ -1,0 +1,400 @@
+"""Looks through a finished annotation file and its images for what is wrong, and says where."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hmrcli.body import BodyModel
+from hmrcli.body.joints import COCO_17_FLIP
+from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.data.annotations import Annotations
+from hmrcli.data.crop import square_around
+from hmrcli.data.images import missing_images, read_bgr
+from hmrcli.data.npz import NpzFile
+from hmrcli.data.plausible import doubts
+from hmrcli.data.read import read_annotations
+from hmrcli.data.workers import start_worker
+from hmrcli.errors import BadInput, MissingFile
+from hmrcli.people import body_landmarks
+from hmrcli.people.skeleton import LANDMARK_KEYPOINTS
+
+ROWS, PROJECTED, SHOWN = 10_000, 256, 16
+"""Rows whose labels are compared with each other, whose bodies are projected, and that are drawn."""
+_FEWEST = 6
+"""Joints, or pictures, that say something."""
+_FAR = 0.1
+"""Of a box's side: right labels and bodies are nearer to each other in the median."""
+_LIMBS = slice(5, 17)
+_OTHER_SIDE = [joint - 5 for joint in COCO_17_FLIP[_LIMBS]]
+"""Shoulders to ankles among COCO's 17, and where each one's counterpart is among these."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class Problem(NamedTuple):
+    """Something that is wrong in a file."""
+
+    field: str
+    """Its key; empty for the whole file."""
+    row: int | None
+    text: str
+
+    def __str__(self) -> str:
+        row = "" if self.row is None else f"row {self.row}"
+        return ": ".join(filter(None, [", ".join(filter(None, [self.field, row])), self.text]))
+
+
+class Projection(NamedTuple):
+    """How far bodies that are projected into their pictures lie from the labels there."""
+
+    camera: Literal["file", "fitted"]
+    """The file's own, or one that is placed for each row as is best for it."""
+    target: Literal["keypoints2d", "bbox_xywh"]
+    """What is compared with: joints, or the middle of the box where a file has no joints."""
+    body: str
+    rows: int
+    median_pixels: float
+    median_share: float
+    """Of the box's longer side."""
+    worst_share: float
+    worst_row: int
+
+
+@dataclass
+class Report:
+    """What was found in a file."""
+
+    file: str
+    images: str
+    """Their folder."""
+    rows: int = 0
+    published_rows: int | None = None
+    labelled: dict[str, int] = field(default_factory=dict)
+    """Rows with each kind of label."""
+    pictures: int = 0
+    missing: int = 0
+    decoded: int | None = None
+    """None where they were not to be decoded."""
+    projection: Projection | None = None
+    sheet: str | None = None
+    notes: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self) | {
+            "projection": self.projection and self.projection._asdict(),
+            "problems": [problem._asdict() for problem in self.problems],
+        }
+
+
+def check_file(
+    path: Path,
+    folder: Path,
+    bodies: Mapping[str, BodyModel],
+    *,
+    published_rows: int | None = None,
+    decode: bool = False,
+    workers: int = 1,
+    sheet: Path | None = None,
+    seen_by_network: bool = True,
+    progress: Progress = lambda what, done, total: None,
+) -> Report:
+    """Looks through a HumanData or SPIN file.
+
+    Args:
+        path: of the file.
+        folder: of its images.
+        bodies: by gender; `n` at least.
+        published_rows: rows of the published file.
+        decode: all images, instead of looking whether they are there.
+        workers: processes that decode.
+        sheet: PNG to draw samples to.
+        seen_by_network: compare 2D keypoints with what the bundled landmark network sees in the samples.
+        progress: is told what is done, how much of it, and of how much.
+
+    Raises:
+        MissingFile: there is no such file.
+    """
+    report = Report(str(path), str(folder), published_rows=published_rows)
+    try:
+        rows = _read(path)
+    except BadInput as error:
+        report.problems.append(_of_reader(error, path))
+        return report
+    report.rows = len(rows)
+    kinds = {"2D keypoints": rows.keypoints2d, "3D keypoints": rows.keypoints3d}
+    report.labelled = {
+        kind: 0 if points is None else int((points[..., -1] > 0).any(1).sum())
+        for kind, points in kinds.items()
+    }
+    report.labelled["bodies"] = int(rows.has_smpl.sum())
+    report.notes += _notes(path, report)
+    _look_at_images(rows, folder, report, decode, workers, progress)
+    progress("comparing labels", 0, 1)
+    seen: set[str] = set()
+    for doubt in doubts(rows, folder, ROWS):
+        report.problems.append(Problem(doubt.field, doubt.row, doubt.text))
+        seen.add(doubt.field)
+    report.problems += _upside_down(rows)
+    if rows.has_smpl.any():
+        progress("projecting bodies", 0, 1)
+        _project(rows, bodies, report, seen)
+    there = _shown(rows, folder)
+    if len(there):
+        if seen_by_network:
+            report.problems += _as_seen(rows[there], there, folder, progress)
+        if sheet is not None:
+            from hmrcli.data.label_sheet import draw_sheet
+
+            draw_sheet(sheet, rows[there], there, folder)
+            report.sheet = str(sheet)
+    return report
+
+
+def _read(path: Path) -> Annotations:
+    """The file with the joints that bodies have; with OpenPose's where it has no others."""
+    rows = read_annotations(path, "smpl_54", cameras=True)
+    if rows.keypoints2d is not None and not (rows.keypoints2d[..., 2] > 0).any():
+        other = read_annotations(path, "smpl_49", cameras=True)
+        return other if other.keypoints2d is not None and other.keypoints2d[..., 2].any() else rows
+    return rows
+
+
+def _of_reader(error: BadInput, path: Path) -> Problem:
+    text = str(error).removeprefix(f"{path}: ")
+    found = re.match(r"(?:field )?([\w.]+)(?:, row (\d+))?", text)
+    row = found and found[2]
+    return Problem(found[1] if found and text.startswith("field") else "", int(row) if row else None, text)
+
+
+def _notes(path: Path, report: Report) -> Iterator[str]:
+    if report.published_rows is not None and report.rows != report.published_rows:
+        yield f"{report.rows:,} rows; the published file has {report.published_rows:,}"
+    if path.suffix == ".npz":
+        with NpzFile(path) as stored:
+            if "bbox_xywh" in stored and stored.member("bbox_xywh").shape[1] == 4:
+                yield "bbox_xywh has 4 columns; HumanData has 5, the last a score: read here, not by MMHuman3D"
+
+
+def _look_at_images(
+    rows: Annotations, folder: Path, report: Report, decode: bool, workers: int, progress: Progress
+) -> None:
+    """Counts what is missing; of decoded ones, also what is damaged, and rows that do not lie in them."""
+    names, first, image = np.unique(rows.image_path, return_index=True, return_inverse=True)
+    report.pictures = len(names)
+    missing = missing_images(folder, names)
+    report.missing = len(missing)
+    if missing:
+        row = int(first[np.searchsorted(names, missing[0])])
+        text = f"{len(missing):,} of {len(names):,} images are missing below {folder}, first {missing[0]}"
+        report.problems.append(Problem("image_path", row, text))
+    if not decode:
+        return
+    absent = set(missing)
+    todo = [number for number, name in enumerate(names) if name not in absent]
+    sizes = np.full((len(names), 2), np.nan)
+    damaged: list[Problem] = []
+    look = partial(_decoded_size, folder)
+    for done, (number, size) in enumerate(zip(todo, _mapped(look, names[todo].tolist(), workers)), 1):
+        progress("decoding images", done, len(todo))
+        if isinstance(size, str):
+            damaged.append(Problem("image_path", int(first[number]), size))
+        else:
+            sizes[number] = size
+    report.decoded = len(todo) - len(damaged)
+    report.problems += damaged[:10]
+    if len(damaged) > 10:
+        report.problems.append(Problem("image_path", None, f"{len(damaged)} images in all cannot be decoded"))
+    report.problems += _outside(rows, sizes[image])
+
+
+def _mapped(look: Callable[[str], Any], names: list[str], workers: int) -> Iterator[Any]:
+    if workers == 1:
+        yield from map(look, names)
+    else:
+        with ProcessPoolExecutor(workers, initializer=start_worker, initargs=(0,)) as pool:
+            yield from pool.map(look, names, chunksize=64)
+
+
+def _decoded_size(folder: Path, name: str) -> tuple[int, int] | str:
+    """Width and height, or what is wrong with an image."""
+    try:
+        height, width = read_bgr(folder / name).shape[:2]
+    except (BadInput, MissingFile) as error:
+        return str(error)
+    return width, height
+
+
+def _outside(rows: Annotations, sizes: NDArray[np.float64]) -> Iterator[Problem]:
+    """Rows of which nothing lies in their picture (N, 2: width and height, NaN where unknown)."""
+    low = rows.bbox_xywh[:, :2].astype(np.float64)
+    high = low + rows.bbox_xywh[:, 2:]
+    out = ((high <= 0) | (low >= sizes)).any(1)
+    if out.any():
+        yield Problem("bbox_xywh", int(out.argmax()), f"{out.sum()} boxes lie outside of their pictures")
+    if rows.keypoints2d is not None:
+        points, known = rows.keypoints2d[..., :2], rows.keypoints2d[..., 2] > 0
+        off = ((points < 0) | (points > sizes[:, None])).any(2) & known
+        out = (off.sum(1) == known.sum(1)) & known.any(1)
+        if out.any():
+            text = f"of {out.sum()} rows no 2D keypoint lies in the picture"
+            yield Problem("keypoints2d", int(out.argmax()), text)
+
+
+def _upside_down(rows: Annotations) -> Iterator[Problem]:
+    """Says where most bodies have their heads below them, which no set has in the camera's axes."""
+    known = np.flatnonzero(rows.has_smpl)
+    if len(known) < _FEWEST:
+        return
+    known = known[np.unique(np.linspace(0, len(known) - 1, ROWS).astype(int))]
+    down = rotmat_from_pose(torch.from_numpy(np.array(rows.pose[known])))[
+        :, 0, 1, 1
+    ]  # where the body's y points
+    if (share := float((down > 0).float().mean())) > 0.7:
+        text = (
+            f"{share:.0%} of the bodies stand on their heads: expected the root's rotation in the camera's axes, "
+            "x right, y down, z forward"
+        )
+        yield Problem("smpl.global_orient", int(known[int(down.argmax())]), text)
+
+
+def _project(rows: Annotations, bodies: Mapping[str, BodyModel], report: Report, seen: set[str]) -> None:
+    """Compares bodies with 2D keypoints, or with boxes where the file has a camera and no keypoints."""
+    has_camera = rows.transl is not None and rows.intrinsics is not None
+    has_points = rows.keypoints2d is not None and rows.joints == "smpl_54"
+    known = rows.has_smpl
+    if rows.keypoints2d is not None and has_points:
+        known = known & ((rows.keypoints2d[..., 2] > 0).sum(1) >= _FEWEST)
+    chosen = np.flatnonzero(known)
+    if not (has_camera or has_points) or not len(chosen):
+        return
+    chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, PROJECTED).astype(int))]
+    part = rows[chosen]
+    try:
+        joints = _joints(part, bodies)
+    except MissingFile as lacking:
+        report.notes.append(f"bodies are not projected: {lacking}")
+        return
+    center, side = square_around(part.bbox_xywh)
+    points, weight = np.zeros((len(part), 54, 2)), np.ones((len(part), 54), bool)
+    if part.keypoints2d is not None and has_points:
+        points, weight = part.keypoints2d[..., :2].astype(np.float64), part.keypoints2d[..., 2] > 0
+    if part.transl is not None and part.intrinsics is not None:
+        pixels = projected(joints + part.transl[:, None], part.intrinsics)
+    else:
+        pixels = fitted(joints, points, weight)
+    if has_points:
+        away = (np.linalg.norm(pixels - points, axis=2) * weight).sum(1) / weight.sum(1)
+    else:
+        away = np.linalg.norm((pixels.min(1) + pixels.max(1)) / 2 - center, axis=1)
+    away = np.nan_to_num(away, nan=1e6, posinf=1e6)
+    share = away / side
+    worst = int(share.argmax())
+    report.projection = Projection(
+        camera="file" if has_camera else "fitted",
+        target="keypoints2d" if has_points else "bbox_xywh",
+        body="/".join(sorted({body.name for body in bodies.values()})),
+        rows=len(chosen),
+        median_pixels=float(np.median(away)),
+        median_share=float(np.median(share)),
+        worst_share=float(share[worst]),
+        worst_row=int(chosen[worst]),
+    )
+    told = seen & {"smpl", "smpl.transl", "smpl.body_pose"}
+    if has_camera and report.projection.median_share > _FAR and not told:
+        text = (
+            f"bodies projected by the file's camera lie {np.median(share):.2f} of a box's side away from "
+            f"{report.projection.target} in the median; expected transl in the camera's axes, in metres, and a "
+            "camera in pixels of the picture"
+        )
+        report.problems.append(Problem("smpl.transl", int(chosen[worst]), text))
+
+
+def _joints(rows: Annotations, bodies: Mapping[str, BodyModel]) -> NDArray[np.float64]:
+    """(N, 54, 3) joints of the bodies at their origin, each of its gender where that body is at hand."""
+    joints = np.empty((len(rows), 54, 3))
+    kinds = np.array([gender if gender in bodies else "n" for gender in rows.gender])
+    for kind in np.unique(kinds):
+        body = bodies[kind]
+        for some in np.array_split(np.flatnonzero(kinds == kind), 1 + (kinds == kind).sum() // 64):
+            rotmat = rotmat_from_pose(torch.from_numpy(np.array(rows.pose[some])))
+            with torch.no_grad():
+                output = body(rotmat, torch.from_numpy(np.array(rows.betas[some])))
+                joints[some] = body.smpl_54_joints(output).numpy()
+    return joints
+
+
+def projected(points: NDArray[np.float64], matrices: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Pixels (N, J, 2) of points (N, J, 3) in the camera, by its matrices (N, 3, 3)."""
+    turned = points @ matrices.astype(np.float64).mT
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return turned[..., :2] / turned[..., 2:]
+
+
+def fitted(
+    joints: NDArray[np.float64], points: NDArray[np.float64], weight: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Pixels (N, J, 2) of joints (N, J, 3) seen from far away, moved and enlarged to lie nearest to points."""
+    w = weight[..., None] / weight.sum(1)[:, None, None]
+    flat = joints[..., :2]
+    flat, away = flat - (flat * w).sum(1, keepdims=True), points - (points * w).sum(1, keepdims=True)
+    scale = (flat * away * w).sum((1, 2)) / np.maximum((flat * flat * w).sum((1, 2)), 1e-12)
+    return scale[:, None, None] * flat + (points * w).sum(1, keepdims=True)
+
+
+def _shown(rows: Annotations, folder: Path) -> NDArray[np.int64]:
+    """Rows spread evenly whose images are there."""
+    few = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(int))
+    return np.array([row for row in few if (folder / str(rows.image_path[row])).is_file()], np.int64)
+
+
+def _as_seen(
+    rows: Annotations, numbers: NDArray[np.int64], folder: Path, progress: Progress
+) -> Iterator[Problem]:
+    """Compares 2D keypoints with what the bundled landmark network sees in a few pictures."""
+    if rows.keypoints2d is None:
+        return
+    points = rows.select("coco_17", strict=False).keypoints2d
+    assert points is not None
+    stated, swapped, kept = [], [], []
+    for row, number in enumerate(numbers):
+        progress("looking at pictures", row, len(numbers))
+        known = points[row, _LIMBS, 2] > 0
+        known &= known[_OTHER_SIDE]
+        if known.sum() < _FEWEST:
+            continue
+        try:
+            image = np.ascontiguousarray(read_bgr(folder / str(rows.image_path[row]))[..., ::-1])
+        except BadInput:  # said elsewhere
+            continue
+        found = body_landmarks(image, rows.bbox_xywh[row : row + 1].astype(np.float64))
+        if found.score[0] < 0.8:
+            continue
+        away = [
+            np.linalg.norm(found.points2d[0, list(LANDMARK_KEYPOINTS)][_LIMBS] - those, axis=1)[known].mean()
+            / rows.bbox_xywh[row, 2:].max()
+            for those in (points[row, _LIMBS, :2], points[row, _LIMBS, :2][_OTHER_SIDE])
+        ]
+        stated.append(away[0])
+        swapped.append(away[1])
+        kept.append(int(number))
+    if len(kept) < _FEWEST:
+        return
+    right, wrong = (np.array(a) < 0.7 * np.array(b) for a, b in ((stated, swapped), (swapped, stated)))
+    if (
+        wrong.sum() >= _FEWEST and wrong.sum() > 2 * right.sum()
+    ):  # seen from behind, people are at times taken wrong
+        text = (
+            f"left and right look exchanged: in {wrong.sum()} of {len(kept)} pictures the bundled network sees "
+            "the limbs on the other side; expected the person's own left and right"
+        )
+        yield Problem("keypoints2d", kept[int(wrong.argmax())], text)
