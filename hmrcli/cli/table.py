@@ -15,7 +15,7 @@ from hmrcli.files import did_you_mean, whole_file, writable_folder
 
 if TYPE_CHECKING:
     from hmrcli.results.runs import Run
-    from hmrcli.results.sheet import Report
+    from hmrcli.results.report import Report
 
 RUNS = Path("runs")
 
@@ -138,8 +138,7 @@ def _runs(folder: Path) -> "list[Run]":
 
 def _open_runs(folder: Path) -> "list[Run]":
     """The results of this machine and those that travel with the package."""
-    from hmrcli.results.runs import newest_first
-    from hmrcli.results.shipped import shipped_runs
+    from hmrcli.results.runs import newest_first, shipped_runs
 
     return newest_first([*_runs(folder), *shipped_runs()])
 

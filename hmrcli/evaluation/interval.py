@@ -9,6 +9,9 @@ from torch import Tensor
 
 from hmrcli.errors import BadInput
 
+LEAST_GROUPS = 10
+"""With fewer image folders, intervals are over single samples."""
+
 
 @dataclass(frozen=True)
 class Aggregate:
@@ -80,3 +83,9 @@ def _resampled(
         drawn = generator.integers(len(sums), size=shape, dtype=np.int32)
         means.append(sums[drawn].sum(1) / (len(sums) if sizes is None else sizes[drawn].sum(1)))
     return np.concatenate(means)
+
+
+def image_folders(paths: NDArray[np.str_]) -> NDArray[Any] | None:
+    """Returns the folder of each image: a sequence, whose frames are alike; None where there are too few."""
+    folders = np.array([str(path).rpartition("/")[0] for path in paths])
+    return folders if len(np.unique(folders)) >= LEAST_GROUPS else None

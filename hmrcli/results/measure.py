@@ -24,11 +24,19 @@ from hmrcli.errors import MissingFile
 from hmrcli.evaluation import METRICS, PROTOCOLS, Protocol, Report, load_bodies, summarise
 from hmrcli.evaluation.arrays import ArrayScores
 from hmrcli.evaluation.evaluate import Errors, evaluate, open_samples, seen_wrong
+from hmrcli.evaluation.interval import image_folders
 from hmrcli.evaluation.pictures import joint_means, joint_plot, sheet
 from hmrcli.files import whole_file
 from hmrcli.recipe import Recipe
-from hmrcli.results.per_sample import ERRORS_FILE, image_folders
-from hmrcli.results.runs import RESULTS_FILE, BodyModel, Checkpoint, Results, Score, write_results
+from hmrcli.results.runs import (
+    ERRORS_FILE,
+    RESULTS_FILE,
+    BodyModel,
+    Checkpoint,
+    Results,
+    Score,
+    write_results,
+)
 from hmrcli.scenes.splits import SPLITS
 
 

@@ -8,13 +8,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hmrcli.results.sheet import Column, Record, Report, Sheet, marks
+from hmrcli.results.report import NOT_RUN, Column, Record, Report, Sheet
 
 WIDE = 120
 """Terminal columns from which on a table shows all of its own."""
-
 VERDICT_STYLES = {"reproduced": "green", "better": "cyan", "worse": "red"}
-
 _SUPERSCRIPTS = str.maketrans("abcdefghij", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲ")
 
 
@@ -28,7 +26,9 @@ def _parts(report: Report, wide: bool) -> Iterable[RenderableType]:
     yield Text(report.caption)
     yield _table(report.main, wide)
     for letter, text in report.notes.items():
-        yield _note(letter.translate(_SUPERSCRIPTS), text)
+        row = Table.grid(padding=(0, 1))
+        row.add_row(letter.translate(_SUPERSCRIPTS), Text(text))
+        yield row
     if report.notes:
         yield Text()
     for remark in report.remarks:
@@ -38,14 +38,8 @@ def _parts(report: Report, wide: bool) -> Iterable[RenderableType]:
         yield _table(sheet, wide)
 
 
-def _note(letter: str, text: str) -> Table:
-    row = Table.grid(padding=(0, 1))
-    row.add_row(letter, Text(text))
-    return row
-
-
 def _table(sheet: Sheet, wide: bool) -> Table:
-    """One row of the terminal's table for each group, its lines aligned, so that what is shared has room."""
+    """Returns one row of the terminal's table for each group, lines aligned, so that what is shared has room."""
     columns = [column for column in sheet.columns if wide or not column.wide]
     table = Table(
         box=SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0), collapse_padding=True
@@ -58,9 +52,9 @@ def _table(sheet: Sheet, wide: bool) -> Table:
             no_wrap=column.number or column is columns[0] or (grouped and not column.shared),
             overflow="fold",
         )
-    for index, group in enumerate(sheet.groups):
-        last = index == len(sheet.groups) - 1
-        table.add_row(*(_cell(sheet, group, column) for column in columns), end_section=grouped and not last)
+    for index, group in enumerate(sheet.groups, 1):
+        ends = grouped and index < len(sheet.groups)
+        table.add_row(*(_cell(sheet, group, column) for column in columns), end_section=ends)
     return table
 
 
@@ -77,5 +71,5 @@ def _line(record: Record, column: Column, width: int) -> Text:
     text = column.text(record)
     if column.styled:
         return Text(text, style=VERDICT_STYLES.get(text, ""))
-    line = Text(text.rjust(width), style="dim" if text == "not run" else "")
-    return line.append(marks(record, column).translate(_SUPERSCRIPTS))
+    line = Text(text.rjust(width), style="dim" if text == NOT_RUN else "")
+    return line.append(column.marks(record).translate(_SUPERSCRIPTS))
