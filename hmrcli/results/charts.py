@@ -86,7 +86,7 @@ def _draw_mark(axis: Any, series: _Series, record: Record, place: float, told: s
     axis.plot([record[series.key]], [place], series.mark, **looks, gid=f"told:{told}")
 
 
-def _colours(series: _Series) -> dict[str, str]:
+def _colours(series: _Series) -> dict[str, Any]:
     colour = COLOURS[series.colour]
     return {"color": colour, "markerfacecolor": colour if series.mark == "D" else COLOURS["card"]}
 

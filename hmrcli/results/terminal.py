@@ -1,5 +1,6 @@
 """A report for a terminal; readable from 80 columns on."""
 
+import io
 from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
@@ -12,13 +13,23 @@ from hmrcli.results.report import NOT_RUN, Column, Record, Report, Sheet
 
 WIDE = 120
 """Terminal columns from which on a table shows all of its own."""
+FILE_WIDTH = 140
+"""Characters of a line in a file."""
 VERDICT_STYLES = {"reproduced": "green", "better": "cyan", "worse": "red"}
 _SUPERSCRIPTS = str.maketrans("abcdefghij", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲ")
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: Report, console: Console | None = None) -> None:
     """Prints tables and notes."""
+    console = console or Console(highlight=False)
     console.print(Group(*_parts(report, console.width >= WIDE)))
+
+
+def to_text(report: Report) -> str:
+    """Returns what is printed as plain text for a file."""
+    console = Console(file=io.StringIO(), width=FILE_WIDTH, color_system=None, record=True)
+    print_report(report, console)
+    return "".join(f"{line.rstrip()}\n" for line in console.export_text().splitlines())
 
 
 def _parts(report: Report, wide: bool) -> Iterable[RenderableType]:
