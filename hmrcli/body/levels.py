@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.assets.pickles import SparseMatrix, read_npz
+from hmrcli.assets.npz import read_npz
+from hmrcli.assets.pickles import SparseMatrix
 from hmrcli.body.sparse import sparse_matrix
 from hmrcli.errors import BadInput
 

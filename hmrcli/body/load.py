@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hmrcli.assets.bundled import bundled
-from hmrcli.assets.pickles import SparseMatrix, read_npy, read_npz, read_pickle
-from hmrcli.assets.reading import damage
+from hmrcli.assets.npz import read_npy, read_npz
+from hmrcli.assets.pickles import SparseMatrix, read_pickle
 from hmrcli.body.joints import LANDMARKS, PARENTS
 from hmrcli.body.levels import MeshLevels, edges_of, read_published_levels
 from hmrcli.body.model import BodyModel, TextureMap
 from hmrcli.errors import BadInput, MissingFile
+from hmrcli.files import damage
 
 _SMPL_FIELDS = {
     # stored name: (name in BodyModel, shape with V vertices and F faces)

@@ -194,12 +194,12 @@ class BodyModel(nn.Module):
 
     @property
     def h36m_regressor(self) -> Tensor:
-        """(17, V) Human3.6M's joints, rows as `joints.H36M_NAMES`."""
+        """(17, V) Human3.6M's joints, rows as `joints.H36M.names`."""
         return self._regressor("h36m_regressor")
 
     @property
     def extra_regressor(self) -> Tensor:
-        """(9, V) joints 45 to 53 of `joints.SMPL_54_NAMES`."""
+        """(9, V) joints 45 to 53 of `joints.SMPL_54.names`."""
         return self._regressor("extra_regressor")
 
     @property
@@ -223,6 +223,6 @@ class BodyModel(nn.Module):
         return self.h36m_regressor @ vertices
 
     def smpl_54_joints(self, output: BodyOutput) -> Tensor:
-        """(B, 54, 3): the 24 joints, 21 landmark vertices and 9 regressed joints (`joints.SMPL_54_NAMES`)."""
+        """(B, 54, 3): the 24 joints, 21 landmark vertices and 9 regressed joints (`joints.SMPL_54.names`)."""
         landmarks = output.vertices[:, self.landmark_vertices]
         return torch.cat([output.joints, landmarks, self.extra_regressor @ output.vertices], dim=1)

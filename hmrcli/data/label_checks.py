@@ -1,26 +1,27 @@
-"""Whether a training set can be learned from: which labels it has, in which units, and whether they agree.
+"""Checks whether a training set can be learned from: which labels it has, in which units, and whether they agree.
 
 Looked at before the first step, on rows spread evenly over a set. What no right file looks like is refused; what only
 looks wrong is said, with medians, since every threshold has its exceptions.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import combinations
 from math import pi
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import PARENTS
+from hmrcli.body.joints import PARENTS, joint_set
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.data.annotations import FLIPS, Annotations, joint_set
+from hmrcli.data.annotation_npz import AnnotationNpz
+from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import square_around
-from hmrcli.data.npz import NpzFile
 from hmrcli.errors import BadInput
 from hmrcli.recipe import Recipe
 
@@ -28,21 +29,18 @@ _ROWS, _PICTURES = 256, 32
 """Looked at in a set; a picture is a file to open."""
 _FEWEST, _MANY = 4, 16
 """Joints in which a pose shows, and rows of which small differences say something."""
-
-_ORIENTATION = 0x0112
-"""Number of the EXIF field."""
-
 _ALIKE = 0.8
 """What two kinds of labels of one pose agree by at least, in the median: as measured, 0.95 and more."""
 _OWN = 0.97
 """Above this, poses may be so alike that other rows' labels agree as well."""
 
 _IN_2D, _IN_3D, _BODIES = "2D keypoints", "3D keypoints", "bodies"
-_FIELDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "image_path": {_IN_2D: ("keypoints2d",), _IN_3D: ("keypoints3d",), _BODIES: ("smpl",)},
-    "imgname": {_IN_2D: ("openpose", "part"), _IN_3D: ("S",), _BODIES: ("pose", "shape")},
+_LAYOUTS: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
+    "image_path": {_IN_2D: (("keypoints2d",),), _IN_3D: (("keypoints3d",),), _BODIES: (("smpl",),)},
+    "imgname": {_IN_2D: (("openpose",), ("part",)), _IN_3D: (("S",),), _BODIES: (("pose", "shape"),)},
 }
-"""Where HumanData and SPIN have each kind of label; by the field that tells the two apart."""
+"""Where HumanData and SPIN have each kind of label, in fields of which any group will do; by the field that tells the
+two apart."""
 _LIKE_LABELS = re.compile(r"kp|key|joint|2d|3d|pose|shape|beta|smpl|theta|body|orient", re.IGNORECASE)
 _NO_LABELS = re.compile(r"__|bbox|has_|.*_(mask|convention)$|.*path")
 
@@ -64,9 +62,8 @@ def refuse_without_labels(recipe: Recipe, name: str, path: Path) -> None:
     Raises:
         BadInput: there is none; names fields that look like labels and are not read.
     """
-    fields = _fields(path)
-    layout = next((layout for layout in _FIELDS if layout in fields), None)
-    if layout is not None and not any(set(wanted) <= fields for wanted in _known(layout, fields).values()):
+    layout, fields = _fields(path)
+    if layout and not any(set(group) <= fields for groups in layout.values() for group in groups):
         raise _without_labels(recipe, name, path)
 
 
@@ -97,7 +94,7 @@ def check_set(
     if not any(np.logical_and.reduce([labelled[kind] for kind in kinds]).any() for kinds in used):
         raise _without_labels(recipe, name, path)
     absent = [kind for kind, rows in labelled.items() if not rows.any()]
-    if absent and (unread := _unread(path, absent)):
+    if unread := _unread(path, absent):
         say(f"training set {name}: {unread}")
     rows = np.unique(np.linspace(0, len(annotations) - 1, _ROWS).astype(int))
     looked_at = annotations[rows]
@@ -111,7 +108,7 @@ def check_set(
 
 
 def _used(recipe: Recipe) -> list[tuple[str, ...]]:
-    """Kinds of labels of which a term of the losses needs all; for each term that learns from labels."""
+    """Lists for each term that learns from labels the kinds of which it needs all."""
     used: list[tuple[str, ...]] = []
     for term, loss in recipe.losses.items():
         if loss.weight == 0 or term in ("camera_prior", "adversarial"):
@@ -132,35 +129,26 @@ def _any_seen(keypoints: NDArray[np.float32] | None, count: int) -> NDArray[np.b
     return np.zeros(count, bool) if keypoints is None else np.asarray((keypoints[..., -1] > 0).any(1))
 
 
-def _fields(path: Path) -> set[str]:
+def _fields(path: Path) -> tuple[dict[str, tuple[tuple[str, ...], ...]], set[str]]:
+    """Returns where a file's layout has labels, and its fields; nothing for files without fields."""
     if path.suffix != ".npz":
-        return set()
-    with NpzFile(path) as stored:
-        return set(stored.names)
+        return {}, set()
+    with AnnotationNpz(path) as stored:
+        fields = set(stored)
+    return next((labels for name, labels in _LAYOUTS.items() if name in fields), {}), fields
 
 
-def _known(layout: str, fields: set[str]) -> dict[str, tuple[str, ...]]:
-    """Fields of each kind, of which a file needs all; of SPIN's 2D keypoints, either."""
-    known = dict(_FIELDS[layout])
-    known[_IN_2D] = tuple(field for field in known[_IN_2D] if field in fields) or known[_IN_2D]
-    return known
-
-
-def _unread(path: Path, kinds: Iterable[str]) -> str:
-    """Which fields look like labels and are not read, and which would be; nothing if there are none."""
-    fields = _fields(path)
-    layout = next((layout for layout in _FIELDS if layout in fields), None)
-    if layout is None:
+def _unread(path: Path, kinds: list[str]) -> str:
+    """Says which fields look like labels and are not read, and which would be; nothing if there are none."""
+    layout, fields = _fields(path)
+    read = {
+        field for groups in layout.values() for group in groups if set(group) <= fields for field in group
+    }
+    like = [f for f in sorted(fields - read) if _LIKE_LABELS.search(f) and not _NO_LABELS.match(f)]
+    if not (layout and like and kinds):
         return ""
-    known = _known(layout, fields)
-    read = {field for wanted in known.values() if set(wanted) <= fields for field in wanted}
-    like = [field for field in sorted(fields - read) if _LIKE_LABELS.search(field)]
-    like = [field for field in like if not _NO_LABELS.match(field)]
-    if not like:
-        return ""
-    wanted = {kind: (" or " if kind == _IN_2D else " and ").join(_FIELDS[layout][kind]) for kind in kinds}
-    expected = ", ".join(f"{names} for {kind}" for kind, names in wanted.items())
-    return f"{path.name} has {', '.join(like)}, which are not read; expected {expected}"
+    wanted = (f"{' or '.join(map(' and '.join, layout[kind]))} for {kind}" for kind in kinds)
+    return f"{path.name} has {', '.join(like)}, which are not read; expected {', '.join(wanted)}"
 
 
 def _without_labels(recipe: Recipe, name: str, path: Path) -> BadInput:
@@ -173,7 +161,7 @@ def _without_labels(recipe: Recipe, name: str, path: Path) -> BadInput:
 
 
 def _doubts_about_units(rows: Annotations, path: Path) -> Iterator[str]:
-    """Numbers that are off by factors that no right row has.
+    """Finds numbers that are off by factors that no right row has.
 
     Raises:
         BadInput: most rows are.
@@ -198,7 +186,7 @@ def _doubts_about_units(rows: Annotations, path: Path) -> Iterator[str]:
 
 
 def _extents(points: NDArray[np.float32] | None) -> NDArray[np.float64]:
-    """Diagonals of the boxes around the joints with confidence, of the rows that have some."""
+    """Measures the diagonals of the boxes around the joints with confidence, of the rows that have some."""
     if points is None:
         return np.empty(0)
     known = np.where(points[..., -1:] > 0, points[..., :-1], np.nan)[(points[..., -1] > 0).sum(1) >= _FEWEST]
@@ -206,7 +194,7 @@ def _extents(points: NDArray[np.float32] | None) -> NDArray[np.float64]:
 
 
 def _doubts_about_numbers(rows: Annotations) -> Iterator[str]:
-    """Numbers that are unusual for bodies in most of the rows."""
+    """Finds numbers that are unusual for bodies in most of the rows."""
     if len(extents := _extents(rows.keypoints3d)) and not 0.2 < (median := np.median(extents)) < 3.5:
         yield f"people measure {median:.2g} m from end to end in the median of their 3D keypoints"
     for kind, points in ((_IN_2D, rows.keypoints2d), (_IN_3D, rows.keypoints3d)):
@@ -225,7 +213,7 @@ def _doubts_about_numbers(rows: Annotations) -> Iterator[str]:
 def _doubts_about_boxes(
     rows: Annotations, numbers: NDArray[np.int64], path: Path, folder: Path
 ) -> Iterator[str]:
-    """Boxes and 2D keypoints that do not lie where a person is seen.
+    """Finds boxes and 2D keypoints that do not lie where a person is seen.
 
     Raises:
         BadInput: most boxes have nothing of their picture in them.
@@ -283,17 +271,17 @@ def _doubts_about_boxes(
 
 
 def _size(path: Path) -> tuple[int, int] | None:
-    """Width and height of an image as it is decoded; nothing if it cannot be read, which is said elsewhere."""
+    """Reads width and height of an image as it is decoded; None if it cannot be read, which is said elsewhere."""
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) >= 5
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             return (image.height, image.width) if turned else image.size
     except Exception:  # a damaged file can fail in any way
         return None
 
 
 def _disagreements(rows: Annotations) -> Iterator[str]:
-    """Pairs of labels of which one shows another pose than the other, and the mistake that it looks like."""
+    """Finds pairs of labels of which one shows another pose than the other, and the mistake that it looks like."""
     kinds = {}
     if rows.keypoints2d is not None:
         kinds[_IN_2D] = rows.keypoints2d
@@ -301,16 +289,14 @@ def _disagreements(rows: Annotations) -> Iterator[str]:
         kinds[_IN_3D] = rows.keypoints3d
     if rows.has_smpl.any():
         kinds[_BODIES] = _body_joints(rows)
-    flip = list(FLIPS[rows.joints])
-    names = list(kinds)
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            if mistake := _mistake(kinds[first], kinds[second], flip):
-                yield f"{second} {mistake.format(first)}"
+    flip = list(joint_set(rows.joints).flip)
+    for first, second in combinations(kinds, 2):
+        if mistake := _mistake(kinds[first], kinds[second], flip):
+            yield f"{second} {mistake.format(first)}"
 
 
 def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) -> str | None:
-    """How joints (N, J, D + 1) of two kinds disagree; the last number of each is a confidence."""
+    """Says how joints (N, J, D + 1) of two kinds disagree; the last number of each is a confidence."""
     size = min(a.shape[2], b.shape[2]) - 1
     seen = (a[..., -1] > 0) & (b[..., -1] > 0)
     seen &= seen[:, flip]
@@ -346,30 +332,29 @@ def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) ->
 def _common_turn(
     a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """(D, D) the one turn R by which the joints b @ R (N, J, D) of all rows lie most like those of a."""
-    weights = seen[..., None].astype(np.float32)
-    a, b = (
-        values - (values * weights).sum(1, keepdims=True) / weights.sum(1, keepdims=True) for values in (a, b)
-    )
-    u, _, v = np.linalg.svd(np.einsum("njd,nje->de", b * weights, a))
+    """Finds the one turn R (D, D) by which the joints b @ R (N, J, D) of all rows lie most like those of a."""
+    a, b = _centered(a, seen), _centered(b, seen)
+    u, _, v = np.linalg.svd(np.einsum("njd,nje->de", b, a))
     u[:, -1] *= np.sign(np.linalg.det(u @ v))
     return u @ v
 
 
 def _cosines(a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(N,) how alike the joints (N, J, D) that are seen lie around their mean: 1 the same, -1 the opposite."""
-    weights = seen[..., None].astype(np.float32)
-    a, b = (
-        (values - (values * weights).sum(1, keepdims=True) / np.maximum(weights.sum(1, keepdims=True), 1))
-        * weights
-        for values in (a, b)
-    )
+    """Measures how alike the joints (N, J, D) that are seen lie around their mean (N,): 1 the same, -1 the opposite."""
+    a, b = _centered(a, seen), _centered(b, seen)
     lengths = np.sqrt((a * a).sum((1, 2)) * (b * b).sum((1, 2)))
     return (a * b).sum((1, 2)) / np.maximum(lengths, 1e-12)
 
 
+def _centered(points: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Moves the joints (N, J, D) that are seen so that their mean is 0; the others become 0."""
+    weights = seen[..., None].astype(np.float32)
+    mean = (points * weights).sum(1, keepdims=True) / np.maximum(weights.sum(1, keepdims=True), 1)
+    return np.asarray((points - mean) * weights, np.float32)
+
+
 def _body_joints(rows: Annotations) -> NDArray[np.float32]:
-    """(N, J, 4) the joints of SMPL's tree in the rows' poses and a mean shape, 0 where a joint is none of these."""
+    """Places SMPL's joints (N, J, 4) in the rows' poses and a mean shape; 0 where a joint is none of them."""
     rest = _rest_joints()
     turns = rotmat_from_pose(torch.from_numpy(rows.pose[rows.has_smpl])).numpy()
     places = np.zeros((len(turns), 24, 3), np.float32)
@@ -377,7 +362,7 @@ def _body_joints(rows: Annotations) -> NDArray[np.float32]:
         if parent >= 0:
             places[:, joint] = places[:, parent] + turns[:, parent] @ (rest[joint] - rest[parent])
             turns[:, joint] = turns[:, parent] @ turns[:, joint]
-    joints = joint_set(rows.joints)
+    joints = joint_set(rows.joints).human_data
     own = [place for place, joint in enumerate(joints) if joint < 22]
     points = np.zeros((len(rows), len(joints), 4), np.float32)
     known = np.flatnonzero(rows.has_smpl)[:, None]
