@@ -11,7 +11,7 @@ CROP_FOCAL_LENGTH = 5000.0
 
 
 def project(points: Tensor, focal_length: Tensor | float, principal_point: Tensor) -> Tensor:
-    """Perspective projection without distortion.
+    """Projects points in perspective, without distortion.
 
     Args:
         points: (..., N, 3) in camera coordinates, metres.
@@ -28,7 +28,7 @@ def project(points: Tensor, focal_length: Tensor | float, principal_point: Tenso
 def crop_translation(
     cam: Tensor, crop_size: int = CROP_SIZE, focal_length: float = CROP_FOCAL_LENGTH
 ) -> Tensor:
-    """Translation that a crop's weak-perspective camera stands for (Kolotouros et al., ICCV 2019, 3.1).
+    """Computes the translation that a crop's weak-perspective camera stands for (Kolotouros et al., ICCV 2019, 3.1).
 
     Args:
         cam: (..., 3) s, tx, ty; an object of 2 metres times 1/s fills the crop.
@@ -47,7 +47,7 @@ def full_image_translation(
     focal_length: Tensor | float,
     principal_point: Tensor,
 ) -> Tensor:
-    """Translation that places the body in the full image (Li et al., CLIFF, ECCV 2022, eq. 3 and 4).
+    """Computes the translation that places the body in the full image (Li et al., CLIFF, ECCV 2022, eq. 3 and 4).
 
     Args:
         cam: (..., 3) s, tx, ty predicted in a square crop.
@@ -74,7 +74,7 @@ def crop_camera(
     focal_length: Tensor | float,
     principal_point: Tensor,
 ) -> Tensor:
-    """The weak-perspective camera of a crop for a body placed in the full image.
+    """Computes the weak-perspective camera of a crop for a body placed in the full image.
 
     The inverse of `full_image_translation`, with the same arguments but `transl` (..., 3) for `cam`.
 

@@ -12,7 +12,7 @@ import hmrcli.body
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
 from hmrcli.body.joints import EXTRA_NAMES, H36M, LANDMARKS, PARENTS, SMPL_24, SMPL_54
-from hmrcli.body.load import _SmplxEngine
+from hmrcli.body.load import SmplxEngine
 from hmrcli.body.rotations import rotmat_from_pose
 
 REST = torch.eye(3).expand(1, 24, 3, 3)
@@ -71,7 +71,7 @@ def test_forward_is_smpl(body, people):
 
 def test_forward_agrees_with_smplx_on_the_same_file(body, people, arrays):
     rotmat, betas, transl = people
-    vertices, joints = _SmplxEngine(arrays)(betas, rotmat, transl)
+    vertices, joints = SmplxEngine(arrays)(betas, rotmat, transl)
     output = body(rotmat, betas, transl)
     torch.testing.assert_close(output.vertices, vertices, atol=1e-5, rtol=0)
     torch.testing.assert_close(output.joints, joints, atol=1e-5, rtol=0)
@@ -94,7 +94,7 @@ def test_unmodified_smplx_loads_the_pickled_file(tmp_path, body):
 
 
 def test_gradients_are_those_of_smplx(body, people, arrays):
-    engine = _SmplxEngine(arrays)
+    engine = SmplxEngine(arrays)
     weight = torch.randn(body.num_vertices, 3, generator=torch.Generator().manual_seed(2))
     gradients = []
     for pose_body in (lambda r, b, t: body(r, b, t).vertices, lambda r, b, t: engine(b, r, t)[0]):
