@@ -1,4 +1,4 @@
-"""The files that travel with the package, in a checkout and in an installed wheel."""
+"""Files that travel with the package, in a checkout and in an installed wheel."""
 
 from pathlib import Path
 

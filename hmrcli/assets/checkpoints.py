@@ -205,7 +205,7 @@ class Checkpoint:
 
 
 def _typed(numbers: Tensor, dtype: torch.dtype) -> Tensor:
-    """The same bytes as numbers of another type."""
+    """Takes the same bytes as numbers of another type."""
     if numbers.dtype == dtype or not len(numbers):
         return numbers.to(dtype)
     return numbers.view(torch.uint8).view(dtype)
@@ -265,7 +265,7 @@ class _Unpickler(Reader):
 
 
 def _view(value: Any) -> _View | None:
-    """What a record says of a tensor; None if it is no record of one."""
+    """Reads what a record says of a tensor; None if it is no record of one."""
     if not isinstance(value, Record) or value.name not in _TENSORS:
         return None
     if value.name.endswith("_from_type_v2"):  # (function, type, arguments, state)

@@ -1,4 +1,4 @@
-"""Where fetched files live: networks' weights, body models, annotations and images."""
+"""Folders in which fetched files live: networks' weights, body models, annotations and images."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The body: its model, rotations, joint sets, camera and mesh levels.
+"""Body: its model, rotations, joint sets, camera and mesh levels.
 
 Importing this package costs nothing: names are looked up on first use, so torch is imported by what needs it.
 """

@@ -42,7 +42,7 @@ def crop_translation(
 
 def full_image_translation(
     cam: Tensor,
-    bbox_centre: Tensor,
+    bbox_center: Tensor,
     bbox_side: Tensor,
     focal_length: Tensor | float,
     principal_point: Tensor,
@@ -51,7 +51,7 @@ def full_image_translation(
 
     Args:
         cam: (..., 3) s, tx, ty predicted in a square crop.
-        bbox_centre: (..., 2) middle of the crop in the full image, pixels.
+        bbox_center: (..., 2) middle of the crop in the full image, pixels.
         bbox_side: (...,) side of the crop, pixels.
         focal_length: of the full image, pixels, (...,) or a number.
         principal_point: (..., 2) of the full image, pixels.
@@ -62,14 +62,14 @@ def full_image_translation(
     s, tx, ty = cam.unbind(-1)
     pixels_per_metre = s * bbox_side / 2 + 1e-9
     focal = torch.as_tensor(focal_length, dtype=cam.dtype, device=cam.device)
-    offset = (bbox_centre - principal_point) / pixels_per_metre[..., None]
+    offset = (bbox_center - principal_point) / pixels_per_metre[..., None]
     depth = (focal / pixels_per_metre).expand_as(tx)
     return torch.stack([tx + offset[..., 0], ty + offset[..., 1], depth], dim=-1)
 
 
 def crop_camera(
     transl: Tensor,
-    bbox_centre: Tensor,
+    bbox_center: Tensor,
     bbox_side: Tensor,
     focal_length: Tensor | float,
     principal_point: Tensor,
@@ -84,5 +84,5 @@ def crop_camera(
     pixels_per_metre = (
         torch.as_tensor(focal_length, dtype=transl.dtype, device=transl.device) / transl[..., 2]
     )
-    shift = transl[..., :2] - (bbox_centre - principal_point) / pixels_per_metre[..., None]
+    shift = transl[..., :2] - (bbox_center - principal_point) / pixels_per_metre[..., None]
     return torch.cat([(2 * pixels_per_metre / bbox_side)[..., None], shift], -1)

@@ -1,4 +1,4 @@
-"""The joint sets that data sets, networks and metrics use: names, places in other sets and mirror pairs.
+"""Joint sets that data sets, networks and metrics use: names, places in other sets and mirror pairs.
 
 Plain data. Left and right are the person's own.
 """

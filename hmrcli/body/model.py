@@ -1,4 +1,4 @@
-"""The body model: shape and pose in, vertices and joints out (Loper et al., SMPL, SIGGRAPH Asia 2015)."""
+"""Body model: shape and pose in, vertices and joints out (Loper et al., SMPL, SIGGRAPH Asia 2015)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

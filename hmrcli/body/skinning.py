@@ -1,4 +1,4 @@
-"""The two costly steps of the body model, with the batch along the last axis and their own backward passes.
+"""Costly steps of the body model, with the batch along the last axis and their own backward passes.
 
 Both are plain formulas; autograd's own backward passes are several times slower, because it writes out every
 intermediate and transposes the sparse matrix in each step.

@@ -6,54 +6,31 @@ looks wrong is said, with medians, since every threshold has its exceptions.
 
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from itertools import combinations
 from math import pi
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from hmrcli.body import load_body
-from hmrcli.body.joints import PARENTS, joint_set
-from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import square_around
+from hmrcli.data.label_agreement import BODIES, FEWEST, IN_2D, IN_3D, disagreements
 from hmrcli.errors import BadInput
 from hmrcli.recipe import Recipe
 
 _ROWS, _PICTURES = 256, 32
 """Looked at in a set; a picture is a file to open."""
-_FEWEST, _MANY = 4, 16
-"""Joints in which a pose shows, and rows of which small differences say something."""
-_ALIKE = 0.8
-"""What two kinds of labels of one pose agree by at least, in the median: as measured, 0.95 and more."""
-_OWN = 0.97
-"""Above this, poses may be so alike that other rows' labels agree as well."""
 
-_IN_2D, _IN_3D, _BODIES = "2D keypoints", "3D keypoints", "bodies"
 _LAYOUTS: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
-    "image_path": {_IN_2D: (("keypoints2d",),), _IN_3D: (("keypoints3d",),), _BODIES: (("smpl",),)},
-    "imgname": {_IN_2D: (("openpose",), ("part",)), _IN_3D: (("S",),), _BODIES: (("pose", "shape"),)},
+    "image_path": {IN_2D: (("keypoints2d",),), IN_3D: (("keypoints3d",),), BODIES: (("smpl",),)},
+    "imgname": {IN_2D: (("openpose",), ("part",)), IN_3D: (("S",),), BODIES: (("pose", "shape"),)},
 }
 """Where HumanData and SPIN have each kind of label, in fields of which any group will do; by the field that tells the
 two apart."""
 _LIKE_LABELS = re.compile(r"kp|key|joint|2d|3d|pose|shape|beta|smpl|theta|body|orient", re.IGNORECASE)
 _NO_LABELS = re.compile(r"__|bbox|has_|.*_(mask|convention)$|.*path")
-
-_AXES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "upside down": ((0, 1, 2), (1, -1, -1)),
-    "upside down and mirrored": ((0, 1, 2), (1, -1, 1)),
-    "mirrored": ((0, 1, 2), (-1, 1, 1)),
-    "turned by 180 degrees": ((0, 1, 2), (-1, -1, 1)),
-    "mirrored in depth": ((0, 1, 2), (1, 1, -1)),
-    "in axes with z upwards": ((0, 2, 1), (1, -1, 1)),
-    "with x and y exchanged": ((1, 0, 2), (1, 1, 1)),
-}
-"""Mistakes that files come with: the axes that would be right, and their signs."""
 
 
 def refuse_without_labels(recipe: Recipe, name: str, path: Path) -> None:
@@ -84,9 +61,9 @@ def check_set(
         BadInput: no row has a label that the recipe's losses use, or units or boxes cannot be right.
     """
     labelled = {
-        _IN_2D: _any_seen(annotations.keypoints2d, len(annotations)),
-        _IN_3D: _any_seen(annotations.keypoints3d, len(annotations)),
-        _BODIES: np.asarray(annotations.has_smpl),
+        IN_2D: _any_seen(annotations.keypoints2d, len(annotations)),
+        IN_3D: _any_seen(annotations.keypoints3d, len(annotations)),
+        BODIES: np.asarray(annotations.has_smpl),
     }
     counts = ", ".join(f"{np.count_nonzero(rows):,} with {kind}" for kind, rows in labelled.items())
     say(f"training set {name}: {len(annotations):,} rows, {counts}")
@@ -102,7 +79,7 @@ def check_set(
         *_doubts_about_units(looked_at, path),
         *_doubts_about_numbers(looked_at),
         *_doubts_about_boxes(looked_at, rows, path, folder),
-        *_disagreements(looked_at),
+        *disagreements(looked_at),
     ):
         say(f"training set {name}: {doubt} (of {len(rows)} rows that were looked at in {path})")
 
@@ -114,15 +91,15 @@ def _used(recipe: Recipe) -> list[tuple[str, ...]]:
         if loss.weight == 0 or term in ("camera_prior", "adversarial"):
             continue
         if "keypoints2d" in term or term in ("part_maps", "heatmaps"):
-            used.append((_IN_2D,))
+            used.append((IN_2D,))
         elif term == "local_keypoints3d":
-            used.append((_IN_3D, _BODIES))
+            used.append((IN_3D, BODIES))
         elif "keypoints3d" in term:
-            used.append((_IN_3D,))
+            used.append((IN_3D,))
         else:
-            used.append((_BODIES,))
+            used.append((BODIES,))
     # Bodies that are fitted in the loop are fitted to 2D keypoints.
-    return [*used, (_IN_2D,)] if recipe.in_the_loop is not None else used
+    return [*used, (IN_2D,)] if recipe.in_the_loop is not None else used
 
 
 def _any_seen(keypoints: NDArray[np.float32] | None, count: int) -> NDArray[np.bool_]:
@@ -171,11 +148,11 @@ def _doubts_about_units(rows: Annotations, path: Path) -> Iterator[str]:
     betas = np.abs(rows.betas).max(1)[rows.has_smpl]
     side = rows.bbox_xywh[:, 2:].max(1)
     for kind, values, low, high, unit, got in (
-        (_IN_3D, extent3d, 0.02, 20.0, "metres", "a person measures {:.4g} from end to end"),
-        (_IN_2D, extent2d, 3.0, np.inf, "pixels", "a person measures {:.4g} from end to end"),
+        (IN_3D, extent3d, 0.02, 20.0, "metres", "a person measures {:.4g} from end to end"),
+        (IN_2D, extent2d, 3.0, np.inf, "pixels", "a person measures {:.4g} from end to end"),
         ("boxes", side, 3.0, np.inf, "pixels", "the longer side is {:.4g}"),
-        (_BODIES, angles, 0.0, 4 * pi, "radians", "the largest angle of a pose is {:.4g}"),
-        (_BODIES, betas, 0.0, 100.0, "SMPL's shape numbers", "the largest is {:.4g}"),
+        (BODIES, angles, 0.0, 4 * pi, "radians", "the largest angle of a pose is {:.4g}"),
+        (BODIES, betas, 0.0, 100.0, "SMPL's shape numbers", "the largest is {:.4g}"),
     ):
         wrong = values[(values < low) | (values > high)]
         if len(wrong) > len(values) / 20 or (values > high).any():
@@ -189,7 +166,7 @@ def _extents(points: NDArray[np.float32] | None) -> NDArray[np.float64]:
     """Measures the diagonals of the boxes around the joints with confidence, of the rows that have some."""
     if points is None:
         return np.empty(0)
-    known = np.where(points[..., -1:] > 0, points[..., :-1], np.nan)[(points[..., -1] > 0).sum(1) >= _FEWEST]
+    known = np.where(points[..., -1:] > 0, points[..., :-1], np.nan)[(points[..., -1] > 0).sum(1) >= FEWEST]
     return np.linalg.norm(np.nanmax(known, 1) - np.nanmin(known, 1), axis=1)
 
 
@@ -197,7 +174,7 @@ def _doubts_about_numbers(rows: Annotations) -> Iterator[str]:
     """Finds numbers that are unusual for bodies in most of the rows."""
     if len(extents := _extents(rows.keypoints3d)) and not 0.2 < (median := np.median(extents)) < 3.5:
         yield f"people measure {median:.2g} m from end to end in the median of their 3D keypoints"
-    for kind, points in ((_IN_2D, rows.keypoints2d), (_IN_3D, rows.keypoints3d)):
+    for kind, points in ((IN_2D, rows.keypoints2d), (IN_3D, rows.keypoints3d)):
         weights = np.empty(0) if points is None else points[..., -1][points[..., -1] > 0]
         if len(weights) and np.median(weights) > 1.1:
             yield f"the confidence of {kind} is {np.median(weights):.4g} in the median: expected 0 to 1, a weight"
@@ -218,12 +195,12 @@ def _doubts_about_boxes(
     Raises:
         BadInput: most boxes have nothing of their picture in them.
     """
-    centre, side = square_around(rows.bbox_xywh)
+    center, side = square_around(rows.bbox_xywh)
     few = np.unique(np.linspace(0, len(rows) - 1, _PICTURES).astype(int))
     sizes = [_size(folder / str(rows.image_path[row])) for row in few]
     few = np.array([row for row, size in zip(few, sizes) if size is not None], int)
     size = np.array([size for size in sizes if size is not None], float).reshape(-1, 2)
-    low, high = (centre[few] + sign * side[few, None] / 2 for sign in (-1, 1))
+    low, high = (center[few] + sign * side[few, None] / 2 for sign in (-1, 1))
     outside = ((high <= 0) | (low >= size)).any(1)
     if outside.sum() > len(few) / 2:
         row = few[outside.argmax()]
@@ -239,9 +216,9 @@ def _doubts_about_boxes(
     points = rows.keypoints2d
     if points is None:
         return
-    seen = (points[..., 2] > 0) & ((points[..., 2] > 0).sum(1) >= _FEWEST)[:, None]
+    seen = (points[..., 2] > 0) & ((points[..., 2] > 0).sum(1) >= FEWEST)[:, None]
     places = np.where(seen[..., None], points[..., :2], np.nan)[seen.any(1)]
-    if len(places) < _FEWEST:
+    if len(places) < FEWEST:
         return
     middle = (np.nanmax(places, 1) + np.nanmin(places, 1)) / 2
     x, y, width, height = rows.bbox_xywh[seen.any(1)].astype(float).T
@@ -278,100 +255,3 @@ def _size(path: Path) -> tuple[int, int] | None:
             return (image.height, image.width) if turned else image.size
     except Exception:  # a damaged file can fail in any way
         return None
-
-
-def _disagreements(rows: Annotations) -> Iterator[str]:
-    """Finds pairs of labels of which one shows another pose than the other, and the mistake that it looks like."""
-    kinds = {}
-    if rows.keypoints2d is not None:
-        kinds[_IN_2D] = rows.keypoints2d
-    if rows.keypoints3d is not None:
-        kinds[_IN_3D] = rows.keypoints3d
-    if rows.has_smpl.any():
-        kinds[_BODIES] = _body_joints(rows)
-    flip = list(joint_set(rows.joints).flip)
-    for first, second in combinations(kinds, 2):
-        if mistake := _mistake(kinds[first], kinds[second], flip):
-            yield f"{second} {mistake.format(first)}"
-
-
-def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) -> str | None:
-    """Says how joints (N, J, D + 1) of two kinds disagree; the last number of each is a confidence."""
-    size = min(a.shape[2], b.shape[2]) - 1
-    seen = (a[..., -1] > 0) & (b[..., -1] > 0)
-    seen &= seen[:, flip]
-    a, b, seen = (values[seen.sum(1) >= _FEWEST] for values in (a[..., :-1], b[..., :-1], seen))
-    if not len(a):
-        return None
-    stated = _cosines(a[..., :size], b[..., :size], seen)
-    others = {"with left and right exchanged": _cosines(a[..., :size], b[:, flip, :size], seen)}
-    for word, (axes, signs) in _AXES.items():
-        changed = b[..., list(axes[: b.shape[2]])] * np.array(signs[: b.shape[2]], np.float32)
-        others[word] = _cosines(a[..., :size], changed[..., :size], seen)
-    turn = _common_turn(a[..., :size], b[..., :size], seen)
-    angle = np.degrees(np.arccos(np.clip((np.trace(turn) - size + 2) / 2, -1, 1)))
-    turned = {f"turned by {angle:.0f} degrees": _cosines(a[..., :size], b[..., :size] @ turn, seen)}
-    now, least = float(np.median(stated)), 0.02 if len(a) >= _MANY else 0.3
-    for mistakes in (others, turned):  # the first are exact, and have names
-        best = max(mistakes, key=lambda word: float(np.median(mistakes[word])))
-        then = float(np.median(mistakes[best]))
-        if then > max(_ALIKE, now + least) and (mistakes[best] > stated).mean() > 0.85:
-            return f"look {best}: they agree with {{}} by {now:.2f} in the median, and by {then:.2f} if put right"
-    another = np.roll(np.arange(len(a)), len(a) // 2)  # far away: neighbours can be frames of one video
-    exchanged = _cosines(a[..., :size], b[another, :, :size], seen & seen[another])
-    if len(a) >= _MANY and now < _OWN and (stated >= exchanged).mean() < 0.75:
-        return (
-            f"agree with {{}} by {now:.2f} in the median, and with those of other rows as well "
-            f"({np.median(exchanged):.2f}); see that rows are of the same people in the same order"
-        )
-    if now < _ALIKE:
-        return f"agree with {{}} by {now:.2f} in the median, 1 is the same pose; look at axes and order of joints"
-    return None
-
-
-def _common_turn(
-    a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]
-) -> NDArray[np.float32]:
-    """Finds the one turn R (D, D) by which the joints b @ R (N, J, D) of all rows lie most like those of a."""
-    a, b = _centered(a, seen), _centered(b, seen)
-    u, _, v = np.linalg.svd(np.einsum("njd,nje->de", b, a))
-    u[:, -1] *= np.sign(np.linalg.det(u @ v))
-    return u @ v
-
-
-def _cosines(a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Measures how alike the joints (N, J, D) that are seen lie around their mean (N,): 1 the same, -1 the opposite."""
-    a, b = _centered(a, seen), _centered(b, seen)
-    lengths = np.sqrt((a * a).sum((1, 2)) * (b * b).sum((1, 2)))
-    return (a * b).sum((1, 2)) / np.maximum(lengths, 1e-12)
-
-
-def _centered(points: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Moves the joints (N, J, D) that are seen so that their mean is 0; the others become 0."""
-    weights = seen[..., None].astype(np.float32)
-    mean = (points * weights).sum(1, keepdims=True) / np.maximum(weights.sum(1, keepdims=True), 1)
-    return np.asarray((points - mean) * weights, np.float32)
-
-
-def _body_joints(rows: Annotations) -> NDArray[np.float32]:
-    """Places SMPL's joints (N, J, 4) in the rows' poses and a mean shape; 0 where a joint is none of them."""
-    rest = _rest_joints()
-    turns = rotmat_from_pose(torch.from_numpy(rows.pose[rows.has_smpl])).numpy()
-    places = np.zeros((len(turns), 24, 3), np.float32)
-    for joint, parent in enumerate(PARENTS):
-        if parent >= 0:
-            places[:, joint] = places[:, parent] + turns[:, parent] @ (rest[joint] - rest[parent])
-            turns[:, joint] = turns[:, parent] @ turns[:, joint]
-    joints = joint_set(rows.joints).human_data
-    own = [place for place, joint in enumerate(joints) if joint < 22]
-    points = np.zeros((len(rows), len(joints), 4), np.float32)
-    known = np.flatnonzero(rows.has_smpl)[:, None]
-    points[known, own, :3] = places[:, [joints[place] for place in own]]
-    points[known, own, 3] = 1
-    return points
-
-
-@lru_cache(maxsize=1)
-def _rest_joints() -> NDArray[np.float32]:
-    body = load_body("open")
-    return (body.joint_regressor @ body.v_template).numpy()
