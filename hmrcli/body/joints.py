@@ -158,9 +158,6 @@ EVALUATION_14 = _joint_set(*COMMON_24.names[:13], "head_h36m")
 EVALUATION_14_FROM_H36M = (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10)
 """The same joints as rows of `J_regressor_h36m`, whose headtop lies where others have the head."""
 
-GRAPH_24_FROM_38 = (8, 5, 29, 30, 4, 7, 21, 19, 17, 16, 18, 20, *range(31, 38), 24, 26, 25, 28, 27)
-"""The data sets' 24 as GraphCMR and Graphormer number them: 24 SMPL joints, then nose, eyes, ears, extras."""
-
 JOINT_SETS = {
     "human_data": JointSet((), (), tuple(range(HUMAN_DATA_SIZE)), ()),
     "smpl_54": SMPL_54,

@@ -85,7 +85,7 @@ def _content(path: Path) -> NDArray[np.uint8]:
 
 
 def _as_unpacked(path: Path) -> Path:
-    """Returns the path or, where an archive from Windows was unpacked to names with backslashes, the file that it means."""
+    """Returns the path or, where an archive from Windows left names with backslashes, the file that it means."""
     if not path.is_file():
         for folder in path.parents:
             other = folder / "\\".join(path.relative_to(folder).parts)
@@ -101,7 +101,7 @@ def jpeg_damage(content: bytes) -> str | None:
     return _damage(values, said) if image is not None and _DAMAGE.search(said) else None
 
 
-def _decode(content: NDArray[np.uint8], flags: int = cv2.IMREAD_COLOR) -> tuple[NDArray | None, bytes]:
+def _decode(content: NDArray[np.uint8], flags: int = cv2.IMREAD_COLOR) -> tuple[NDArray[Any] | None, bytes]:
     """Decodes an image; returns also what its decoder printed to stderr, the only way in which damage is told."""
     try:
         capture, stderr = _capture(), os.dup(2)

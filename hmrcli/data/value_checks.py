@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hmrcli.errors import BadInput
 
 
-def refuse_rows(bad: NDArray[np.bool_], where: str, expected: str, values: NDArray) -> None:
+def refuse_rows(bad: NDArray[np.bool_], where: str, expected: str, values: NDArray[Any]) -> None:
     """Raises BadInput for the first row that is marked as bad.
 
     Args:

@@ -39,13 +39,6 @@ def test_generations_follow_the_tree():
     assert above[1] == 24
 
 
-def test_graph_24_is_the_common_24():
-    extras = joints.EXTRA_NAMES
-    names = (*joints.SMPL_24.names, "nose", "right_eye", "left_eye", "right_ear", "left_ear", *extras)
-    assert len(names) == 38
-    assert tuple(names[i] for i in joints.GRAPH_24_FROM_38) == joints.COMMON_24.names
-
-
 def test_evaluation_joints_agree():
     from_h36m = [joints.H36M.names[i] for i in joints.EVALUATION_14_FROM_H36M]
     same = {"neck_lsp": "neck", "head_h36m": "headtop"}
