@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from hmrcli.assets.pickles import read_npz
-from hmrcli.assets.reading import read_document
+from hmrcli.assets.npz import read_npz
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import whole_file
+from hmrcli.files import read_document, whole_file
 from hmrcli.recipe.document import dump_document
 from hmrcli.results.runs import ERRORS_FILE, RESULTS_FILE, Results, Run, read_results, write_results
 from hmrcli.results.trained import TRAINING_FILE, Trained, read_trained

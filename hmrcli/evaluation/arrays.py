@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmrcli.assets.data_root import data_root
-from hmrcli.body.joints import H36M_NAMES
+from hmrcli.body.joints import H36M
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.array_files import Matched, Side, matched, read_side
@@ -54,14 +54,14 @@ ARRAYS = Protocol(
 )
 """No benchmark's rules, and joints alone."""
 
-_WHOLE = len(H36M_NAMES)
+_WHOLE = len(H36M.names)
 """Joints that are taken for Human3.6M's."""
 _ROWS = 256
 """Meshes that are held at once."""
 _CENTERED, _APART = 0.25, 1.0
 """Metres between the hips of people who have one root, and of people who surely have not."""
 _HIPS, _KNEES = (
-    [H36M_NAMES.index(f"{side}_{joint}") for side in ("left", "right")] for joint in ("hip", "knee")
+    [H36M.names.index(f"{side}_{joint}") for side in ("left", "right")] for joint in ("hip", "knee")
 )
 _THIGH = 0.15
 """Metres; that of a small child is longer."""

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_FLIP, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.data.annotations import Annotations
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.metrics import measure
@@ -25,7 +25,7 @@ _MOST_RADIANS = 20.0
 """No turn of a joint is as large, one in degrees soon is."""
 _MUCH_BETTER, _BETTER_BY = 0.7, 30.0
 """Share and millimetres of an error by which another reading of the joints must be better to be named."""
-FLIP_14 = [EVALUATION_14_FROM_H36M.index(H36M_FLIP[joint]) for joint in EVALUATION_14_FROM_H36M]
+FLIP_14 = [EVALUATION_14_FROM_H36M.index(H36M.flip[joint]) for joint in EVALUATION_14_FROM_H36M]
 """For each of the 14 joints the one that takes its place in a mirror."""
 _READINGS: dict[str, tuple[Sequence[int], tuple[int, int, int]]] = {
     "left and right joints exchanged": (FLIP_14, (1, 1, 1)),
@@ -142,11 +142,11 @@ def _check_joints(annotations: Annotations, protocol: Protocol, path: Path) -> S
 
 
 def labelled_joints(keypoints: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tells which target joints (N, 17, 4), as `H36M_NAMES`, have a label: confidence, and a place.
+    """Tells which target joints (N, 17, 4), as `H36M.names`, have a label: confidence, and a place.
 
     Only the pelvis can lie at the very origin; other joints there are places that were never filled in.
     """
-    return (keypoints[..., :3].any(-1) | (np.arange(len(H36M_NAMES)) == PELVIS)) & (keypoints[..., 3] > 0)
+    return (keypoints[..., :3].any(-1) | (np.arange(len(H36M.names)) == PELVIS)) & (keypoints[..., 3] > 0)
 
 
 def absent_joints(scored: NDArray[np.bool_], names: Sequence[str]) -> list[str]:

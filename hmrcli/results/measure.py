@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hmrcli import __version__
 from hmrcli.algorithms import chosen_device, load_network, require_bodies
-from hmrcli.assets.fetch import sha256 as hash_of
+from hmrcli.assets.data_root import IMAGES
 from hmrcli.body import BodyModel as Body
 from hmrcli.data.needed import find_test_file
 from hmrcli.data.open_files import annotation_file
@@ -26,7 +26,7 @@ from hmrcli.evaluation.evaluate import Errors, evaluate, merged, open_samples, s
 from hmrcli.evaluation.interval import image_folders
 from hmrcli.evaluation.pictures import joint_means, joint_plot, sheet
 from hmrcli.evaluation.protocols import SCORED_NAMES, Report, summarise
-from hmrcli.files import whole_file
+from hmrcli.files import sha256, whole_file
 from hmrcli.recipe import Recipe
 from hmrcli.results.runs import (
     ERRORS_FILE,
@@ -72,7 +72,7 @@ def find_test(
     require_bodies(recipe)
     wanted = recipe.evaluation
     part = Path(dataset or "").stem
-    folder = images or root / "datasets" / (part if part in SPLITS else wanted.dataset)
+    folder = images or root / IMAGES / (part if part in SPLITS else wanted.dataset)
     rules = PROTOCOLS[protocol or wanted.protocol]
     path = find_test_file(recipe, root, dataset)
     if not path.is_file():
@@ -131,8 +131,8 @@ def evaluate_network(
     bodies = load_bodies(test.protocol, root, chosen)
     network, _ = load_network(recipe, checkpoint, bodies["neutral"], chosen)
     surfaces = recipe.evaluation.surfaces or (None,)
-    sha256 = hash_of(checkpoint)
-    hashes = (sha256, hash_of(test.annotations), {role: body.sha256 for role, body in bodies.items()})
+    digest = sha256(checkpoint)
+    hashes = (digest, sha256(test.annotations), {role: body.sha256 for role, body in bodies.items()})
     signature = _signature(*hashes, test.protocol.name, samples.image_size, surfaces)
     out = out or Path("runs") / recipe.name / f"{test.protocol.name}-{signature[:8]}"
     rank, size = rank_and_size()
@@ -181,7 +181,7 @@ def evaluate_network(
         },
         recipe=recipe.name,
         body_model=_body(bodies["neutral"]),
-        checkpoint=Checkpoint(path=str(checkpoint), sha256=sha256),
+        checkpoint=Checkpoint(path=str(checkpoint), sha256=digest),
     )
     sheet(out / "samples.png", network, samples, rows, errors[0], bodies["neutral"].faces.cpu().numpy())
     joint_plot(out / "joints.png", errors)

@@ -19,10 +19,9 @@ from pydantic import (
 )
 
 from hmrcli.assets.bundled import bundled
-from hmrcli.assets.pickles import read_npz
-from hmrcli.assets.reading import open_file
+from hmrcli.assets.npz import read_npz
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import whole_file
+from hmrcli.files import open_file, whole_file
 
 RESULTS_FILE, ERRORS_FILE = "results.json", "errors.npz"
 SHIPPED_FOLDER = "results/open"
