@@ -19,9 +19,9 @@ from PIL import Image
 from hmrcli.body import load_body
 from hmrcli.body.joints import PARENTS
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.data.annotations import FLIPS, Annotations, joint_set
+from hmrcli.data.annotation_npz import AnnotationNpz
+from hmrcli.data.annotations import Annotations, joint_set
 from hmrcli.data.crop import square_around
-from hmrcli.data.npz import NpzFile
 from hmrcli.errors import BadInput
 from hmrcli.recipe import Recipe
 
@@ -171,8 +171,8 @@ def _any_seen(keypoints: NDArray[np.float32] | None, count: int) -> NDArray[np.b
 def _fields(path: Path) -> set[str]:
     if path.suffix != ".npz":
         return set()
-    with NpzFile(path) as stored:
-        return set(stored.names)
+    with AnnotationNpz(path) as stored:
+        return set(stored)
 
 
 def _known(layout: str, fields: set[str]) -> dict[str, tuple[str, ...]]:
@@ -353,7 +353,7 @@ def _disagreements(rows: Annotations) -> Iterator[Doubt]:
         kinds[_IN_3D] = rows.keypoints3d
     if rows.has_smpl.any():
         kinds[_BODIES] = _body_joints(rows)
-    flip = list(FLIPS[rows.joints])
+    flip = list(joint_set(rows.joints).flip)
     names = list(kinds)
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
@@ -456,7 +456,7 @@ def _body_joints(rows: Annotations) -> NDArray[np.float32]:
         if parent >= 0:
             places[:, joint] = places[:, parent] + turns[:, parent] @ (rest[joint] - rest[parent])
             turns[:, joint] = turns[:, parent] @ turns[:, joint]
-    joints = joint_set(rows.joints)
+    joints = joint_set(rows.joints).human_data
     own = [place for place, joint in enumerate(joints) if joint < 22]
     points = np.zeros((len(rows), len(joints), 4), np.float32)
     known = np.flatnonzero(rows.has_smpl)[:, None]
