@@ -89,7 +89,7 @@ class Side:
 
     @property
     def has_mesh(self) -> bool:
-        """Whether it gives bodies, as vertices or parameters."""
+        """True where it gives bodies, as vertices or parameters."""
         return "vertices" in self.keys or "pose" in self.keys
 
     def refused(self, key: str, text: str) -> BadInput:
