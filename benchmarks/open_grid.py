@@ -63,12 +63,12 @@ def trained(run: Path, max_steps: int | None) -> bool:
     if newest is None:
         return False
     meta = read_checkpoint(newest).meta
-    return bool(meta["finished"]) or (max_steps is not None and meta["step"] >= max_steps)
+    return bool(meta.finished) or (max_steps is not None and meta.step >= max_steps)
 
 
 def measured(run: Path, dataset: str) -> bool:
     """Whether the weights at the run's end are measured."""
-    weights = read_checkpoint(run / FOLDER / LAST).meta["sha256"][MODEL_FILE]
+    weights = read_checkpoint(run / FOLDER / LAST).meta.sha256[MODEL_FILE]
     try:
         checkpoint = read_results(run / dataset / RESULTS_FILE).checkpoint
     except BadInput:

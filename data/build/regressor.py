@@ -98,7 +98,7 @@ def examples(found: Landmarks, axes: Tensor, rotmat: Tensor, betas: Tensor) -> E
 def read(split: str, index: int) -> Examples:
     """A row of the open data set; of nobody where the landmark network sees nobody."""
     sample, truth = render_sample(split, index), draw_subject(SPLITS[split], index)
-    image = cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    image = np.asarray(cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
     boxes = sample.bbox_xywh[None].astype(float)
     found = body_landmarks(np.ascontiguousarray(image), boxes)
     focal, principal = (
@@ -216,7 +216,8 @@ def train(pictures: Examples, filmed: Examples, held_out: Examples) -> Regressor
 def draw(among: Examples, count: int) -> Examples:
     """Single looks at random people."""
     row, look = torch.randint(len(among.betas), (count,)), torch.randint(2, (count,))
-    return Examples(*(value[row, look] for value in among[:4]), among.betas[row])
+    features, marks, guess, rotmat = (value[row, look] for value in among[:4])
+    return Examples(features, marks, guess, rotmat, among.betas[row])
 
 
 def measure_spread(network: Regressor, held_out: Examples) -> None:

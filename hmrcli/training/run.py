@@ -29,6 +29,7 @@ from hmrcli.training.checkpoints import (
     LAST,
     STATE_FILE,
     Checkpoint,
+    Meta,
     change_meta,
     clear_leftovers,
     copy_checkpoint,
@@ -161,7 +162,7 @@ def _prepared(
     """A run before its first step, and its sets."""
     rank, processes = rank_and_size()
     sets = load_sets(recipe, settings.root, settings.without, settings.say)
-    sampler = _sampler(recipe, sets, settings, 0 if checkpoint is None else int(checkpoint.meta["step"]))
+    sampler = _sampler(recipe, sets, settings, 0 if checkpoint is None else checkpoint.meta.step)
     store = None if recipe.in_the_loop is None else FitStore(sets)
     learner = prepare(
         recipe,
@@ -256,11 +257,11 @@ class _Run:
     ) -> None:
         self.recipe, self.settings, self.folder = recipe, settings, folder
         self.sampler, self.learner, self.store, self.record = sampler, learner, store, record
-        self.metrics: dict[str, float] = {} if checkpoint is None else dict(checkpoint.meta["metrics"])
-        self.best: float | None = None if checkpoint is None else checkpoint.meta["best"]
+        self.metrics: dict[str, float] = {} if checkpoint is None else dict(checkpoint.meta.metrics)
+        self.best: float | None = None if checkpoint is None else checkpoint.meta.best
         self.mean_pose: dict[str, float] | None = None
         self.done = self.saved = sampler.start
-        self.validated: int = sampler.start if checkpoint is None else checkpoint.meta["validated"]
+        self.validated: int = sampler.start if checkpoint is None else checkpoint.meta.validated
         """Steps after which the metrics were measured last, or were not due."""
 
     def go(self, sets: list[TrainingImages]) -> None:
@@ -386,12 +387,13 @@ class _Run:
         if self.record is None:
             return
         last, best = self.folder / FOLDER / LAST, self.folder / FOLDER / BEST
+        measured = {"metrics": self.metrics, "best": self.best, "validated": self.validated}
         if better:
             copy_checkpoint(last, best)
-            change_meta(best, self._meta(epoch))
+            change_meta(best, **measured)
         beside = {"mean_pose": self.mean_pose} if self.mean_pose else {}
         self.record.write(self.done, epoch, validation=self.metrics, **beside)
-        change_meta(last, self._meta(epoch))
+        change_meta(last, **measured)
         self._say_metrics(epoch)
         draw_curves(self.folder)
 
@@ -421,19 +423,19 @@ class _Run:
         if together:  # a process that ended now would have torchrun end the one that writes
             anywhere(False)
 
-    def _meta(self, epoch: int) -> dict[str, Any]:
+    def _meta(self, epoch: int) -> Meta:
         body = self.learner.body
-        return {
-            "recipe": self.recipe.name,
-            "step": self.done,
-            "epoch": epoch,
-            "finished": self.done >= self.recipe.schedule.epochs * self.sampler.steps_per_epoch,
-            "metrics": self.metrics,
-            "best": self.best,
-            "validated": self.validated,
-            "body_model": {"name": body.name, "vertices": body.num_vertices, "sha256": body.sha256},
-            "version": __version__,
-        }
+        return Meta(
+            recipe=self.recipe.name,
+            step=self.done,
+            epoch=epoch,
+            finished=self.done >= self.recipe.schedule.epochs * self.sampler.steps_per_epoch,
+            metrics=self.metrics,
+            best=self.best,
+            validated=self.validated,
+            body_model={"name": body.name, "vertices": body.num_vertices, "sha256": body.sha256},
+            version=__version__,
+        )
 
     def _explain(self, error: NotFinite, step: int, sets: list[TrainingImages]) -> HmrError:
         """Saves the samples of a step whose loss is not finite, and says what happened; all processes come here."""
@@ -564,7 +566,7 @@ def _say_notes(
     if checkpoint is None:
         settings.say(f"starting from {started}")
     else:
-        settings.say(f"going on from {checkpoint.path}, step {checkpoint.meta['step']}")
+        settings.say(f"going on from {checkpoint.path}, step {checkpoint.meta.step}")
     if settings.without:
         settings.say(f"training without {', '.join(settings.without)}")
     alone = processes == 1 and settings.pieces == 1

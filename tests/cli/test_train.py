@@ -16,13 +16,13 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from benchmarks.world import open_overrides, open_recipe, write_world
 from hmrcli.cli.train import TrainingBar, train
 from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe
 from hmrcli.training.checkpoints import read_checkpoint
 from hmrcli.training.record import read_metrics
 from hmrcli.training.run import Progress
-from tests.training.world import open_overrides, open_recipe, write_world
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,7 +67,7 @@ def test_an_epoch_with_validation(root: Path, tmp_path: Path) -> None:
     assert re.search(shown, done.stderr) and 0 < mean_pose < 300
     assert f"hmr eval --checkpoint {out} --data-root {root}" in done.stderr
     meta = read_checkpoint(out / "checkpoints" / "best").meta
-    assert meta["finished"] and meta["metrics"] == errors
+    assert meta.finished and meta.metrics == errors
     again = run(*arguments, "--workers", "0")
     assert code(again) == 0 and "nothing left to do" in again.stderr and read_metrics(out) == lines
 
@@ -225,4 +225,4 @@ def test_an_interruption_saves_and_says_so(root: Path, tmp_path: Path) -> None:
     _, said = running.communicate(timeout=120)
     assert running.returncode == 130 and f"is saved in {out}" in said.replace("\n", "")
     steps = [line["step"] for line in read_metrics(out)]
-    assert read_checkpoint(out).meta["step"] == steps[-1]
+    assert read_checkpoint(out).meta.step == steps[-1]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from benchmarks.world import open_overrides, open_recipe, write_world
 from hmrcli.cli.app import app
 from hmrcli.recipe import recipe_names
-from tests.training.world import open_overrides, open_recipe, write_world
 
 ALL = [name for name in recipe_names() if not name.startswith("open_")]
 ROWS = ALL if os.environ.get("HMR_TEST_ROWS") == "all" else [name for name in ALL if name.endswith("_aug")]

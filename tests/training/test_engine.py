@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.world import open_recipe
 from hmrcli.algorithms.hmr import HMRHead
 from hmrcli.body import BodyModel, load_body
 from hmrcli.data.sets import Bodies
@@ -31,7 +32,6 @@ from hmrcli.training.engine import (
     set_training,
     train_step,
 )
-from tests.training.world import open_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -244,7 +244,7 @@ from hmrcli.body import load_body
 from hmrcli.training.engine import train_step
 from hmrcli.distributed import joined, rank_and_size
 from tests.training.test_engine import learner, part, samples, weights, without_noise
-from tests.training.world import open_recipe
+from benchmarks.world import open_recipe
 torch.set_num_threads(1)
 with joined(torch.device("cpu")):
     rank, size = rank_and_size()

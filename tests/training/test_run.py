@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.world import open_overrides, open_recipe, people, write_world
 from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import BadInput, MissingFile, UsageError
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, MODEL_FILE, STATE_FILE, copy_checkpoint, read_checkpoint
 from hmrcli.training.record import read_metrics
 from hmrcli.training.run import Progress, Settings, train
-from tests.training.world import open_overrides, open_recipe, people, write_world
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -68,11 +68,11 @@ def test_the_folder_of_a_run(whole: Path, recipe: Recipe) -> None:
     for picture in ("crops.png", "curves.png"):
         assert cv2.imread(str(whole / picture)).std() > 10
     assert next(whole.glob("events.out.tfevents*")).stat().st_size > 500
-    steps = {path.name: read_checkpoint(path).meta["step"] for path in (whole / "checkpoints").iterdir()}
+    steps = {path.name: read_checkpoint(path).meta.step for path in (whole / "checkpoints").iterdir()}
     assert steps == {"last": 4, "best": 3, "step-2": 2, "step-4": 4}
     meta = read_checkpoint(whole).meta
-    assert meta["recipe"] == recipe.name and meta["best"] == 80.0 and not meta["finished"]
-    assert meta["body_model"]["name"] == "open"
+    assert meta.recipe == recipe.name and meta.best == 80.0 and not meta.finished
+    assert meta.body_model["name"] == "open"
 
 
 def test_going_on_repeats_the_run_bit_for_bit(
@@ -133,7 +133,7 @@ def test_a_stopped_run_goes_on(
         running.stdin.write("\n")
     _, said = running.communicate(timeout=120)
     assert running.returncode == code, said
-    assert read_checkpoint(out).meta["step"] == saved
+    assert read_checkpoint(out).meta.step == saved
     train(recipe, Settings(root, out, max_steps=4))
     assert losses(out) == losses(whole)
 
@@ -157,11 +157,11 @@ def test_an_epoch_that_ends_with_an_interruption_is_measured_later(
     settings = Settings(root, tmp_path, max_steps=4, validate=validate)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, replace(settings, watch=interrupt))
-    assert (read_checkpoint(tmp_path).meta["step"], measured) == (3, [])
+    assert (read_checkpoint(tmp_path).meta.step, measured) == (3, [])
     train(recipe, settings)
     assert measured == [3]
     best = read_checkpoint(tmp_path / "checkpoints" / "best").meta
-    assert (best["step"], best["metrics"]) == (3, {"pa_mpjpe_mm": 89.0})
+    assert (best.step, best.metrics) == (3, {"pa_mpjpe_mm": 89.0})
     train(recipe, replace(settings, max_steps=5))
     assert measured == [3]
 
@@ -225,7 +225,7 @@ def test_a_replacement_that_was_cut_short(whole: Path, tmp_path: Path) -> None:
     folder.mkdir()
     copy_checkpoint(whole / "checkpoints" / "step-2", folder / ".previous-last")
     (folder / ".last.1234").mkdir()
-    assert read_checkpoint(tmp_path).meta["step"] == 2
+    assert read_checkpoint(tmp_path).meta.step == 2
     shutil.rmtree(folder / ".previous-last")
     with pytest.raises(MissingFile, match="no checkpoint"):
         read_checkpoint(tmp_path)
@@ -265,7 +265,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(root: Path, tmp_path: Path) -> 
     stored = torch.load(saved, weights_only=True)
     assert "total" in stored["terms"] and stored["samples"][0]["crops"].shape == (2, 224, 224, 3)
     step = int(saved.name.split("-")[1])
-    assert read_checkpoint(tmp_path / "run").meta["step"] == step - 1
+    assert read_checkpoint(tmp_path / "run").meta.step == step - 1
 
 
 SHARED = """
@@ -310,4 +310,4 @@ def test_two_processes_make_one_run(root: Path, tmp_path: Path) -> None:
     assert json.loads((out / "environment.json").read_text())["processes"] == 2
     recipe = open_recipe("hmr_normal", "data.epoch_length=2", batch_size=2, epochs=2)
     train(recipe, Settings(root, out))  # one process goes on with what two began
-    assert list(losses(out)) == [1, 2] and read_checkpoint(out).meta["step"] == 2
+    assert list(losses(out)) == [1, 2] and read_checkpoint(out).meta.step == 2
