@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from benchmarks.world import open_overrides, open_recipe, write_world
+from benchmarks.world import SMALL, open_overrides, open_recipe, write_world
 from hmrcli.cli.train import TrainingBar, train
 from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe
@@ -26,8 +26,8 @@ from hmrcli.training.run import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-NAME = "graphcmr_l1"
-CHANGES = [*open_overrides(NAME, batch_size=2), "data.epoch_length=4"]
+NAME = "hmr_l1"
+CHANGES = [*open_overrides(NAME, batch_size=2), *SMALL, "data.epoch_length=4"]
 
 alone = typer.Typer(pretty_exceptions_enable=False)
 alone.command()(train)

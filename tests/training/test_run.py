@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.world import open_overrides, open_recipe, people, write_world
+from benchmarks.world import SMALL, open_overrides, open_recipe, people, write_world
 from hmrcli.data.human_data import write_human_data
-from hmrcli.errors import BadInput, MissingFile, UsageError
+from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, MODEL_FILE, STATE_FILE, copy_checkpoint, read_checkpoint
 from hmrcli.training.record import read_metrics
 from hmrcli.training.run import Progress, Settings, train
+from tests.processes import together
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,7 +31,7 @@ ROWS = 6
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    return open_recipe("hmr_normal", "data.epoch_length=6", batch_size=2, epochs=2)
+    return open_recipe("hmr_normal", *SMALL, "data.epoch_length=6", batch_size=2, epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ with exit_codes():
 
 
 def start(root: Path, out: Path, steps: str) -> subprocess.Popen[str]:
-    overrides = [*open_overrides("hmr_normal", batch_size=2, epochs=2), "data.epoch_length=6"]
+    overrides = [*open_overrides("hmr_normal", batch_size=2, epochs=2), *SMALL, "data.epoch_length=6"]
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, str(root), str(out), steps, *overrides],
         stdin=subprocess.PIPE,
@@ -169,6 +170,7 @@ def test_an_epoch_that_ends_with_an_interruption_is_measured_later(
 def test_fits_in_the_loop_go_on(tmp_path: Path) -> None:
     fitted = open_recipe(
         "spin_l1",
+        *SMALL,
         "data.mixture={people: {annotations: people.npz}}",
         "data.epoch_length=sum",
         "augmentation.rotation.probability=1",
@@ -235,7 +237,8 @@ def test_where_a_run_may_go_on(whole: Path, root: Path, recipe: Recipe, tmp_path
     settings = Settings(root, whole, max_steps=4)
     with pytest.raises(UsageError, match="--out"):
         train(recipe, replace(settings, resume="never"))
-    other = open_recipe("hmr_normal", "data.epoch_length=6", "optimizer.lr=1e-3", batch_size=2, epochs=2)
+    changes = [*SMALL, "data.epoch_length=6", "optimizer.lr=1e-3"]
+    other = open_recipe("hmr_normal", *changes, batch_size=2, epochs=2)
     with pytest.raises(BadInput, match=r"optimizer\.lr"):
         train(other, settings)
     with pytest.raises(MissingFile, match="nothing"):
@@ -252,6 +255,7 @@ def test_where_a_run_may_go_on(whole: Path, root: Path, recipe: Recipe, tmp_path
 def test_a_loss_that_is_not_finite_stops_the_run(root: Path, tmp_path: Path) -> None:
     recipe = open_recipe(
         "hmr_normal",
+        *SMALL,
         "optimizer.lr={backbone: 1e30, head: 1e30, adversary: 1e-4}",
         "data.epoch_length=6",
         batch_size=2,
@@ -263,51 +267,31 @@ def test_a_loss_that_is_not_finite_stops_the_run(root: Path, tmp_path: Path) -> 
     saved = next((tmp_path / "run" / "not_finite").iterdir())
     assert str(saved) in str(raised.value)
     stored = torch.load(saved, weights_only=True)
-    assert "total" in stored["terms"] and stored["samples"][0]["crops"].shape == (2, 224, 224, 3)
+    assert "total" in stored["terms"] and stored["samples"][0]["crops"].shape == (2, 128, 128, 3)
     step = int(saved.name.split("-")[1])
     assert read_checkpoint(tmp_path / "run").meta.step == step - 1
 
 
-SHARED = """
-import sys
-from pathlib import Path
-import torch
-from hmrcli.errors import BadInput, HmrError
-from hmrcli.recipe import load_recipe
-from hmrcli.distributed import joined, rank_and_size
-from hmrcli.training.run import Settings, train
-torch.set_num_threads(1)
-root, out, *overrides = sys.argv[1:]
-rank, _ = rank_and_size()
-def validate(network):
-    if rank == 1:
-        raise BadInput("3.png: is no image")
-    return {}
-with joined(torch.device("cpu")):
-    try:
-        train(load_recipe("hmr_normal", overrides), Settings(Path(root), Path(out), validate=validate))
-    except HmrError as error:
-        print(f"{rank} {type(error).__name__} {error}", flush=True)
-"""
-
-
 def test_two_processes_make_one_run(root: Path, tmp_path: Path) -> None:
     """They end together where one of them has an error, which it alone says, and nothing is lost."""
-    script, out = tmp_path / "train.py", tmp_path / "run"
-    script.write_text(SHARED)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    overrides = [*open_overrides("hmr_normal", batch_size=2, epochs=2), "data.epoch_length=2"]
-    done = subprocess.run(
-        [*launch, str(script), str(root), str(out), *overrides],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    first, second = sorted(done.stdout.splitlines())
-    assert first.strip() == "0 Elsewhere"
-    assert second.startswith("1 BadInput 3.png: is no image") and "step 1 is saved in" in second
+    out = tmp_path / "run"
+    recipe = open_recipe("hmr_normal", *SMALL, "data.epoch_length=2", batch_size=2, epochs=2)
+
+    def work(rank: int) -> str:
+        def validate(network: torch.nn.Module) -> dict[str, float]:
+            if rank == 1:
+                raise BadInput("3.png: is no image")
+            return {}
+
+        try:
+            train(recipe, Settings(root, out, validate=validate))
+        except HmrError as error:
+            return f"{type(error).__name__} {error}"
+        return "trained"
+
+    first, second = together(work)
+    assert first.strip() == "Elsewhere"
+    assert second.startswith("BadInput 3.png: is no image") and "step 1 is saved in" in second
     assert json.loads((out / "environment.json").read_text())["processes"] == 2
-    recipe = open_recipe("hmr_normal", "data.epoch_length=2", batch_size=2, epochs=2)
     train(recipe, Settings(root, out))  # one process goes on with what two began
     assert list(losses(out)) == [1, 2] and read_checkpoint(out).meta.step == 2
