@@ -86,6 +86,10 @@ Recipe = Annotated[
     str | None,
     typer.Option(help="Recipe of a trained network: a bundled name or a YAML file. Needs --checkpoint."),
 ]
+Open = Annotated[
+    bool,
+    typer.Option("--open", help="Lay the open benchmark over the recipe: its body, sets, test and size."),
+]
 Checkpoint = Annotated[
     Path | None,
     typer.Option(help="The network's weights, ours or published; or a run's folder, without --recipe."),

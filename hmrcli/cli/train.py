@@ -45,6 +45,7 @@ def train(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the recipe, such as optimizer.lr=1e-4."),
     ] = None,
+    open: options.Open = False,
     data_root: options.DataRoot = None,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder. By default a new one below runs/RECIPE/.")
@@ -98,7 +99,8 @@ def train(
     # process beside it, a step on two cores took 1.4 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from hmrcli.assets.data_root import data_root as find_root
-    from hmrcli.data.needed import part_to_render, require
+    from hmrcli.cli.open_sets import write_missing
+    from hmrcli.data.needed import open_sets, require
     from hmrcli.distributed import met_alike, said_once
     from hmrcli.files import writable_folder
     from hmrcli.recipe import load_recipe
@@ -109,14 +111,14 @@ def train(
     with said_once():
         with met_alike():
             _check_is_recipe(recipe)
-            resolved = load_recipe(recipe, overrides or (), say)
+            resolved = load_recipe(recipe, overrides or (), say, open=open)
             _check_without(resolved, left_out)
             _check_resume(resume)
             files = _files(resolved, root, left_out)
             if dry_run:
                 _show(resolved, files)
                 return
-            require(files)
+            require(file for file in files if not file.rendered)
             out = out and out.expanduser()
             if out is not None and first:
                 writable_folder(out)
@@ -133,10 +135,10 @@ def train(
                 workers = min(8, os.cpu_count() or 1)
             chosen = local_device(chosen_device(device))
             check_division(resolved.schedule.batch_size, rank_and_size()[1], pieces)
+            kept_out = [name for name in left_out if name in resolved.data.mixture]
+            write_missing(open_sets(resolved, kept_out, test=EVALUATION not in left_out), root)
             measures: Measures | None = None
             if EVALUATION not in left_out:
-                if part := part_to_render(resolved, root):
-                    _render(part, root, first)
                 measures = _validation(resolved, root, chosen, workers)
         with joined(chosen), TrainingBar(first) as bar:
             folder = run(
@@ -149,7 +151,7 @@ def train(
                     precision=precision.value,
                     compile=compile,
                     max_steps=max_steps,
-                    without=[name for name in left_out if name in resolved.data.mixture],
+                    without=kept_out,
                     open_prior=POSE_PRIOR in left_out,
                     pieces=pieces,
                     workers=workers,
@@ -218,19 +220,6 @@ def _check_resume(resume: str) -> None:
     )
 
 
-def _render(part: str, root: Path, first: bool) -> None:
-    """Writes a test set of the open benchmark; under torchrun the first process does, and the others wait for it."""
-    from hmrcli.cli import open_sets
-    from hmrcli.data.open_files import annotation_file
-
-    path = annotation_file(root, part)
-    if first:
-        note(f"{part} is rendered first, to {path} and the folder of its images; once for all")
-        open_sets.write(part, root, None, False)
-    while not path.is_file():
-        time.sleep(1)
-
-
 def _say_next(recipe: "Recipe", folder: Path, data_root: Path | None) -> None:
     if recipe.algorithm == "pose":
         return
@@ -260,12 +249,13 @@ def _files(recipe: "Recipe", root: Path, without: Sequence[str]) -> list["Needed
 
 def _show(recipe: "Recipe", files: Sequence["NeededFile"]) -> None:
     print(recipe.dump())
-    missing = sum(not file.found for file in files)
+    missing = sum(not (file.found or file.rendered) for file in files)
     print(f"# {len(files)} files, {missing} missing")
     for file in files:
-        print(f"# {'found  ' if file.found else 'missing'} {file.path} ({file.use})")
+        state = "found  " if file.found else "to make" if file.rendered else "missing"
+        print(f"# {state} {file.path} ({file.use})")
         if not file.found:
-            print(f"#         {file.source}")
+            print(f"#         {'rendered before training begins' if file.rendered else file.source}")
 
 
 Measures: TypeAlias = "tuple[Callable[[nn.Module], Mapping[str, float]], Callable[[], Mapping[str, float]]]"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hmrcli.data.sets import TrainingImages
+from hmrcli.data.sets import ImageSet
 from hmrcli.errors import BadInput
 
 LIST_FILE = "unreadable.jsonl"
@@ -29,7 +29,7 @@ class Unreadable:
     """The unreadable rows of a run, in a file of its folder with a line for each."""
 
     def __init__(
-        self, folder: Path, sets: Sequence[TrainingImages], say: Callable[[str], None] = lambda text: None
+        self, folder: Path, sets: Sequence[ImageSet], say: Callable[[str], None] = lambda text: None
     ) -> None:
         """Continues the list of a run.
 
@@ -69,7 +69,7 @@ class Unreadable:
                     f"another row of {images.name} is drawn in place of row {found.row}: {found.reason}{more}"
                 )
 
-    def _list(self, images: TrainingImages, found: UnreadableRow) -> None:
+    def _list(self, images: ImageSet, found: UnreadableRow) -> None:
         line = {
             "set": images.name,
             "row": found.row,

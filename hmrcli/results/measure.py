@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 
 from hmrcli import __version__
 from hmrcli.algorithms import chosen_device, load_network, require_bodies
+from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.body import BodyModel as Body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
 from hmrcli.data.needed import find_test_file
-from hmrcli.data.open_files import annotation_file
 from hmrcli.distributed import gathered, rank_and_size
 from hmrcli.environment import describe
 from hmrcli.errors import MissingFile
@@ -29,7 +28,6 @@ from hmrcli.files import whole_file
 from hmrcli.recipe import Recipe
 from hmrcli.results.per_sample import ERRORS_FILE, image_folders
 from hmrcli.results.runs import RESULTS_FILE, BodyModel, Checkpoint, Results, Score, write_results
-from hmrcli.scenes.splits import SPLITS
 
 
 class Test(NamedTuple):
@@ -46,10 +44,8 @@ def find_test(
     dataset: str | None = None,
     protocol: str | None = None,
     images: Path | None = None,
-    workers: int = 0,
-    say: Callable[[str], None] = lambda text: None,
 ) -> Test:
-    """The test set of a recipe, or another; those of the open benchmark are rendered if they are not there.
+    """Finds the test set of a recipe, or another.
 
     Args:
         root: the data root.
@@ -64,28 +60,8 @@ def find_test(
     require_bodies(recipe)
     wanted = recipe.evaluation
     part = Path(dataset or "").stem
-    folder = images or root / "datasets" / (part if part in SPLITS else wanted.dataset)
-    rules = PROTOCOLS[protocol or wanted.protocol]
-    path = find_test_file(recipe, root, dataset)
-    if not path.is_file():
-        render_test(path.stem, root, workers, say)
-    return Test(path, folder, rules)
-
-
-def render_test(part: str, root: Path, workers: int, say: Callable[[str], None]) -> None:
-    """Writes a test set of the open benchmark; under torchrun the first process does, and the others wait for it.
-
-    Raises:
-        BadInput: as `write_open_set`.
-    """
-    from hmrcli.data.rendered import write_open_set
-
-    path = annotation_file(root, part)
-    if rank_and_size()[0] == 0:
-        say(f"{part} is rendered first, to {path} and the folder of its images; once for all")
-        write_open_set(root, part, workers=workers)
-    while not path.is_file():
-        time.sleep(1)
+    folder = images or root / "datasets" / (part if part in OPEN_SETS else wanted.dataset)
+    return Test(find_test_file(recipe, root, dataset), folder, PROTOCOLS[protocol or wanted.protocol])
 
 
 def evaluate_network(

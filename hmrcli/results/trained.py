@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from hmrcli.assets.reading import read_document
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.recipe import Recipe, load_recipe, recipe_names
+from hmrcli.recipe import Recipe, load_recipe, source_of
 from hmrcli.results.runs import Part, Run, Sha256, Text
 from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
 
@@ -103,9 +103,12 @@ class Trained(NamedTuple):
     @property
     def changes(self) -> list[Change]:
         """Where the recipe differs from the bundled one of its name."""
-        if self.recipe.name not in recipe_names():
+        source = source_of(self.recipe.name)
+        if source is None:
             return [Change("name", self.recipe.name, "none of the bundled ones")]
-        ours, theirs = (_leaves(r.as_dict()) for r in (self.recipe, load_recipe(self.recipe.name)))
+        ours, theirs = (
+            _leaves(r.as_dict()) for r in (self.recipe, load_recipe(source.name, open=source.open))
+        )
         return [
             Change(key, _plain(ours.get(key, _ABSENT)), _plain(theirs.get(key, _ABSENT)))
             for key in dict.fromkeys([*theirs, *ours])

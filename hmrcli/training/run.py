@@ -16,7 +16,7 @@ from torch import nn
 from hmrcli import __version__
 from hmrcli.body import BodyModel
 from hmrcli.data.mixture import BatchSampler, mixture_of
-from hmrcli.data.sets import TrainingImages, load_sets
+from hmrcli.data.sets import ImageSet, load_sets
 from hmrcli.data.training import Batch, training_batches
 from hmrcli.data.unreadable import Unreadable
 from hmrcli.distributed import Elsewhere, anywhere, done_by_first, from_first, met_alike, rank_and_size
@@ -158,7 +158,7 @@ def train(recipe: Recipe, settings: Settings) -> Path:
 
 def _prepared(
     recipe: Recipe, settings: Settings, folder: Path, checkpoint: Checkpoint | None
-) -> tuple["_Run", list[TrainingImages]]:
+) -> tuple["_Run", list[ImageSet]]:
     """A run before its first step, and its sets."""
     rank, processes = rank_and_size()
     sets = load_sets(recipe, settings.root, settings.without, settings.say)
@@ -264,7 +264,7 @@ class _Run:
         self.validated: int = sampler.start if checkpoint is None else checkpoint.meta.validated
         """Steps after which the metrics were measured last, or were not due."""
 
-    def go(self, sets: list[TrainingImages]) -> None:
+    def go(self, sets: list[ImageSet]) -> None:
         """Takes all steps from the sampler's first to its last; saves what is done where something goes wrong."""
         try:
             with _signals() as stop:
@@ -282,7 +282,7 @@ class _Run:
         if self.record is not None:
             self.record.close()
 
-    def _steps(self, sets: list[TrainingImages], stop: Callable[[], bool]) -> None:
+    def _steps(self, sets: list[ImageSet], stop: Callable[[], bool]) -> None:
         settings, sampler = self.settings, self.sampler
         assert sampler.stop is not None
         pin = settings.device.type == "cuda"
@@ -437,7 +437,7 @@ class _Run:
             version=__version__,
         )
 
-    def _explain(self, error: NotFinite, step: int, sets: list[TrainingImages]) -> HmrError:
+    def _explain(self, error: NotFinite, step: int, sets: list[ImageSet]) -> HmrError:
         """Saves the samples of a step whose loss is not finite, and says what happened; all processes come here."""
         rank, processes = rank_and_size()
         self._save()
@@ -476,7 +476,7 @@ def _measured(measure: Callable[[], Mapping[str, float]]) -> dict[str, float]:
 
 def _batches(
     recipe: Recipe,
-    sets: list[TrainingImages],
+    sets: list[ImageSet],
     sampler: BatchSampler,
     workers: int,
     pin_memory: bool,
@@ -490,7 +490,7 @@ def _batches(
         yield batch
 
 
-def _sampler(recipe: Recipe, sets: list[TrainingImages], settings: Settings, start: int) -> BatchSampler:
+def _sampler(recipe: Recipe, sets: list[ImageSet], settings: Settings, start: int) -> BatchSampler:
     """All steps of the run that are left, of this process."""
     rank, processes = rank_and_size()
     mixture = mixture_of(recipe.data, {images.name: len(images) for images in sets})
@@ -541,7 +541,7 @@ def _load_state(
 
 
 def _draw_crops(
-    folder: Path, recipe: Recipe, sets: list[TrainingImages], sampler: BatchSampler, body: BodyModel
+    folder: Path, recipe: Recipe, sets: list[ImageSet], sampler: BatchSampler, body: BodyModel
 ) -> None:
     first = BatchSampler(sampler.mixture, sampler.seed, min(sampler.batch_size, 16), stop=1)
     with closing(_batches(recipe, sets, first, 0, False, Unreadable(folder, sets))) as batches:

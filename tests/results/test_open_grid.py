@@ -24,6 +24,7 @@ class Commands:
         options = dict(pairwise(arguments))
         named = (options.get(key) for key in ("--recipe", "--dataset", "--benchmark"))
         name = next((value for value in named if value), arguments[1])
+        name = f"open_{name}" if "--open" in arguments else name
         self.ran.append(f"{arguments[0]} {name}")
         if self.ran[-1] in self.broken:
             raise self.broken[self.ran[-1]]
