@@ -29,6 +29,7 @@ from pose_prior import FOOTAGE, SEEN
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.evaluation.metrics import mpjpe, pa_mpjpe
@@ -255,7 +256,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=FOLDER / "regressor")
     stages = parser.add_subparsers(dest="stage", required=True)
     rows = stages.add_parser("read")
-    rows.add_argument("split", choices=[name for name, split in SPLITS.items() if split.training])
+    rows.add_argument("split", choices=[name for name, part in OPEN_SETS.items() if part.training])
     rows.add_argument("first", type=int)
     rows.add_argument("last", type=int)
     stages.add_parser("footage")

@@ -17,7 +17,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from benchmarks.world import SMALL, open_overrides, open_recipe, write_world
-from hmrcli.cli.train import TrainingBar, train
+from hmrcli.cli.train import train
+from hmrcli.cli.training_bar import TrainingBar
 from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe
 from hmrcli.training.checkpoints import read_checkpoint
@@ -160,7 +161,7 @@ def progress(step: int, ends: bool = False) -> Progress:
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_bar_steps_and_time_left_are_seen_at_any_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    monkeypatch.setattr("hmrcli.cli.train.log", Console(file=stream, width=width, force_terminal=True))
+    monkeypatch.setattr("hmrcli.cli.training_bar.log", Console(file=stream, width=width, force_terminal=True))
     with TrainingBar(True) as bar:
         bar(progress(12345))
         bar.bar.refresh()
@@ -173,7 +174,7 @@ def test_bar_steps_and_time_left_are_seen_at_any_width(width: int, monkeypatch: 
 
 def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    monkeypatch.setattr("hmrcli.cli.train.log", Console(file=stream, width=80))
+    monkeypatch.setattr("hmrcli.cli.training_bar.log", Console(file=stream, width=80))
     with TrainingBar(True) as bar:
         for step in range(1, 7):
             bar(progress(step, ends=step % 3 == 0))

@@ -22,6 +22,7 @@ from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, MODEL_FILE, STATE_FILE, copy_checkpoint, read_checkpoint
 from hmrcli.training.record import read_metrics
 from hmrcli.training.run import Progress, Settings, train
+from hmrcli.training.validation import Validation
 from tests.processes import together
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,7 +50,8 @@ def whole(root: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) 
     torch.set_num_threads(1)
     errors = iter([{"pa_mpjpe_mm": 80.0, "mpjpe_mm": 120.0}])
     return train(
-        recipe, Settings(root, out, max_steps=4, keep_every=2, validate=lambda network: next(errors))
+        recipe,
+        Settings(root, out, max_steps=4, keep_every=2, validation=Validation(lambda network: next(errors))),
     )
 
 
@@ -155,7 +157,7 @@ def test_an_epoch_that_ends_with_an_interruption_is_measured_later(
             time.sleep(2.1)
             os.kill(os.getpid(), signal.SIGINT)
 
-    settings = Settings(root, tmp_path, max_steps=4, validate=validate)
+    settings = Settings(root, tmp_path, max_steps=4, validation=Validation(validate))
     with pytest.raises(KeyboardInterrupt):
         train(recipe, replace(settings, watch=interrupt))
     assert (read_checkpoint(tmp_path).meta.step, measured) == (3, [])
@@ -284,7 +286,7 @@ def test_two_processes_make_one_run(root: Path, tmp_path: Path) -> None:
             return {}
 
         try:
-            train(recipe, Settings(root, out, validate=validate))
+            train(recipe, Settings(root, out, validation=Validation(validate)))
         except HmrError as error:
             return f"{type(error).__name__} {error}"
         return "trained"

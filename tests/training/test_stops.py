@@ -20,9 +20,11 @@ from hmrcli.distributed import Elsewhere, met_alike, said_once
 from hmrcli.errors import BadInput, HmrError, UsageError
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, STATE_FILE, clear_leftovers, read_checkpoint
+from hmrcli.training.failures import explained
 from hmrcli.training.folders import Busy, find_place
 from hmrcli.training.record import read_metrics
-from hmrcli.training.run import Progress, Settings, explained, train
+from hmrcli.training.run import Progress, Settings, train
+from hmrcli.training.validation import Validation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,7 +51,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(root: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
-    return train(recipe, Settings(root, tmp_path_factory.mktemp("whole"), validate=lambda network: {}))
+    return train(
+        recipe, Settings(root, tmp_path_factory.mktemp("whole"), validation=Validation(lambda network: {}))
+    )
 
 
 @pytest.fixture
@@ -91,14 +95,14 @@ def test_an_epoch_is_saved_before_it_is_measured(
         measured.append(len(losses(tmp_path)))
         return {"pa_mpjpe_mm": 80.0}
 
-    settings = Settings(root, tmp_path, validate=fail)
+    settings = Settings(root, tmp_path, validation=Validation(fail))
     with pytest.raises(HmrError, match=r"--without evaluation.*step 2 is saved in") as raised:
         train(recipe, settings)
     assert "anything" in str(raised.value) and "\n" not in str(raised.value)
     assert read_checkpoint(tmp_path).meta.step == 2
     said: list[str] = []
-    mean_pose = replace(settings, validate=succeed, say=said.append, mean_pose=lambda: {"pa_mpjpe_mm": 99.0})
-    train(recipe, mean_pose)
+    validation = Validation(succeed, mean_pose=lambda: {"pa_mpjpe_mm": 99.0})
+    train(recipe, replace(settings, validation=validation, say=said.append))
     assert measured == [2, 4] and weights(tmp_path) == weights(whole)
     best = read_checkpoint(tmp_path / "checkpoints" / "best").meta
     assert (best.step, best.metrics) == (2, {"pa_mpjpe_mm": 80.0})
