@@ -7,7 +7,6 @@
 A checkpoint is written under a temporary name, flushed to disk and renamed; the one before stays until then.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import whole_file
+from hmrcli.files import sha256, whole_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -110,7 +109,7 @@ def save_checkpoint(path: Path, network: "nn.Module", state: Mapping[str, Any], 
     try:
         save_weights(network, temporary / MODEL_FILE, {"recipe": meta.recipe})
         torch.save(dict(state), temporary / STATE_FILE)
-        sums = {name: _sha256(temporary / name) for name in (MODEL_FILE, STATE_FILE)}
+        sums = {name: sha256(temporary / name) for name in (MODEL_FILE, STATE_FILE)}
         _write_meta(temporary / META_FILE, meta.model_copy(update={"sha256": sums}))
         _take_place(temporary, path)
     finally:
@@ -167,7 +166,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if not (path / name).is_file():
             raise BadInput(f"{path / name}: is missing, though {META_FILE} names it; {_NEXT}")
         try:
-            found = _sha256(path / name)
+            found = sha256(path / name)
         except OSError as error:
             raise BadInput(f"{path / name}: cannot be read ({error.strerror}); {_NEXT}") from error
         if found != meta.sha256.get(name):
@@ -246,8 +245,3 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

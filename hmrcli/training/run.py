@@ -18,7 +18,7 @@ from hmrcli import __version__
 from hmrcli.data.mixture import BatchSampler, mixture_of
 from hmrcli.data.sets import ImageSet, load_sets
 from hmrcli.data.training import Batch, training_batches
-from hmrcli.data.unreadable import Unreadable
+from hmrcli.data.unreadable_rows import Unreadable
 from hmrcli.distributed import (
     Elsewhere,
     anywhere,
@@ -42,14 +42,7 @@ from hmrcli.training.checkpoints import (
     copy_checkpoint,
     save_checkpoint,
 )
-from hmrcli.training.engine import (
-    Learner,
-    NotFinite,
-    Precision,
-    can_train_on,
-    share_statistics,
-    train_step,
-)
+from hmrcli.training.engine import Learner, NotFinite, Precision, can_train_on, share_statistics, train_step
 from hmrcli.training.failures import explained, ignore_signals, not_finite, stop_signals
 from hmrcli.training.fits import FitStore
 from hmrcli.training.folders import find_place

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from hmrcli.data.needed import ANNOTATIONS, IMAGES, find_test_file, locate
-from hmrcli.data.read import read_annotations
+from hmrcli.assets.data_root import ANNOTATIONS, IMAGES
+from hmrcli.data.annotation_files import read_annotations
+from hmrcli.data.needed import find_test_file, locate
 from hmrcli.distributed import gathered, made_everywhere, rank_and_size
 from hmrcli.evaluation import METRICS, PROTOCOLS, load_bodies
 from hmrcli.evaluation.evaluate import Samples, check_images, evaluate, open_samples

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hmrcli.data.sets import ImageSet
+from hmrcli.distributed import rank_and_size
 from hmrcli.errors import BadInput
 
 LIST_FILE = "unreadable.jsonl"
@@ -57,10 +58,12 @@ class Unreadable:
             known.add(found.row)
             self._list(images, found)
             count = sum(map(len, self._rows))
-            if len(known) > max(1, len(images) // _SHARE):
+            processes = rank_and_size()[1]  # each draws its share of the rows, and counts what it drew
+            if len(known) > max(1, len(images) // (_SHARE * processes)):
+                alone = f", by one of {processes} processes" if processes > 1 else ""
                 raise BadInput(
                     f"{found.reason}. {len(known)} of the {len(images)} rows of {images.name} could not be read so "
-                    f"far, listed in {self.path}: too many to do without. Unpack the images of {images.name} again, "
+                    f"far{alone}, listed in {self.path}: too many to do without. Unpack the images of {images.name} again, "
                     f"or train with --without {images.name}"
                 )
             if count <= _SAID:
