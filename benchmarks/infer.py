@@ -25,7 +25,8 @@ from hmrcli.fitting.fit import Fit, fit_landmarks
 from hmrcli.fitting.landmarks import ANCHORS, ATTACHMENTS, INDICES, NAMES
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.targets import Targets
-from hmrcli.inference.predictor import find_landmarks, landmark_targets
+from hmrcli.inference.fit import landmark_targets
+from hmrcli.inference.photo import Photo, find_landmarks
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 from hmrcli.render.overlay import overlay
 from hmrcli.render.rasteriser import Camera, rasterise
@@ -85,7 +86,7 @@ def accuracy(body: BodyModel, draw: Path | None) -> None:
         missed += len(set(full) - set(matched))
         if not len(found):
             continue
-        targets = landmark_targets(found, boxes, image.shape)
+        targets = landmark_targets(found, boxes, Photo(image))
         fits = fit_landmarks(body, targets)
         scored = scores(body, found, targets, fits, image.shape[:2])
         for index, person in enumerate(matched):
@@ -130,7 +131,7 @@ def times(body: BodyModel) -> None:
     load = next(load for _, load, people in frames() if len(people) == 1 and people[0].visible == "full")
     image = load()
     detections = detect_people(image)
-    one = landmark_targets(*find_landmarks(image, None, 1), image.shape)
+    one = landmark_targets(*find_landmarks(image, None, 1), Photo(image))
     # Eight different people: their landmarks come from eight frames.
     eight = Targets(*(torch.cat(parts) for parts in zip(*_some_targets(8))))
     singles = [Targets(*(value[i : i + 1] for value in eight)) for i in range(8)]
@@ -154,7 +155,7 @@ def _some_targets(count: int) -> list[Targets]:
             image = load()
             found, boxes = find_landmarks(image, None, 1)
             if len(found):
-                result.append(landmark_targets(found, boxes, image.shape))
+                result.append(landmark_targets(found, boxes, Photo(image)))
         if len(result) == count:
             break
     return result

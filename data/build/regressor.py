@@ -44,7 +44,8 @@ from hmrcli.fitting.regressor import (
     evidence,
     mirrored_rotations,
 )
-from hmrcli.inference.predictor import landmark_targets
+from hmrcli.inference.fit import landmark_targets
+from hmrcli.inference.photo import Photo
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 from hmrcli.scenes.labels import render_sample
 from hmrcli.scenes.sample import draw_subject
@@ -105,7 +106,7 @@ def read(split: str, index: int) -> Examples:
         torch.tensor([sample.intrinsics[0, 0]]),
         torch.from_numpy(sample.intrinsics[None, :2, 2]),
     )
-    camera = landmark_targets(found, boxes, image.shape)._replace(
+    camera = landmark_targets(found, boxes, Photo(image))._replace(
         focal_length=focal, principal_point=principal
     )
     rotmat, betas = rotmat_from_pose(torch.from_numpy(truth.pose[None])), torch.from_numpy(truth.betas[None])
@@ -135,7 +136,7 @@ def fitted(body: BodyModel, image: np.ndarray) -> Examples:
     found = body_landmarks(image, detections)
     found = found[np.flatnonzero((found.visibility[:, SEEN] > 0.5).all(1))]
     boxes = np.reshape([d.bbox_xywh for d in detections], (-1, 4))[found.source]
-    targets = landmark_targets(found, boxes, image.shape)
+    targets = landmark_targets(found, boxes, Photo(image))
     if not len(found):
         return examples(found, torch.zeros(0, 3, 3), torch.zeros(0, 24, 3, 3), torch.zeros(0, 10))
     fit = fit_landmarks(body, targets)
