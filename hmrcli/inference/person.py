@@ -74,9 +74,7 @@ class Person:
 
     def save(self, path: str | Path, colour: Array | None = None) -> Path:
         """Writes the mesh, placed before the camera, to a .glb, .obj or .ply file; light grey without a colour."""
-        # A mesh file's text is UTF-8, which names of files need not be.
-        name = Path(path).stem.encode(errors="backslashreplace").decode()
-        return write_mesh(path, self.placed, self.body.faces.cpu().numpy(), names=[name], colours=colour)
+        return write_mesh(path, self.placed, self.body.faces.cpu().numpy(), colour)
 
     def arrays(self) -> dict[str, Array]:
         """Returns what the `npz` file holds, by the names of the contract."""
