@@ -22,7 +22,7 @@ from frames import found_boxes, frames, match
 
 from hmrcli.body import BodyModel, load_body
 from hmrcli.fitting.fit import Fit, fit_landmarks
-from hmrcli.fitting.landmarks import ANCHORS, ATTACHMENTS, INDICES, NAMES
+from hmrcli.fitting.landmarks import INDICES, NAMES, anchors, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.targets import Targets
 from hmrcli.inference.fit import landmark_targets
@@ -40,8 +40,8 @@ def scores(
     body: BodyModel, found: Landmarks, targets: Targets, fits: Fit, size: tuple[int, int]
 ) -> list[dict[str, float]]:
     state = BodyState(fits.rotmat.double(), fits.betas.double(), fits.transl.double())
-    on_body = pose_points(body_points(body, ATTACHMENTS), state).points.numpy()
-    joints = pose_points(body_points(body, ANCHORS), state).points.numpy()
+    on_body = pose_points(body_points(body, attachments()), state).points.numpy()
+    joints = pose_points(body_points(body, anchors()), state).points.numpy()
     with torch.inference_mode():
         vertices = body(fits.rotmat, fits.betas, fits.transl).vertices.numpy()
     focal, centre = float(targets.focal_length[0]), tuple(targets.principal_point[0].tolist())

@@ -31,7 +31,7 @@ from hmrcli.evaluation.alignment import align_similarity
 from hmrcli.evaluation.interval import aggregate
 from hmrcli.evaluation.protocols import PROTOCOLS, Mesh, Target, points, score
 from hmrcli.fitting.fit import ITERATIONS, Fit, fit_landmarks
-from hmrcli.fitting.landmarks import ATTACHMENTS, INDICES
+from hmrcli.fitting.landmarks import INDICES, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets
@@ -206,7 +206,7 @@ def triangulated(
 
 def print_cameras(body: BodyModel) -> None:
     cameras = views()
-    model = body_points(body, ATTACHMENTS)
+    model = body_points(body, attachments())
     limbs = [INDICES[k] for k in LIMBS]
     errors: dict[str, list[float]] = {name: [] for name in ("landmarks", *METHODS)}
     misses = []

@@ -33,7 +33,7 @@ from hmrcli.body import BodyModel, load_body
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.evaluation.metrics import mpjpe, pa_mpjpe
 from hmrcli.fitting.fit import fit_landmarks
-from hmrcli.fitting.landmarks import ATTACHMENTS
+from hmrcli.fitting.landmarks import attachments
 from hmrcli.fitting.points import Attachment, BodyPoints, body_points, world_rotations
 from hmrcli.fitting.regressor import (
     Evidence,
@@ -180,7 +180,7 @@ def compared_points(body: BodyModel) -> BodyPoints:
     """The 24 joints, the landmarks and some of the skin."""
     joints = [Attachment(joint=joint) for joint in range(24)]
     skin = [Attachment(vertex=vertex) for vertex in range(0, body.num_vertices, 200)]
-    return body_points(body, [*joints, *ATTACHMENTS, *skin], torch.float32)
+    return body_points(body, [*joints, *attachments(), *skin], torch.float32)
 
 
 def loss(model: BodyPoints, found: Regressed, rotmat: Tensor, betas: Tensor) -> Tensor:
@@ -240,7 +240,7 @@ def score(model: BodyPoints, network: Regressor, held_out: Examples) -> str:
         ours = 1000 * points_of(model, *found)
         theirs = 1000 * points_of(model, held_out.rotmat[:, 0], held_out.betas)
     joints = ours[:, :24], theirs[:, :24]
-    skin = (ours - theirs).norm(dim=-1)[:, 24 + len(ATTACHMENTS) :].mean()
+    skin = (ours - theirs).norm(dim=-1)[:, 24 + len(attachments()) :].mean()
     return f"PA-MPJPE {pa_mpjpe(*joints).mean():.1f}, MPJPE {mpjpe(*joints).mean():.1f}, skin {skin:.1f} mm"
 
 

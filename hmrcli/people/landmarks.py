@@ -67,7 +67,7 @@ class Landmarks:
         return Landmarks(**{name: value[keep] for name, value in vars(self).items()})
 
     def image_mask(self, person: int, height: int, width: int) -> np.ndarray:
-        """The mask of one person in the full image, (height, width) in [0, 1]."""
+        """Warps the mask of one person to the full image, (height, width) in [0, 1]."""
         return mask_to_image(self.masks[person], self.crop_to_image[person], height, width)
 
 
@@ -159,7 +159,7 @@ def _likeness(people: Sequence[Detection], reading: Reading, crops: np.ndarray) 
 
 
 def _in_boxes(image: np.ndarray, boxes: np.ndarray, min_score: float) -> Landmarks:
-    """Landmarks of the person in each box (N, 4)."""
+    """Finds landmarks of the person in each box (N, 4)."""
     none = _in_image(
         read_crops_both_ways(np.empty((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)),
         np.empty((0, 2, 3)),
@@ -185,7 +185,7 @@ def _in_boxes(image: np.ndarray, boxes: np.ndarray, min_score: float) -> Landmar
 
 
 def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
-    """Landmarks of the person in a box (4,).
+    """Finds landmarks of the person in a box (4,).
 
     Nothing outside the box is shown at first; then the crop may show more, as long as it stays on this person.
     """
@@ -226,7 +226,7 @@ def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
 
 
 def _fit(person: Landmarks, box: np.ndarray) -> float:
-    """How well a person fills a box, in [0, 1]; 0 where it is someone who is mostly outside the box."""
+    """Scores how well a person fills a box, in [0, 1]; 0 where it is someone who is mostly outside the box."""
     low, high = box[:2] - 0.1 * box[2:], box[:2] + 1.1 * box[2:]
     seen = person.points2d[person.visibility > 0.5]
     if len(seen) < 3:
@@ -239,7 +239,7 @@ def _fit(person: Landmarks, box: np.ndarray) -> float:
 
 
 def _next_crops(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
-    """Crops (N, 2, 3) a quarter wider than the circle around the person (MediaPipe's pose_landmarks_to_roi).
+    """Returns crops (N, 2, 3) a quarter wider than the circle around the person (MediaPipe's pose_landmarks_to_roi).
 
     Legs that nobody sees are squeezed into the crop, hips with them. Then the crop is at least what the whole person
     would need, by eyes and shoulders.
@@ -298,7 +298,7 @@ def _without_repeats(found: Landmarks, quality: np.ndarray) -> Landmarks:
 
 
 def _mask_overlap(found: Landmarks, i: int, k: int) -> float:
-    """Intersection over union of the masks of two people, in the crop of the first."""
+    """Returns intersection over union of the masks of two people, in the crop of the first."""
     a = found.masks[i] > 0.5
     b = mask_in_crop(found.masks[k], found.crop_to_image[k], found.crop_to_image[i]) > 0.5
     return float((a & b).sum() / max((a | b).sum(), 1))
