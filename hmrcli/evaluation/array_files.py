@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.assets.pickles import read_npz
+from hmrcli.assets.npz import read_npz
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.truth import extent
 

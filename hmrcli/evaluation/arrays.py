@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hmrcli.assets.data_root import data_root
 from hmrcli.body import BodyModel
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.array_files import Matched, Side, matched, read_side
@@ -29,13 +29,7 @@ from hmrcli.evaluation.protocols import (
     summarise,
     true_vertices,
 )
-from hmrcli.evaluation.truth import (
-    LEAST_JOINTS,
-    absent_joints,
-    check_genders,
-    check_radians,
-    hints,
-)
+from hmrcli.evaluation.truth import LEAST_JOINTS, absent_joints, check_genders, check_radians, hints
 
 ARRAYS = Protocol(
     name="arrays",
@@ -43,7 +37,7 @@ ARRAYS = Protocol(
     bodies={},
     roles={},
     truth="joints3d",
-    centre=H36M_NAMES.index("pelvis"),
+    centre=H36M.names.index("pelvis"),
     joints=EVALUATION_14_FROM_H36M,
     metrics=("mpjpe", "pa_mpjpe", "pck", "pa_pck", "auc", "pa_auc"),
     expected_samples=None,
@@ -58,7 +52,7 @@ _ROWS = 256
 """Meshes that are held at once."""
 _CENTRED, _APART = 0.25, 1.0
 """Metres between the hips of people who have one root, and of people who surely have not."""
-_LEGS = [H36M_NAMES.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("hip", "knee")]
+_LEGS = [H36M.names.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("hip", "knee")]
 _THIGH = 0.15
 """Metres; that of a small child is longer."""
 
@@ -164,7 +158,7 @@ def score_arrays(
 def _scored(side: Side, protocol: Protocol) -> int:
     """The joints that a side gives to be scored."""
     joints = side.keys.get("joints3d")
-    return len(protocol.joints) if joints is None or joints.shape[1] == len(H36M_NAMES) else joints.shape[1]
+    return len(protocol.joints) if joints is None or joints.shape[1] == len(H36M.names) else joints.shape[1]
 
 
 def _recall(pairs: Matched) -> list[str]:
@@ -184,10 +178,10 @@ def _counting(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], list[str]]:
     """Which scored joints (N, J) have a truth, which rows (N,) count, and notes on those that do not."""
     stored = theirs.keys.get("joints3d")
-    whole = stored is None or stored.shape[1] == len(H36M_NAMES)
+    whole = stored is None or stored.shape[1] == len(H36M.names)
     joints = _scored(theirs, protocol)
     rooted, chosen = np.ones(theirs.count, bool), list(protocol.joints)
-    valid = np.ones((theirs.count, len(H36M_NAMES) if whole else joints), bool)
+    valid = np.ones((theirs.count, len(H36M.names) if whole else joints), bool)
     for name in ("valid", "confidence"):
         if name not in theirs.keys:
             continue
@@ -218,7 +212,7 @@ def _counting(
         )
     if not counts.any():
         raise BadInput(f"{theirs.path}: no row can be scored; {notes[0]}")
-    names = [H36M_NAMES[joint] for joint in chosen] if joints == len(chosen) else map(str, range(joints))
+    names = [H36M.names[joint] for joint in chosen] if joints == len(chosen) else map(str, range(joints))
     return valid, counts, notes + absent_joints(valid[counts], list(names))
 
 
@@ -239,7 +233,7 @@ def _finite(side: Side, needed: NDArray[np.bool_], protocol: Protocol) -> Side:
         used = np.broadcast_to(rows, keys[name].shape[:-1])
         if name == "joints3d" and keys[name].shape[1] == needed.shape[1]:
             used = needed
-        elif name == "joints3d" and keys[name].shape[1] == len(H36M_NAMES):
+        elif name == "joints3d" and keys[name].shape[1] == len(H36M.names):
             used = np.zeros(keys[name].shape[:2], bool)
             used[:, list(protocol.joints)], used[:, protocol.centre] = needed, needed.any(1)
         finite = np.isfinite(keys[name]).all(-1)
@@ -262,17 +256,17 @@ def _placed(ours: Side, theirs: Side, counts: NDArray[np.bool_], protocol: Proto
     centred, notes, middles = [], [], []
     for side in (ours, theirs):
         joints = side.keys.get("joints3d")
-        centred.append(joints is None or joints.shape[1] == len(H36M_NAMES) or "root" in side.keys)
+        centred.append(joints is None or joints.shape[1] == len(H36M.names) or "root" in side.keys)
         if side is ours and ({"valid", "confidence"} & side.keys.keys()):
             notes.append(f"valid and confidence of {side.path} are not used: every predicted joint counts")
         if joints is None:
             continue
-        if protocol.bodies and joints.shape[1] not in (len(H36M_NAMES), len(protocol.joints)):
+        if protocol.bodies and joints.shape[1] not in (len(H36M.names), len(protocol.joints)):
             raise BadInput(
                 f"{side.path}: key joints3d has {joints.shape[1]} joints, and the {protocol.name} protocol scores "
                 f"{len(protocol.joints)}; store those or Human3.6M's 17, or leave --protocol away"
             )
-        if joints.shape[1] == len(H36M_NAMES):
+        if joints.shape[1] == len(H36M.names):
             legs = joints[counts & (joints[:, _LEGS] != 0).any(-1).all(1)]
             thighs = np.linalg.norm(legs[:, _LEGS[::2]] - legs[:, _LEGS[1::2]], axis=-1)
             middle = np.linalg.norm(legs[:, _LEGS[::2]].mean(1) - legs[:, protocol.centre], axis=-1)
@@ -316,10 +310,10 @@ def _placed(ours: Side, theirs: Side, counts: NDArray[np.bool_], protocol: Proto
 def _hips(side: Side, protocol: Protocol) -> NDArray[np.float64]:
     """(N, 3) the middle between the hips from the root, metres; zeros where the joints are not known."""
     joints = side.keys.get("joints3d")
-    if joints is None or joints.shape[1] not in (len(H36M_NAMES), len(protocol.joints)):
+    if joints is None or joints.shape[1] not in (len(H36M.names), len(protocol.joints)):
         return np.zeros((side.count, 3))
-    hips = [H36M_NAMES.index(name) for name in ("left_hip", "right_hip")]
-    if joints.shape[1] == len(H36M_NAMES):
+    hips = [H36M.names.index(name) for name in ("left_hip", "right_hip")]
+    if joints.shape[1] == len(H36M.names):
         return joints[:, hips].mean(1) - joints[:, protocol.centre]
     return joints[:, [protocol.joints.index(joint) for joint in hips]].mean(1) - side.keys.get("root", 0)
 
@@ -387,7 +381,7 @@ def _joints(side: Side, rows: slice, protocol: Protocol, bodies: Bodies, vertice
         assert vertices is not None  # a file has one or the other
         return scored_joints(protocol, bodies, vertices)
     stored = torch.from_numpy(side.keys["joints3d"][rows])
-    if stored.shape[1] == len(H36M_NAMES):
+    if stored.shape[1] == len(H36M.names):
         return select_joints(protocol, stored)
     if "root" in side.keys:
         stored = stored - torch.from_numpy(side.keys["root"][rows])[:, None]

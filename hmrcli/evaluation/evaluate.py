@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, Dataset
 from hmrcli.algorithms import prediction_precision
 from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import crop_affine, crop_image, normalise, square_around
 from hmrcli.data.images import missing_images, read_bgr
-from hmrcli.data.read import read_annotations
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation.metrics import align_similarity
 from hmrcli.evaluation.protocols import Protocol, Surface, Target, mesh_of, points, score

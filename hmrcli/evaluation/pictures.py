@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hmrcli.body.camera import CROP_FOCAL_LENGTH, crop_translation
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.data.crop import normalise
 from hmrcli.evaluation.evaluate import Errors, Samples, sample_crop
 from hmrcli.evaluation.protocols import mesh_of
@@ -84,7 +84,7 @@ def joint_plot(path: Path, errors: Sequence[Errors]) -> None:
     """Writes bars of each joint's mean error, as it is and after the similarity."""
     from matplotlib.figure import Figure
 
-    names = [H36M_NAMES[row].replace("_", " ") for row in EVALUATION_14_FROM_H36M]
+    names = [H36M.names[row].replace("_", " ") for row in EVALUATION_14_FROM_H36M]
     figure = Figure(figsize=(8, 3.6 * len(errors)), layout="constrained")
     for axis, one in zip(figure.subplots(len(errors), 1, squeeze=False)[:, 0], errors):
         place = np.arange(len(names))

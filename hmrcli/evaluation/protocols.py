@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hmrcli.assets.data_root import BODY_MODELS
 from hmrcli.assets.registry import find_asset
 from hmrcli.body import BodyModel, load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.interval import Aggregate, aggregate
 from hmrcli.evaluation.metrics import METRICS, measure
@@ -56,7 +57,7 @@ class Protocol:
 
 
 _JOINTS = ("mpjpe", "pa_mpjpe", "pck", "pa_pck", "auc", "pa_auc")
-_PELVIS = H36M_NAMES.index("pelvis")
+_PELVIS = H36M.names.index("pelvis")
 
 PROTOCOLS = {
     "3dpw": Protocol(
@@ -139,7 +140,7 @@ class Target(NamedTuple):
     vertices: Tensor | None = None
     """(B, V, 3) metres"""
     joints3d: Tensor | None = None
-    """(B, 17, 3) metres, as `joints.H36M_NAMES`"""
+    """(B, 17, 3) metres, as `joints.H36M.names`"""
     valid: Tensor | None = None
     """(B, 17) bool, the joints of `joints3d` that count; the pelvis must."""
 
@@ -171,7 +172,7 @@ def load_bodies(protocol: Protocol, root: Path, device: torch.device | str = "cp
     bodies = {}
     for role, name in protocol.bodies.items():
         source = name if name == "open" else find_asset(name, root)
-        bodies[role] = load_body(source, assets_dir=root / "body_models").to(device)
+        bodies[role] = load_body(source, assets_dir=root / BODY_MODELS).to(device)
     return bodies
 
 

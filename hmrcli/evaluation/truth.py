@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_FLIP, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.data.annotations import Annotations
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.metrics import measure
@@ -24,7 +24,7 @@ _MOST_RADIANS = 20.0
 """No turn of a joint is as large, one in degrees soon is."""
 _MUCH_BETTER, _BETTER_BY = 0.7, 30.0
 """Share and millimetres of an error by which another reading of the joints must be better to be named."""
-FLIP_14 = [EVALUATION_14_FROM_H36M.index(H36M_FLIP[joint]) for joint in EVALUATION_14_FROM_H36M]
+FLIP_14 = [EVALUATION_14_FROM_H36M.index(H36M.flip[joint]) for joint in EVALUATION_14_FROM_H36M]
 """For each of the 14 joints the one that takes its place in a mirror."""
 _READINGS: dict[str, tuple[Sequence[int], tuple[int, int, int]]] = {
     "left and right joints exchanged": (FLIP_14, (1, 1, 1)),
@@ -144,16 +144,16 @@ def _check_joints(annotations: Annotations, protocol: Protocol, path: Path) -> S
     if len(rows) < count:
         left = np.setdiff1d(np.arange(count), rows)
         notes.append(f"{len(left)} of {count} rows were left out, first row {left[0]}: {why}")
-    notes += absent_joints(scored[rows], [H36M_NAMES[joint] for joint in protocol.joints])
+    notes += absent_joints(scored[rows], [H36M.names[joint] for joint in protocol.joints])
     return Scorable(rows, tuple(notes))
 
 
 def true_joints(keypoints: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which joints of a truth (N, 17, 4), as `H36M_NAMES`, have a label: confidence, and a place.
+    """Which joints of a truth (N, 17, 4), as `H36M.names`, have a label: confidence, and a place.
 
     Only the pelvis can lie at the very origin; other joints there are places that were never filled in.
     """
-    pelvis = np.arange(len(H36M_NAMES)) == H36M_NAMES.index("pelvis")
+    pelvis = np.arange(len(H36M.names)) == H36M.names.index("pelvis")
     return (keypoints[..., :3].any(-1) | pelvis) & (keypoints[..., 3] > 0)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from hmrcli.body import BodyModel
 from hmrcli.body.camera import crop_camera
-from hmrcli.body.joints import SMPL_24_NAMES
+from hmrcli.body.joints import SMPL_24
 from hmrcli.data.crop import square_around
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
 from hmrcli.fitting.regressor import regress
@@ -26,7 +26,7 @@ ONE_HEAD = 0.08
 BBOX_SCALE = 1.25
 """Side of a person's square crop, as a multiple of the longer side of the box (mmhuman3d's inference API)."""
 
-_HEAD = SMPL_24_NAMES.index("head")
+_HEAD = SMPL_24.names.index("head")
 _LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
 
 StartFrom = Literal["landmarks", "regressor"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hmrcli.errors import UsageError
+from hmrcli.files import sha256
 from hmrcli.inference.exif import focal_of_film
 from hmrcli.inference.images import Picture, read_picture
 from hmrcli.inference.inputs import output_stems
@@ -131,7 +132,6 @@ def _finish(batch: list[Job], predictor: "Predictor", asked: Asked) -> Iterator[
 
 def _settings(path: Path, picture: Picture, asked: Asked) -> dict[str, Any]:
     """Gathers what the result of an image depends on, beside the predictor."""
-    from hmrcli.assets.fetch import sha256
 
     height, width = picture.pixels.shape[:2]
     length, source = picture.focal_length, "diagonal" if picture.focal_length is None else "exif"

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from hmrcli import __version__
-from hmrcli.assets.fetch import sha256
-from hmrcli.body.joints import SMPL_24_NAMES
-from hmrcli.files import alone_in, whole_file
+from hmrcli.body.joints import SMPL_24
+from hmrcli.files import alone_in, sha256, whole_file
 from hmrcli.inference.person import People, png
 from hmrcli.inference.predictor import Predictor
 from hmrcli.inference.recover import Job
@@ -26,7 +25,7 @@ def document(images: Sequence[dict[str, Any]], predictor: Predictor) -> dict[str
     body, checkpoint = predictor.body, predictor.checkpoint
     return {
         "images": list(images),
-        "joint_names": list(SMPL_24_NAMES),
+        "joint_names": list(SMPL_24.names),
         "recipe": predictor.recipe and predictor.recipe.name,
         "checkpoint": checkpoint and {"path": str(checkpoint), "sha256": _sha256(checkpoint)},
         "body_model": {"name": body.name, "vertices": body.num_vertices, "sha256": body.sha256},

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from hmrcli import __version__
 from hmrcli.algorithms import chosen_device, load_network, require_bodies
+from hmrcli.assets.data_root import IMAGES
 from hmrcli.body import BodyModel as Body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.data.needed import find_test_file
 from hmrcli.data.open_files import annotation_file
 from hmrcli.distributed import gathered, rank_and_size
@@ -25,7 +26,7 @@ from hmrcli.evaluation import METRICS, PROTOCOLS, Protocol, Report, load_bodies,
 from hmrcli.evaluation.arrays import ArrayScores
 from hmrcli.evaluation.evaluate import Errors, evaluate, open_samples, seen_wrong
 from hmrcli.evaluation.pictures import joint_means, joint_plot, sheet
-from hmrcli.files import whole_file
+from hmrcli.files import sha256, whole_file
 from hmrcli.recipe import Recipe
 from hmrcli.results.per_sample import ERRORS_FILE, image_folders
 from hmrcli.results.runs import RESULTS_FILE, BodyModel, Checkpoint, Results, Score, write_results
@@ -64,7 +65,7 @@ def find_test(
     require_bodies(recipe)
     wanted = recipe.evaluation
     part = Path(dataset or "").stem
-    folder = images or root / "datasets" / (part if part in SPLITS else wanted.dataset)
+    folder = images or root / IMAGES / (part if part in SPLITS else wanted.dataset)
     rules = PROTOCOLS[protocol or wanted.protocol]
     path = find_test_file(recipe, root, dataset)
     if not path.is_file():
@@ -123,9 +124,9 @@ def evaluate_network(
     bodies = load_bodies(test.protocol, root, chosen)
     network, _ = load_network(recipe, checkpoint, bodies["neutral"], chosen)
     surfaces = recipe.evaluation.surfaces or (None,)
-    sha256 = _sha256(checkpoint)
+    digest = _sha256(checkpoint)
     signature = _signature(
-        sha256, _sha256(test.annotations), test.protocol.name, bodies, samples.image_size, surfaces
+        digest, _sha256(test.annotations), test.protocol.name, bodies, samples.image_size, surfaces
     )
     out = out or Path("runs") / recipe.name / f"{test.protocol.name}-{signature[:8]}"
     rank, size = rank_and_size()
@@ -160,7 +161,7 @@ def evaluate_network(
         samples=len(rows),
         scores=tuple(Score.model_validate(report.as_score()) for report in reports),
         body_model=_body(bodies["neutral"]),
-        checkpoint=Checkpoint(path=str(checkpoint), sha256=sha256),
+        checkpoint=Checkpoint(path=str(checkpoint), sha256=digest),
         environment=describe(str(chosen)),
         created=datetime.now(UTC),
         version=__version__,
@@ -222,7 +223,7 @@ def _details(protocol: Protocol, reports: Sequence[Report], groups: NDArray[Any]
 
 
 def _joints(errors: Errors) -> dict[str, Any]:
-    names = [H36M_NAMES[row] for row in EVALUATION_14_FROM_H36M]
+    names = [H36M.names[row] for row in EVALUATION_14_FROM_H36M]
     pairs = {"mpjpe": errors.joints, "pa_mpjpe": errors.joints_aligned}
     means = {
         name: {
@@ -284,5 +285,4 @@ def _signature(*parts: Any) -> str:
 def _sha256(path: Path) -> str:
     if not path.is_file():
         raise MissingFile(f"{path}: no such file; see hmr download --list, or train one")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)

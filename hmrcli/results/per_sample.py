@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.assets.pickles import read_npz
+from hmrcli.assets.npz import read_npz
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.results.runs import Run
 

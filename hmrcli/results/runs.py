@@ -28,9 +28,8 @@ from pydantic import (
     model_validator,
 )
 
-from hmrcli.assets.reading import open_file
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import whole_file
+from hmrcli.files import open_file, whole_file
 
 RESULTS_FILE = "results.json"
 _LARGEST = 16_000_000

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from hmrcli.assets.bundled import bundled
-from hmrcli.assets.pickles import read_npz
-from hmrcli.assets.reading import read_document
+from hmrcli.assets.npz import read_npz
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import whole_file
+from hmrcli.files import read_document, whole_file
 from hmrcli.recipe.document import dump_document
 from hmrcli.results.compare import test_set
 from hmrcli.results.per_sample import ERRORS_FILE

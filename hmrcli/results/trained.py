@@ -11,8 +11,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from hmrcli.assets.reading import read_document
 from hmrcli.errors import BadInput, MissingFile
+from hmrcli.files import read_document
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
 from hmrcli.results.runs import Part, Run, Sha256, Text
 from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hmrcli.algorithms import build_network
+from hmrcli.assets.data_root import BODY_MODELS, CHECKPOINTS
 from hmrcli.assets.registry import find_asset
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.rotations import rotmat_from_6d, rotmat_from_pose, sixd_from_rotmat
 from hmrcli.data.annotations import Annotations
-from hmrcli.data.needed import BODY_MODELS, CHECKPOINTS, OPEN_MEAN, locate
+from hmrcli.data.needed import OPEN_MEAN, locate
 from hmrcli.data.sets import load_real_bodies
 from hmrcli.evaluation import Protocol, pa_mpjpe
 from hmrcli.evaluation.protocols import Target, scored_joints, true_vertices

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_FLIP
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation import (
@@ -269,7 +269,7 @@ def test_joints_are_not_said_to_be_centred_where_they_are_not(scored):
 
 
 def test_other_conventions_of_arrays_are_hinted_at(scored):
-    swapped = scored({"joints3d": GUESSES[:, list(H36M_FLIP)]}, {"joints3d": PEOPLE})
+    swapped = scored({"joints3d": GUESSES[:, list(H36M.flip)]}, {"joints3d": PEOPLE})
     assert "with left and right joints exchanged in the predictions" in swapped.report.notes[0]
     turned = scored({"joints3d": GUESSES * [1, -1, -1]}, {"joints3d": PEOPLE})
     assert "as where y points up" in turned.report.notes[0] and "MPJPE would be" in turned.report.notes[0]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.body.rotations import rotmat_from_axis_angle, rotmat_from_pose
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation import (
@@ -117,7 +117,7 @@ def test_size_and_turn_count_for_mpjpe_alone(body, parameters, vertices):
 )
 def test_h36m_counts_14_joints_from_the_pelvis(body, vertices, joint, error):
     joints17 = body.h36m_joints(vertices) + torch.tensor([1.0, 2.0, 3.0])
-    joints17[:, H36M_NAMES.index(joint), 1] += 0.07
+    joints17[:, H36M.names.index(joint), 1] += 0.07
     found = scored("h36m", {"neutral": body}, Mesh(vertices), Target(joints3d=joints17))
     np.testing.assert_allclose(found["mpjpe"], error, **CLOSE)
     assert "pve" not in found

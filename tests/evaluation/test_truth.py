@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_FLIP, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M
+from hmrcli.body.joints import H36M as H36M_JOINTS
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import BadInput, MissingFile
@@ -24,7 +25,7 @@ from hmrcli.layers import Prediction
 ROWS = 6
 PATH = Path("set.npz")
 H36M, PW3D, OPEN = (PROTOCOLS[name] for name in ("h36m", "3dpw", "open"))
-ANKLES = [H36M_NAMES.index("left_ankle"), H36M_NAMES.index("right_ankle")]
+ANKLES = [H36M_JOINTS.names.index("left_ankle"), H36M_JOINTS.names.index("right_ankle")]
 
 
 class Rest(nn.Module):
@@ -65,7 +66,7 @@ def joints17(network):
 def truth(joints17, **changes) -> Annotations:
     """Rows of one person who stands elsewhere, 3 cm off at the left wrist."""
     points = np.tile(joints17, (ROWS, 1, 1)) + np.float32([0.3, 0.2, 4])
-    points[:, H36M_NAMES.index("left_wrist"), 0] += 0.03
+    points[:, H36M_JOINTS.names.index("left_wrist"), 0] += 0.03
     fields = {
         "dataset": "set",
         "joints": "h36m",
@@ -110,7 +111,9 @@ def test_joints_without_confidence_count_neither_in_errors_nor_in_the_alignment(
     whole = truth(joints17)
     keypoints = whole.keypoints3d.copy()
     keypoints[:, ANKLES] = 0
-    keypoints[1, H36M_NAMES.index("left_elbow"), :3] = 0  # never filled in, whatever the confidence says
+    keypoints[1, H36M_JOINTS.names.index("left_elbow"), :3] = (
+        0  # never filled in, whatever the confidence says
+    )
     rows = truth(joints17, keypoints3d=keypoints)
     found = check_truth(rows, H36M, PATH)
     assert found.rows.tolist() == list(range(ROWS))
@@ -256,7 +259,7 @@ def test_other_conventions_are_hinted_at(joints17, change, words):
 
 
 def test_networks_are_looked_at_for_other_conventions(network, joints17, folder):
-    keypoints = truth(joints17).keypoints3d[:, list(H36M_FLIP)]
+    keypoints = truth(joints17).keypoints3d[:, list(H36M_JOINTS.flip)]
     samples = Samples(truth(joints17, keypoints3d=keypoints), folder, 32)
     rows = np.arange(ROWS)
     notes = seen_wrong(network, samples, H36M, {"neutral": network.body}, rows)
