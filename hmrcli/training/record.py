@@ -1,4 +1,4 @@
-"""What a run leaves behind for a reader: metrics by the step, TensorBoard events, curves, surroundings."""
+"""Keeps what a run leaves behind for a reader: metrics by the step, TensorBoard events, curves, surroundings."""
 
 import json
 import re
