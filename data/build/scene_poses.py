@@ -259,7 +259,8 @@ def footage_poses(bones: Array) -> list[tuple[str, Array, bool]]:
     from pose_prior import SEEN
 
     from hmrcli.fitting.fit import fit_landmarks
-    from hmrcli.inference.predictor import landmark_targets
+    from hmrcli.inference.fit import landmark_targets
+    from hmrcli.inference.photo import Photo
     from hmrcli.people import body_landmarks, detect_people
 
     measured = yaml.safe_load(MEASURED.read_text())
@@ -282,7 +283,7 @@ def footage_poses(bones: Array) -> list[tuple[str, Array, bool]]:
                 if not len(seen):
                     continue
                 boxes = np.array([d.bbox_xywh for d in detections])[seen.source]
-                fits = fit_landmarks(body, landmark_targets(seen, boxes, image.shape))
+                fits = fit_landmarks(body, landmark_targets(seen, boxes, Photo(image)))
                 for person, pose in enumerate(roma.rotmat_to_rotvec(fits.rotmat.double()).numpy()):
                     name = f"{Path(path).parts[1].lower()}_{Path(path).stem}_{number:03}_{person}"
                     found.append((name, balanced(bones, pose), False))

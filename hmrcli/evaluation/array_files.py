@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.assets.npz import read_npz
+from hmrcli.body.joints import H36M
 from hmrcli.errors import BadInput
+from hmrcli.evaluation.protocols import SCORED
 from hmrcli.evaluation.targets import extent
 
 _FLOATS, _WHOLE, _FLAGS, _TEXT, _NAMES = "f", "iu", "biuf", "US", "iuUS"
@@ -89,8 +91,18 @@ class Side:
 
     @property
     def has_mesh(self) -> bool:
-        """Whether it gives bodies, as vertices or parameters."""
+        """True where it gives bodies, as vertices or parameters."""
         return "vertices" in self.keys or "pose" in self.keys
+
+    @property
+    def is_whole(self) -> bool:
+        """True where its joints are Human3.6M's 17, of which some are scored; those of meshes are."""
+        return "joints3d" not in self.keys or self.keys["joints3d"].shape[1] == len(H36M.names)
+
+    @property
+    def scored(self) -> int:
+        """The number of joints that it gives to be scored."""
+        return len(SCORED) if self.is_whole else self.keys["joints3d"].shape[1]
 
     def refused(self, key: str, text: str) -> BadInput:
         """Returns the error that names the file and a key of it."""

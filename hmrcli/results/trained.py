@@ -1,4 +1,4 @@
-"""What the weights behind a result were trained with: the recipe as resolved, and how far training went.
+"""The training of the weights behind a result: the recipe as resolved, and how far training went.
 
 A run of `hmr train` says it in its folder; results that are published say it in a `training.json` beside their
 recipe. Weights are recognised by their SHA-256, so that a result never gets the recipe of other weights.
@@ -79,7 +79,7 @@ class Trained(NamedTuple):
 
     @property
     def saw_3dpw(self) -> bool:
-        """Whether a set of 3DPW was in the training."""
+        """True where a set of 3DPW was in the training."""
         names = {
             name
             for key, each in self.recipe.data.mixture.items()
@@ -99,7 +99,7 @@ class Trained(NamedTuple):
 
     @property
     def described(self) -> str:
-        """What sets the training apart from the bundled recipe, in words; empty for that recipe as it stands."""
+        """Differences of the training from the bundled recipe, in words; empty for that recipe as it stands."""
         parts = [f"Reduced or changed: {', '.join(map(str, self.changes))}."] if self.changes else []
         if self._other_start:
             parts.append(f"Started from {self.training.initialisation}.")
@@ -132,7 +132,7 @@ class Trained(NamedTuple):
 
     @property
     def _other_start(self) -> bool:
-        """Whether the run records that it did not start from the recipe's file."""
+        """True where the run records that it did not start from the recipe's file."""
         start, recorded = self.recipe.network.initialisation, self.training.initialisation
         wanted = start and (start.backbone or start.network)
         return bool(wanted and recorded and recorded != Path(wanted).name)
