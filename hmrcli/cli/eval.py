@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hmrcli.cli import options
-from hmrcli.cli.console import bar, note, print_json
+from hmrcli.cli.console import bar, print_json
 from hmrcli.errors import UsageError
 from hmrcli.files import writable_folder
 
@@ -33,6 +33,7 @@ TARGET_KEYS = "the same, and gender (N), valid (N,J), sequence (N), frame (N)"
 
 def evaluate(
     recipe: options.Recipe = None,
+    open: options.Open = False,
     checkpoint: options.Checkpoint = None,
     dataset: Annotated[
         str | None,
@@ -110,11 +111,14 @@ def evaluate(
         _show(results, out, as_json)
         return
     assert recipe and checkpoint
-    from hmrcli.data.needed import find_test_file
+    from hmrcli.cli.open_sets import write_missing
+    from hmrcli.data.needed import find_test_file, is_open_test
     from hmrcli.recipe import load_recipe
 
-    root, resolved = find_root(data_root), load_recipe(recipe)
-    find_test_file(resolved, root, dataset)  # before torch is loaded
+    root, resolved = find_root(data_root), load_recipe(recipe, open=open)
+    path = find_test_file(resolved, root, dataset)  # before torch is loaded
+    if is_open_test(path, root):
+        write_missing({path.stem: None}, root)
     import torch
 
     from hmrcli.distributed import joined, rank_and_size
@@ -122,7 +126,7 @@ def evaluate(
 
     if workers is None:
         workers = min(8, os.cpu_count() or 1)
-    test = find_test(resolved, root, dataset, protocol, images, workers, note)
+    test = find_test(resolved, root, dataset, protocol, images)
     # Only finished errors travel between processes, and those are on the CPU.
     with joined(torch.device("cpu")), bar("samples", rank_and_size()[0] == 0) as progress:
         done = evaluate_network(

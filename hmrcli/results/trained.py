@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import read_document
-from hmrcli.recipe import Recipe, load_recipe, recipe_names
+from hmrcli.recipe import Recipe, load_recipe, source_of
 from hmrcli.results.runs import Count, Part, Run, Sha256, Text
 from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
 
@@ -112,9 +112,12 @@ class Trained(NamedTuple):
     @property
     def changes(self) -> list[Change]:
         """Where the recipe differs from the bundled one of its name."""
-        if self.recipe.name not in recipe_names():
+        source = source_of(self.recipe.name)
+        if source is None:
             return [Change("name", self.recipe.name, "none of the bundled ones")]
-        ours, theirs = (_values(r.as_dict()) for r in (self.recipe, load_recipe(self.recipe.name)))
+        ours, theirs = (
+            _values(r.as_dict()) for r in (self.recipe, load_recipe(source.name, open=source.open))
+        )
         return [
             Change(key, ours.get(key, _ABSENT), theirs.get(key, _ABSENT))
             for key in dict.fromkeys([*theirs, *ours])
