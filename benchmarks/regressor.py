@@ -65,7 +65,7 @@ def bodies(body: BodyModel, method: Method, found: Landmarks, targets: Targets) 
 
 
 def seen(sample: Sample) -> tuple[Landmarks, Targets]:
-    image = cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    image = np.asarray(cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
     boxes = sample.bbox_xywh[None].astype(float)
     found = body_landmarks(np.ascontiguousarray(image), boxes)
     camera = torch.from_numpy(sample.intrinsics)[None]
@@ -246,10 +246,10 @@ def print_cameras(body: BodyModel) -> None:
     for name, values in errors.items():
         instants = np.arange(len(values)) // len(cameras)  # whose views are of one pose
         mean = aggregate(np.array(values), instants)
-        apart = aggregate(np.array(values) - errors["fit"], instants)
+        difference = aggregate(np.array(values) - errors["fit"], instants)
         print(
             f"{name:18} PA {mean.mean:.1f} mm [{mean.low:.1f}, {mean.high:.1f}]"
-            f" {apart.mean:+.1f} [{apart.low:+.1f}, {apart.high:+.1f}]"
+            f" {difference.mean:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"
         )
 
 

@@ -29,6 +29,7 @@ from pose_prior import FOOTAGE, SEEN
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.evaluation.metrics import mpjpe, pa_mpjpe
@@ -99,7 +100,7 @@ def examples(found: Landmarks, axes: Tensor, rotmat: Tensor, betas: Tensor) -> E
 def read(split: str, index: int) -> Examples:
     """A row of the open data set; of nobody where the landmark network sees nobody."""
     sample, truth = render_sample(split, index), draw_subject(SPLITS[split], index)
-    image = cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    image = np.asarray(cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
     boxes = sample.bbox_xywh[None].astype(float)
     found = body_landmarks(np.ascontiguousarray(image), boxes)
     focal, principal = (
@@ -217,7 +218,8 @@ def train(pictures: Examples, filmed: Examples, held_out: Examples) -> Regressor
 def draw(among: Examples, count: int) -> Examples:
     """Single looks at random people."""
     row, look = torch.randint(len(among.betas), (count,)), torch.randint(2, (count,))
-    return Examples(*(value[row, look] for value in among[:4]), among.betas[row])
+    features, marks, guess, rotmat = (value[row, look] for value in among[:4])
+    return Examples(features, marks, guess, rotmat, among.betas[row])
 
 
 def measure_spread(network: Regressor, held_out: Examples) -> None:
@@ -255,7 +257,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=FOLDER / "regressor")
     stages = parser.add_subparsers(dest="stage", required=True)
     rows = stages.add_parser("read")
-    rows.add_argument("split", choices=[name for name, split in SPLITS.items() if split.training])
+    rows.add_argument("split", choices=[name for name, part in OPEN_SETS.items() if part.training])
     rows.add_argument("first", type=int)
     rows.add_argument("last", type=int)
     stages.add_parser("footage")

@@ -37,6 +37,7 @@ def infer(
         list[str], typer.Argument(metavar="INPUT", help="Images, folders of images, or quoted patterns.")
     ],
     recipe: options.Recipe = None,
+    open: options.Open = False,
     checkpoint: options.Checkpoint = None,
     body_model: Annotated[
         str | None,
@@ -90,7 +91,7 @@ def infer(
         raise UsageError(
             "a network needs both --recipe and --checkpoint; without them the bundled default runs"
         )
-    resolved, body = _recipe_and_body(recipe, body_model, data_root)
+    resolved, body = _recipe_and_body(recipe, open, body_model, data_root)
     from hmrcli.inference.inputs import expand_inputs
     from hmrcli.inference.recover import recover_images
 
@@ -145,7 +146,7 @@ def infer(
 
 
 def _recipe_and_body(
-    recipe: str | None, body_model: str | None, root: Path | None
+    recipe: str | None, open: bool, body_model: str | None, root: Path | None
 ) -> tuple["Recipe | None", str]:
     """Resolves the recipe, and the body's name or file; says at once what is not there."""
     if recipe is None and body_model in (None, "open"):
@@ -154,7 +155,7 @@ def _recipe_and_body(
     from hmrcli.assets.registry import find_asset, load_registry
     from hmrcli.recipe import load_recipe
 
-    resolved = None if recipe is None else load_recipe(recipe)
+    resolved = None if recipe is None else load_recipe(recipe, open=open)
     if body_model is None:
         smpl = resolved is not None and resolved.body_model == "smpl"
         body_model = str(find_asset("SMPL_NEUTRAL.pkl", data_root(root))) if smpl else "open"
