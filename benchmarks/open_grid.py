@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.publish import publish
 from hmrcli.assets.data_root import data_root
 from hmrcli.errors import BadInput, HmrError
 from hmrcli.recipe import load_recipe, source_of
@@ -22,7 +23,6 @@ from hmrcli.recipe.load import Source
 from hmrcli.results.compare import OPEN_TEST, OPEN_WILD
 from hmrcli.results.published import published
 from hmrcli.results.runs import RESULTS_FILE, read_results
-from hmrcli.results.shipped import publish
 from hmrcli.training.checkpoints import FOLDER, LAST, MODEL_FILE, newest_checkpoint, read_checkpoint
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "data" / "results" / "open"
@@ -72,12 +72,12 @@ def trained(run: Path, max_steps: int | None) -> bool:
     if newest is None:
         return False
     meta = read_checkpoint(newest).meta
-    return bool(meta["finished"]) or (max_steps is not None and meta["step"] >= max_steps)
+    return bool(meta.finished) or (max_steps is not None and meta.step >= max_steps)
 
 
 def measured(run: Path, dataset: str) -> bool:
     """Whether the weights at the run's end are measured."""
-    weights = read_checkpoint(run / FOLDER / LAST).meta["sha256"][MODEL_FILE]
+    weights = read_checkpoint(run / FOLDER / LAST).meta.sha256[MODEL_FILE]
     try:
         checkpoint = read_results(run / dataset / RESULTS_FILE).checkpoint
     except BadInput:

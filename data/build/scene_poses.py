@@ -145,8 +145,9 @@ def key_pose(entry: dict[str, Any]) -> Array:
     for side in ("left", "right"):
         hand = entry.get(f"{side}_hand", entry.get("hands"))
         arm = entry.get(f"{side}_arm", entry.get("arms"))
-        by_angles = f"{side}_arm" in entry or hand is None  # an arm named outright wins over hands
-        found = arm_joints(*(arm or HANGING)) if by_angles else hand_joints(*hand)
+        if f"{side}_arm" in entry:  # an arm named outright wins over hands
+            hand = None
+        found = arm_joints(*(arm or HANGING)) if hand is None else hand_joints(*hand)
         found |= leg_joints(lean, *entry.get(f"{side}_leg", entry.get("legs", STANDING)))
         for name, vector in found.items():
             pose[LEFT[name] + (side == "right")] = vector * (1 if side == "left" else [1, -1, -1])
@@ -234,12 +235,12 @@ def freed(spheres: Spheres, pose: Array, least: Array, greatest: Array) -> Array
         best = nearest_free(spheres, pose, np.clip(pose + turns, least, greatest))
         if best is not None:
             break
-    if best is None:
-        return pose
     for _ in range(10):  # back towards what was meant, as far as it goes
+        if best is None:
+            return pose
         share = random.random((300, 24, 1)) * (random.random((300, 24, 1)) < 0.3)
         best = nearest_free(spheres, pose, np.concatenate([best[None], best + share * (pose - best)]))
-    return best
+    return pose if best is None else best
 
 
 def nearest_free(spheres: Spheres, meant: Array, trials: Array) -> Array | None:
@@ -258,7 +259,8 @@ def footage_poses(bones: Array) -> list[tuple[str, Array, bool]]:
     from pose_prior import SEEN
 
     from hmrcli.fitting.fit import fit_landmarks
-    from hmrcli.inference.predictor import landmark_targets
+    from hmrcli.inference.fit import landmark_targets
+    from hmrcli.inference.photo import Photo
     from hmrcli.people import body_landmarks, detect_people
 
     measured = yaml.safe_load(MEASURED.read_text())
@@ -281,7 +283,7 @@ def footage_poses(bones: Array) -> list[tuple[str, Array, bool]]:
                 if not len(seen):
                     continue
                 boxes = np.array([d.bbox_xywh for d in detections])[seen.source]
-                fits = fit_landmarks(body, landmark_targets(seen, boxes, image.shape))
+                fits = fit_landmarks(body, landmark_targets(seen, boxes, Photo(image)))
                 for person, pose in enumerate(roma.rotmat_to_rotvec(fits.rotmat.double()).numpy()):
                     name = f"{Path(path).parts[1].lower()}_{Path(path).stem}_{number:03}_{person}"
                     found.append((name, balanced(bones, pose), False))

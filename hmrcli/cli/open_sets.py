@@ -104,8 +104,8 @@ def write_missing(parts: Mapping[str, int | None], root: Path) -> None:
 
 def wrong(part: str, root: Path) -> str | None:
     """Says what is wrong with the files of a set that is in place; None if nothing is."""
+    from hmrcli.data.annotation_files import read_annotations
     from hmrcli.data.images import missing_images
-    from hmrcli.data.read import read_annotations
     from hmrcli.errors import BadInput
     from hmrcli.scenes.files import annotation_file, image_folder
 

@@ -29,7 +29,7 @@ CROWD = 20
 def detect_people(
     image: np.ndarray, max_people: int | None = None, min_score: float = DOUBTFUL
 ) -> list[Detection]:
-    """People in an image and what may be people, best first; their landmarks (`body_landmarks`) tell.
+    """Finds people in an image and what may be people, best first; their landmarks (`body_landmarks`) tell.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -88,7 +88,7 @@ def _sure(person: Detection) -> bool:
 
 
 def _explained(person: Detection, others: list[Detection], ratio: float) -> bool:
-    """Whether a person is mostly inside one who stands another way up and is surer."""
+    """Tells a person who is mostly inside one who stands another way up and is surer."""
     return any(
         person.turns != other.turns
         and person.score <= ratio * other.score
@@ -98,7 +98,7 @@ def _explained(person: Detection, others: list[Detection], ratio: float) -> bool
 
 
 def people_in_box(image: np.ndarray, bbox_xywh: np.ndarray) -> list[Detection]:
-    """Who a box (4,) may have been drawn around, best first, with that box; none if unrecognised."""
+    """Finds who a box (4,) may have been drawn around, best first, with that box; none if unrecognised."""
     middle, half = bbox_xywh[:2] + bbox_xywh[2:] / 2, 0.8 * bbox_xywh[2:]
     left, top = np.maximum(np.floor(middle - half), 0).astype(int)
     right, bottom = np.maximum(np.ceil(middle + half), 0).astype(int)
@@ -120,7 +120,7 @@ def people_in_box(image: np.ndarray, bbox_xywh: np.ndarray) -> list[Detection]:
 
 
 def _whole_image(image: np.ndarray, min_score: float = 0.95, min_alike: float = 2 / 3) -> list[Detection]:
-    """The person who fills the image, as in a close portrait, where the landmark network is sure of one.
+    """Finds the person who fills the image, as in a close portrait, where the landmark network is sure of one.
 
     A flower may score 1.00; but in a wider crop the landmarks come to lie elsewhere (0.63 alike at most, portraits
     0.68 at least).
@@ -137,13 +137,13 @@ def _whole_image(image: np.ndarray, min_score: float = 0.95, min_alike: float = 
 
 
 def landmarks_as_keypoints(reading: Reading, crops: np.ndarray) -> np.ndarray:
-    """The landmarks read in crops (N, 2, 3) at the places of the detector's keypoints, (N, 17, 3)."""
+    """Takes the landmarks read in crops (N, 2, 3) at the places of the detector's keypoints, (N, 17, 3)."""
     points = to_image(reading.points[:, LANDMARK_KEYPOINTS], crops)
     return np.concatenate([points, reading.visibility[:, LANDMARK_KEYPOINTS, None]], 2)
 
 
 def same_person(a: Detection, b: Detection) -> bool:
-    """Whether two detections show one person.
+    """Tells whether two detections show one person.
 
     Their keypoints all but coincide, or do roughly and their boxes too; someone who stands in front of another
     shares the box or some keypoints, not both, and a part of a person is no match for the whole.

@@ -11,11 +11,11 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from hmrcli.assets.open_sets import OPEN_SETS
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
+from hmrcli.data.body_parameters import write_fits
 from hmrcli.data.compact import read_compact, write_compact
 from hmrcli.data.human_data import write_human_data
-from hmrcli.data.read import read_annotations
-from hmrcli.data.smpl_fields import write_fits
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput
 from hmrcli.files import alone_in, whole_file

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hmrcli.assets.open_sets import OPEN_SETS
-from hmrcli.data.npz import NpzFile
+from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.scenes.splits import EDITION
 
 _ROWS_A_FOLDER = 1000
@@ -44,7 +44,7 @@ def written_rows(root: Path, name: str, masks: bool = False) -> int:
     path = annotation_file(root, name)
     if not path.is_file():
         return 0
-    with NpzFile(path) as stored:
+    with AnnotationNpz(path) as stored:
         if stored.scalar("config", "") != edition_name(name):
             return 0
         rows = int(stored.scalar("__data_len__", 0))

@@ -170,11 +170,11 @@ def _unfinished(recipe: Recipe, say: Callable[[str], None]) -> Place | None:
             if load_recipe(recipe_file) != recipe:
                 continue
             found = newest_checkpoint(folder)
-            if found is not None and read_meta(found)["finished"]:
+            if found is not None and read_meta(found).finished:
                 continue
             place = Place(folder, None, hold(folder))
             found = newest_checkpoint(folder)
-            if found is not None and not (checkpoint := read_checkpoint(found)).meta["finished"]:
+            if found is not None and not (checkpoint := read_checkpoint(found)).meta.finished:
                 return place._replace(checkpoint=checkpoint)
         except Busy as error:
             say(f"this run gets a folder of its own: {error}")

@@ -5,6 +5,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ _NEXT = "put the run's own file back, or begin another run with --out"
 
 
 class Record:
-    """The open record of a run; lines of steps that a resumed run is about to repeat are dropped."""
+    """Keeps the record of a run; lines of steps that a resumed run is about to repeat are dropped."""
 
     def __init__(
         self, folder: Path, recipe: Recipe, start: int, device: str, notes: Mapping[str, Any]
@@ -73,6 +74,13 @@ class Record:
             for name, value in named.items():
                 self._events.add_scalar(f"{group}/{name}".rstrip("/"), value, step)
 
+    def __enter__(self) -> "Record":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with nullcontext() if kind is None else suppress(Exception):  # what ended the run is what is said
+            self.close()
+
     def close(self) -> None:
         """Writes what is still held back, and the curves."""
         self._lines.close()
@@ -106,7 +114,7 @@ def _hold_back(args: threading.ExceptHookArgs) -> None:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; a last line that was cut short is left out.
+    """Reads the lines of a run's metrics; a last line that was cut short is left out.
 
     Raises:
         BadInput: another line is none of `Record.write`; names it.
@@ -127,7 +135,7 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def _metrics(line: Any) -> dict[str, Any]:
-    """A line of the metrics; raises ValueError, TypeError or KeyError for another."""
+    """Checks a line of the metrics; raises ValueError, TypeError or KeyError for another."""
     numbers = {"step": line["step"]}
     for name, group in line.items():
         numbers |= group if isinstance(group, dict) else {name: group}
@@ -143,7 +151,7 @@ def _metrics(line: Any) -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that the package runs from; None where it is installed."""
+    """Gives the commit of the checkout that the package runs from; None where it is installed."""
     package = Path(__file__).resolve().parents[2]
     if not (package / ".git").exists():
         return None
@@ -183,7 +191,7 @@ def draw_curves(folder: Path) -> None:
 
 
 def _draw_losses(axis: "Axes", lines: Sequence[dict[str, Any]]) -> None:
-    """Each term's running mean over a fiftieth of the run, over its values in a pale tone."""
+    """Draws each term's running mean over a fiftieth of the run, over its values in a pale tone."""
     window = max(1, len(lines) // 50)
     lowest, highest = np.inf, 0.0
     for name in lines[-1]["loss"]:

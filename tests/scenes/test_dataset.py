@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from hmrcli.assets.open_sets import OPEN_SETS
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.mixture import BatchSampler, mixture_of
 from hmrcli.data.needed import needed_files, open_sets
-from hmrcli.data.read import read_annotations
 from hmrcli.data.sets import load_real_bodies, load_sets
 from hmrcli.data.training import training_batches
 from hmrcli.errors import BadInput, MissingFile

@@ -69,7 +69,7 @@ def test_pose_training_measures_keypoints_and_leaves_a_backbone(
     metrics = measured["validation"]
     assert set(metrics) == {"error_percent", "pck5_percent", "pck10_percent"}
     assert 0 < metrics["error_percent"] < 150
-    assert read_checkpoint(out / "checkpoints" / "best").meta["best"] == metrics["error_percent"]
+    assert read_checkpoint(out / "checkpoints" / "best").meta.best == metrics["error_percent"]
     assert (out / "crops.png").is_file() and (out / "curves.png").is_file()
 
     left = root / "checkpoints" / BACKBONE
