@@ -77,9 +77,11 @@ def main() -> None:
 
     def pose(row: int) -> object:
         people = scenes[row].people
-        return pose_people(
-            *(np.stack([getattr(p, name) for p in people]) for name in ("pose", "betas", "transl")), body
+        pose, betas = (
+            np.stack([person.pose for person in people]),
+            np.stack([person.betas for person in people]),
         )
+        return pose_people(pose, betas, np.stack([person.transl for person in people]), body)
 
     def backdrop(row: int) -> object:
         return paint_backdrop(scenes[row].backdrop, SIZE, scenes[row].camera, scenes[row].ground)

@@ -283,7 +283,7 @@ def footage_poses(bones: Array) -> list[tuple[str, Array, bool]]:
                 if not len(seen):
                     continue
                 boxes = np.array([d.bbox_xywh for d in detections])[seen.source]
-                fits = fit_landmarks(body, landmark_targets(seen, boxes, Photo(image)))
+                fits = fit_landmarks(body, landmark_targets(seen, boxes, Photo(np.asarray(image, np.uint8))))
                 for person, pose in enumerate(roma.rotmat_to_rotvec(fits.rotmat.double()).numpy()):
                     name = f"{Path(path).parts[1].lower()}_{Path(path).stem}_{number:03}_{person}"
                     found.append((name, balanced(bones, pose), False))

@@ -63,8 +63,8 @@ class Unreadable:
                 alone = f", by one of {processes} processes" if processes > 1 else ""
                 raise BadInput(
                     f"{found.reason}. {len(known)} of the {len(images)} rows of {images.name} could not be read so "
-                    f"far{alone}, listed in {self.path}: too many to do without. Unpack the images of {images.name} again, "
-                    f"or train with --without {images.name}"
+                    f"far{alone}, listed in {self.path}: too many to do without. Unpack the images of {images.name} "
+                    f"again, or train with --without {images.name}"
                 )
             if count <= _SAID:
                 more = f"; further ones are only listed in {self.path}" if count == _SAID else ""

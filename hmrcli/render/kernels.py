@@ -49,7 +49,7 @@ def _compiled(function: Function, **options: Any) -> Function:
 
 @compiled
 def _edges(vertices: Array, faces: Array, face: int) -> tuple[float, ...]:
-    """Returns the three edge normals of a face, signed so that inside is positive, and det; 0 for a sliver."""
+    """Returns the three edge normals of a face, signed so that inside is positive, and |det|; 0 for a sliver."""
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
     ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
     bx, by, bz = vertices[b, 0], vertices[b, 1], vertices[b, 2]
@@ -62,8 +62,18 @@ def _edges(vertices: Array, faces: Array, face: int) -> tuple[float, ...]:
     if det * det <= _SLIVER * _SLIVER * squares:
         det = 0.0
     if det < 0.0:
-        return -n0x, -n0y, -n0z, -n1x, -n1y, -n1z, -n2x, -n2y, -n2z, det
+        return -n0x, -n0y, -n0z, -n1x, -n1y, -n1z, -n2x, -n2y, -n2z, -det
     return n0x, n0y, n0z, n1x, n1y, n1z, n2x, n2y, n2z, det
+
+
+@compiled
+def _turned(vertices: Array, faces: Array, face: int) -> float:
+    """Returns det alone, whose sign tells which side of a face is seen."""
+    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+    bx, by, bz = vertices[b, 0], vertices[b, 1], vertices[b, 2]
+    cx, cy, cz = vertices[c, 0], vertices[c, 1], vertices[c, 2]
+    x, y, z = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
+    return vertices[a, 0] * x + vertices[a, 1] * y + vertices[a, 2] * z
 
 
 @compiled
@@ -150,10 +160,12 @@ def visibility(
         i1 = math.floor(min((boxes[face, 3] - top) * samples - 0.5 + slack, height - 1.0))
         if i0 > i1:
             continue
-        n0x, n0y, n0z, n1x, n1y, n1z, n2x, n2y, n2z, det = _edges(vertices, faces, face)
-        if det == 0.0 or det * sides[face] < 0.0:
+        if sides[face] != 0 and sides[face] * _turned(vertices, faces, face) < 0.0:
             continue
-        inverse = 1.0 / abs(det)
+        n0x, n0y, n0z, n1x, n1y, n1z, n2x, n2y, n2z, det = _edges(vertices, faces, face)
+        if det == 0.0:
+            continue
+        inverse = 1.0 / det
         v0, v1, v2 = values[faces[face, 0]], values[faces[face, 1]], values[faces[face, 2]]
         for i in range(i0, i1 + 1):
             dy = (top + (i + 0.5) * step - cy) * scale

@@ -77,8 +77,7 @@ class Shade(NamedTuple):
     """(2,) place of cell (0, 0) along the axes, metres."""
     cell: float
     heights: list[Array]
-    """(rows, columns) farthest that people reach along the direction, metres, -1e9 where nobody is; and, if it is asked
-    for, where they begin, 1e9 where nobody is."""
+    """(rows, columns) farthest that people reach along the direction, metres; and where they begin, if asked for."""
 
 
 def paint_scene(scene: Scene, body: BodyModel) -> Painting:
