@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from hmrcli.body import load_body
 from hmrcli.body.joints import PARENTS
 from hmrcli.fitting.priors import pose_prior
-from hmrcli.scenes.pose_kernels import passes_through, rotation_matrix, sphere_places
-from hmrcli.scenes.poses import PART, Spheres, collides
+from hmrcli.scenes.poses import PART, Spheres, collides, sphere_places
+from hmrcli.scenes.posing_kernels import rotation_matrix
 
 Array = NDArray[Any]
 
@@ -212,12 +212,12 @@ def body_spheres() -> Spheres:
 
 def joint_places(bones: Array, pose: Array) -> Array:
     """(24, 3) joints of a body in a pose (24, 3), its root at the origin."""
-    return np.asarray(sphere_places(bones, np.arange(24), np.zeros((24, 3)), pose))
+    return sphere_places(Spheres(bones, np.arange(24), np.zeros((24, 3)), np.empty(0)), pose)
 
 
 def sphere_distances(bones: Array, joint: Array, centre: Array, pose: Array) -> Array:
     """(S, S) distances of the centres of spheres in a pose (24, 3)."""
-    at = sphere_places(bones, joint, centre, pose)
+    at = sphere_places(Spheres(bones, joint, centre, np.empty(0)), pose)
     return np.asarray(np.linalg.norm(at[:, None] - at, axis=-1))
 
 
@@ -246,7 +246,7 @@ def freed(spheres: Spheres, pose: Array, least: Array, greatest: Array) -> Array
 def nearest_free(spheres: Spheres, meant: Array, trials: Array) -> Array | None:
     """Of poses (N, 24, 3) the nearest to the one that is meant in which the body does not pass through itself."""
     for index in np.square(trials - meant).sum((1, 2)).argsort(kind="stable"):
-        if not passes_through(*spheres, trials[index]):
+        if not collides(spheres, trials[index]):
             return trials[index]
     return None
 
@@ -276,7 +276,7 @@ def footage_poses(bones: Array) -> list[tuple[str, Array, bool]]:
                 read, bgr = capture.read()
                 if not read or number not in numbers:
                     continue
-                image = np.ascontiguousarray(bgr[..., ::-1])
+                image = np.ascontiguousarray(bgr[..., ::-1], np.uint8)
                 detections = detect_people(image)
                 seen = body_landmarks(image, detections)
                 seen = seen[np.flatnonzero((seen.visibility[:, SEEN] > 0.5).all(1))]

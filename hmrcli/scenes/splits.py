@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-EDITION = 2
+EDITION = 3
 """Changes whenever a sample changes; files of another edition are made anew."""
 
 SIZE = 256
@@ -50,56 +50,17 @@ class Split:
 
 
 SPLITS = {
-    split.name: split
-    for split in (
-        Split(
-            "open-studio",
-            stream=1,
-            pool="studio",
-            labels="exact",
-            subjects=8,
-            cameras=4,
-            others=(1.0,),
-            occluders=(1.0,),
-            truncated=0.0,
-            motion=(0.0, 0.0),
-            dim=(0.95, 1.05),
-            noise=(0.5, 1.5),
-            quality=(90, 95),
-        ),
-        Split(
-            "open-fitted",
-            stream=2,
-            pool="train",
-            labels="fitted",
-        ),
-        Split(
-            "open-keypoints",
-            stream=3,
-            pool="train",
-            labels="keypoints",
-        ),
-        Split(
-            "open-test",
-            stream=4,
-            pool="test",
-            labels="exact",
-        ),
-        Split(
-            "open-wild",
-            stream=5,
-            pool="wild",
-            labels="exact",
-            elevation=(-45.0, 75.0, 12.0, 32.0),
-            others=(0.3, 0.25, 0.25, 0.2),
-            covered=0.6,
-            occluders=(0.25, 0.4, 0.35),
-            truncated=0.35,
-            motion=(0.4, 9.0),
-            dim=(0.2, 1.1),
-            noise=(1.0, 12.0),
-            quality=(30, 85),
-        ),
-    )
-}
+    "open-studio": Split(
+        "open-studio", stream=1, pool="studio", labels="exact", subjects=8, cameras=4, others=(1.0,), occluders=(1.0,),
+        truncated=0.0, motion=(0.0, 0.0), dim=(0.95, 1.05), noise=(0.5, 1.5), quality=(90, 95),
+    ),
+    "open-fitted": Split("open-fitted", stream=2, pool="train", labels="fitted"),
+    "open-keypoints": Split("open-keypoints", stream=3, pool="train", labels="keypoints"),
+    "open-test": Split("open-test", stream=4, pool="test", labels="exact"),
+    "open-wild": Split(
+        "open-wild", stream=5, pool="wild", labels="exact", elevation=(-45.0, 75.0, 12.0, 32.0),
+        others=(0.3, 0.25, 0.25, 0.2), covered=0.6, occluders=(0.25, 0.4, 0.35), truncated=0.35, motion=(0.4, 9.0),
+        dim=(0.2, 1.1), noise=(1.0, 12.0), quality=(30, 85),
+    ),
+}  # fmt: skip
 """All sets by name."""
