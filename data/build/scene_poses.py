@@ -276,7 +276,7 @@ def footage_poses(bones: Array) -> list[tuple[str, Array, bool]]:
                 read, bgr = capture.read()
                 if not read or number not in numbers:
                     continue
-                image = np.ascontiguousarray(bgr[..., ::-1])
+                image = np.ascontiguousarray(bgr[..., ::-1], np.uint8)
                 detections = detect_people(image)
                 seen = body_landmarks(image, detections)
                 seen = seen[np.flatnonzero((seen.visibility[:, SEEN] > 0.5).all(1))]

@@ -162,7 +162,9 @@ def _recipe_and_body(
     if body_model != "open" and not Path(body_model).is_file():
         registry = load_registry()
         how = registry.how_to_get(registry.by_name["SMPL_NEUTRAL.pkl"], f"is not at {body_model}")
-        hint = did_you_mean(body_model) or "; --body-model open needs no licence"
+        hint = (
+            _near(body_model, ["open"]) or did_you_mean(body_model) or "; --body-model open needs no licence"
+        )
         raise MissingFile(f"--body-model: {how}{hint}")
     return resolved, body_model
 

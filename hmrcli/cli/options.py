@@ -1,4 +1,4 @@
-"""Options that several commands share, and what is done with the arguments of all."""
+"""Options that several commands share, and the treatment of all arguments."""
 
 import difflib
 import os

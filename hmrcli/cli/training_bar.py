@@ -1,4 +1,4 @@
-"""What `hmr train` shows of its steps."""
+"""Shows the steps of `hmr train`."""
 
 import time
 from datetime import timedelta
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class TrainingBar:
-    """Steps, time left, epoch, speed and losses, on stderr: a bar for a person who is watching, lines for a log."""
+    """Shows steps, time left, epoch, speed and losses on stderr: a bar for a person, lines for a log."""
 
     EVERY = 60.0
     """Seconds between lines in an epoch; each has one at its end."""

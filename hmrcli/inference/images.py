@@ -115,7 +115,7 @@ def read_picture(path: str | Path) -> Picture:
 def _read(path: Path) -> Picture:
     from PIL import UnidentifiedImageError
 
-    from hmrcli.data.images import jpeg_damage
+    from hmrcli.data.images import has_end, jpeg_damage
 
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
@@ -138,7 +138,7 @@ def _read(path: Path) -> Picture:
             notes.append("holds several pictures, the first is read")
         if picture.format in ("JPEG", "MPO"):
             content = path.read_bytes()
-            whole = _has_end(content)
+            whole = has_end(content)
             damage = jpeg_damage(content) if whole else None
             picture = picture if whole else _cut_off(content, notes)
         elif picture.format == "PNG":
@@ -185,16 +185,6 @@ def _png_damage(path: Path) -> str | None:
     except (OSError, SyntaxError) as error:
         return _reason(error)
     return None
-
-
-def _has_end(content: bytes) -> bool:
-    """Tells whether the end marker of a JPEG is there; broken downloads may have zeros instead."""
-    at = 2
-    while (
-        content[at : at + 1] == b"\xff" and content[at + 1 : at + 2] != b"\xda"
-    ):  # EXIF may hold a small JPEG
-        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-    return content.find(b"\xff\xd9", at) >= 0
 
 
 def _cut_off(content: bytes, notes: list[str]) -> "Image":

@@ -166,16 +166,14 @@ def evaluate_network(
     return results, out
 
 
-def results_of_arrays(scored: ArrayScores, predictions: Path, targets: Path) -> Results:
-    """Returns the results of arrays that another system wrote."""
+def results_of_arrays(scored: ArrayScores, predictions: Path, targets: Path, out: Path | None) -> Results:
+    """Returns the results of arrays that another system wrote, and writes them with the errors of rows to `out`."""
     files = {"predictions": str(predictions), "targets": str(targets)}
-    return _results([scored.report], targets, "cpu", scored.details | files)
-
-
-def save_arrays(scored: ArrayScores, results: Results, out: Path) -> None:
-    """Writes the results and the error of every row to a folder."""
-    by_sample = {METRICS[name].key: values for name, values in scored.per_sample.items()}
-    _write(out, results, {**scored.rows, **by_sample})
+    results = _results([scored.report], targets, "cpu", scored.details | files)
+    if out is not None:
+        by_sample = {METRICS[name].key: values for name, values in scored.per_sample.items()}
+        _write(out, results, {**scored.rows, **by_sample})
+    return results
 
 
 def _results(

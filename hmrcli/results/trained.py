@@ -14,11 +14,10 @@ from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import read_document
 from hmrcli.recipe import Recipe, load_recipe, source_of
 from hmrcli.results.runs import Count, Part, Run, Sha256, Text
+from hmrcli.training.checkpoints import FOLDER, META_FILE, MODEL_FILE
 from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
 
 TRAINING_FILE = "training.json"
-_METAS, _MODEL = "checkpoints/*/meta.json", "model.safetensors"
-"""Named here because `hmrcli.training.checkpoints` brings torch, which a table has no use for."""
 _ABSENT = "absent"
 _NO_TRAINING = ("published", "leaves")
 """Keys that change nothing of a training."""
@@ -169,7 +168,7 @@ def _training(folder: Path, sha256: str) -> Training | None:
 
 def _recorded(folder: Path, sha256: str) -> dict[str, Any]:
     """Gathers the fields of `Training` from a run's checkpoints and metrics; `steps` is None for other weights."""
-    metas = [_document(path) for path in sorted(folder.glob(_METAS))]
+    metas = [_document(path) for path in sorted(folder.glob(f"{FOLDER}/*/{META_FILE}"))]
     environment = _document(folder / ENVIRONMENT_FILE)
     measured = [(line["step"], line.get("validation", {})) for line in read_metrics(folder)]
     return {
@@ -188,7 +187,7 @@ def _recorded(folder: Path, sha256: str) -> dict[str, Any]:
 
 def _hash_of_model(meta: dict[str, Any]) -> Any:
     files = meta.get("sha256")
-    return files.get(_MODEL) if isinstance(files, dict) else None
+    return files.get(MODEL_FILE) if isinstance(files, dict) else None
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from hmrcli.assets.data_root import FITS
 from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.body_parameters import write_fits
-from hmrcli.data.compact import read_compact, write_compact
+from hmrcli.data.compact import COMPACT_SUFFIX, read_compact, write_compact
 from hmrcli.data.human_data import write_human_data
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput
@@ -94,7 +95,7 @@ def _write(root: Path, name: str, count: int, workers: int, masks: bool, progres
         done += result
         progress(done, count)
     if OPEN_SETS[name].training:
-        fits = root / "static_fits" / f"{name}_fits.npy"
+        fits = root / FITS / f"{name}_fits.npy"
         write_fits(fits, np.concatenate(first_fits(name, count), 1))
     known += [read_compact(groups.file(number)) for number in range(len(groups))]
     write_human_data(path, replace(_joined(known), dataset=edition_name(name)))
@@ -117,7 +118,7 @@ class _Groups(Dataset[int | OSError]):
 
     def file(self, number: int) -> Path:
         rows = self.rows(number)
-        return self.unfinished / f"{rows[0]}-{rows[-1]}.safetensors"
+        return self.unfinished / f"{rows[0]}-{rows[-1]}{COMPACT_SUFFIX}"
 
     def is_done(self, number: int) -> bool:
         if self.masks is not None and not (self.masks / image_name(self.rows(number)[-1], ".png")).is_file():

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hmrcli.assets.data_root import ANNOTATIONS, IMAGES
 from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.scenes.splits import EDITION
@@ -11,17 +12,17 @@ _ROWS_A_FOLDER = 1000
 
 def annotation_file(root: Path, name: str) -> Path:
     """Returns the path of a set's annotations, which are written last: where they are, everything is."""
-    return root / "preprocessed_datasets" / f"{name}.npz"
+    return root / ANNOTATIONS / f"{name}.npz"
 
 
 def image_folder(root: Path, name: str) -> Path:
     """Returns the folder of a set's images."""
-    return root / "datasets" / name
+    return root / IMAGES / name
 
 
 def mask_folder(root: Path, name: str) -> Path:
     """Returns the folder of a set's masks: 1 + SMPL joint of the body part, 0 where the person is not seen."""
-    return root / "datasets" / f"{name}-masks"
+    return root / IMAGES / f"{name}-masks"
 
 
 def image_name(row: int, suffix: str = ".jpg") -> str:

@@ -1,4 +1,4 @@
-"""What ends a run before its last step: a wish to stop, errors in words, samples whose loss is not finite."""
+"""Handles what ends a run early: a wish to stop, errors of any kind in words, samples whose loss is not finite."""
 
 import os
 import signal

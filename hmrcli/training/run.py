@@ -58,7 +58,7 @@ METRIC, POSE_METRIC = "pa_mpjpe_mm", "error_percent"
 
 
 class Progress(NamedTuple):
-    """Where a run stands after a step."""
+    """Says where a run stands after a step."""
 
     step: int
     """Steps that are done."""
@@ -71,12 +71,12 @@ class Progress(NamedTuple):
     waiting: float
     """Share of the step's time spent waiting for samples."""
     ends: bool
-    """Whether it was the last of its epoch, or of the run."""
+    """It was the last of its epoch, or of the run."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train, beside what the recipe says: nothing here changes what is learnt, up to rounding."""
+    """Says how to train beside the recipe: nothing here changes what is learnt, up to rounding."""
 
     root: Path
     """The data root."""

@@ -1,4 +1,4 @@
-"""What measures a network on a test set while it trains: processes share the rows, the first has the figures."""
+"""Measures a network on a test set while it trains: processes share the rows, the first has the figures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ Figures = Mapping[str, float]
 
 
 class Validation(NamedTuple):
-    """What all processes of a run call together."""
+    """Functions that all processes of a run call together."""
 
     measure: Callable[[nn.Module], Figures]
     mean_pose: Callable[[], Figures] = dict

@@ -161,12 +161,15 @@ def test_bfloat16_is_close(body: BodyModel) -> None:
 def test_a_compiled_network_learns_the_same(body: BodyModel) -> None:
     """Dropout included; what is saved has the names and values of a network that is not compiled."""
     recipe, batch = open_recipe("hmr_l1"), samples(2)
-    plain, compiled = learner(recipe, body), learner(recipe, body, compiled=True)
+    plain, compiled = (
+        learner(recipe, body, 1),
+        learner(recipe, body, 1, compiled=True),
+    )  # one round: a third to compile
     assert compiled.parallel is not compiled.network and plain.parallel is plain.network
     for step in range(2):
         losses = [train_step(one, [batch], step, 0).losses for one in (plain, compiled)]
         assert losses[1] == pytest.approx(losses[0], rel=1e-3)
-    resumed = learner(recipe, body)
+    resumed = learner(recipe, body, 1)
     resumed.network.load_state_dict(compiled.network.state_dict())
     resumed.load_state(deepcopy(compiled.state()))
     after = [train_step(one, [batch], 2, 0).losses for one in (plain, resumed)]
