@@ -95,7 +95,8 @@ def needed_files(
     files.append(file("evaluation, annotations", ANNOTATIONS, recipe.evaluation.annotations))
     files.append(images("evaluation, images", recipe.evaluation.dataset))
     files += [file("evaluation, body", BODY_MODELS, name) for name in bodies if name in registry.by_name]
-    return list({file.path: file for file in reversed(files)}.values())[::-1]  # each for its first use
+    paths = [file.path for file in files]
+    return [file for number, file in enumerate(files) if file.path not in paths[:number]]
 
 
 def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
