@@ -7,6 +7,7 @@ import typer
 
 from hmrcli.assets.data_root import data_root as find_data_root
 from hmrcli.cli.console import bar, log, note, print_json, print_line
+from hmrcli.cli.data_check import check
 from hmrcli.cli.options import AsJson, DataRoot
 from hmrcli.errors import MissingFile
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Make annotation files from the official downloads, and check them.", no_args_is_help=True
 )
+
+app.command()(check)
 
 
 @app.command(name="list")
