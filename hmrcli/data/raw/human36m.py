@@ -187,10 +187,10 @@ def _mask_corners(
         import h5py
 
         with h5py.File(path, "r") as stored:
-            masks = stored["Masks"]
+            masks = stored["Masks"][()].ravel()
             for row, frame in enumerate(frames[frames < len(masks)]):
                 # Matlab's columns are stored first: axis 0 is x.
-                inside = stored[masks[frame, 0]][()] == 1
+                inside = stored[masks[frame]][()] == 1
                 x, y = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
                 if len(x):
                     low[row], high[row], seen[row] = (x[0], y[0]), (x[-1] + 1, y[-1] + 1), True

@@ -188,7 +188,7 @@ def _error(fit: dict[str, Any], joints: NDArray[np.float32], view: View) -> floa
 
 def _agreeing(
     labels: Labels,
-    pelvis: NDArray[np.float64] | None,
+    pelvis: NDArray[np.floating] | None,
     take: Take,
     joints: NDArray[np.float32],
     out: Output,
