@@ -79,7 +79,8 @@ class Asset(_Frozen):
     """One file (or unpacked folder) and everything known about it.
 
     `sha256` is the published digest, or its published first digits. `accepts` are the names (globs, any case)
-    under which users get the file; `formats` are other endings it may have.
+    under which users get the file; `formats` are other endings it may have. `raw_set` is the official download of
+    which `hmr data make` makes the file.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Asset(_Frozen):
     licence: str
     sources: tuple[Source, ...] = ()
     page: str | None = None
+    raw_set: str | None = None
     size: int | None = None
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")] | None = None
     check: Check = Check()
@@ -104,6 +106,11 @@ class Asset(_Frozen):
         if not self.sources and self.page is None:
             raise ValueError("a file without `sources` needs the `page` where people get it")
         return self
+
+    @property
+    def make_command(self) -> str | None:
+        """Makes it from the official download; None for files that are not made."""
+        return self.raw_set and f"hmr data make {self.raw_set}"
 
     def target(self, root: Path, suffix: str = "") -> Path:
         """Where the file goes; `suffix` picks one of its other formats."""
@@ -178,7 +185,14 @@ class Registry(_Frozen):
             why: reason in a few words, for example "is missing".
             options: further options of the next command, for example ` --data-root D`.
         """
+        what = f"It is {asset.about}. Licence: {self.terms(asset)}."
+        if asset.make_command and not asset.sources:
+            command = f"{asset.make_command} --raw DIR{options}"
+            step = f"get the official download at {asset.page}, then run: {command}"
+            return f"{asset.name} {why}. {what} To go on, {step}"
         command = f"hmr download {asset.name} --from-file PATH{options}"
+        if asset.make_command:
+            command += f" (or, from the official download, {asset.make_command} --raw DIR{options})"
         if asset.sources:
             pages = " or ".join(source.browser_address for source in asset.sources)
             step = f"open {pages} in a browser, save the file"
@@ -186,7 +200,6 @@ class Registry(_Frozen):
                 step += f" (it is an archive that holds {member})"
         else:
             step = f"get it at {asset.page}"
-        what = f"It is {asset.about}. Licence: {self.terms(asset)}."
         return f"{asset.name} {why}. {what} To go on, {step}, then run: {command}"
 
 
@@ -233,4 +246,5 @@ def find_asset(name: str, root: Path) -> Path:
     raise MissingFile(
         f"{asset.name} is missing in {root}. It is {asset.about}. Licence: {registry.terms(asset)}. "
         f"Run: hmr download {asset.name}"
+        + (f" (or, from the official download, {asset.make_command} --raw DIR)" if asset.make_command else "")
     )

@@ -157,6 +157,9 @@ def _show_plan(
             if asset.sources
             else f"by hand, from {asset.page}"
         )
+        if asset.make_command and not present:
+            made = f"{asset.make_command}, from the official download"
+            source = f"{source}, or {made}" if asset.sources else f"{made} ({asset.page})"
         terms = registry.terms(asset)
         rows.append((asset.name, _size(asset, root), source, str(present or asset.target(root)), terms))
     for part, document in zip(parts, rendered):
@@ -315,6 +318,7 @@ def _describe(
         "licence": licence.model_dump(),
         "sources": [each.browser_address for each in asset.sources],
         "page": asset.page,
+        "make": asset.make_command,
         "source": source,
     }
 

@@ -70,6 +70,8 @@ def needed_files(
             if (root / asset.path).is_relative_to(path) and asset.unpack and "*.jpg" in asset.unpack.take
         ]
         source = ("", "unpack the images of NAMES there", name)
+        if name in {asset.raw_set for asset in registry.files}:
+            source = ("", "put the official download of NAMES there, then run: hmr data make NAMES", name)
         if known:
             source = (*_source(registry, known[0], path)[:2], " ".join(known))
         return NeededFile(use, path, found, *source, dataset)
@@ -197,7 +199,14 @@ def _source(registry: Registry, name: str, path: Path) -> tuple[str, str, str]:
         return "", "not known to hmr download: put it there, or name another file in the recipe", name
     terms, page = registry.terms(asset), asset.page
     if asset.sources:
-        return asset.about, f"{terms}. Run: hmr download NAMES", name
+        made = f", or {asset.make_command} with the official download" if asset.make_command else ""
+        return asset.about, f"{terms}. Run: hmr download NAMES{made}", name
+    if asset.make_command:
+        return (
+            asset.about,
+            f"{terms}. Get the official download at {page}, then run: {asset.make_command}",
+            name,
+        )
     return asset.about, f"{terms}. Get it at {page}, then run: hmr download NAMES --from-file PATH", name
 
 

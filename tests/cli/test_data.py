@@ -12,14 +12,18 @@ import torch
 from typer.testing import CliRunner, Result
 
 from hmrcli.assets.bundled import bundled
+from hmrcli.assets.registry import BUNDLED_REGISTRY, load_registry
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.cli.app import app
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.human_data import write_human_data
+from hmrcli.data.needed import needed_files, require
 from hmrcli.data.raw.output import facts_of
+from hmrcli.data.raw.sets import RAW_SETS
 from hmrcli.data.read import read_annotations
 from hmrcli.data.smpl_fields import read_poses
 from hmrcli.errors import BadInput, MissingFile, UsageError
+from hmrcli.recipe import load_recipe
 from tests.data.raw import captures
 
 CAMERA, P2 = 54138969, 60457274
@@ -384,6 +388,27 @@ def test_list_tells_state_users_and_next_step(raw: Path, root: Path) -> None:
     assert {"h36m", "mpi_inf_3dhp", "cmu_mosh", "pw3d"} <= set(sets("--recipe", "hmr_normal"))
     assert "muco" not in sets("--recipe", "hmr_normal")
     assert re.search(r"h36m_mosh_train\.npz +missing", hmr("list", "--data-root", root).stdout)
+
+
+def test_missing_files_name_the_command_that_makes_them(root: Path) -> None:
+    registry = load_registry()
+    made = {product.file: each.name for each in RAW_SETS for product in each.products}
+    for asset in registry.files:
+        assert asset.raw_set == made.get(asset.name), asset.name
+    assert "converter" not in BUNDLED_REGISTRY.read_text()
+    plan = (
+        CliRunner()
+        .invoke(
+            app, ["download", "muco3dhp_train.npz", "pw3d_test.npz", "--dry-run", "--data-root", str(root)]
+        )
+        .stdout
+    )
+    assert re.search(r"muco3dhp_train\.npz .*hmr data make muco, from the official download \(https", plan)
+    assert re.search(r"pw3d_test\.npz .*pw3d_test\.npz, or hmr data make pw3d, from the official", plan)
+    with pytest.raises(MissingFile) as error:
+        require(needed_files(load_recipe("graphormer_normal"), root))
+    assert "http://vision.imar.ro/human3.6m, then run: hmr data make h36m" in str(error.value)
+    assert "then run: hmr data make muco" in str(error.value)
 
 
 def test_what_cannot_be_made_is_said_in_one_line(
