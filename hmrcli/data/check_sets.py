@@ -361,7 +361,7 @@ def _as_seen(
     rows: Annotations, numbers: NDArray[np.int64], folder: Path, progress: Progress
 ) -> Iterator[Problem]:
     """Compares 2D keypoints with what the bundled landmark network sees in a few pictures."""
-    if rows.keypoints2d is None:
+    if rows.keypoints2d is None or len(rows) < _FEWEST:
         return
     points = rows.select("coco_17", strict=False).keypoints2d
     assert points is not None

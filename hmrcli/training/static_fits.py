@@ -1,6 +1,5 @@
 """SPIN's static fits, from which fitting in the loop starts: SMPLify on the annotated 2D joints of each row."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmrcli import __version__
+from hmrcli.assets.fetch import sha256
 from hmrcli.body.camera import CROP_SIZE, crop_translation
 from hmrcli.body.rotations import pose_from_rotmat, rotmat_from_6d
 from hmrcli.data.annotations import Annotations
@@ -78,7 +78,7 @@ def make_static_fits(
     record: dict[str, object] = {
         "made_by": f"hmr {__version__}",
         "annotations": source.name,
-        "annotations_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "annotations_sha256": sha256(source),
         "rows": len(rows),
         "known_bodies": int(rows.has_smpl.sum()),
         "fitted": int((~rows.has_smpl).sum()),

@@ -46,7 +46,11 @@ INFERRED = {
 }
 """What no public config states, in all variants; HMR's own configs state the rest of its rows."""
 
-MADE_HERE = {"muco3dhp_train.npz", "up3d_trainval.npz", *(f"hmr_{variant}.safetensors" for variant in VARIANTS)}
+MADE_HERE = {
+    "muco3dhp_train.npz",
+    "up3d_trainval.npz",
+    *(f"hmr_{variant}.safetensors" for variant in VARIANTS),
+}
 """Files that no public list links to: made from their sets, or trained."""
 
 

@@ -12,7 +12,7 @@ from hmrcli.data.raw.output import Arrays, Job, Output
 from hmrcli.data.raw.raw_set import Product, RawSet
 from hmrcli.data.raw.rows import Rows
 from hmrcli.data.raw.tree import Tree
-from hmrcli.errors import BadInput, MissingFile
+from hmrcli.errors import BadInput, MissingFile, UsageError
 
 FEWEST, SEEN, AROUND = 6, 0.3, 1.2
 """Keypoints that make a row, visibility from which a landmark counts, and the box around them."""
@@ -27,7 +27,12 @@ def own_set(name: str, keypoints: Path | None) -> RawSet:
     Args:
         name: of the annotation file, and of the folder below `datasets/` where links to the photos go.
         keypoints: JSON in COCO's layout; None to have them seen.
+
+    Raises:
+        UsageError: it cannot be the name of a folder.
     """
+    if not name or Path(name).name != name:
+        raise UsageError(f"--name: {name!r} is no name of a folder; leave out its path")
     return RawSet(
         name=name,
         title=name,
@@ -36,12 +41,8 @@ def own_set(name: str, keypoints: Path | None) -> RawSet:
         archives=(),
         tree=(),
         products=(Product(f"{name}.npz", "photos of your own"),),
-        make=_annotated(keypoints) if keypoints else _look,
+        make=partial(_read, keypoints) if keypoints else _look,
     )
-
-
-def _annotated(keypoints: Path) -> partial[None]:
-    return partial(_read, keypoints)
 
 
 def _read(keypoints: Path, tree: Tree, out: Output) -> None:
@@ -85,7 +86,8 @@ def _people(folder: Path, *photos: Path) -> Arrays:
     from hmrcli.people import body_landmarks, detect_people
     from hmrcli.people.skeleton import LANDMARK_KEYPOINTS
 
-    names, boxes, points = [], [np.zeros((0, 4))], [np.zeros((0, 17, 3))]
+    names: list[str] = []
+    boxes, points = [np.zeros((0, 4), np.float32)], [np.zeros((0, 17, 3))]
     empty = unseen = damaged = 0
     for photo in photos:
         try:
