@@ -2,9 +2,9 @@
 
     python benchmarks/data.py FOLDER [--sequences 600]
 
-Human3.6M: 600 sequences of 2,500 poses with masks of 1000 by 1000 pixels and MoSh labels, 300,000 rows. They are links to
-one sequence, so that reading costs what it does and the disk is spared. MPI-INF-3DHP: 16 annot.mat of the set's own
-lengths, 1.2 GB. Videos: one of each set, some hundred frames, from which the time for all is estimated.
+Human3.6M: 600 sequences of 2,500 poses with masks of 1000 by 1000 pixels and MoSh labels, 300,000 rows. They are
+links to one sequence, so that reading costs what it does and the disk is spared. MPI-INF-3DHP: 16 annot.mat of the
+set's own lengths, 1.2 GB. Videos: a hundred frames of each set, from which the time for all is estimated.
 """
 
 import argparse

@@ -15,13 +15,13 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.publish import publish
 from hmrcli.assets.data_root import data_root
 from hmrcli.errors import BadInput, HmrError
 from hmrcli.recipe import load_recipe, recipe_names
 from hmrcli.results.compare import OPEN_TEST, OPEN_WILD
 from hmrcli.results.published import published
 from hmrcli.results.runs import RESULTS_FILE, read_results
-from hmrcli.results.shipped import publish
 from hmrcli.training.checkpoints import FOLDER, LAST, MODEL_FILE, newest_checkpoint, read_checkpoint
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "data" / "results" / "open"

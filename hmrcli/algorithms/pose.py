@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrcli.body.joints import COCO_17_NAMES
+from hmrcli.body.joints import COCO_17
 from hmrcli.layers.hrnet import ClassificationHRNet, PoseHRNet
 from hmrcli.layers.resnet import ResNet
 from hmrcli.layers.stored import stored_only
@@ -40,7 +40,7 @@ class PoseNetwork(nn.Module):
         if isinstance(backbone, ClassificationHRNet):
             for part in (backbone.incre_modules, backbone.downsamp_modules, backbone.final_layer):
                 stored_only(part)
-        self.joint_maps = nn.Conv2d(channels, len(COCO_17_NAMES), 1)
+        self.joint_maps = nn.Conv2d(channels, len(COCO_17.names), 1)
         for module in (*self.upsampling, self.joint_maps):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, std=0.001)

@@ -124,7 +124,7 @@ def _named(name: str, root: Path, folder: Path | None) -> list[_Target]:
 
 
 def _file(path: Path, root: Path, folder: Path | None, dataset: str | None = None) -> _Target:
-    from hmrcli.data.npz import NpzFile
+    from hmrcli.data.annotation_npz import AnnotationNpz
     from hmrcli.data.raw.output import IMAGES
     from hmrcli.data.raw.sets import maker_of
 
@@ -134,7 +134,7 @@ def _file(path: Path, root: Path, folder: Path | None, dataset: str | None = Non
         return _Target(path, None, rows)
     dataset = dataset or (maker.images_of(path.name) if maker else None)
     if dataset is None and folder is None and path.suffix == ".npz":
-        with NpzFile(path) as stored:
+        with AnnotationNpz(path) as stored:
             dataset = str(stored.scalar("config", "")) if "config" in stored else None
     below = root / IMAGES / dataset if dataset else path.parent
     return _Target(path, folder or (below if below.is_dir() or maker else path.parent), rows)
@@ -158,8 +158,8 @@ def _of_recipe(recipe: "Recipe", root: Path) -> Iterator[_Target]:
 
 
 def _poses(target: _Target) -> "Report":
+    from hmrcli.data.body_parameters import read_poses
     from hmrcli.data.check_sets import Problem, Report
-    from hmrcli.data.smpl_fields import read_poses
 
     report = Report(str(target.path), "", published_rows=target.rows)
     try:
@@ -177,8 +177,8 @@ def _poses(target: _Target) -> "Report":
 
 
 def _compare_fits(target: _Target, report: "Report") -> None:
+    from hmrcli.data.body_parameters import read_fits
     from hmrcli.data.check_sets import Problem
-    from hmrcli.data.smpl_fields import read_fits
 
     if target.fits is None:
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hmrcli.cli import options
-from hmrcli.cli.console import log, note, print_json
+from hmrcli.cli.console import bar, note, print_json
 from hmrcli.errors import UsageError
 from hmrcli.files import writable_folder
 
@@ -52,7 +52,8 @@ def evaluate(
         typer.Option(metavar="P.npz", help=f"Score these arrays of any system. Keys: {ARRAY_KEYS}."),
     ] = None,
     targets: Annotated[
-        Path | None, typer.Option(metavar="T.npz", help=f"The truth of --predictions. Keys: {TARGET_KEYS}.")
+        Path | None,
+        typer.Option(metavar="T.npz", help=f"What --predictions are compared with. Keys: {TARGET_KEYS}."),
     ] = None,
     allow_missed: Annotated[
         bool,
@@ -89,14 +90,16 @@ def evaluate(
         raise UsageError("give --recipe and --checkpoint, or --predictions and --targets")
     if allow_missed and not any(arrays):
         raise UsageError("--allow-missed is for --predictions and --targets")
-    for name, path in {"predictions": predictions, "targets": targets, "checkpoint": checkpoint}.items():
+    for name, path in {"predictions": predictions, "targets": targets}.items():
         if path is not None:
-            expected = "see hmr download --list" if path is checkpoint else "expected an .npz file of arrays"
-            options.existing(path, f"--{name}", expected)
+            options.existing(path, f"--{name}", "expected an .npz file of arrays")
+    if checkpoint is not None:
+        options.existing(checkpoint, "--checkpoint", "see hmr download --list")
     if out is not None:
         writable_folder(out)
     if predictions and targets:
-        _score_arrays(predictions, targets, protocol, allow_missed, out, data_root, as_json)
+        results = _score_arrays(predictions, targets, protocol, allow_missed, out, data_root)
+        _show(results, out, as_json)
         return
     assert recipe and checkpoint
     from hmrcli.assets.data_root import data_root as find_root
@@ -114,10 +117,10 @@ def evaluate(
         workers = min(8, os.cpu_count() or 1)
     test = find_test(resolved, root, dataset, protocol, images, workers, note)
     # Only finished errors travel between processes, and those are on the CPU.
-    with joined(torch.device("cpu")), _Bar(rank_and_size()[0] == 0) as bar:
+    with joined(torch.device("cpu")), bar("samples", rank_and_size()[0] == 0) as progress:
         done = evaluate_network(
             resolved, checkpoint, test, root, out,
-            device=device, batch_size=batch_size, workers=workers, progress=bar,
+            device=device, batch_size=batch_size, workers=workers, progress=progress,
         )  # fmt: skip
     if done is not None:
         _show(*done, as_json)
@@ -130,8 +133,7 @@ def _score_arrays(
     allow_missed: bool,
     out: Path | None,
     root: Path | None,
-    as_json: bool,
-) -> None:
+) -> "Results":
     from hmrcli.assets.data_root import data_root
     from hmrcli.evaluation import ARRAYS, PROTOCOLS, score_arrays
     from hmrcli.results.measure import results_of_arrays, save_arrays
@@ -141,28 +143,7 @@ def _score_arrays(
     results = results_of_arrays(scored, predictions, targets)
     if out:
         save_arrays(scored, results, out)
-    _show(results, out, as_json)
-
-
-class _Bar:
-    """Rows done, on stderr, for a person who is watching."""
-
-    def __init__(self, shown: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=log, disable=not (shown and log.is_terminal), transient=True)
-        self.task = self.bar.add_task("samples", total=None)
-
-    def __enter__(self) -> "_Bar":
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def __call__(self, done: int, total: int) -> None:
-        self.bar.update(self.task, advance=done, total=total)
+    return results
 
 
 def _show(results: "Results", out: Path | None, as_json: bool) -> None:

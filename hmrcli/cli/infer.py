@@ -191,11 +191,11 @@ def _predictor(
     device: str | None,
     root: Path | None,
 ) -> "Predictor":
-    from hmrcli.assets.data_root import data_root
+    from hmrcli.assets.data_root import BODY_MODELS, data_root
     from hmrcli.body import load_body
     from hmrcli.inference.predictor import BBOX_SCALE, Predictor
 
-    body = load_body(body_model, assets_dir=data_root(root) / "body_models")
+    body = load_body(body_model, assets_dir=data_root(root) / BODY_MODELS)
     return Predictor(recipe, checkpoint, body=body, device=device, bbox_scale=bbox_scale or BBOX_SCALE)
 
 

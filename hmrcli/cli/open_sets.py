@@ -88,9 +88,9 @@ def write(part: str, root: Path, rows: int | None, masks: bool) -> Path:
 
 def wrong(part: str, root: Path) -> str | None:
     """What is wrong with the files of a part that is in place; None if nothing is."""
+    from hmrcli.data.annotation_files import read_annotations
     from hmrcli.data.images import missing_images
     from hmrcli.data.open_files import annotation_file, image_folder
-    from hmrcli.data.read import read_annotations
     from hmrcli.errors import BadInput
 
     try:

@@ -343,8 +343,9 @@ def _keypoint_validation(
     """What measures heatmaps on the recipe's test set; processes share the rows, the first has the errors."""
     import numpy as np
 
-    from hmrcli.data.needed import ANNOTATIONS, IMAGES, locate
-    from hmrcli.data.read import read_annotations
+    from hmrcli.assets.data_root import ANNOTATIONS, IMAGES
+    from hmrcli.data.annotation_files import read_annotations
+    from hmrcli.data.needed import locate
     from hmrcli.distributed import rank_and_size
     from hmrcli.evaluation.evaluate import Samples, check_images
     from hmrcli.evaluation.keypoints import check_labels, keypoint_errors, keypoint_metrics

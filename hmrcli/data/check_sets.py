@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from hmrcli.body import BodyModel
-from hmrcli.body.joints import COCO_17_FLIP
+from hmrcli.body.joints import COCO_17
 from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.data.annotation_files import read_annotations
+from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import square_around
 from hmrcli.data.images import missing_images, read_bgr
-from hmrcli.data.npz import NpzFile
-from hmrcli.data.plausible import doubts
-from hmrcli.data.read import read_annotations
+from hmrcli.data.label_checks import doubts
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.people import body_landmarks
@@ -33,7 +33,7 @@ _FEWEST = 6
 _FAR = 0.1
 """Of a box's side: right labels and bodies are nearer to each other in the median."""
 _LIMBS = slice(5, 17)
-_OTHER_SIDE = [joint - 5 for joint in COCO_17_FLIP[_LIMBS]]
+_OTHER_SIDE = [joint - 5 for joint in COCO_17.flip[_LIMBS]]
 """Shoulders to ankles among COCO's 17, and where each one's counterpart is among these."""
 
 Progress = Callable[[str, int, int], None]
@@ -180,8 +180,8 @@ def _notes(path: Path, report: Report) -> Iterator[str]:
     if report.published_rows is not None and report.rows != report.published_rows:
         yield f"{report.rows:,} rows; the published file has {report.published_rows:,}"
     if path.suffix == ".npz":
-        with NpzFile(path) as stored:
-            if "bbox_xywh" in stored and stored.member("bbox_xywh").shape[1] == 4:
+        with AnnotationNpz(path) as stored:
+            if "bbox_xywh" in stored and stored.header("bbox_xywh").shape[1] == 4:
                 yield "bbox_xywh has 4 columns; HumanData has 5, the last a score: read here, not by MMHuman3D"
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import PARENTS, SMPL_54_NAMES
+from hmrcli.body.joints import PARENTS, SMPL_54
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import square_around
@@ -99,5 +99,5 @@ def _skeleton(rows: Annotations, row: int, points: NDArray[np.float64]) -> NDArr
 
 
 def _colour(joints: str, joint: int) -> tuple[int, ...]:
-    name = SMPL_54_NAMES[joint] if joints == "smpl_54" else ""
+    name = SMPL_54.names[joint] if joints == "smpl_54" else ""
     return _LEFT if name.startswith("left") else _RIGHT if name.startswith("right") else _MIDDLE

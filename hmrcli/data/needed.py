@@ -4,14 +4,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hmrcli.assets.data_root import ANNOTATIONS, BODY_MODELS, CHECKPOINTS, FITS, IMAGES
 from hmrcli.assets.registry import Registry, find_asset, load_registry
 from hmrcli.errors import MissingFile, UsageError
 from hmrcli.files import did_you_mean
 from hmrcli.recipe import Recipe, recipe_names
 from hmrcli.scenes.splits import SPLITS
-
-ANNOTATIONS, FITS, IMAGES = "preprocessed_datasets", "static_fits", "datasets"
-CHECKPOINTS, BODY_MODELS = "checkpoints", "body_models"
 
 OPEN_MEAN = "open"
 """Mean parameters that no file holds: those of the open training poses."""

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from hmrcli.data.npz import NpzFile
+from hmrcli.assets.data_root import ANNOTATIONS, FITS, IMAGES
+from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.scenes.splits import EDITION, row_count
 
 ROWS_A_FOLDER = 1000
@@ -20,7 +21,7 @@ def mask_name(row: int) -> str:
 
 def image_folder(root: Path, split_name: str) -> Path:
     """Folder of a part's images."""
-    return root / "datasets" / split_name
+    return root / IMAGES / split_name
 
 
 def unfinished_folder(images: Path) -> Path:
@@ -30,17 +31,17 @@ def unfinished_folder(images: Path) -> Path:
 
 def mask_folder(root: Path, split_name: str) -> Path:
     """Folder of a part's masks: 1 + SMPL joint of the body part, 0 where the person is not seen."""
-    return root / "datasets" / f"{split_name}-masks"
+    return root / IMAGES / f"{split_name}-masks"
 
 
 def annotation_file(root: Path, split_name: str) -> Path:
     """A part's annotations, which are written last: where they are, everything is."""
-    return root / "preprocessed_datasets" / f"{split_name}.npz"
+    return root / ANNOTATIONS / f"{split_name}.npz"
 
 
 def fits_file(root: Path, split_name: str) -> Path:
     """What SPIN starts from."""
-    return root / "static_fits" / f"{split_name}_fits.npy"
+    return root / FITS / f"{split_name}_fits.npy"
 
 
 def is_written(root: Path, split_name: str, rows: int | None = None, masks: bool = False) -> bool:
@@ -48,5 +49,5 @@ def is_written(root: Path, split_name: str, rows: int | None = None, masks: bool
     path, count = annotation_file(root, split_name), row_count(split_name, rows)
     if not path.is_file() or (masks and not (mask_folder(root, split_name) / mask_name(count - 1)).is_file()):
         return False
-    with NpzFile(path) as stored:
+    with AnnotationNpz(path) as stored:
         return int(stored.scalar("__data_len__", 0)) >= count

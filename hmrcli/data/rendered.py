@@ -11,6 +11,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from hmrcli.data.annotations import Annotations
+from hmrcli.data.body_parameters import write_fits
 from hmrcli.data.compact import read_compact, write_compact
 from hmrcli.data.human_data import write_human_data
 from hmrcli.data.open_files import (
@@ -22,7 +23,6 @@ from hmrcli.data.open_files import (
     mask_name,
     unfinished_folder,
 )
-from hmrcli.data.smpl_fields import write_fits
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file

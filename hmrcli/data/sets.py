@@ -10,15 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrcli.assets.data_root import ANNOTATIONS, FITS, IMAGES
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
-from hmrcli.data.compact import read_compact, write_compact
+from hmrcli.data.body_parameters import read_fits, read_poses
+from hmrcli.data.compact import COMPACT_SUFFIX, read_compact, write_compact
 from hmrcli.data.images import missing_images, read_bgr
+from hmrcli.data.label_checks import check_set, refuse_without_labels
 from hmrcli.data.mixture import generator
-from hmrcli.data.needed import ANNOTATIONS, FITS, IMAGES, kept_sets, locate, needed_files, require
+from hmrcli.data.needed import kept_sets, locate, needed_files, require
 from hmrcli.data.open_files import image_name, unfinished_folder
-from hmrcli.data.plausible import check_set, refuse_without_labels
-from hmrcli.data.read import COMPACT_SUFFIX, read_annotations
-from hmrcli.data.smpl_fields import read_fits, read_poses
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import whole_file
 from hmrcli.recipe import Recipe

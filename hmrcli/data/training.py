@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.data.annotations import FLIPS
+from hmrcli.body.joints import JOINT_SETS
 from hmrcli.data.augmentation import (
     Augmentation,
     augment_crop,
@@ -34,7 +34,7 @@ from hmrcli.data.augmentation import (
 from hmrcli.data.crop import crop_image, square_around
 from hmrcli.data.mixture import BatchSampler, Draw, generator
 from hmrcli.data.sets import TrainingImages
-from hmrcli.data.unreadable import Unreadable, UnreadableRow
+from hmrcli.data.unreadable_rows import Unreadable, UnreadableRow
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput
 from hmrcli.recipe import Recipe
@@ -102,7 +102,7 @@ class TrainingSet(Dataset[Made | BadInput]):
             seed: of the run.
             size: side of the crops, pixels; labels are in the frame of 224 that losses and cameras are made for.
         """
-        self.sets, self.settings, self.flip = sets, settings, FLIPS[joints]
+        self.sets, self.settings, self.flip = sets, settings, JOINT_SETS[joints].flip
         self.seed, self.size = seed, size
 
     def augmentation(self, draw: Draw) -> Augmentation:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
-from hmrcli.body.joints import SMPL_24_FLIP
+from hmrcli.body.joints import SMPL_24
 from hmrcli.body.rotations import rotmat_from_6d, sixd_from_rotmat
 from hmrcli.fitting.fit import Start
 from hmrcli.fitting.initial import guessed_rotations
@@ -168,4 +168,4 @@ def crop_axes(landmarks: Landmarks, targets: Targets) -> Tensor:
 
 def mirrored_rotations(rotmat: Tensor) -> Tensor:
     """Rotations (N, 24, 3, 3) of the mirrored body."""
-    return _MIRROR[:, None] * rotmat[:, list(SMPL_24_FLIP)] * _MIRROR
+    return _MIRROR[:, None] * rotmat[:, list(SMPL_24.flip)] * _MIRROR

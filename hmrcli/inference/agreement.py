@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.body.joints import SMPL_24_NAMES
+from hmrcli.body.joints import SMPL_24
 from hmrcli.people import LANDMARK_INDEX, LANDMARKS, Landmarks
 from hmrcli.people.blazepose import CROP_SIZE
 
@@ -27,10 +27,10 @@ _LIMBS = [
     for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
     for side in ("left", "right")
 ]
-_LIMB_JOINTS = [SMPL_24_NAMES.index(name) for name in _LIMBS]
+_LIMB_JOINTS = [SMPL_24.names.index(name) for name in _LIMBS]
 _LIMB_LANDMARKS = [LANDMARK_INDEX[name] for name in _LIMBS]
-_HIPS = [SMPL_24_NAMES.index(name) for name in ("pelvis", "left_hip", "right_hip", "spine1")]
-_LEGS = [SMPL_24_NAMES.index(f"{side}_{name}") for side in ("left", "right") for name in ("knee", "ankle")]
+_HIPS = [SMPL_24.names.index(name) for name in ("pelvis", "left_hip", "right_hip", "spine1")]
+_LEGS = [SMPL_24.names.index(f"{side}_{name}") for side in ("left", "right") for name in ("knee", "ankle")]
 GRID = 64
 """Side of the crop's mask and of the body's outline when they are compared."""
 _FAR = 0.06
@@ -47,8 +47,8 @@ def joints_visibility(landmarks: Landmarks, joints2d: Array) -> Array:
     Args:
         joints2d: (N, 24, 2) of the bodies.
     """
-    beside = np.zeros((len(SMPL_24_NAMES), len(LANDMARKS)))
-    for row, joint in zip(beside, SMPL_24_NAMES):
+    beside = np.zeros((len(SMPL_24.names), len(LANDMARKS)))
+    for row, joint in zip(beside, SMPL_24.names):
         side, _, part = joint.rpartition("_")
         sides = [side] if side else ["left", "right"]
         names = [f"{s}_{name}" for s in sides for name in _SEEN_BY.get(part, (part,))]

@@ -12,7 +12,7 @@ from torch import Tensor
 from hmrcli.algorithms import chosen_device, load_network
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.camera import crop_camera, full_image_translation, project
-from hmrcli.body.joints import SMPL_24_NAMES
+from hmrcli.body.joints import SMPL_24
 from hmrcli.data.crop import square_around
 from hmrcli.errors import UsageError
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
@@ -39,7 +39,7 @@ NEAR = 0.05
 BBOX_SCALE = 1.25
 """Side of a person's square crop, as a multiple of the longer side of the box (mmhuman3d's inference API)."""
 
-_HEAD = SMPL_24_NAMES.index("head")
+_HEAD = SMPL_24.names.index("head")
 _LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
 
 Image = NDArray[np.uint8]

@@ -1,12 +1,12 @@
 """Many images, one after another, into files: what is done stays done, whatever becomes of the others."""
 
-import hashlib
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hmrcli.errors import UsageError
+from hmrcli.files import sha256
 from hmrcli.inference.images import Picture, focal_of_film, read_picture, targets
 
 if TYPE_CHECKING:
@@ -156,10 +156,8 @@ def _settings(path: Path, picture: Picture, asked: Asked) -> dict[str, Any]:
         length, source = value if unit == "px" else focal_of_film(value, width, height), "given"
         if not 0.1 < length / math.hypot(width, height) < 100:
             raise UsageError(f"--focal: {length:.0f} pixels do not suit {path} of {width}x{height}")
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {
-        "image_sha256": sha256,
+        "image_sha256": sha256(path),
         "focal_length": length,
         "focal_source": source,
         "boxes": asked.boxes,

@@ -1,6 +1,5 @@
 """What `hmr infer` leaves behind: an overlay, meshes, arrays and a JSON document for each image."""
 
-import hashlib
 import json
 from collections.abc import Collection, Sequence
 from functools import cache
@@ -12,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli import __version__
-from hmrcli.body.joints import SMPL_24_NAMES
-from hmrcli.files import alone_in, whole_file
+from hmrcli.body.joints import SMPL_24
+from hmrcli.files import alone_in, sha256, whole_file
 from hmrcli.inference.person import Person, camera_pitch
 from hmrcli.inference.predictor import Predictor
 from hmrcli.render.mesh_files import write_mesh
@@ -32,7 +31,7 @@ def _provenance(predictor: Predictor) -> dict[str, Any]:
     """What results were made with, as the document says it."""
     body, checkpoint = predictor.body, predictor.checkpoint
     return {
-        "joint_names": list(SMPL_24_NAMES),
+        "joint_names": list(SMPL_24.names),
         "recipe": None if predictor.recipe is None else predictor.recipe.name,
         "checkpoint": None
         if checkpoint is None
@@ -44,8 +43,7 @@ def _provenance(predictor: Predictor) -> dict[str, Any]:
 
 @cache
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(path)
 
 
 def save_image(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hmrcli.people.skeleton import KEYPOINT_SIGMAS
+from hmrcli.body.joints import COCO_DEVIATIONS
 
 
 def keypoint_similarity(a: np.ndarray, b: np.ndarray, area: float, confident: float = 0.2) -> float:
@@ -18,7 +18,7 @@ def keypoint_similarity(a: np.ndarray, b: np.ndarray, area: float, confident: fl
     if seen.sum() < 3:
         return 0.0
     squared = ((a[seen, :2] - b[seen, :2]) ** 2).sum(1)
-    reach = 2 * np.array(KEYPOINT_SIGMAS)[seen]
+    reach = 2 * np.array(COCO_DEVIATIONS)[seen]
     return float(np.exp(-squared / (2 * max(area, 1.0) * reach**2)).mean())
 
 

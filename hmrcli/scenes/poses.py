@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.assets.bundled import bundled
-from hmrcli.body.joints import SMPL_24_FLIP
+from hmrcli.body.joints import SMPL_24
 
 Array = NDArray[Any]
 
@@ -115,7 +115,7 @@ def _members(pool: str) -> tuple[Array, Array]:
 
 def mirrored(pose: Array) -> Array:
     """Poses (..., 24, 3) as a mirror shows them."""
-    return pose[..., list(SMPL_24_FLIP), :] * _MIRROR
+    return pose[..., list(SMPL_24.flip), :] * _MIRROR
 
 
 def draw_pose(random: np.random.Generator, pool: str) -> Posture:

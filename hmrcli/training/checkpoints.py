@@ -7,7 +7,6 @@
 A checkpoint is written under a temporary name, flushed to disk and renamed; the one before stays until then.
 """
 
-import hashlib
 import json
 import math
 import os
@@ -22,7 +21,7 @@ import torch
 from torch import nn
 
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import whole_file
+from hmrcli.files import sha256, whole_file
 from hmrcli.layers import save_weights
 
 MODEL_FILE = "model.safetensors"
@@ -140,7 +139,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if not (path / name).is_file():
             raise BadInput(f"{path / name}: is missing, though {META_FILE} names it; {_NEXT}")
         try:
-            found = _sha256(path / name)
+            found = sha256(path / name)
         except OSError as error:
             raise BadInput(f"{path / name}: cannot be read ({error.strerror}); {_NEXT}") from error
         if found != meta["sha256"][name]:
@@ -210,7 +209,7 @@ def _write_meta(path: Path, meta: Mapping[str, Any], sums: Mapping[str, str]) ->
 
 
 def _sums(folder: Path) -> dict[str, str]:
-    return {name: _sha256(folder / name) for name in (MODEL_FILE, STATE_FILE)}
+    return {name: sha256(folder / name) for name in (MODEL_FILE, STATE_FILE)}
 
 
 def _temporary(path: Path) -> Path:
@@ -246,8 +245,3 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from hmrcli.data.needed import CHECKPOINTS
+from hmrcli.assets.data_root import CHECKPOINTS
 from hmrcli.layers import load_weights
 from hmrcli.layers.stored import stored_only_names
 from hmrcli.layers.weight_files import write_weights

@@ -7,15 +7,15 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M, JOINT_SETS
 from hmrcli.body.model import BodyModel, BodyOutput
 from hmrcli.layers.prediction import Prediction, full_precision
 from hmrcli.recipe import Recipe
 from hmrcli.training.adversary import generator_loss
 from hmrcli.training.terms import Counts, camera_prior, orthographic2d, part_map_loss, perspective2d
-from hmrcli.training.truth import JOINTS_FROM_54, Terms, Truth, true_labels
+from hmrcli.training.truth import Terms, Truth, true_labels
 
-_PELVIS = H36M_NAMES.index("pelvis")
+_PELVIS = H36M.names.index("pelvis")
 
 
 def training_losses(
@@ -69,7 +69,7 @@ def parametric_terms(recipe: Recipe, prediction: Prediction, truth: Truth, body:
     rotmat, betas = _parameters(recipe, prediction)
     # The joints of the kinematic tree, which cannot be had from the predicted vertices.
     joints = body.smpl_54_joints(body(rotmat, betas))
-    joints3d = joints[:, list(JOINTS_FROM_54[recipe.data.joints])]
+    joints3d = joints[:, list(JOINT_SETS[recipe.data.joints].from_54)]
     camera = _present(recipe.camera, "camera", recipe)
     focal_length = _present(camera.focal_length, "camera.focal_length", recipe)
     joints2d = perspective2d(joints3d, prediction.cam, focal_length)
@@ -95,7 +95,7 @@ def graphcmr_terms(recipe: Recipe, prediction: Prediction, truth: Truth, body: B
 
     def keypoints(prefix: str, vertices: Tensor, cam: Tensor) -> Terms:
         output = BodyOutput(vertices, body.joint_regressor @ vertices)
-        joints3d = body.smpl_54_joints(output)[:, list(JOINTS_FROM_54[recipe.data.joints])]
+        joints3d = body.smpl_54_joints(output)[:, list(JOINT_SETS[recipe.data.joints].from_54)]
         return truth.keypoint_terms(prefix, joints3d, orthographic2d(joints3d, cam))
 
     return {

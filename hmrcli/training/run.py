@@ -18,7 +18,7 @@ from hmrcli.body import BodyModel
 from hmrcli.data.mixture import BatchSampler, mixture_of
 from hmrcli.data.sets import TrainingImages, load_sets
 from hmrcli.data.training import Batch, training_batches
-from hmrcli.data.unreadable import Unreadable
+from hmrcli.data.unreadable_rows import Unreadable
 from hmrcli.distributed import Elsewhere, anywhere, done_by_first, from_first, met_alike, rank_and_size
 from hmrcli.errors import BadInput, HmrError, UsageError
 from hmrcli.files import advice
@@ -34,14 +34,7 @@ from hmrcli.training.checkpoints import (
     copy_checkpoint,
     save_checkpoint,
 )
-from hmrcli.training.engine import (
-    Learner,
-    NotFinite,
-    Precision,
-    can_train_on,
-    share_statistics,
-    train_step,
-)
+from hmrcli.training.engine import Learner, NotFinite, Precision, can_train_on, share_statistics, train_step
 from hmrcli.training.fits import FitStore
 from hmrcli.training.folders import Place, find_place
 from hmrcli.training.leaves import leave

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmrcli import __version__
-from hmrcli.assets.fetch import sha256
 from hmrcli.body.camera import CROP_SIZE, crop_translation
 from hmrcli.body.rotations import pose_from_rotmat, rotmat_from_6d
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
+from hmrcli.data.body_parameters import BETAS_SIZE, POSE_SIZE, write_fits
 from hmrcli.data.crop import crop_affine, square_around, transform_points
 from hmrcli.data.needed import ANNOTATIONS, BODY_MODELS, FITS, locate
-from hmrcli.data.read import read_annotations
-from hmrcli.data.smpl_fields import BETAS_SIZE, POSE_SIZE, write_fits
-from hmrcli.files import whole_file
+from hmrcli.files import sha256, whole_file
 from hmrcli.fitting.mixture import MixturePrior, read_mixture
 from hmrcli.fitting.points import BodyPoints, BodyState
 from hmrcli.fitting.priors import PosePrior, pose_prior

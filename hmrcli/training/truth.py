@@ -7,13 +7,7 @@ import torch
 from torch import Tensor
 
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.body.joints import (
-    COCO_17_FROM_54,
-    COMMON_24_FROM_54,
-    EVALUATION_14_FROM_COMMON_24,
-    SMPL_49_FROM_54,
-    SMPL_54_NAMES,
-)
+from hmrcli.body.joints import JOINT_SETS, SMPL_54
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.recipe import Recipe
@@ -27,16 +21,7 @@ from hmrcli.training.terms import (
     labelled_mean,
 )
 
-JOINTS_FROM_54: dict[str, tuple[int, ...]] = {
-    "smpl_54": tuple(range(54)),
-    "smpl_49": SMPL_49_FROM_54,
-    "common_24": COMMON_24_FROM_54,
-    "coco_17": COCO_17_FROM_54,
-    "evaluation_14": tuple(COMMON_24_FROM_54[i] for i in EVALUATION_14_FROM_COMMON_24),
-}
-"""The joint sets of recipes as indices into SMPL's 54."""
-
-_HIPS = (SMPL_54_NAMES.index("right_hip_extra"), SMPL_54_NAMES.index("left_hip_extra"))
+_HIPS = (SMPL_54.names.index("right_hip_extra"), SMPL_54.names.index("left_hip_extra"))
 
 Terms = Mapping[str, Callable[[Loss], Tensor]]
 """What computes each term, without its weight, when a recipe has it."""
@@ -114,7 +99,7 @@ def true_labels(
     check_labels(labels, batch, recipe.data.joints)
     counts = count_labels(labels) if counts is None else counts
     shift = labels.get("fit_transl")
-    from_54 = JOINTS_FROM_54[recipe.data.joints]
+    from_54 = JOINT_SETS[recipe.data.joints].from_54
     hips = (from_54.index(_HIPS[0]), from_54.index(_HIPS[1]))
     points2d, points3d = labels["keypoints2d"].float(), labels["keypoints3d"].float()
     # The two cameras' papers disagree on whether the crop ends at the last pixel's middle or at its edge.
@@ -169,7 +154,7 @@ def blank_labels(recipe: Recipe, device: torch.device) -> dict[str, Tensor]:
 
 
 def _shapes(joints: str, batch: int) -> dict[str, tuple[int, ...]]:
-    count = len(JOINTS_FROM_54[joints])
+    count = len(JOINT_SETS[joints])
     return {
         "keypoints2d": (batch, count, 3),
         "keypoints3d": (batch, count, 4),

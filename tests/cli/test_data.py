@@ -15,13 +15,13 @@ from hmrcli.assets.bundled import bundled
 from hmrcli.assets.registry import BUNDLED_REGISTRY, load_registry
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.cli.app import app
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
+from hmrcli.data.body_parameters import read_poses
 from hmrcli.data.human_data import write_human_data
 from hmrcli.data.needed import needed_files, require
 from hmrcli.data.raw.output import facts_of
 from hmrcli.data.raw.sets import RAW_SETS
-from hmrcli.data.read import read_annotations
-from hmrcli.data.smpl_fields import read_poses
 from hmrcli.errors import BadInput, MissingFile, UsageError
 from hmrcli.recipe import load_recipe
 from tests.data.raw import captures

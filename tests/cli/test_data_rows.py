@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.cli.app import app
+from hmrcli.data.annotation_files import read_annotations
+from hmrcli.data.body_parameters import read_fits
 from hmrcli.data.human_data import write_human_data
-from hmrcli.data.read import read_annotations
-from hmrcli.data.smpl_fields import read_fits
 from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe, recipe_names
 from tests.data.people import rewrite

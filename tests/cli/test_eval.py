@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from hmrcli.algorithms import build_network
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import BodyModel, load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, HUMAN_DATA_FROM_H36M
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.body.rotations import sixd_from_rotmat
 from hmrcli.cli.app import app
 from hmrcli.cli.eval import ARRAY_KEYS, TARGET_KEYS
@@ -277,8 +277,8 @@ def test_true_joints_that_are_absent_are_left_out_and_counted(world: Path, tmp_p
     body = load_body("open")
     joints = body.h36m_regressor.numpy() @ upright(body)
     keypoints = np.zeros((5, 190, 4), np.float32)
-    keypoints[:, HUMAN_DATA_FROM_H36M, :3] = np.array([turned(joints, 0.1 * i) for i in range(5)]) + [0, 0, 4]
-    keypoints[:, HUMAN_DATA_FROM_H36M, 3] = 1
+    keypoints[:, H36M.human_data, :3] = np.array([turned(joints, 0.1 * i) for i in range(5)]) + [0, 0, 4]
+    keypoints[:, H36M.human_data, 3] = 1
     keypoints[3] = 0
     keypoints[:, [7, 8]] = 0  # the ankles
     few = replace(annotations(tmp_path / "images")[:5], joints="human_data", keypoints3d=keypoints)

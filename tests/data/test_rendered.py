@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from hmrcli.data import rendered
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.mixture import BatchSampler, mixture_of
 from hmrcli.data.needed import needed_files, part_to_render
 from hmrcli.data.open_files import annotation_file, image_name, is_written
-from hmrcli.data.read import read_annotations
 from hmrcli.data.rendered import annotations_of, write_open_set
 from hmrcli.data.sets import ImageSet, RenderedSet, load_real_bodies, load_sets
 from hmrcli.data.training import training_batches

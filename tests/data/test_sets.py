@@ -144,7 +144,7 @@ def test_annotations_are_converted_once_and_again_when_the_original_changes(tmp_
     path = tmp_path / "walks.npz"
     write_human_data(path, people(5, seed=1))
     first = open_annotations(path, "smpl_54", "walks")
-    compact = tmp_path / "walks.smpl_54.safetensors"
+    compact = tmp_path / "walks.smpl_54.npy"
     made = compact.stat().st_ino
     assert_same(open_annotations(path, "smpl_54", "walks"), first)
     assert compact.stat().st_ino == made

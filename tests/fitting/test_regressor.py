@@ -9,7 +9,7 @@ import torch
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import BodyModel, load_body
-from hmrcli.body.joints import SMPL_24_FLIP
+from hmrcli.body.joints import SMPL_24
 from hmrcli.fitting.fit import Start, fit_landmarks
 from hmrcli.fitting.points import BodyState
 from hmrcli.fitting.priors import pose_prior, shape_terms
@@ -41,7 +41,7 @@ def found(photo: np.ndarray) -> tuple[Landmarks, Targets]:
 
 def test_mirrored_rotations_pose_the_mirrored_body(body: BodyModel) -> None:
     rotmat, betas = roma.random_rotmat((2, 24)), torch.zeros(2, 10)
-    expected = body(rotmat, betas).joints[:, list(SMPL_24_FLIP)] * torch.tensor([-1.0, 1, 1])
+    expected = body(rotmat, betas).joints[:, list(SMPL_24.flip)] * torch.tensor([-1.0, 1, 1])
     moved = body(mirrored_rotations(rotmat), betas).joints
     torch.testing.assert_close(moved - moved[:, :1], expected - expected[:, :1], atol=2e-3, rtol=0)
 

@@ -11,7 +11,7 @@ import roma
 import torch
 
 from hmrcli.assets.bundled import bundled
-from hmrcli.body.joints import SMPL_24_NAMES
+from hmrcli.body.joints import SMPL_24
 from hmrcli.errors import UsageError
 from hmrcli.fitting.fit import Fit
 from hmrcli.inference import Predictor, predictor
@@ -20,7 +20,7 @@ from hmrcli.inference.person import People, camera_pitch
 from hmrcli.inference.save import document, save_image
 
 WALKER, GRASS = [900.0, 540.0, 240.0, 380.0], [100.0, 100.0, 300.0, 400.0]
-JOINT = {name: index for index, name in enumerate(SMPL_24_NAMES)}
+JOINT = {name: index for index, name in enumerate(SMPL_24.names)}
 LEGS = [JOINT[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle", "foot")]
 
 
@@ -104,7 +104,7 @@ def test_joints_outside_the_picture_are_said_not_to_be_seen(
     entry = save_image(Path("half.jpg"), half, people, default, tmp_path / "half", {"npz", "json"})
     assert np.allclose(np.load(entry["people"][0]["vertices"])["joints_visibility"], seen)
     written = json.loads((tmp_path / "half.json").read_text())
-    assert written["joint_names"] == list(SMPL_24_NAMES) == document([], default)["joint_names"]
+    assert written["joint_names"] == list(SMPL_24.names) == document([], default)["joint_names"]
     assert np.allclose(written["images"][0]["people"][0]["joints_visibility"], seen, atol=1e-5)
 
 

@@ -70,6 +70,11 @@ def test_every_figure_names_its_sources() -> None:
         assert all("configs/" in source for _, source in cell.sources)
 
 
+def test_rows_beyond_the_20_say_what_they_saw_and_where_they_are_from() -> None:
+    assert not {each.recipe for each in published().beyond} & set(CELLS)
+    assert all(each.saw_3dpw and "configs/" in each.source for each in published().beyond)
+
+
 def test_notes_speak_of_rows_that_exist() -> None:
     assert {name for note in BENCHMARK.notes for name in note.rows} <= set(CELLS)
     for table in published().tables.values():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import COCO_17_FLIP, COCO_17_FROM_54, COCO_17_NAMES, PARENTS
+from hmrcli.body.joints import COCO_17, PARENTS
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.scenes import labels
 from hmrcli.scenes.faults import (
@@ -98,8 +98,8 @@ def test_what_stands_before_a_joint_hides_it(monkeypatch):
 def test_each_part_knows_what_it_says(samples):
     for sample in samples["open-keypoints"]:
         assert not sample.has_smpl and sample.keypoints3d is None and not sample.pose.any()
-        others = np.setdiff1d(np.arange(54), COCO_17_FROM_54)
-        assert not sample.keypoints2d[others].any() and sample.keypoints2d[list(COCO_17_FROM_54), 2].any()
+        others = np.setdiff1d(np.arange(54), COCO_17.from_54)
+        assert not sample.keypoints2d[others].any() and sample.keypoints2d[list(COCO_17.from_54), 2].any()
     for index, sample in enumerate(samples["open-fitted"]):
         truth = draw_subject(SPLITS["open-fitted"], index)
         assert sample.has_smpl and not np.allclose(sample.pose, truth.pose, atol=0.05)
@@ -156,15 +156,15 @@ def test_the_error_of_a_joint_relative_to_its_parent_is_10_to_20_degrees():
 def test_annotators_err_as_cocos_do():
     keypoints = np.ones((54, 3), np.float32)
     keypoints[:, :2] = 500 * np.arange(108).reshape(54, 2)  # apart, so that swaps are seen
-    area, columns = 5000.0, list(COCO_17_FROM_54)
+    area, columns = 5000.0, list(COCO_17.from_54)
     drawn = np.stack([annotated_keypoints(keypoints, area, np.random.default_rng(s)) for s in range(3000)])
     assert not drawn[:, np.setdiff1d(np.arange(54), columns)].any() and (drawn[:, columns, 2] == 1).all()
     moved = drawn[:, columns, :2] - keypoints[columns, :2]
     distances = np.linalg.norm(moved, axis=-1)
     swapped = distances > 200
     assert swapped.any(1).mean() == pytest.approx(SWAPPED, abs=0.012)
-    assert not swapped[:, : COCO_17_NAMES.index("left_shoulder")].any()
-    mirrored = drawn[:, columns, :2] - keypoints[np.array(columns)[list(COCO_17_FLIP)], :2]
+    assert not swapped[:, : COCO_17.names.index("left_shoulder")].any()
+    mirrored = drawn[:, columns, :2] - keypoints[np.array(columns)[list(COCO_17.flip)], :2]
     assert np.linalg.norm(mirrored, axis=-1)[swapped].max() < 200
     plain = np.where(swapped, np.nan, distances)
     deviation = np.sqrt(np.nanmean(np.square(plain), 0))

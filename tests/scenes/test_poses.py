@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import SMPL_24_FLIP
+from hmrcli.body.joints import SMPL_24
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.fitting.priors import pose_prior
 from hmrcli.scenes.pose_kernels import sphere_places
@@ -99,7 +99,7 @@ def test_a_mirrored_pose_mirrors_the_joints() -> None:
     assert np.array_equal(mirrored(mirrored(pose)), pose)
     centred = [places - places[:, :1] for places in (joints(mirrored(pose)), joints(pose))]
     # The body itself is only nearly symmetric.
-    assert np.allclose(centred[0], centred[1][:, list(SMPL_24_FLIP)] * (-1, 1, 1), atol=4e-3)
+    assert np.allclose(centred[0], centred[1][:, list(SMPL_24.flip)] * (-1, 1, 1), atol=4e-3)
 
 
 def test_spheres_follow_the_joints_of_the_body() -> None:

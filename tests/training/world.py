@@ -9,9 +9,8 @@ import torch
 
 from hmrcli.body import load_body
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.data.annotations import Annotations
+from hmrcli.data.annotations import BETAS_SIZE, POSE_SIZE, Annotations
 from hmrcli.data.human_data import write_human_data
-from hmrcli.data.smpl_fields import BETAS_SIZE, POSE_SIZE
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.render.rasteriser import Camera, paint
 from hmrcli.render.shading import shade

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hmrcli.assets.reading import damage, open_file
 from hmrcli.errors import MissingFile
+from hmrcli.files import damage, open_file
 
 _CHUNK = 1 << 24
 """Characters that are read at a time."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.raw.documents import read_hdf5, read_mat
 from hmrcli.data.raw.frames import frame_count, take_frames
@@ -16,7 +17,6 @@ from hmrcli.data.raw.geometry import box_of_points, square_box
 from hmrcli.data.raw.output import Output, joined
 from hmrcli.data.raw.raw_set import Archive, Product, RawSet
 from hmrcli.data.raw.tree import Tree
-from hmrcli.data.read import read_annotations
 from hmrcli.errors import BadInput
 
 _CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)

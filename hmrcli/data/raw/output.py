@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli import __version__
+from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.human_data import write_human_data
 from hmrcli.data.images import missing_images
-from hmrcli.data.npz import NpzFile
 from hmrcli.data.raw.raw_set import RawSet
 from hmrcli.data.raw.tree import Tree
 from hmrcli.errors import BadInput
@@ -227,6 +227,6 @@ def facts_of(path: Path) -> dict[str, Any]:
     Raises:
         BadInput: it is not a complete npz file.
     """
-    with NpzFile(path) as stored:
-        facts = stored.data("misc") if "misc" in stored else {}
+    with AnnotationNpz(path) as stored:
+        facts = stored.objects("misc") if "misc" in stored else {}
     return facts if isinstance(facts, dict) else {}

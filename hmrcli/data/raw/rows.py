@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hmrcli.data.annotations import Annotations, joint_set
-from hmrcli.data.smpl_fields import BETAS_SIZE, POSE_SIZE
+from hmrcli.body.joints import joint_set
+from hmrcli.data.annotations import Annotations
+from hmrcli.data.body_parameters import BETAS_SIZE, POSE_SIZE
 
 
 class Rows:

@@ -10,9 +10,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from hmrcli.assets.archive import Member, is_archive, open_archive
-from hmrcli.assets.refusal import NoSpace, Refused
 from hmrcli.data.raw.raw_set import RawSet
-from hmrcli.errors import BadInput, MissingFile
+from hmrcli.errors import BadInput, MissingFile, Refused
 from hmrcli.files import whole_file
 
 _CHUNK = 1 << 22
@@ -121,7 +120,7 @@ class Tree:
                     try:
                         with open_archive(archive) as members:
                             _extract(archive, members, below, progress)
-                    except (Refused, NoSpace) as error:
+                    except Refused as error:
                         raise BadInput(
                             f"{archive}: {error}; download it again from {self.raw_set.page}"
                         ) from None
@@ -150,16 +149,11 @@ def _extract(
     require_space(target, sum(member.size for member in todo), f"unpacking {archive}")
     done = total - sum(member.size for member in todo)
     for member in todo:
-        with (
-            whole_file(target / member.path) as temporary,
-            member.open() as source,
-            temporary.open("wb") as file,
-        ):
-            left = member.size
+        source = member.open()
+        if source is None:  # no plain file after all
+            continue
+        with whole_file(target / member.path) as temporary, source, temporary.open("wb") as file:
             while chunk := source.read(_CHUNK):
-                left -= len(chunk)
-                if left < 0:
-                    raise Refused(f"the archive's member {member.path} is longer than it says")
                 file.write(chunk)
                 done += len(chunk)
                 progress(f"unpacking {archive.name}", done, total)

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from hmrcli.assets.pickles import read_npy, read_pickle
+from hmrcli.assets.npz import read_npy
+from hmrcli.assets.pickles import read_pickle
 from hmrcli.data.images import read_bgr
 from hmrcli.data.raw.documents import reading
 from hmrcli.data.raw.geometry import box_of_corners

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.human_data import write_human_data
 from hmrcli.data.raw.output import Output, facts_of
 from hmrcli.data.raw.sets import find_set
 from hmrcli.data.raw.tree import Tree
-from hmrcli.data.read import read_annotations
 from hmrcli.errors import BadInput, MissingFile
 from tests.data.raw import trees
 

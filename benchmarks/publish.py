@@ -1,4 +1,4 @@
-"""Results that travel with the package: how a run's become such, and how they are read.
+"""Results of a run in the form in which they travel with the package, where `hmr table` reads them.
 
     data/results/open/RECIPE/   recipe.yaml, environment.json, training.json: what was trained, where, how far
         open-test/, open-wild/  results.json, errors.npz
@@ -14,20 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from hmrcli.assets.bundled import bundled
-from hmrcli.assets.pickles import read_npz
-from hmrcli.assets.reading import read_document
+from hmrcli.assets.npz import read_npz
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import whole_file
+from hmrcli.files import read_document, whole_file
 from hmrcli.recipe.document import dump_document
-from hmrcli.results.compare import test_set
-from hmrcli.results.per_sample import ERRORS_FILE
-from hmrcli.results.runs import RESULTS_FILE, Results, Run, read_results, read_runs, write_results
+from hmrcli.results.runs import ERRORS_FILE, RESULTS_FILE, Results, Run, read_results, write_results
 from hmrcli.results.trained import TRAINING_FILE, Trained, read_trained
 from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE
 
-FOLDER = "results/open"
-"""Below the bundled files."""
 _ENVIRONMENT = (
     "python", "packages", "device", "device_name", "threads", "processes", "command", "seed", "without", "open_prior",
     "validates", "precision", "pieces", "compile", "version", "git_commit", "started", "step", "resumed",
@@ -41,18 +35,6 @@ _FOLDERS = re.compile(
         (?:[^\s/\\,;'"{}\[\]]+[/\\])*""",
     re.VERBOSE,
 )
-
-
-def shipped_runs() -> list[Run]:
-    """The results that travel with the package, newest first.
-
-    Raises:
-        BadInput: one cannot be read, so the installation is damaged.
-    """
-    runs, bad = read_runs(bundled(FOLDER), shipped=True)
-    if bad:
-        raise bad[0]
-    return runs
 
 
 def publish(evaluations: Sequence[Path], target: Path) -> None:
@@ -73,7 +55,7 @@ def publish(evaluations: Sequence[Path], target: Path) -> None:
     _write(target / ENVIRONMENT_FILE, _json(without_machine(environment)))
     _write(target / TRAINING_FILE, _json(trained.training.model_dump(mode="json")))
     for run in runs:
-        folder = target / test_set(run.results)
+        folder = target / run.results.test_set
         _copy_errors(run.folder / ERRORS_FILE, folder / ERRORS_FILE)
         document = run.results.model_dump(mode="json")
         document["environment"] = without_machine(document["environment"])

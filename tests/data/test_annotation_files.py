@@ -1,4 +1,4 @@
-"""Kinds of files, refusals that all kinds share, and conversions."""
+"""Kinds of files, and refusals that all kinds share."""
 
 import io
 import os
@@ -10,12 +10,12 @@ import zipfile
 import numpy as np
 import pytest
 
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.compact import write_compact
 from hmrcli.data.human_data import write_human_data
-from hmrcli.data.read import convert, read_annotations
-from hmrcli.data.spin_npz import write_spin
 from hmrcli.errors import BadInput, MissingFile
 from tests.data.people import assert_same, people, rewrite
+from tests.data.spin import write_spin
 
 
 class Call:
@@ -59,7 +59,9 @@ def test_nothing_in_a_file_is_run(file, tmp_path, field):
 
 def test_foreign_classes_are_refused_by_name(file):
     rewrite(file, smpl=hostile({"betas": Foreign()}))
-    with pytest.raises(BadInput, match=r"field smpl asks for .*test_read\.Foreign, which is not data"):
+    with pytest.raises(
+        BadInput, match=r"field smpl asks for .*test_annotation_files\.Foreign, which is not data"
+    ):
         read_annotations(file)
 
 
@@ -108,28 +110,25 @@ def test_other_files_are_told_apart(tmp_path):
 
 def test_conversions_keep_everything(tmp_path, file):
     original = read_annotations(file)
-    convert(file, tmp_path / "again.npz")
-    convert(tmp_path / "again.npz", tmp_path / "walks.safetensors", "smpl_54", dataset="walks")
+    write_human_data(tmp_path / "again.npz", original)
+    write_compact(tmp_path / "walks.npy", read_annotations(tmp_path / "again.npz", "smpl_54", "walks"))
     assert_same(read_annotations(tmp_path / "again.npz", dataset="walks"), original)
-    assert_same(read_annotations(tmp_path / "walks.safetensors", "smpl_54"), original.select("smpl_54"))
+    assert_same(read_annotations(tmp_path / "walks.npy", "smpl_54"), original.select("smpl_54"))
 
 
 def test_spin_files_become_human_data(tmp_path):
     square = np.array([[10, 20, 80, 80]], np.float32).repeat(7, 0)
     written = people(joints="smpl_49", transl=None, bbox_xywh=square)
     write_spin(tmp_path / "walks.npz", written)
-    converted = convert(tmp_path / "walks.npz", tmp_path / "out" / "walks.npz", "smpl_49")
+    converted = read_annotations(tmp_path / "walks.npz", "smpl_49")
+    write_human_data(tmp_path / "out" / "walks.npz", converted)
     read = read_annotations(tmp_path / "out" / "walks.npz", "smpl_49")
     assert_same(read, converted)
     np.testing.assert_array_equal(read.keypoints2d, written.keypoints2d)
     np.testing.assert_array_equal(read.keypoints3d[:, 25:], written.keypoints3d[:, 25:])
 
 
-def test_unknown_endings_and_sets_are_refused(tmp_path, file):
-    with pytest.raises(
-        BadInput, match=r"walks.json: expected a name ending in .safetensors \(compact\) or .npz"
-    ):
-        convert(file, tmp_path / "walks.json")
+def test_unknown_sets_are_refused(file):
     with pytest.raises(ValueError, match="no joint set is called 'coco'"):
         read_annotations(file, "coco")
 
@@ -147,7 +146,7 @@ def test_half_written_files_never_take_the_name(tmp_path, file, monkeypatch):
 
 @pytest.mark.parametrize(
     ("write", "name"),
-    [(write_human_data, "walks.npz"), (write_spin, "walks.npz"), (write_compact, "walks.safetensors")],
+    [(write_human_data, "walks.npz"), (write_spin, "walks.npz"), (write_compact, "walks.npy")],
 )
 def test_any_damage_is_refused_or_harmless(tmp_path, write, name):
     """Whatever bytes change, reading ends in arrays or in one line, never in another exception."""

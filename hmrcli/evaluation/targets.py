@@ -1,4 +1,4 @@
-"""Whether a truth can be scored: what is refused or left out before, and what is said beside the figures."""
+"""The targets of an evaluation: what is refused or left out before, and what is said beside the figures."""
 
 import re
 from collections.abc import Sequence
@@ -10,21 +10,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_FLIP, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.data.annotations import Annotations
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.metrics import measure
-from hmrcli.evaluation.protocols import Protocol
+from hmrcli.evaluation.protocols import PELVIS, SCORED, SCORED_NAMES, Protocol
 
 LEAST_JOINTS = 3
 """With fewer, a similarity is not determined."""
 EXTENT = (0.3, 3.0)
 """Metres that a person measures in the median of a set, from a crouching child to raised arms."""
+_UNITS = {"millimetres": 1000, "centimetres": 100, "feet": 3.28, "kilometres": 0.001}
 _MOST_RADIANS = 20.0
 """No turn of a joint is as large, one in degrees soon is."""
 _MUCH_BETTER, _BETTER_BY = 0.7, 30.0
 """Share and millimetres of an error by which another reading of the joints must be better to be named."""
-FLIP_14 = [EVALUATION_14_FROM_H36M.index(H36M_FLIP[joint]) for joint in EVALUATION_14_FROM_H36M]
+FLIP_14 = [EVALUATION_14_FROM_H36M.index(H36M.flip[joint]) for joint in EVALUATION_14_FROM_H36M]
 """For each of the 14 joints the one that takes its place in a mirror."""
 _READINGS: dict[str, tuple[Sequence[int], tuple[int, int, int]]] = {
     "left and right joints exchanged": (FLIP_14, (1, 1, 1)),
@@ -37,15 +38,20 @@ _READINGS: dict[str, tuple[Sequence[int], tuple[int, int, int]]] = {
 
 
 class Scorable(NamedTuple):
-    """The rows of a truth that can be scored."""
+    """The rows of a test set that can be scored."""
 
     rows: NDArray[np.int64]
     notes: tuple[str, ...]
     """What must be read with the figures."""
 
 
-def check_truth(annotations: Annotations, protocol: Protocol, path: Path) -> Scorable:
-    """What a protocol can score of annotations with the joints `h36m`, or any where it compares parameters.
+def rows_that(bad: NDArray[np.bool_], what: str) -> str:
+    """Says of how many of some rows (N,) something holds, and names the first; nothing where it holds of none."""
+    return f"{bad.sum()} of {len(bad)} {what}, first row {bad.argmax()}" if bad.any() else ""
+
+
+def check_targets(annotations: Annotations, protocol: Protocol, path: Path) -> Scorable:
+    """Finds what a protocol can score of annotations with the joints `h36m`, or any where it compares parameters.
 
     Rows without pelvis or with fewer than `LEAST_JOINTS` joints are left out, which a note says.
 
@@ -55,54 +61,45 @@ def check_truth(annotations: Annotations, protocol: Protocol, path: Path) -> Sco
     Raises:
         BadInput: the annotations lack what the protocol compares with, or their unit is wrong.
     """
-    if protocol.truth == "parameters":
-        found = _check_parameters(annotations, protocol, path)
-    else:
-        found = _check_joints(annotations, protocol, path)
-    notes = [*found.notes]
+    check = _check_parameters if protocol.targets == "parameters" else _check_joints
+    rows, notes = check(annotations, protocol, path)
     if other := sum(not re.search(protocol.image_names, str(name)) for name in annotations.image_path):
-        notes.append(
+        notes += (
             f"{other} of {len(annotations)} images are not named as those of {protocol.title}: the figures are of "
-            f"{path.name} under its rules"
+            f"{path.name} under its rules",
         )
     labels = np.rec.fromarrays([annotations.image_path, *annotations.bbox_xywh.T])
     _, first, times = np.unique(labels, return_index=True, return_counts=True)
     if (extra := len(labels) - len(first)) > 0:
         row = int(first[times > 1].min())
-        notes.append(f"{extra} rows repeat the image and box of another, first row {row}: each was scored")
-    return found._replace(notes=tuple(notes))
+        notes += (f"{extra} rows repeat the image and box of another, first row {row}: each was scored",)
+    return Scorable(rows, notes)
 
 
 def _check_parameters(annotations: Annotations, protocol: Protocol, path: Path) -> Scorable:
-    count = len(annotations)
-    if (lacking := np.flatnonzero(~annotations.has_smpl)).size:
-        raise BadInput(
-            f"{path}: {len(lacking)} of {count} rows have no body parameters, first row {lacking[0]}; the "
-            f"{protocol.name} protocol compares with them"
-        )
+    if text := rows_that(~annotations.has_smpl, "rows have no body parameters"):
+        raise BadInput(f"{path}: {text}; the {protocol.name} protocol compares with them")
     check_genders(annotations.gender, protocol, str(path))
     check_radians(annotations.pose, str(path))
-    notes = []
-    if (empty := np.flatnonzero(~annotations.pose.any(1) & ~annotations.betas.any(1))).size:
-        text = f"{len(empty)} of {count} rows have a pose and shape of zeros, first row {empty[0]}"
-        if len(empty) == count:
+    notes, empty = [], np.logical_not(annotations.pose.any(1) | annotations.betas.any(1))
+    if text := rows_that(empty, "rows have a pose and shape of zeros"):
+        if empty.all():
             raise BadInput(f"{path}: {text}: nothing is known of these bodies")
         notes.append(f"{text}: they were scored as the mean body, upside down as zeros say it")
     if not protocol.roles and (told := int((annotations.gender != "n").sum())):
         notes.append(
-            f"{told} of {count} rows are labelled m or f; the {protocol.name} protocol has one body for all"
+            f"{told} of {len(empty)} rows are labelled m or f; the {protocol.name} protocol has one body for all"
         )
-    return Scorable(np.arange(count), tuple(notes))
+    return Scorable(np.arange(len(empty)), tuple(notes))
 
 
 def check_genders(genders: Sequence[str] | NDArray[np.str_], protocol: Protocol, where: str) -> None:
     """Raises BadInput for words that a protocol has no body for, if it tells genders apart."""
-    letters = np.array([word[:1].lower() for word in genders])
-    if protocol.roles and (unknown := np.flatnonzero(~np.isin(letters, list(protocol.roles)))).size:
+    unknown = ~np.isin([word[:1].lower() for word in genders], list(protocol.roles))
+    if protocol.roles and (text := rows_that(unknown, "rows are neither m nor f")):
         raise BadInput(
-            f"{where}: {len(unknown)} of {len(letters)} rows are neither m nor f, first row {unknown[0]}; the "
-            f"{protocol.name} protocol makes the true body from the gender. Give it for each row (meta.gender in "
-            "HumanData, else gender), or evaluate only rows that have one"
+            f"{where}: {text}; the {protocol.name} protocol makes the true body from the gender. Give it for each row "
+            "(meta.gender in HumanData, else gender), or evaluate only rows that have one"
         )
 
 
@@ -122,43 +119,38 @@ def _check_joints(annotations: Annotations, protocol: Protocol, path: Path) -> S
         raise BadInput(
             f"{path}: keypoints3d is missing; the {protocol.name} protocol compares with 3D joints"
         )
-    valid, count = true_joints(keypoints), len(keypoints)
-    rooted, scored = valid[:, protocol.centre], valid[:, list(protocol.joints)]
-    enough = scored.sum(1) >= LEAST_JOINTS
-    rows = np.flatnonzero(rooted & enough)
+    valid = labelled_joints(keypoints)
+    unrooted, few = ~valid[:, PELVIS], valid[:, SCORED].sum(1) < LEAST_JOINTS
+    rows, left = np.flatnonzero(~(unrooted | few)), unrooted | few
     why = (
-        f"{(~rooted).sum()} lack the pelvis, on which the {protocol.name} protocol centres, and {(~enough).sum()} "
+        f"{unrooted.sum()} lack the pelvis, on which the {protocol.name} protocol centres, and {few.sum()} "
         f"have fewer than {LEAST_JOINTS} joints; joints with confidence 0 do not count"
     )
-    if not len(rows):
-        raise BadInput(f"{path}: none of {count} rows has 3D joints that can be scored: {why}")
-    check_extent(keypoints[rows, :, :3], valid[rows], f"{path}: 3D joints")
-    notes = []
-    sizes = extents(keypoints[rows, :, :3], valid[rows])
+    if left.all():
+        raise BadInput(f"{path}: none of {len(left)} rows has 3D joints that can be scored: {why}")
+    notes, sizes = [], extents(keypoints[rows, :, :3], valid[rows])
+    _check_size(float(np.median(sizes)), f"{path}: 3D joints")
     if (odd := (sizes < EXTENT[0] / 3) | (sizes > 3 * EXTENT[1])).any():
         row = int(np.argmax(odd))
         notes.append(
             f"{odd.sum()} rows cannot be people in metres and were scored as they stand, first row {rows[row]}, which "
             f"measures {sizes[row]:.3g} m"
         )
-    if len(rows) < count:
-        left = np.setdiff1d(np.arange(count), rows)
-        notes.append(f"{len(left)} of {count} rows were left out, first row {left[0]}: {why}")
-    notes += absent_joints(scored[rows], [H36M_NAMES[joint] for joint in protocol.joints])
-    return Scorable(rows, tuple(notes))
+    if text := rows_that(left, "rows were left out"):
+        notes.append(f"{text}: {why}")
+    return Scorable(rows, (*notes, *absent_joints(valid[rows][:, SCORED], SCORED_NAMES)))
 
 
-def true_joints(keypoints: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which joints of a truth (N, 17, 4), as `H36M_NAMES`, have a label: confidence, and a place.
+def labelled_joints(keypoints: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Tells which target joints (N, 17, 4), as `H36M.names`, have a label: confidence, and a place.
 
     Only the pelvis can lie at the very origin; other joints there are places that were never filled in.
     """
-    pelvis = np.arange(len(H36M_NAMES)) == H36M_NAMES.index("pelvis")
-    return (keypoints[..., :3].any(-1) | pelvis) & (keypoints[..., 3] > 0)
+    return (keypoints[..., :3].any(-1) | (np.arange(len(H36M.names)) == PELVIS)) & (keypoints[..., 3] > 0)
 
 
 def absent_joints(scored: NDArray[np.bool_], names: Sequence[str]) -> list[str]:
-    """A note on the joints (N, J) that do not count, if there are any."""
+    """Returns a note on the joints (N, J) that do not count, if there are any."""
     if scored.all():
         return []
     never = [name for name, known in zip(names, np.asarray(scored.any(0))) if not known]
@@ -169,7 +161,7 @@ def absent_joints(scored: NDArray[np.bool_], names: Sequence[str]) -> list[str]:
 
 
 def extents(points: NDArray[np.floating], valid: NDArray[np.bool_] | None = None) -> NDArray[np.floating]:
-    """(N,) the longest side of the box around each row's points (N, P, 3); only rows that have points."""
+    """Returns (N,) the longest side of the box around each row's points (N, P, 3), of rows that have points."""
     if valid is None:
         return (points.max(1) - points.min(1)).max(1)
     valid, points = valid[valid.any(1)], points[valid.any(1)]
@@ -178,18 +170,16 @@ def extents(points: NDArray[np.floating], valid: NDArray[np.bool_] | None = None
 
 
 def extent(points: NDArray[np.floating], valid: NDArray[np.bool_] | None = None) -> float:
-    """The median of `extents`; 0 where there are no points."""
+    """Returns the median of `extents`; 0 where there are no points."""
     sizes = extents(points, valid)
     return float(np.median(sizes)) if len(sizes) else 0.0
 
 
-def check_extent(points: NDArray[np.floating], valid: NDArray[np.bool_] | None, where: str) -> None:
-    """Raises BadInput where points (N, P, 3) cannot be people in metres."""
-    size = extent(points, valid)
+def _check_size(size: float, where: str) -> None:
+    """Raises BadInput where people of a size cannot be measured in metres."""
     if EXTENT[0] <= size <= EXTENT[1]:
         return
-    units = {"millimetres": 1000, "centimetres": 100, "feet": 3.28, "kilometres": 0.001}
-    fits = [unit for unit, factor in units.items() if EXTENT[0] <= size / factor <= EXTENT[1]]
+    fits = [unit for unit, factor in _UNITS.items() if EXTENT[0] <= size / factor <= EXTENT[1]]
     raise BadInput(
         f"{where}: people measure {size:.4g} m in the median, expected {EXTENT[0]:g} to {EXTENT[1]:g}; "
         + (f"they seem to be in {fits[0]}: " if fits else "")
@@ -198,7 +188,7 @@ def check_extent(points: NDArray[np.floating], valid: NDArray[np.bool_] | None, 
 
 
 def hints(ours: Tensor, theirs: Tensor, valid: Tensor | None = None) -> list[str]:
-    """Notes on what seems wrong between predicted and true joints, both (N, J, 3) mm from one root.
+    """Returns notes on what seems wrong between predicted and target joints, both (N, J, 3) mm from one root.
 
     Args:
         valid: (N, J) bool, the joints that count.
@@ -217,29 +207,33 @@ def hints(ours: Tensor, theirs: Tensor, valid: Tensor | None = None) -> list[str
             notes.append(
                 f"all {whose} joints of {flat} rows lie in one place: they were scored as they stand"
             )
-        centred = torch.where(mask[..., None], points, torch.nan)
-        centred = centred - centred.nanmean(1, keepdim=True)
-        sizes.append(centred.nan_to_num().flatten(1).norm(dim=1) / mask.sum(1).sqrt())
+        centered = torch.where(mask[..., None], points, torch.nan)
+        centered = centered - centered.nanmean(1, keepdim=True)
+        sizes.append(centered.nan_to_num().flatten(1).norm(dim=1) / mask.sum(1).sqrt())
     ratio = float((sizes[0] / sizes[1]).nanmedian())
     if not 0.6 < ratio < 1.7:
         notes.append(
             f"the predicted joints spread {ratio:.2g} times as far as the true ones in the median: look at the units"
         )
-    if ours.shape[1] != len(FLIP_14):
-        return notes
-    plain = measure(("mpjpe", "pa_mpjpe"), ours, theirs, mask)
+    return notes + (_other_readings(ours, theirs, mask) if ours.shape[1] == len(FLIP_14) else [])
+
+
+def _other_readings(ours: Tensor, theirs: Tensor, mask: Tensor) -> list[str]:
+    """Returns a note for each metric that another convention of the predictions would make much better."""
+    notes = []
     for name, text in (("mpjpe", "MPJPE"), ("pa_mpjpe", "PA-MPJPE")):
-        now = float(plain[name].mean())
+
+        def error(joints: Tensor, name: str = name) -> float:
+            return float(measure((name,), joints, theirs, mask)[name].mean())
+
         other = {
-            reading: float(
-                measure((name,), ours[:, order] * ours.new_tensor(sign), theirs, mask)[name].mean()
-            )
-            for reading, (order, sign) in _READINGS.items()
+            error(ours[:, order] * ours.new_tensor(sign)): reading
+            for reading, (order, sign) in reversed(_READINGS.items())
         }
-        best = min(other, key=lambda reading: other[reading])
-        if other[best] < min(_MUCH_BETTER * now, now - _BETTER_BY):
+        now, best = error(ours), min(other)
+        if best < min(_MUCH_BETTER * now, now - _BETTER_BY):
             notes.append(
-                f"{text} would be {other[best]:.1f} mm instead of {now:.1f} with {best} in the predictions: "
+                f"{text} would be {best:.1f} mm instead of {now:.1f} with {other[best]} in the predictions: "
                 "look at the conventions of both sides"
             )
     return notes

@@ -12,14 +12,15 @@ import pytest
 import torch
 
 from hmrcli.body import load_body
+from hmrcli.body.joints import JOINT_SETS
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.data.annotations import FLIPS, Annotations
+from hmrcli.data.annotations import Annotations
 from hmrcli.data.human_data import write_human_data
 from hmrcli.data.sets import load_sets
-from hmrcli.data.spin_npz import write_spin
 from hmrcli.errors import BadInput
 from tests.data.image_sets import recipe
 from tests.data.people import rewrite
+from tests.data.spin import write_spin
 
 ROWS, SIDE, FOCAL = 24, 200, 1000.0
 
@@ -216,7 +217,7 @@ def turned(values: np.ndarray) -> None:
 
 
 def exchanged(values: np.ndarray) -> None:
-    values[:] = values[:, list(FLIPS["smpl_54"])]
+    values[:] = values[:, list(JOINT_SETS["smpl_54"].flip)]
 
 
 DOUBTFUL = {

@@ -1,4 +1,4 @@
-"""What a truth must have before it is scored, and what is said beside the figures."""
+"""What targets must have before they are scored, and what is said beside the figures."""
 
 import re
 from dataclasses import replace
@@ -11,20 +11,21 @@ import torch
 from torch import nn
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_FLIP, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M
+from hmrcli.body.joints import H36M as H36M_JOINTS
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation import PROTOCOLS, align_similarity, mpjpe
 from hmrcli.evaluation.evaluate import Samples, evaluate, open_samples, seen_wrong
 from hmrcli.evaluation.keypoints import check_labels, keypoint_errors
-from hmrcli.evaluation.truth import FLIP_14, check_truth, hints
+from hmrcli.evaluation.targets import FLIP_14, check_targets, hints
 from hmrcli.layers import Prediction
 
 ROWS = 6
 PATH = Path("set.npz")
 H36M, PW3D, OPEN = (PROTOCOLS[name] for name in ("h36m", "3dpw", "open"))
-ANKLES = [H36M_NAMES.index("left_ankle"), H36M_NAMES.index("right_ankle")]
+ANKLES = [H36M_JOINTS.names.index("left_ankle"), H36M_JOINTS.names.index("right_ankle")]
 
 
 class Rest(nn.Module):
@@ -65,7 +66,7 @@ def joints17(network):
 def truth(joints17, **changes) -> Annotations:
     """Rows of one person who stands elsewhere, 3 cm off at the left wrist."""
     points = np.tile(joints17, (ROWS, 1, 1)) + np.float32([0.3, 0.2, 4])
-    points[:, H36M_NAMES.index("left_wrist"), 0] += 0.03
+    points[:, H36M_JOINTS.names.index("left_wrist"), 0] += 0.03
     fields = {
         "dataset": "set",
         "joints": "h36m",
@@ -110,9 +111,11 @@ def test_joints_without_confidence_count_neither_in_errors_nor_in_the_alignment(
     whole = truth(joints17)
     keypoints = whole.keypoints3d.copy()
     keypoints[:, ANKLES] = 0
-    keypoints[1, H36M_NAMES.index("left_elbow"), :3] = 0  # never filled in, whatever the confidence says
+    keypoints[1, H36M_JOINTS.names.index("left_elbow"), :3] = (
+        0  # never filled in, whatever the confidence says
+    )
     rows = truth(joints17, keypoints3d=keypoints)
-    found = check_truth(rows, H36M, PATH)
+    found = check_targets(rows, H36M, PATH)
     assert found.rows.tolist() == list(range(ROWS))
     assert any(
         note.startswith("13 of 84 true joints have no label")
@@ -139,7 +142,7 @@ def test_rows_without_pelvis_or_with_too_few_joints_are_left_out_and_counted(joi
     keypoints = truth(joints17).keypoints3d.copy()
     keypoints[1, 0, 3] = 0
     keypoints[4, 3:, 3] = 0  # a pelvis and two joints
-    found = check_truth(truth(joints17, keypoints3d=keypoints), H36M, PATH)
+    found = check_targets(truth(joints17, keypoints3d=keypoints), H36M, PATH)
     assert found.rows.tolist() == [0, 2, 3, 5]
     assert any(
         "2 of 6 rows were left out, first row 1: 1 lack the pelvis" in n and "1 have fewer than 3" in n
@@ -147,7 +150,7 @@ def test_rows_without_pelvis_or_with_too_few_joints_are_left_out_and_counted(joi
     )
     keypoints[:, 0, 3] = 0
     with pytest.raises(BadInput, match=r"set\.npz: none of 6 rows has 3D joints .* 6 lack the pelvis"):
-        check_truth(truth(joints17, keypoints3d=keypoints), H36M, PATH)
+        check_targets(truth(joints17, keypoints3d=keypoints), H36M, PATH)
 
 
 @pytest.mark.parametrize(
@@ -158,44 +161,44 @@ def test_joints_in_another_unit_than_metres_are_refused(joints17, factor, unit):
     keypoints[:, ANKLES] = 0  # the origin is not part of the person
     keypoints[..., :3] *= factor
     with pytest.raises(BadInput, match=rf"3D joints: people measure [\d.e+]+ m in the median.* in {unit}"):
-        check_truth(truth(joints17, keypoints3d=keypoints), H36M, PATH)
+        check_targets(truth(joints17, keypoints3d=keypoints), H36M, PATH)
     keypoints[1:, :, :3] /= factor
     if factor > 10:
-        found = check_truth(truth(joints17, keypoints3d=keypoints), H36M, PATH)
+        found = check_targets(truth(joints17, keypoints3d=keypoints), H36M, PATH)
         assert any("1 rows cannot be people in metres" in n and "first row 0" in n for n in found.notes)
 
 
 def test_bodies_that_are_none_are_refused_or_said(joints17):
     rows = truth(joints17)
     with pytest.raises(BadInput, match="6 of 6 rows have no body parameters, first row 0"):
-        check_truth(replace(rows, has_smpl=np.zeros(ROWS, bool)), OPEN, PATH)
+        check_targets(replace(rows, has_smpl=np.zeros(ROWS, bool)), OPEN, PATH)
     with pytest.raises(BadInput, match=r"the largest turn of a pose is 27.* convert degrees to radians"):
-        check_truth(replace(rows, pose=rows.pose + 16), OPEN, PATH)
+        check_targets(replace(rows, pose=rows.pose + 16), OPEN, PATH)
     with pytest.raises(BadInput, match=r"6 of 6 rows have a pose and shape of zeros.*nothing is known"):
-        check_truth(replace(rows, pose=0 * rows.pose), OPEN, PATH)
+        check_targets(replace(rows, pose=0 * rows.pose), OPEN, PATH)
     pose = rows.pose.copy()
     pose[3] = 0
     assert "1 of 6 rows have a pose and shape of zeros, first row 3" in " ".join(
-        check_truth(replace(rows, pose=pose), OPEN, PATH).notes
+        check_targets(replace(rows, pose=pose), OPEN, PATH).notes
     )
     with pytest.raises(BadInput, match="keypoints3d is missing"):
-        check_truth(replace(rows, keypoints3d=None), H36M, PATH)
+        check_targets(replace(rows, keypoints3d=None), H36M, PATH)
 
 
 def test_sets_that_a_protocol_does_not_fit_are_said_to_be_others(joints17):
     rows = truth(joints17)
     for protocol, title in ((H36M, "Human3.6M, protocol 2"), (PW3D, "3DPW test, protocol 2")):
-        (note,) = check_truth(rows, protocol, PATH).notes
+        (note,) = check_targets(rows, protocol, PATH).notes
         assert note.startswith(f"6 of 6 images are not named as those of {title}")
-    assert check_truth(rows, OPEN, PATH).notes == (
+    assert check_targets(rows, OPEN, PATH).notes == (
         "6 of 6 rows are labelled m or f; the open protocol has one body for all",
     )
     names = [f"S11/images/S11_Posing.60457274/S11_Posing.60457274_{i:06}.jpg" for i in range(ROWS)]
-    assert check_truth(replace(rows, image_path=np.array(names)), H36M, PATH).notes == ()
+    assert check_targets(replace(rows, image_path=np.array(names)), H36M, PATH).notes == ()
     names = [f"imageFiles/downtown_bar_00/image_{i:05}.jpg" for i in range(ROWS)]
-    assert check_truth(replace(rows, image_path=np.array(names)), PW3D, PATH).notes == ()
+    assert check_targets(replace(rows, image_path=np.array(names)), PW3D, PATH).notes == ()
     names[4] = names[2]
-    assert check_truth(replace(rows, image_path=np.array(names)), PW3D, PATH).notes == (
+    assert check_targets(replace(rows, image_path=np.array(names)), PW3D, PATH).notes == (
         "1 rows repeat the image and box of another, first row 2: each was scored",
     )
 
@@ -256,7 +259,7 @@ def test_other_conventions_are_hinted_at(joints17, change, words):
 
 
 def test_networks_are_looked_at_for_other_conventions(network, joints17, folder):
-    keypoints = truth(joints17).keypoints3d[:, list(H36M_FLIP)]
+    keypoints = truth(joints17).keypoints3d[:, list(H36M_JOINTS.flip)]
     samples = Samples(truth(joints17, keypoints3d=keypoints), folder, 32)
     rows = np.arange(ROWS)
     notes = seen_wrong(network, samples, H36M, {"neutral": network.body}, rows)

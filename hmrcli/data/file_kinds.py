@@ -4,6 +4,8 @@ import zipfile
 from pathlib import Path
 
 from hmrcli.assets.registry import load_registry
+from hmrcli.errors import HmrError
+from hmrcli.files import open_file
 
 _HEAD = 1 << 20
 _3DPW = (b"cam_poses", b"campose_valid", b"jointPositions", b"poses2d", b"poses_60Hz", b"img_frame_ids")
@@ -28,17 +30,19 @@ _KINDS = (
 
 
 def other_kind(path: Path) -> str | None:
-    """What a file is, and what to do next, in words that follow "is"; None for what may be an npz file or damaged."""
+    """Says what a file is, and what to do next, in words that follow "is"; None for an npz file or a damaged one."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             head = stream.read(_HEAD)
-    except OSError:
-        head = b""
+    except (HmrError, OSError):
+        return None
     if not head:
         return None
     for start, kind in _KINDS:
         if head.startswith(start):
             return kind
+    if path.suffix == ".safetensors":
+        return "a file of tensors; name the original .npz file, from which compact ones are made again"
     if head[_TAR] == b"ustar":
         return f"a tar archive; {_UNPACK}"
     if head.startswith(b"PK"):
@@ -49,7 +53,10 @@ def other_kind(path: Path) -> str | None:
         return f"a pickle; {_CONVERT}"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text[:1] == b"<" and (b"<html" in text.lower() or b"<!doctype" in text.lower()):
-        return f"a web page, with a question or an error of the site, not the file; {_again(path)}"
+        again = "download it again, in a browser if need be"
+        if path.name in load_registry().by_name:
+            again = f"run: hmr download {path.name}"
+        return f"a web page, with a question or an error of the site, not the file; {again}"
     if text[:1] in b"{[" and b"\0" not in text:
         return f"a JSON file; {_CONVERT}"
     if head.isascii() and min(head) > 8:
@@ -68,8 +75,3 @@ def _zip(path: Path) -> str | None:
     if any(name.endswith("/data.pkl") for name in names):
         return f"a file of torch; {_CONVERT}"
     return f"a zip archive of {len(names)} files without arrays; {_UNPACK}"
-
-
-def _again(path: Path) -> str:
-    known = path.name in load_registry().by_name
-    return f"run: hmr download {path.name}" if known else "download it again, in a browser if need be"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hmrcli.data.smpl_fields import read_fits, read_poses, write_fits
+from hmrcli.data.body_parameters import read_fits, read_poses, write_fits
 from hmrcli.errors import BadInput, MissingFile
 
 

@@ -10,8 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from hmrcli.data.read import read_annotations
-from hmrcli.data.smpl_fields import read_poses
+from hmrcli.data.annotation_files import read_annotations
+from hmrcli.data.body_parameters import read_poses
 from hmrcli.errors import BadInput
 
 

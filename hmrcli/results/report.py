@@ -6,6 +6,16 @@ from typing import Any
 
 Record = Mapping[str, Any]
 """A row as CSV and JSON give it: plain values by key. `notes` are the letters of its footnotes."""
+NOT_RUN = "not run"
+
+
+def shown(value: Any) -> str:
+    """Returns a value as people read it: two decimals, thousands apart, lists joined, nothing for None."""
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
 
 
 @dataclass(frozen=True)
@@ -13,7 +23,8 @@ class Column:
     """A column of the formats that people read."""
 
     title: str
-    text: Callable[[Record], str]
+    value: str | Callable[[Record], str]
+    """Key of what is shown of a record, or what makes the text of it."""
     number: bool = False
     """Aligned at the right."""
     noted: bool = False
@@ -24,6 +35,14 @@ class Column:
     """Left out where room is scarce."""
     styled: bool = False
     """Coloured by the verdict that it says."""
+
+    def text(self, record: Record) -> str:
+        """Returns what the column says of a row."""
+        return shown(record[self.value]) if isinstance(self.value, str) else self.value(record)
+
+    def marks(self, record: Record) -> str:
+        """Returns the letters of the footnotes that belong at the text."""
+        return "".join(record["notes"]) if self.noted else ""
 
 
 @dataclass(frozen=True)
@@ -60,8 +79,3 @@ class Report:
     """Footnotes by letter."""
     remarks: Sequence[str]
     """What holds for all rows."""
-
-
-def marks(record: Record, column: Column) -> str:
-    """Letters of the footnotes that belong at a value."""
-    return "".join(record["notes"]) if column.noted else ""
