@@ -165,3 +165,14 @@ def write_human_data(
         fields["misc"] = np.array(misc, object)
     with whole_file(path) as temporary:
         np.savez_compressed(temporary, **fields)
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """Reads what an annotation file says of how it was made, by name; nothing for files of others.
+
+    Raises:
+        BadInput: it is not a complete npz file.
+    """
+    with AnnotationNpz(path) as stored:
+        facts = stored["misc"] if "misc" in stored and stored.header("misc").dtype.hasobject else {}
+    return facts if isinstance(facts, dict) else {}

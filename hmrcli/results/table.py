@@ -1,10 +1,10 @@
 """The reports of the published list: the 20 rows on 3DPW, with or without measured results, and the wider tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hmrcli.results.compare import LATEST, RULE, arrange, verdict
-from hmrcli.results.published import ALGORITHMS, Cell, published
+from hmrcli.results.compare import LATEST, RULE, Arranged, arrange, verdict
+from hmrcli.results.published import ALGORITHMS, Cell, Note, published
 from hmrcli.results.report import NOT_RUN, Column, Record, Report, Sheet, shown
 from hmrcli.results.rows import (
     ALGORITHM,
@@ -20,6 +20,7 @@ from hmrcli.results.rows import (
     score_of,
 )
 from hmrcli.results.runs import Run
+from hmrcli.results.trained import read_trained
 
 
 def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
@@ -30,7 +31,7 @@ def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
     """
     benchmark = published().benchmark
     arranged = arrange(runs or (), benchmark, "3dpw")
-    notes = letters(benchmark.notes)
+    notes = letters([*benchmark.notes, *_label_notes(arranged)])
     records: list[Record] = [
         {
             **_published(cell),
@@ -69,6 +70,19 @@ def _published(cell: Cell) -> dict[str, Any]:
         "initialisation": cell.initialisation,
         "sources": [{"value": value, "source": source} for value, source in cell.sources],
     }
+
+
+def _label_notes(arranged: Arranged) -> Iterator[Note]:
+    """Gives a footnote for measured rows that learnt SMPL labels which a file says are of a certain source."""
+    rows: dict[str, list[str]] = {}
+    for recipe, run in arranged.cells.items():
+        trained = read_trained(run)
+        for name, source in (trained.training.smpl_labels if trained else {}).items():
+            rows.setdefault(f"SMPL labels of {name}: {source}.", []).append(recipe)
+    for text, recipes in sorted(rows.items()):
+        yield Note(
+            tuple(recipes), f"{text} Figures depend on them; the published ones are with MoSh's of h36m."
+        )
 
 
 def _measured(run: Run | None, figure: float) -> dict[str, Any]:

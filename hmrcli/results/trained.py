@@ -5,6 +5,7 @@ recipe. Weights are recognised by their SHA-256, so that a result never gets the
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,8 @@ class Training(Part):
     """Whether the run went to the end of its recipe."""
     without: tuple[Text, ...] = ()
     """Training sets that were left out."""
+    smpl_labels: Mapping[Text, Text] = {}
+    """Where the SMPL labels of training sets come from, if their files say so."""
     initialisation: Text | None = None
     """Where the weights started, if the run recorded it."""
     validation: tuple[Point, ...] = ()
@@ -174,6 +177,7 @@ def _recorded(folder: Path, sha256: str) -> dict[str, Any]:
         "steps": next((meta.get("step") for meta in metas if _hash_of_model(meta) == sha256), None),
         "finished": any(meta.get("finished") is True for meta in metas),
         "without": tuple(environment.get("without", ())),
+        "smpl_labels": environment.get("smpl_labels") or {},
         "initialisation": environment.get("initialisation"),
         "validation": tuple(
             Point(step=step, pa_mpjpe_mm=float(values["pa_mpjpe_mm"]))

@@ -16,6 +16,7 @@ from torch import nn
 from hmrcli import __version__
 from hmrcli.body import BodyModel
 from hmrcli.data.mixture import BatchSampler, mixture_of
+from hmrcli.data.needed import smpl_labels
 from hmrcli.data.sets import TrainingImages, load_sets
 from hmrcli.data.training import Batch, training_batches
 from hmrcli.data.unreadable_rows import Unreadable
@@ -180,6 +181,7 @@ def _prepared(
     if rank == 0:
         notes = {
             "without": list(settings.without),
+            "smpl_labels": smpl_labels(recipe, settings.root, settings.without),
             "open_prior": settings.open_prior,
             "validates": settings.validate is not None,
             "precision": settings.precision,

@@ -14,7 +14,8 @@ def test_sizes():
     sizes = {name: len(joint_set) for name, joint_set in joints.JOINT_SETS.items()}
     assert sizes == {
         **{"human_data": 190, "smpl_54": 54, "smpl_49": 49, "common_24": 24},
-        **{"coco_17": 17, "evaluation_14": 14, "h36m": 17},
+        **{"coco_17": 17, "evaluation_14": 14, "h36m": 17, "lsp_14": 14, "mpii_16": 16},
+        **{"mpi_inf_3dhp_28": 28, "mpi_inf_3dhp_17": 17, "muco_21": 21},
     }
 
 
@@ -27,6 +28,9 @@ def test_places_are_the_published_ones():
     assert joints.SMPL_54.human_data == (*range(22), 188, 189, *range(55, 76), *range(144, 153))
     in_human_data = (8, 5, 144, 145, 4, 7, 21, 19, 17, 16, 18, 20, *range(146, 153), 55, 57, 56, 59, 58)
     assert joints.SMPL_49.human_data == (*range(153, 178), *in_human_data)
+    assert joints.JOINT_SETS["lsp_14"].human_data == (*in_human_data[:12], 146, 147)
+    mpii = (8, 5, 144, 145, 4, 7, 148, 149, 146, 147, 21, 19, 17, 16, 18, 20)
+    assert joints.JOINT_SETS["mpii_16"].human_data == mpii
     assert joints.H36M.human_data == (148, 145, 4, 7, 144, 5, 8, 150, 146, 152, 147, 16, 18, 20, 17, 19, 21)
 
 
@@ -78,7 +82,7 @@ def test_flips_are_the_published_ones(flip, published):
 
 def test_flips_of_all_sets():
     for name, joint_set in joints.JOINT_SETS.items():
-        if name != "human_data":
+        if name not in ("human_data", "mpi_inf_3dhp_28", "mpi_inf_3dhp_17", "muco_21"):
             assert [joint_set.flip[i] for i in joint_set.flip] == list(range(len(joint_set)))
             picked = [joints.SMPL_54.flip[i] for i in joint_set.from_54]
             assert picked == [joint_set.from_54[i] for i in joint_set.flip]

@@ -18,13 +18,13 @@ from hmrcli.cli.app import app
 from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.body_parameters import read_poses
-from hmrcli.data.human_data import write_human_data
+from hmrcli.data.human_data import facts_of, write_human_data
 from hmrcli.data.needed import needed_files, require
-from hmrcli.data.raw.output import facts_of
 from hmrcli.data.raw.sets import RAW_SETS
 from hmrcli.errors import BadInput, MissingFile, UsageError
 from hmrcli.recipe import load_recipe
 from tests.data.raw import captures
+from tests.training.world import open_overrides
 
 CAMERA, P2 = 54138969, 60457274
 
@@ -434,3 +434,35 @@ def test_a_full_disk_is_told_before_frames_are_taken(
     with pytest.raises(BadInput, match=r"frames of videos needs 0\.0 GB, and 0\.0 GB are free"):
         make("h36m", raw, root)
     assert not list((root / "datasets").rglob("*.jpg"))
+
+
+def test_from_official_trees_to_a_trained_and_measured_network(raw: Path, root: Path) -> None:
+    """Two steps of rows that use the sets of motion capture, and their evaluation on 3DPW."""
+    person = h36m_tree(raw / "h36m", frames=26)
+    captures.write_mosh(raw / "h36m", 5, "Directions 1", CAMERA, person)
+    cameras = dict.fromkeys((0, 1, 2, 4, 5, 6, 7, 8), person)
+    captures.write_mpi_inf_3dhp(raw / "mpi", 1, 1, cameras, dict.fromkeys(cameras, 23))
+    (raw / "muco").mkdir()
+    captures.write_muco(raw / "muco", person)
+    captures.write_cmu(raw / "cmu", {"01/01_01": person})
+    captures.write_pw3d(raw / "pw3d", "test", "downtown_a_00", [captures.walk(4)], [[1] * 4], ["f"])
+    folders = {"h36m": "h36m", "mpi_inf_3dhp": "mpi", "muco": "muco", "cmu_mosh": "cmu", "pw3d": "pw3d"}
+    for name, folder in folders.items():
+        make(name, raw / folder, root)
+    for recipe, without in (
+        ("hmr_normal", ("lsp", "lspet", "mpii", "coco")),
+        ("graphormer_normal", ("up-3d", "mpii", "coco")),
+    ):
+        run = root / "runs" / recipe
+        there = ["--data-root", str(root), "--device", "cpu", "--workers", "0"]
+        left_out = [word for name in without for word in ("--without", name)]
+        train = ["train", "--recipe", recipe, *open_overrides(recipe, batch_size=2), "--out", str(run)]
+        for command in (
+            [*train, *there, *left_out, "--max-steps", "2"],
+            ["eval", "--checkpoint", str(run), *there],
+        ):
+            result = CliRunner().invoke(app, command, catch_exceptions=False)
+            assert result.exit_code == 0, result.output
+        environment = json.loads((run / "environment.json").read_text())
+        assert environment["smpl_labels"]["h36m"] == "MoSh"
+        assert json.loads((run / "results.json").read_text())["samples"] == 4

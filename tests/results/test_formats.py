@@ -21,7 +21,7 @@ from hmrcli.results.report import Column, Report, Sheet
 from hmrcli.results.runs import read_runs
 from hmrcli.results.table import algorithms_report, wide_report
 from hmrcli.results.terminal import print_report
-from tests.results.made import document, open_document, put, score
+from tests.results.made import document, open_document, open_run, put, score
 
 FIGURES = [f"{cell.published:.2f}" for cell in published().benchmark.cells]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -282,3 +282,14 @@ def test_wider_tables_come_whole_in_every_format(name: str) -> None:
 def test_nothing_that_is_not_json_leaves_as_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         to_json(Report("t", "3dpw", "", Sheet("t", [], [{"x": float("nan")}]), [], {}, []))
+
+
+def test_a_footnote_tells_whose_body_labels_were_learnt(tmp_path: Path) -> None:
+    labels = {"seed": 0, "without": [], "smpl_labels": {"h36m": "NeuralAnnot"}}
+    for recipe, environment in (("hmr_normal", labels), ("hmr_l1", None)):
+        run = open_run(tmp_path, recipe, 60.0, environment=environment)
+        put(run, "pw3d", document(recipe, 60.0))
+    report = algorithms_report(read_runs(tmp_path)[0])
+    (letter,) = (letter for letter, text in report.notes.items() if "NeuralAnnot" in text)
+    assert report.notes[letter].startswith("SMPL labels of h36m: NeuralAnnot.")
+    assert [r["recipe"] for r in report.main.records if letter in r["notes"]] == ["hmr_normal"]

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli import __version__
-from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.data.annotations import Annotations
-from hmrcli.data.human_data import write_human_data
+from hmrcli.data.human_data import facts_of, write_human_data
 from hmrcli.data.images import missing_images
 from hmrcli.data.raw.raw_set import RawSet
 from hmrcli.data.raw.tree import Tree
@@ -219,14 +218,3 @@ def joined(parts: Sequence[Annotations]) -> Annotations:
     arrays = [part.arrays() for part in parts]
     together: dict[str, Any] = {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}
     return replace(parts[0], **together)
-
-
-def facts_of(path: Path) -> dict[str, Any]:
-    """What an annotation file says of how it was made, by name; nothing for files of others.
-
-    Raises:
-        BadInput: it is not a complete npz file.
-    """
-    with AnnotationNpz(path) as stored:
-        facts = stored.objects("misc") if "misc" in stored else {}
-    return facts if isinstance(facts, dict) else {}
