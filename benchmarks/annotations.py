@@ -93,7 +93,7 @@ def read(options: argparse.Namespace) -> int:
 def visit(options: argparse.Namespace) -> int:
     annotations = read_annotations(options.file, options.joints)
     for array in annotations.arrays().values():
-        array.view(np.uint8 if array.dtype.kind == "b" else np.uint32).max()
+        (np.char.str_len(array) if array.dtype.kind == "U" else array).max()
     return len(annotations)
 
 

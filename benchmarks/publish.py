@@ -64,7 +64,7 @@ def publish(evaluations: Sequence[Path], target: Path) -> None:
 
 
 def _common(runs: Sequence[Run]) -> Trained:
-    """What all runs were trained with."""
+    """Reads what all runs were trained with."""
     if len({run.results.checkpoint and run.results.checkpoint.sha256 for run in runs}) != 1:
         raise BadInput(
             f"{runs[0].folder}: the evaluations are of different weights; repeat them with hmr eval"
@@ -78,7 +78,7 @@ def _common(runs: Sequence[Run]) -> Trained:
 
 
 def without_machine(environment: dict[str, Any]) -> dict[str, Any]:
-    """What of an environment is no matter of the machine's owner."""
+    """Keeps of an environment what is no matter of the machine's owner."""
     kept = {key: environment[key] for key in _ENVIRONMENT if key in environment}
     if "resumed" in kept:
         kept["resumed"] = [without_machine(each) for each in kept["resumed"]]
@@ -86,7 +86,7 @@ def without_machine(environment: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_folders(value: Any) -> Any:
-    """Plain data whose texts name files without the folders from the root, the home or the folder above on."""
+    """Returns plain data whose texts name files without the folders from the root, the home or the folder above on."""
     if isinstance(value, dict):
         return {key: without_folders(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -95,7 +95,7 @@ def without_folders(value: Any) -> Any:
 
 
 def _copy_errors(source: Path, target: Path) -> None:
-    """The errors by sample in single precision; those by joint, which are larger, are left out."""
+    """Copies the errors by sample in single precision; those by joint, which are larger, are left out."""
     if not source.is_file():
         raise MissingFile(f"{source} is not there; hmr eval writes it beside its results")
     arrays = {name: values for name, values in read_npz(source).items() if values.ndim == 1}

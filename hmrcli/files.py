@@ -9,13 +9,14 @@ import hashlib
 import json
 import os
 import stat
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path, PurePath
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, gettempdir
 from typing import Any
 
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
@@ -148,6 +149,9 @@ def writable_folder(path: str | Path, option: str = "--out") -> Path:
         full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
         kind: type[HmrError] = BadInput if full else UsageError
         why = _BY_NUMBER.get(error.errno or 0, f"{error.strerror}; name another folder")
+        stands = Path(error.filename or path)
+        if error.errno == errno.EEXIST and stands.is_symlink():
+            why = f"{stands} is a link to {stands.readlink()}, which is not there; make that folder first"
         raise kind(f"{option}: cannot write in {path}: {why}") from None
     return path
 
@@ -177,17 +181,29 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 def alone_in(folder: Path) -> Iterator[None]:
     """Waits until no other process is in such a block for the same folder, which exists.
 
-    Without effect where folders cannot be locked: on Windows, and on some network drives.
+    The system gives the lock back when a process dies. Without effect on network drives that know no locks.
     """
-    try:
+    if sys.platform == "win32":  # where folders cannot be locked: a file of one's name does for each
+        import msvcrt
+
+        name = hashlib.sha256(os.fsencode(os.path.realpath(folder).casefold())).hexdigest()
+        handle = os.open(Path(gettempdir()) / f"hmr-{name}.lock", os.O_RDWR | os.O_CREAT)
+        while True:
+            try:
+                msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
+                break
+            except OSError as error:
+                if error.errno != errno.EDEADLK:  # it gives up after ten seconds
+                    raise
+    else:
         import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+
+        handle = os.open(folder, os.O_RDONLY)
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
         yield
     finally:
+        if sys.platform == "win32":
+            msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
         os.close(handle)

@@ -37,7 +37,7 @@ def require_bodies(recipe: Recipe) -> None:
     if recipe.algorithm == "pose":
         raise UsageError(
             f"--recipe: {recipe.name} trains a backbone, which makes no bodies; name a recipe that starts from it, "
-            "such as open_hmr_l1_coco"
+            "such as that of hmr_l1_coco --open"
         )
 
 

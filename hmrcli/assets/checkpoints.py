@@ -23,22 +23,13 @@ from hmrcli.files import damage, open_file
 _LEGACY = 0x1950A86A20F9469CFC6C
 """What files of torch before 1.6 begin with, as a pickled number."""
 _DTYPES = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-    "ComplexFloatStorage": torch.complex64,
+    **{"DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16},
+    **{"BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32},
+    **{"ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8},
+    **{"BoolStorage": torch.bool, "ComplexFloatStorage": torch.complex64},
     "ComplexDoubleStorage": torch.complex128,
     # Parts of tensors that are not made here: quantised ones, and those of rare types.
-    "QInt8Storage": torch.int8,
-    "QUInt8Storage": torch.uint8,
-    "QInt32Storage": torch.int32,
+    **{"QInt8Storage": torch.int8, "QUInt8Storage": torch.uint8, "QInt32Storage": torch.int32},
     "UntypedStorage": torch.uint8,
 }
 _TENSORS = {
@@ -47,22 +38,12 @@ _TENSORS = {
 }
 _HARMFUL = {
     *("os", "posix", "nt", "sys", "subprocess", "multiprocessing", "pty", "runpy", "importlib", "ctypes"),
-    *(
-        "shutil",
-        "tempfile",
-        "socket",
-        "urllib",
-        "requests",
-        "webbrowser",
-        "commands",
-        "pdb",
-        "timeit",
-        "pickle",
-    ),
-    *("builtins.eval", "builtins.exec", "builtins.compile", "builtins.open", "builtins.__import__"),
-    *("builtins.breakpoint", "builtins.input"),
+    *("shutil", "tempfile", "socket", "urllib", "requests", "webbrowser", "commands", "pdb", "timeit"),
+    *("pickle", "builtins.eval", "builtins.exec", "builtins.compile", "builtins.open"),
+    *("builtins.__import__", "builtins.breakpoint", "builtins.input"),
 }
 """Modules and functions that no checkpoint has a use for: who names them means harm, though here it comes to none."""
+_NUMPY = (".multiarray._reconstruct", "._frombuffer")
 _EXPANDED = 1 << 26
 """Numbers that a tensor may have though its file has fewer of them."""
 _DEEPEST, _LOOKS = 32, 1 << 20
@@ -121,9 +102,7 @@ class Checkpoint:
             BadInput: it is damaged.
         """
         with damage(f"{self.path}: {_DAMAGED}"):
-            if isinstance(value, Record) and value.name.endswith(
-                (".multiarray._reconstruct", "._frombuffer")
-            ):
+            if isinstance(value, Record) and value.name.endswith(_NUMPY):
                 value = plain(value, 1 << 32)
             if isinstance(value, np.ndarray | np.generic):
                 return torch.from_numpy(np.asarray(value)) if value.dtype.kind in "fiub" else None

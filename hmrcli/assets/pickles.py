@@ -336,21 +336,16 @@ def _refuse(record: Record, turn: _Turn) -> Any:
 
 _BYTES = ("_codecs.encode", "__builtin__.bytes", "builtins.bytes")
 _REBUILDERS = ("copy_reg._reconstructor", "copyreg._reconstructor")
+_MATRICES = [f"scipy.sparse.{_}{kind}.{kind}_matrix" for kind in ("csc", "csr") for _ in ("", "_")]
 _READERS: dict[str, Callable[[Record, _Turn], Any]] = {
     **{f"numpy.{core}.multiarray._reconstruct": _array for core in ("core", "_core")},
     **{f"numpy.{core}.multiarray.scalar": _scalar for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": _buffer for core in ("core", "_core")},
-    "numpy.ndarray": _refuse,
     "numpy.dtype": lambda record, turn: _dtype(record),
     **dict.fromkeys(_BYTES, _bytes),
-    **{
-        f"scipy.sparse.{module}.{kind}_matrix": _sparse
-        for kind in ("csc", "csr")
-        for module in (kind, f"_{kind}")
-    },
-    **{f"{module}.set": _set for module in ("__builtin__", "builtins")},
-    **{f"{module}.object": _refuse for module in ("__builtin__", "builtins")},
-    **dict.fromkeys(_REBUILDERS, _refuse),
+    **dict.fromkeys(_MATRICES, _sparse),
+    **dict.fromkeys(("__builtin__.set", "builtins.set"), _set),
+    **dict.fromkeys(("__builtin__.object", "builtins.object", "numpy.ndarray", *_REBUILDERS), _refuse),
     **dict.fromkeys(("chumpy.ch.Ch", "chumpy.Ch"), _chumpy),
     "chumpy.reordering.Select": _select,
 }

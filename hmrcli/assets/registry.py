@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
@@ -214,6 +214,12 @@ def load_registry(path: Path | None = None) -> Registry:
         BadInput: the file is not a valid registry; names file and field.
     """
     path = path or Path(os.environ.get("HMR_REGISTRY") or BUNDLED_REGISTRY)
+    return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, changed: int) -> Registry:
+    """Reads a registry once for each time it was changed: a training asks for many files one by one."""
     try:
         with open_file(path) as stream:
             document: Any = yaml.safe_load(stream.read(_LARGEST))

@@ -30,7 +30,9 @@ class Interpolation(NamedTuple):
 def edges_of(faces: NDArray[Any]) -> Index:
     """Finds both directions of every edge of triangles (F, 3): (2, E) sorted, without self-loops."""
     sides = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(np.int64)
-    return np.unique(np.concatenate([sides, sides[:, ::-1]]), axis=0).T
+    size = sides.max(initial=0) + 1
+    # One number a pair: rows sort ten times as slowly.
+    return np.stack(np.divmod(np.unique(sides @ np.array([[size, 1], [1, size]])), size))
 
 
 @dataclass(frozen=True)

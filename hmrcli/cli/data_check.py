@@ -141,19 +141,20 @@ def _file(path: Path, root: Path, folder: Path | None, dataset: str | None = Non
 
 
 def _of_recipe(recipe: "Recipe", root: Path) -> Iterator[_Target]:
+    from hmrcli.assets.open_sets import OPEN_SETS
     from hmrcli.data.needed import FITS, locate
     from hmrcli.data.raw.output import ANNOTATIONS
 
-    sets = [(name, each.annotations, each.fits, each.rendered) for name, each in recipe.data.mixture.items()]
-    sets.append((recipe.evaluation.dataset, recipe.evaluation.annotations, None, None))
-    for name, file, fits, rendered in sets:
+    sets = [(name, each.annotations, each.fits) for name, each in recipe.data.mixture.items()]
+    sets.append((recipe.evaluation.dataset, recipe.evaluation.annotations, None))
+    for name, file, fits in sets:
         path = locate(ANNOTATIONS, file, root)
-        if rendered is not None and not path.is_file():
+        if path.stem in OPEN_SETS and not path.is_file():
             note(f"{file} is rendered while training; there is nothing to check")
             continue
         target = _file(path, root, None, name)
         yield target._replace(fits=locate(FITS, fits, root)) if fits else target
-    if recipe.adversary is not None and recipe.adversary.rendered is None:
+    if recipe.adversary is not None and Path(recipe.adversary.annotations).stem not in OPEN_SETS:
         yield _Target(locate(ANNOTATIONS, recipe.adversary.annotations, root), None)
 
 
@@ -194,13 +195,13 @@ def _compare_fits(target: _Target, report: "Report") -> None:
 
 def _bodies(path: Path, root: Path) -> dict[str, "BodyModel"]:
     """SMPL by gender as far as it is at hand, else the open body, which is also that of the open sets."""
+    from hmrcli.assets.open_sets import OPEN_SETS
     from hmrcli.assets.registry import load_registry
     from hmrcli.body import load_body
     from hmrcli.data.needed import BODY_MODELS
-    from hmrcli.scenes.splits import SPLITS
 
     registry, bodies = load_registry(), {}
-    if path.stem not in SPLITS:
+    if path.stem not in OPEN_SETS:
         for gender, name in (("n", "NEUTRAL"), ("m", "MALE"), ("f", "FEMALE")):
             found = registry.by_name[f"SMPL_{name}.pkl"].present(root)
             if found is not None:

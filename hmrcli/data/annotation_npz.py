@@ -170,8 +170,10 @@ class AnnotationNpz(NpzFile):
                 step = max(1, BLOCK_BYTES // max(1, row_bytes))
                 for start in range(0, shape[0], step):
                     stop = min(start + step, shape[0])
-                    values = read_bytes(stream, (stop - start) * row_bytes).view(dtype)
-                    yield slice(start, stop), values.reshape(stop - start, *shape[1:])
+                    values = stream.read((stop - start) * row_bytes)
+                    if len(values) < (stop - start) * row_bytes:
+                        raise ValueError("it ends early")
+                    yield slice(start, stop), np.frombuffer(values, dtype).reshape(stop - start, *shape[1:])
             stream.read(1)  # the end of a member is where its checksum is compared
 
 

@@ -5,12 +5,14 @@ the data set and of the joints, then a CRC-32 over all of it. The values were ch
 opening it checks names, types and shapes, and that no bit has changed since.
 """
 
+import io
 import json
 import math
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,24 +30,38 @@ _DIGITS = 8
 """Of the checksum."""
 VERIFIED = 1 << 31
 """Bytes; of a larger file the checksum is not compared, which would read all of it."""
+_BLOCK_ROWS = 1024
 _AGAIN = "make it again from the original"
 _NEEDED = ("image_path", "bbox_xywh", "pose", "betas", "has_smpl", "gender")
 
 
 def write_compact(path: str | Path, annotations: Annotations) -> None:
     """Writes a file that `read_compact` maps; other joint sets than its own will be selected from it at reading."""
+    checksum = 0
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        for part in _parts(annotations):
+            checksum = zlib.crc32(part, checksum)
+            file.write(part)
+        file.write(_digits(checksum))
+
+
+def _parts(annotations: Annotations) -> Iterator[bytes]:
+    """Gives the content of a file bit by bit, so that it does not take memory a second time."""
     arrays = annotations.arrays()
     kinds = [(name, array.dtype.newbyteorder("<"), array.shape[1:]) for name, array in arrays.items()]
-    rows = np.zeros(len(annotations), np.dtype(kinds, align=True))
-    for name, array in arrays.items():
-        rows[name] = array
+    dtype, header = np.dtype(kinds, align=True), io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    shape = (len(annotations),)
+    np.lib.format.write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
+    yield header.getvalue()
+    for start in range(0, len(annotations), _BLOCK_ROWS):
+        part = slice(start, start + _BLOCK_ROWS)
+        rows = np.zeros(len(annotations.image_path[part]), dtype)
+        for name, array in arrays.items():
+            rows[name] = array[part]
+        yield rows.tobytes()
     about = {"format": _FORMAT, "dataset": annotations.dataset, "joints": annotations.joints}
-    with whole_file(path) as temporary, temporary.open("w+b") as file:
-        np.lib.format.write_array(cast(BinaryIO, file), rows)
-        file.write(json.dumps(about).encode())
-        file.flush()
-        checksum = _checksum(np.memmap(temporary, np.uint8, "r"))
-        file.write(checksum)
+    yield json.dumps(about).encode()
 
 
 def read_compact(path: str | Path, joints: str | None = None, dataset: str | None = None) -> Annotations:
@@ -81,8 +97,8 @@ def read_compact(path: str | Path, joints: str | None = None, dataset: str | Non
     return annotations.select(joints or own)
 
 
-def _checksum(content: NDArray[np.uint8]) -> bytes:
-    return f"{zlib.crc32(content.data):0{_DIGITS}x}".encode()
+def _digits(checksum: int) -> bytes:
+    return f"{checksum:0{_DIGITS}x}".encode()
 
 
 def _map(path: Path) -> tuple[dict[str, str], NDArray[Any]]:
@@ -94,7 +110,10 @@ def _map(path: Path) -> tuple[dict[str, str], NDArray[Any]]:
     with file, damage(f"{path}: not a complete compact file ({{}}); {_AGAIN}"):
         shape, _, dtype = read_header(file)
         whole = np.memmap(path, np.uint8, "r")
-        if len(whole) <= VERIFIED and _checksum(whole[:-_DIGITS]) != whole[-_DIGITS:].tobytes():
+        if (
+            len(whole) <= VERIFIED
+            and _digits(zlib.crc32(whole[:-_DIGITS].data)) != whole[-_DIGITS:].tobytes()
+        ):
             raise ValueError("its checksum does not match, it was changed or damaged")
         start = file.tell()
         rows = np.memmap(path, dtype, "r", start, shape)

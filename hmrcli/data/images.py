@@ -101,6 +101,14 @@ def jpeg_damage(content: bytes) -> str | None:
     return _damage(values, said) if image is not None and _DAMAGE.search(said) else None
 
 
+def has_end(content: bytes) -> bool:
+    """Tells whether the end marker of a JPEG follows its pixels; behind it, phones append films of any bytes."""
+    at = 2
+    while content[at : at + 1] == _END[:1] and content[at : at + 2] != _SCAN:  # EXIF may hold a small JPEG
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return content.find(_END, at) >= 0
+
+
 def _decode(content: NDArray[np.uint8], flags: int = cv2.IMREAD_COLOR) -> tuple[NDArray[Any] | None, bytes]:
     """Decodes an image; returns also what its decoder printed to stderr, the only way in which damage is told."""
     try:
@@ -138,9 +146,9 @@ def _damage(content: NDArray[np.uint8], said: bytes) -> str | None:
     if found is None and (content[:2].tobytes() != _START or content[-2:].tobytes() == _END):
         return None
     whole = content.tobytes()
-    end = whole.rfind(_END)
     if found is None:  # zeros in place of the rest are decoded without a word
-        return "its end is missing" if end < whole.rfind(_SCAN) else None
+        return None if has_end(whole) else "its end is missing"
+    end = whole.rfind(_END)
     if between := _BETWEEN.match(found[0]):
         count, marker = int(between[1]), int(between[2], 16)
         padding = marker == _END[1] and len(set(whole[max(0, end - count) : end])) == 1

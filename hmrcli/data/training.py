@@ -33,7 +33,7 @@ from hmrcli.data.augmentation import (
 )
 from hmrcli.data.crop import crop_image, square_around
 from hmrcli.data.mixture import BatchSampler, Draw, generator
-from hmrcli.data.sets import TrainingImages
+from hmrcli.data.sets import ImageSet
 from hmrcli.data.unreadable_rows import Unreadable, UnreadableRow
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput
@@ -92,7 +92,7 @@ class Made(NamedTuple):
 class TrainingSet(Dataset[Made | BadInput]):
     """Samples of several sets, by `Draw`."""
 
-    def __init__(self, sets: Sequence[TrainingImages], settings: Settings, joints: str, seed: int, size: int):
+    def __init__(self, sets: Sequence[ImageSet], settings: Settings, joints: str, seed: int, size: int):
         """Samples of sets.
 
         Args:
@@ -179,7 +179,7 @@ def collate(samples: Sequence[Made | BadInput]) -> Made | BadInput:
 
 def training_batches(
     recipe: Recipe,
-    sets: Sequence[TrainingImages],
+    sets: Sequence[ImageSet],
     sampler: BatchSampler,
     workers: int = 0,
     pin_memory: bool = False,

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hmrcli.data.sets import TrainingImages
+from hmrcli.data.sets import ImageSet
+from hmrcli.distributed import rank_and_size
 from hmrcli.errors import BadInput
 
 LIST_FILE = "unreadable.jsonl"
@@ -29,7 +30,7 @@ class Unreadable:
     """The unreadable rows of a run, in a file of its folder with a line for each."""
 
     def __init__(
-        self, folder: Path, sets: Sequence[TrainingImages], say: Callable[[str], None] = lambda text: None
+        self, folder: Path, sets: Sequence[ImageSet], say: Callable[[str], None] = lambda text: None
     ) -> None:
         """Continues the list of a run.
 
@@ -57,11 +58,13 @@ class Unreadable:
             known.add(found.row)
             self._list(images, found)
             count = sum(map(len, self._rows))
-            if len(known) > max(1, len(images) // _SHARE):
+            processes = rank_and_size()[1]  # each draws its share of the rows, and counts what it drew
+            if len(known) > max(1, len(images) // (_SHARE * processes)):
+                alone = f", by one of {processes} processes" if processes > 1 else ""
                 raise BadInput(
                     f"{found.reason}. {len(known)} of the {len(images)} rows of {images.name} could not be read so "
-                    f"far, listed in {self.path}: too many to do without. Unpack the images of {images.name} again, "
-                    f"or train with --without {images.name}"
+                    f"far{alone}, listed in {self.path}: too many to do without. Unpack the images of {images.name} "
+                    f"again, or train with --without {images.name}"
                 )
             if count <= _SAID:
                 more = f"; further ones are only listed in {self.path}" if count == _SAID else ""
@@ -69,7 +72,7 @@ class Unreadable:
                     f"another row of {images.name} is drawn in place of row {found.row}: {found.reason}{more}"
                 )
 
-    def _list(self, images: TrainingImages, found: UnreadableRow) -> None:
+    def _list(self, images: ImageSet, found: UnreadableRow) -> None:
         line = {
             "set": images.name,
             "row": found.row,

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.assets.npz import read_npz
+from hmrcli.body.joints import H36M
 from hmrcli.errors import BadInput
+from hmrcli.evaluation.protocols import SCORED
 from hmrcli.evaluation.targets import extent
 
 _FLOATS, _WHOLE, _FLAGS, _TEXT, _NAMES = "f", "iu", "biuf", "US", "iuUS"
@@ -32,43 +34,25 @@ class Key(NamedTuple):
     """A number or a letter for each axis; N are the rows."""
     kinds: str
     """numpy's `dtype.kind` that it may have."""
-    about: str
     others: tuple[str, ...] = ()
     """Names that it has in other systems' files."""
 
 
 KEYS = (
-    Key(
-        "joints3d",
-        ("N", "J", 3),
-        _FLOATS,
-        "joints; 17 as Human3.6M's are centred on the pelvis and reduced to the 14 of the benchmarks, "
-        "any other number is scored as it stands; a fourth number is a confidence, and 0 means absent in targets",
-    ),
-    Key("root", ("N", 3), _FLOATS, "point to centre joints3d on, where they are not 17"),
-    Key(
-        "vertices",
-        ("N", "V", 3),
-        _FLOATS,
-        "mesh of the protocol's body; gives joints where joints3d is absent",
-    ),
-    Key("pose", ("N", 72), _FLOATS, "axis-angle in radians, together with betas, instead of vertices"),
-    Key("betas", ("N", 10), _FLOATS, "shape"),
-    Key("unit", (), _TEXT, "m (default) or mm, of joints3d, root and vertices"),
-    Key(
-        "image",
-        ("N",),
-        _TEXT,
-        "image of each row; rows of both files are matched by image, id, or the two",
-        ("image_path", "imgname"),
-    ),
-    Key("id", ("N",), _NAMES, "person or sample of each row", ("index",)),
-    Key("gender", ("N",), _TEXT, "targets: m, f or n, with pose and betas"),
-    Key("valid", ("N", "J"), _FLAGS, "targets: joints that count"),
-    Key("sequence", ("N",), _NAMES, "targets: one person's video; adds the acceleration error"),
-    Key("frame", ("N",), _WHOLE, "targets: number of the frame; without it rows are in order"),
+    Key("joints3d", ("N", "J", 3), _FLOATS),  # a fourth number is a confidence
+    Key("root", ("N", 3), _FLOATS),
+    Key("vertices", ("N", "V", 3), _FLOATS),
+    Key("pose", ("N", 72), _FLOATS),
+    Key("betas", ("N", 10), _FLOATS),
+    Key("unit", (), _TEXT),
+    Key("image", ("N",), _TEXT, ("image_path", "imgname")),
+    Key("id", ("N",), _NAMES, ("index",)),
+    Key("gender", ("N",), _TEXT),
+    Key("valid", ("N", "J"), _FLAGS),
+    Key("sequence", ("N",), _NAMES),
+    Key("frame", ("N",), _WHOLE),
 )
-"""What the two files may hold; other names are ignored. Each needs joints3d, vertices, or pose and betas."""
+"""What the two files may hold, as docs/results.md explains; other names are ignored."""
 _GENDERS = ("m", "male", "f", "female", "n", "neutral")
 PLAUSIBLE = (0.2, 10.0)
 """Metres that people of any system measure in the median; of another size, their unit is wrong."""
@@ -89,8 +73,18 @@ class Side:
 
     @property
     def has_mesh(self) -> bool:
-        """Whether it gives bodies, as vertices or parameters."""
+        """True where it gives bodies, as vertices or parameters."""
         return "vertices" in self.keys or "pose" in self.keys
+
+    @property
+    def is_whole(self) -> bool:
+        """True where its joints are Human3.6M's 17, of which some are scored; those of meshes are."""
+        return "joints3d" not in self.keys or self.keys["joints3d"].shape[1] == len(H36M.names)
+
+    @property
+    def scored(self) -> int:
+        """The number of joints that it gives to be scored."""
+        return len(SCORED) if self.is_whole else self.keys["joints3d"].shape[1]
 
     def refused(self, key: str, text: str) -> BadInput:
         """Returns the error that names the file and a key of it."""

@@ -14,6 +14,7 @@ from hmrcli.body.joints import H36M
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.array_files import Matched, Side, matched, read_side
+from hmrcli.evaluation.centering import check_centering
 from hmrcli.evaluation.metrics import METRICS, accel_error, measure
 from hmrcli.evaluation.protocols import (
     JOINT_METRICS,
@@ -54,17 +55,8 @@ ARRAYS = Protocol(
 )
 """No benchmark's rules, and joints alone."""
 
-_WHOLE = len(H36M.names)
-"""Joints that are taken for Human3.6M's."""
 _ROWS = 256
 """Meshes that are held at once."""
-_CENTERED, _APART = 0.25, 1.0
-"""Metres between the hips of people who have one root, and of people who surely have not."""
-_HIPS, _KNEES = (
-    [H36M.names.index(f"{side}_{joint}") for side in ("left", "right")] for joint in ("hip", "knee")
-)
-_THIGH = 0.15
-"""Metres; that of a small child is longer."""
 
 
 class ArrayScores(NamedTuple):
@@ -119,9 +111,9 @@ def score_arrays(
         _check_kind(side, protocol)
     if gendered and "gender" not in theirs.keys:
         raise theirs.refused("gender", f" is missing; protocol {protocol.name} makes the true body from it")
-    if _scored(ours) != _scored(theirs):
+    if ours.scored != theirs.scored:
         raise BadInput(
-            f"{predictions} gives {_scored(ours)} joints and {targets} gives {_scored(theirs)}; both must give the same"
+            f"{predictions} gives {ours.scored} joints and {targets} gives {theirs.scored}; both must give the same"
         )
     pairs = matched(ours, theirs, allow_missed)
     ours, notes = pairs.side, _recall(pairs) if allow_missed else []
@@ -132,7 +124,7 @@ def score_arrays(
         check_genders(theirs.keys["gender"][counting.rows], protocol, f"{targets}: key gender")
     needed = counting.joints & counting.rows[:, None]
     ours, theirs = _finite(ours, needed), _finite(theirs, needed)
-    notes += counting.notes + _placed(ours, theirs, counting.rows, protocol)
+    notes += counting.notes + check_centering(ours, theirs, counting.rows, protocol)
     bodies: Bodies = {}
     if protocol.bodies and (ours.has_mesh or theirs.has_mesh):
         bodies = load_bodies(protocol, data_root(root))
@@ -184,16 +176,6 @@ def _check_mesh(side: Side, protocol: Protocol, bodies: Bodies) -> None:
         )
 
 
-def _is_whole(side: Side) -> bool:
-    """Tells whether the joints of a side are Human3.6M's 17, of which some are scored; those of meshes are."""
-    return "joints3d" not in side.keys or side.keys["joints3d"].shape[1] == _WHOLE
-
-
-def _scored(side: Side) -> int:
-    """Counts the joints that a side gives to be scored."""
-    return len(SCORED) if _is_whole(side) else side.keys["joints3d"].shape[1]
-
-
 def _recall(pairs: Matched) -> list[str]:
     """Says how many people were found, as AGORA states it beside errors (Patel et al., CVPR 2021)."""
     found, count = int(pairs.found.sum()), len(pairs.found)
@@ -208,8 +190,8 @@ def _recall(pairs: Matched) -> list[str]:
 
 def _counting(theirs: Side, found: NDArray[np.bool_]) -> _Counting:
     """Finds which scored joints have a target, and which rows count."""
-    stored, whole, joints = theirs.keys.get("joints3d"), _is_whole(theirs), _scored(theirs)
-    valid = np.ones((theirs.count, _WHOLE if whole else joints), bool)
+    stored, whole, joints = theirs.keys.get("joints3d"), theirs.is_whole, theirs.scored
+    valid = np.ones((theirs.count, len(H36M.names) if whole else joints), bool)
     for name in [name for name in ("valid", "confidence") if name in theirs.keys]:
         flags = theirs.keys[name] > 0
         if whole and flags.shape[1] == len(SCORED):
@@ -256,7 +238,7 @@ def _finite(side: Side, needed: NDArray[np.bool_]) -> Side:
     for name in [name for name in ("joints3d", "root", "vertices", "pose", "betas") if name in keys]:
         finite = np.isfinite(keys[name]).all(-1)
         used = np.broadcast_to(rows.reshape(-1, *[1] * (finite.ndim - 1)), finite.shape)
-        if name == "joints3d" and _is_whole(side):
+        if name == "joints3d" and side.is_whole:
             used = np.zeros(finite.shape, bool)
             used[:, SCORED], used[:, PELVIS] = needed, rows
         elif name == "joints3d":
@@ -270,82 +252,6 @@ def _finite(side: Side, needed: NDArray[np.bool_]) -> Side:
         if not finite.all():
             keys[name] = np.where(finite[..., None], keys[name], 0)
     return replace(side, keys=keys)
-
-
-def _placed(ours: Side, theirs: Side, rows: NDArray[np.bool_], protocol: Protocol) -> list[str]:
-    """Returns notes on where the joints of both sides are centered.
-
-    Raises:
-        BadInput: the protocol's joints are not there, or one side is not centered where the other, or the protocol, is.
-    """
-    notes = []
-    if {"valid", "confidence"} & ours.keys.keys():
-        notes.append(f"valid and confidence of {ours.path} are not used: every predicted joint counts")
-    for side in (ours, theirs):
-        if protocol.bodies and _scored(side) != len(SCORED):
-            raise side.refused(
-                "joints3d",
-                f" has {_scored(side)} joints, and the {protocol.name} protocol scores {len(SCORED)}; store those or "
-                "Human3.6M's 17, or leave --protocol away",
-            )
-        if "joints3d" in side.keys and _is_whole(side) and not _is_h36m(side.keys["joints3d"][rows]):
-            notes.append(
-                f"joints 0 to 6 of {side.path} do not lie as the pelvis and legs of Human3.6M's 17: joint 0 was "
-                "taken as the pelvis, look at the order of joints (COCO's 17 have no pelvis)"
-            )
-    stored = [side for side in (ours, theirs) if not (_is_whole(side) or "root" in side.keys)]
-    if protocol.bodies or len(stored) < 2:
-        notes += _unrooted(ours, theirs, stored, rows)
-    if len(stored) == 2:
-        away = _median_norm(*(side.keys["joints3d"][rows].mean(1) for side in stored))
-        if away > _APART:
-            notes.append(
-                f"nothing centres the two files, and their people stand {away:.2f} m apart in the median, which "
-                "MPJPE counts; store root (N,3) in both to compare them from there"
-            )
-    return notes
-
-
-def _is_h36m(joints: NDArray[np.float64]) -> bool:
-    """Tells whether joints (N, 17, 3) lie as Human3.6M's, by pelvis and legs."""
-    legs = joints[(joints[:, [*_HIPS, *_KNEES]] != 0).any(-1).all(1)]
-    thighs = np.linalg.norm(legs[:, _HIPS] - legs[:, _KNEES], axis=-1)
-    middle = np.linalg.norm(legs[:, _HIPS].mean(1) - legs[:, PELVIS], axis=-1)
-    return not len(legs) or bool(np.median(middle) <= _CENTERED and np.median(thighs, 0).min() >= _THIGH)
-
-
-def _unrooted(ours: Side, theirs: Side, stored: list[Side], rows: NDArray[np.bool_]) -> list[str]:
-    """Returns notes on the sides that are scored as stored, though the other side or the protocol is centered."""
-    apart = _median_norm(*(_hips(side)[rows] for side in (ours, theirs)))
-    notes, known = [], _scored(ours) == len(SCORED)
-    distances = [(_median_norm(_hips(side)[rows]), side.path, side) for side in stored]
-    for away, path, side in sorted(distances, key=lambda each: each[:2], reverse=True):
-        if known and (away > _APART or apart > _CENTERED):
-            raise side.refused(
-                "joints3d",
-                f" has 14 joints, without their pelvis, and the hips lie {away:.2f} m from the origin and "
-                f"{apart:.2f} m from the other file's in the median: they are not centred on the pelvis. Store "
-                "root (N,3), the pelvis of each row, or Human3.6M's 17 joints",
-            )
-        notes.append(
-            f"the joints of {path} are without root and were scored as stored"
-            + (f": their hips lie {100 * away:.0f} cm from the origin in the median" if known else "")
-        )
-    return notes
-
-
-def _median_norm(points: NDArray[np.float64], others: NDArray[np.float64] | float = 0.0) -> float:
-    return float(np.median(np.linalg.norm(points - others, axis=-1)))
-
-
-def _hips(side: Side) -> NDArray[np.float64]:
-    """Returns (N, 3) the middle between the hips from the root, metres; zeros where the joints are not known."""
-    joints = side.keys.get("joints3d")
-    if joints is None or _scored(side) != len(SCORED):
-        return np.zeros((side.count, 3))
-    if _is_whole(side):
-        return joints[:, _HIPS].mean(1) - joints[:, PELVIS]
-    return joints[:, [SCORED.index(joint) for joint in _HIPS]].mean(1) - side.keys.get("root", 0)
 
 
 def _score_rows(
@@ -392,7 +298,7 @@ def _joints(side: Side, rows: slice, bodies: Bodies, vertices: Tensor | None) ->
         assert vertices is not None  # a file has one or the other
         return scored_joints(bodies, vertices)
     stored = torch.from_numpy(side.keys["joints3d"][rows])
-    if _is_whole(side):
+    if side.is_whole:
         return select_joints(stored)
     if "root" in side.keys:
         stored = stored - torch.from_numpy(side.keys["root"][rows])[:, None]

@@ -52,10 +52,10 @@ def keypoint_errors(
         check_finite_rows(heatmaps, annotations[numbers])
         with torch.inference_mode():
             places = peaks(heatmaps)[0].double().cpu().numpy() * (CROP_SIZE / heatmaps.shape[-1])
-        centre, side = square_around(annotations.bbox_xywh[numbers])
-        truth = transform_points(annotations.keypoints2d[numbers].astype(float), crop_affine(centre, side))
-        distances = np.linalg.norm(places - truth[..., :2], axis=-1) * (100 / CROP_SIZE)
-        found.append(distances[truth[..., 2] > 0])
+        affine = crop_affine(*square_around(annotations.bbox_xywh[numbers]))
+        targets = transform_points(annotations.keypoints2d[numbers].astype(float), affine)
+        distances = np.linalg.norm(places - targets[..., :2], axis=-1) * (100 / CROP_SIZE)
+        found.append(distances[targets[..., 2] > 0])
     return np.concatenate(found)
 
 

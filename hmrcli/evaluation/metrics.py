@@ -53,21 +53,18 @@ class Metric(NamedTuple):
     key: str
     """Name with unit, in files of results."""
     unit: str
-    about: str
 
 
 METRICS = {
-    "mpjpe": Metric("joints", False, _mean, "mpjpe_mm", "mm", "mean distance of joints"),
-    "pa_mpjpe": Metric("joints", True, _mean, "pa_mpjpe_mm", "mm", "MPJPE after a similarity"),
-    "pve": Metric("vertices", False, _mean, "pve_mm", "mm", "mean distance of vertices"),
-    "pa_pve": Metric("vertices", True, _mean, "pa_pve_mm", "mm", "PVE after a similarity"),
-    "pck": Metric("joints", False, _share_below, "pck_percent", "%", "joints within 150 mm"),
-    "pa_pck": Metric("joints", True, _share_below, "pa_pck_percent", "%", "PCK after a similarity"),
-    "auc": Metric("joints", False, _area_below, "auc_percent", "%", "mean PCK at 31 thresholds, 0 to 150 mm"),
-    "pa_auc": Metric("joints", True, _area_below, "pa_auc_percent", "%", "AUC after a similarity"),
-    "accel": Metric(
-        "joints", False, _mean, "accel_mm_per_frame2", "mm/frame²", "error of joints' acceleration"
-    ),
+    "mpjpe": Metric("joints", False, _mean, "mpjpe_mm", "mm"),
+    "pa_mpjpe": Metric("joints", True, _mean, "pa_mpjpe_mm", "mm"),
+    "pve": Metric("vertices", False, _mean, "pve_mm", "mm"),
+    "pa_pve": Metric("vertices", True, _mean, "pa_pve_mm", "mm"),
+    "pck": Metric("joints", False, _share_below, "pck_percent", "%"),
+    "pa_pck": Metric("joints", True, _share_below, "pa_pck_percent", "%"),
+    "auc": Metric("joints", False, _area_below, "auc_percent", "%"),
+    "pa_auc": Metric("joints", True, _area_below, "pa_auc_percent", "%"),
+    "accel": Metric("joints", False, _mean, "accel_mm_per_frame2", "mm/frame²"),
 }
 """Every metric by its short name; lower is better for lengths, higher for percentages."""
 

@@ -23,13 +23,13 @@ def keypoint_similarity(a: np.ndarray, b: np.ndarray, area: float, confident: fl
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes x, y, width, height."""
+    """Returns intersection over union of two boxes x, y, width, height."""
     shared = _shared(a, b)
     return float(shared / max(np.prod(a[2:]) + np.prod(b[2:]) - shared, 1e-9))
 
 
 def inside_share(a: np.ndarray, b: np.ndarray) -> float:
-    """How much of box a is inside box b, in [0, 1]."""
+    """Returns how much of box a is inside box b, in [0, 1]."""
     return float(_shared(a, b) / max(np.prod(a[2:]), 1e-9))
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
+from hmrcli.assets.open_sets import OPEN_SETS
+
 if TYPE_CHECKING:
     from hmrcli.recipe.schema import Recipe
 
@@ -35,9 +37,6 @@ LOSSES = {
     "pose": ("heatmaps",),
 }
 """The terms that each algorithm can have."""
-
-RENDERED_SETS = ("open-studio", "open-fitted", "open-keypoints")
-"""Training sets that can be rendered while training (`hmrcli.scenes`)."""
 
 _KINDS = {
     "adversarial": ("lsgan",),
@@ -107,11 +106,8 @@ def _data(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
     for name, dataset in mixture.items():
         if dataset.fits is not None and recipe.in_the_loop is None:
             yield ("data", "mixture", name, "fits"), "stored fits are for recipes with `in_the_loop`"
-        yield from _rendered(("data", "mixture", name, "rendered"), dataset.rendered, name, recipe.body_model)
-    adversary = recipe.adversary
-    if adversary is not None:
-        name = adversary.annotations.rpartition("/")[2].partition(".")[0]
-        yield from _rendered(("adversary", "rendered"), adversary.rendered, name, recipe.body_model)
+        if name in OPEN_SETS and (dataset.rows or 0) > OPEN_SETS[name].rows:
+            yield ("data", "mixture", name, "rows"), f"{name} has {OPEN_SETS[name].rows:,} rows"
     if (data.joints == "evaluation_14") != (recipe.algorithm == "graphormer"):
         yield ("data", "joints"), "graphormer, and it alone, learns `evaluation_14`"
     if recipe.algorithm == "spin" and data.joints != "smpl_49":
@@ -198,13 +194,6 @@ def _evaluation(recipe: "Recipe") -> Iterator[tuple[Key, str]]:
         yield ("evaluation", "protocol"), "pose, and it alone, is measured by `keypoints`"
     if recipe.body_model == "open" and evaluation.protocol not in ("open", "keypoints"):
         yield ("evaluation", "protocol"), f"{evaluation.protocol} needs the body model smpl"
-
-
-def _rendered(key: Key, rows: int | None, name: str, body_model: str) -> Iterator[tuple[Key, str]]:
-    if rows is not None and name not in RENDERED_SETS:
-        yield key, f"{name} cannot be rendered, expected one of {', '.join(RENDERED_SETS)}"
-    if rows is not None and body_model != "open":
-        yield key, "rendered people have the open body: expected `body_model: open`"
 
 
 def _only(

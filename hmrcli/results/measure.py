@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 from hmrcli import __version__
 from hmrcli.algorithms import chosen_device, load_network, require_bodies
 from hmrcli.assets.data_root import IMAGES
+from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.body import BodyModel as Body
 from hmrcli.data.needed import find_test_file
-from hmrcli.data.open_files import annotation_file
 from hmrcli.distributed import gathered, rank_and_size
 from hmrcli.environment import describe
 from hmrcli.evaluation import METRICS, PROTOCOLS, Protocol, load_bodies
@@ -37,7 +36,6 @@ from hmrcli.results.runs import (
     Score,
     write_results,
 )
-from hmrcli.scenes.splits import SPLITS
 
 
 class Test(NamedTuple):
@@ -54,10 +52,8 @@ def find_test(
     dataset: str | None = None,
     protocol: str | None = None,
     images: Path | None = None,
-    workers: int = 0,
-    say: Callable[[str], None] = lambda text: None,
 ) -> Test:
-    """Finds the test set of a recipe, or another; those of the open benchmark are rendered if they are not there.
+    """Finds the test set of a recipe, or another.
 
     Args:
         root: the data root.
@@ -72,28 +68,8 @@ def find_test(
     require_bodies(recipe)
     wanted = recipe.evaluation
     part = Path(dataset or "").stem
-    folder = images or root / IMAGES / (part if part in SPLITS else wanted.dataset)
-    rules = PROTOCOLS[protocol or wanted.protocol]
-    path = find_test_file(recipe, root, dataset)
-    if not path.is_file():
-        render_test(path.stem, root, workers, say)
-    return Test(path, folder, rules)
-
-
-def render_test(part: str, root: Path, workers: int, say: Callable[[str], None]) -> None:
-    """Writes a test set of the open benchmark; under torchrun the first process does, and the others wait for it.
-
-    Raises:
-        BadInput: as `write_open_set`.
-    """
-    from hmrcli.data.rendered import write_open_set
-
-    path = annotation_file(root, part)
-    if rank_and_size()[0] == 0:
-        say(f"{part} is rendered first, to {path} and the folder of its images; once for all")
-        write_open_set(root, part, workers=workers)
-    while not path.is_file():
-        time.sleep(1)
+    folder = images or root / IMAGES / (part if part in OPEN_SETS else wanted.dataset)
+    return Test(find_test_file(recipe, root, dataset), folder, PROTOCOLS[protocol or wanted.protocol])
 
 
 def evaluate_network(
@@ -190,16 +166,14 @@ def evaluate_network(
     return results, out
 
 
-def results_of_arrays(scored: ArrayScores, predictions: Path, targets: Path) -> Results:
-    """Returns the results of arrays that another system wrote."""
+def results_of_arrays(scored: ArrayScores, predictions: Path, targets: Path, out: Path | None) -> Results:
+    """Returns the results of arrays that another system wrote, and writes them with the errors of rows to `out`."""
     files = {"predictions": str(predictions), "targets": str(targets)}
-    return _results([scored.report], targets, "cpu", scored.details | files)
-
-
-def save_arrays(scored: ArrayScores, results: Results, out: Path) -> None:
-    """Writes the results and the error of every row to a folder."""
-    by_sample = {METRICS[name].key: values for name, values in scored.per_sample.items()}
-    _write(out, results, {**scored.rows, **by_sample})
+    results = _results([scored.report], targets, "cpu", scored.details | files)
+    if out is not None:
+        by_sample = {METRICS[name].key: values for name, values in scored.per_sample.items()}
+        _write(out, results, {**scored.rows, **by_sample})
+    return results
 
 
 def _results(

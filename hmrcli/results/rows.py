@@ -87,19 +87,9 @@ def _beyond_run(run: Run) -> Record:
 
 
 def _beyond_figures() -> list[Record]:
-    return [
-        {
-            "recipe": each.recipe,
-            "model": each.model,
-            **score_of(None),
-            **{name: getattr(each, name) for name in METRICS},
-            "saw_3dpw": each.saw_3dpw,
-            "source": each.source,
-            **origin_of(None),
-            "notes": [],
-        }
-        for each in published().beyond
-    ]
+    """Returns the published figures under the keys of measured ones."""
+    keys = score_of(None) | origin_of(None)
+    return [{**keys, **each._asdict(), "notes": []} for each in published().beyond]
 
 
 def _apart(each: Apart) -> Record:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hmrcli.results.compare import LATEST, RULE, Arranged, arrange, verdict
-from hmrcli.results.published import ALGORITHMS, Cell, Note, published
+from hmrcli.results.published import ALGORITHMS, Note, published
 from hmrcli.results.report import NOT_RUN, Column, Record, Report, Sheet, shown
 from hmrcli.results.rows import (
     ALGORITHM,
@@ -34,7 +34,9 @@ def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
     notes = letters([*benchmark.notes, *_label_notes(arranged)])
     records: list[Record] = [
         {
-            **_published(cell),
+            **cell._asdict(),
+            "datasets": list(cell.datasets),
+            "sources": [{"value": value, "source": source} for value, source in cell.sources],
             **({} if runs is None else _measured(arranged.cells.get(cell.recipe), cell.published)),
             "notes": marked(notes, cell.recipe),
         }
@@ -55,21 +57,6 @@ def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
         notes={letter: note.text for letter, note in notes.items()},
         remarks=remarks,
     )
-
-
-def _published(cell: Cell) -> dict[str, Any]:
-    """Returns what a record says of a cell."""
-    return {
-        "recipe": cell.recipe,
-        "algorithm": cell.algorithm,
-        "variant": cell.variant,
-        "published": cell.published,
-        "first_listed": cell.first_listed,
-        "datasets": list(cell.datasets),
-        "backbone": cell.backbone,
-        "initialisation": cell.initialisation,
-        "sources": [{"value": value, "source": source} for value, source in cell.sources],
-    }
 
 
 def _label_notes(arranged: Arranged) -> Iterator[Note]:

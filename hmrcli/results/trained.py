@@ -1,4 +1,4 @@
-"""What the weights behind a result were trained with: the recipe as resolved, and how far training went.
+"""The training of the weights behind a result: the recipe as resolved, and how far training went.
 
 A run of `hmr train` says it in its folder; results that are published say it in a `training.json` beside their
 recipe. Weights are recognised by their SHA-256, so that a result never gets the recipe of other weights.
@@ -13,13 +13,12 @@ from pydantic import ValidationError
 
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import read_document
-from hmrcli.recipe import Recipe, load_recipe, recipe_names
+from hmrcli.recipe import Recipe, load_recipe, source_of
 from hmrcli.results.runs import Count, Part, Run, Sha256, Text
+from hmrcli.training.checkpoints import FOLDER, META_FILE, MODEL_FILE
 from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
 
 TRAINING_FILE = "training.json"
-_METAS, _MODEL = "checkpoints/*/meta.json", "model.safetensors"
-"""Named here because `hmrcli.training.checkpoints` brings torch, which a table has no use for."""
 _ABSENT = "absent"
 _NO_TRAINING = ("published", "leaves")
 """Keys that change nothing of a training."""
@@ -82,7 +81,7 @@ class Trained(NamedTuple):
 
     @property
     def saw_3dpw(self) -> bool:
-        """Whether a set of 3DPW was in the training."""
+        """True where a set of 3DPW was in the training."""
         names = {
             name
             for key, each in self.recipe.data.mixture.items()
@@ -102,7 +101,7 @@ class Trained(NamedTuple):
 
     @property
     def described(self) -> str:
-        """What sets the training apart from the bundled recipe, in words; empty for that recipe as it stands."""
+        """Differences of the training from the bundled recipe, in words; empty for that recipe as it stands."""
         parts = [f"Reduced or changed: {', '.join(map(str, self.changes))}."] if self.changes else []
         if self._other_start:
             parts.append(f"Started from {self.training.initialisation}.")
@@ -115,9 +114,12 @@ class Trained(NamedTuple):
     @property
     def changes(self) -> list[Change]:
         """Where the recipe differs from the bundled one of its name."""
-        if self.recipe.name not in recipe_names():
+        source = source_of(self.recipe.name)
+        if source is None:
             return [Change("name", self.recipe.name, "none of the bundled ones")]
-        ours, theirs = (_values(r.as_dict()) for r in (self.recipe, load_recipe(self.recipe.name)))
+        ours, theirs = (
+            _values(r.as_dict()) for r in (self.recipe, load_recipe(source.name, open=source.open))
+        )
         return [
             Change(key, ours.get(key, _ABSENT), theirs.get(key, _ABSENT))
             for key in dict.fromkeys([*theirs, *ours])
@@ -132,7 +134,7 @@ class Trained(NamedTuple):
 
     @property
     def _other_start(self) -> bool:
-        """Whether the run records that it did not start from the recipe's file."""
+        """True where the run records that it did not start from the recipe's file."""
         start, recorded = self.recipe.network.initialisation, self.training.initialisation
         wanted = start and (start.backbone or start.network)
         return bool(wanted and recorded and recorded != Path(wanted).name)
@@ -169,7 +171,7 @@ def _training(folder: Path, sha256: str) -> Training | None:
 
 def _recorded(folder: Path, sha256: str) -> dict[str, Any]:
     """Gathers the fields of `Training` from a run's checkpoints and metrics; `steps` is None for other weights."""
-    metas = [_document(path) for path in sorted(folder.glob(_METAS))]
+    metas = [_document(path) for path in sorted(folder.glob(f"{FOLDER}/*/{META_FILE}"))]
     environment = _document(folder / ENVIRONMENT_FILE)
     measured = [(line["step"], line.get("validation", {})) for line in read_metrics(folder)]
     return {
@@ -189,7 +191,7 @@ def _recorded(folder: Path, sha256: str) -> dict[str, Any]:
 
 def _hash_of_model(meta: dict[str, Any]) -> Any:
     files = meta.get("sha256")
-    return files.get(_MODEL) if isinstance(files, dict) else None
+    return files.get(MODEL_FILE) if isinstance(files, dict) else None
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def leave(leaves: Leaves, network: nn.Module, run: Path, root: Path) -> Path | N
         MissingFile, BadInput: there is no checkpoint, or it is damaged.
     """
     last = read_checkpoint(run)
-    if not last.meta["finished"]:
+    if not last.meta.finished:
         return None
     best = run / FOLDER / BEST
     checkpoint = read_checkpoint(best) if best.is_dir() else last
@@ -40,7 +40,9 @@ def leave(leaves: Leaves, network: nn.Module, run: Path, root: Path) -> Path | N
     part = network if leaves.backbone is None else backbone_of(network)
     # What a pose network does not train would only look trained.
     state = {name: value for name, value in part.state_dict().items() if name not in stored_only_names(part)}
-    header = {name: json.dumps(checkpoint.meta[name]) for name in ("recipe", "step", "epoch", "metrics")}
+    header = {
+        name: json.dumps(getattr(checkpoint.meta, name)) for name in ("recipe", "step", "epoch", "metrics")
+    }
     path = root / CHECKPOINTS / (leaves.backbone or leaves.network or "")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_weights(state, path, header)

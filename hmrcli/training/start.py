@@ -21,7 +21,7 @@ from hmrcli.evaluation.protocols import Target, scored_joints, target_vertices
 from hmrcli.layers import MeanParameters, load_backbone, load_mean_parameters, load_weights
 from hmrcli.layers.mean import rest_parameters
 from hmrcli.recipe import Recipe
-from hmrcli.scenes.subjects import labelled_bodies
+from hmrcli.scenes.subjects import true_bodies
 from hmrcli.training.engine import Learner, Precision, make_learner
 from hmrcli.training.fits import FitStore
 from hmrcli.training.in_the_loop import Fitter
@@ -123,7 +123,7 @@ def open_mean_parameters(bodies: int = 500) -> MeanParameters:
     Means of rotation matrices stand for means of rotations: what makes six numbers a rotation projects them
     (Hartley et al., IJCV 2013, section 5.3, up to the metric). People face anywhere, so the root has no mean.
     """
-    pose, betas = (torch.from_numpy(values) for values in labelled_bodies("open-studio", bodies))
+    pose, betas = (torch.from_numpy(values) for values in true_bodies("open-studio", bodies))
     rest = rest_parameters()
     mean = sixd_from_rotmat(rotmat_from_pose(pose).mean(dim=0)).reshape(1, 144)
     mean[:, :6] = rest.pose[:, :6]

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from benchmarks.world import open_overrides, open_recipe, people, write_world
 from hmrcli.assets.bundled import bundled
 from hmrcli.cli.app import app
 from hmrcli.data.annotation_files import read_annotations
@@ -20,7 +21,6 @@ from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe, recipe_names
 from tests.data.people import rewrite
 from tests.data.raw import trees
-from tests.training.world import open_overrides, open_recipe, people, write_world
 
 # The other sets come from `write_world`; tests/cli/test_data.py makes them.
 WILD = {

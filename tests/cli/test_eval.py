@@ -15,6 +15,7 @@ import roma
 import torch
 from typer.testing import CliRunner, Result
 
+from benchmarks.world import SMALL, open_recipe
 from hmrcli.algorithms import build_network
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import BodyModel, load_body
@@ -27,7 +28,6 @@ from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import HmrError
 from hmrcli.evaluation.array_files import KEYS
 from hmrcli.layers import save_weights
-from hmrcli.recipe import load_recipe
 
 ROWS = 21
 ROOT_UP = torch.tensor([torch.pi, 0.0, 0.0])
@@ -47,7 +47,7 @@ def code(result: Result) -> int:
 
 def constant_network(path: Path, body: BodyModel) -> Path:
     """HMR that answers every image with the upright rest pose and mean shape."""
-    network = build_network(load_recipe("hmr_normal"), body)
+    network = build_network(open_recipe("hmr_normal", *SMALL), body)
     with torch.no_grad():
         for name in ("decpose", "decshape", "deccam"):
             getattr(network.head, name).weight.zero_()
@@ -124,12 +124,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "preprocessed_datasets").mkdir()
     write_human_data(root / "preprocessed_datasets" / "people.npz", annotations(root / "datasets" / "pw3d"))
     constant_network(root / "hmr.safetensors", body)
+    (root / "hmr_normal.yaml").write_text(open_recipe("hmr_normal", *SMALL).dump())
     return root
 
 
 def arguments(world: Path, protocol: str, out: Path) -> list[str]:
     return [
-        *("--recipe", "hmr_normal", "--checkpoint", str(world / "hmr.safetensors"), "--dataset", "people"),
+        *(
+            "--recipe",
+            str(world / "hmr_normal.yaml"),
+            "--checkpoint",
+            str(world / "hmr.safetensors"),
+            "--dataset",
+            "people",
+        ),
         *(
             "--protocol",
             protocol,

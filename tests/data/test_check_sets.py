@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.world import FOCAL, HEIGHT, WIDTH
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
 from hmrcli.body.joints import COCO_17, SMPL_54
@@ -20,7 +21,6 @@ from hmrcli.people import detect_people
 from tests.data.people import rewrite
 from tests.data.raw import trees
 from tests.data.spin import write_spin
-from tests.training.world import FOCAL, HEIGHT, WIDTH
 
 ROWS, LEFT, TOP = 24, 150, 120
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.world import people
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.data.crop import crop_affine, square_around, transform_points
 from hmrcli.evaluation.evaluate import Samples
 from hmrcli.evaluation.keypoints import keypoint_errors, keypoint_metrics
 from hmrcli.training.heatmaps import SIGMA
 from hmrcli.training.terms import gaussians
-from tests.training.world import people
 
 
 class Oracle(nn.Module):

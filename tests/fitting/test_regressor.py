@@ -16,8 +16,9 @@ from hmrcli.fitting.priors import pose_prior, shape_terms
 from hmrcli.fitting.regressor import crop_axes, evidence, mirrored_rotations, regress, regressor
 from hmrcli.fitting.targets import Targets
 from hmrcli.inference import Predictor
+from hmrcli.inference.fit import landmark_targets
 from hmrcli.inference.images import read_image
-from hmrcli.inference.predictor import find_landmarks, landmark_targets
+from hmrcli.inference.photo import Photo, find_landmarks
 from hmrcli.people import Landmarks
 
 from .test_fit import people, pixels_off, seen
@@ -36,7 +37,7 @@ def photo() -> np.ndarray:
 @pytest.fixture(scope="module")
 def found(photo: np.ndarray) -> tuple[Landmarks, Targets]:
     landmarks, boxes = find_landmarks(photo, None, None)
-    return landmarks, landmark_targets(landmarks, boxes, photo.shape)
+    return landmarks, landmark_targets(landmarks, boxes, Photo(photo))
 
 
 def test_mirrored_rotations_pose_the_mirrored_body(body: BodyModel) -> None:
@@ -78,7 +79,7 @@ def test_place_size_and_turn_in_the_image_change_nothing_but_the_root(
 def test_a_mirrored_photo_shows_mirrored_people(photo: np.ndarray, found: tuple[Landmarks, Targets]) -> None:
     mirrored = np.ascontiguousarray(photo[:, ::-1])
     landmarks, boxes = find_landmarks(mirrored, None, None)
-    there = regress(landmarks, landmark_targets(landmarks, boxes, mirrored.shape))
+    there = regress(landmarks, landmark_targets(landmarks, boxes, Photo(mirrored)))
     here = regress(*found)
     off = roma.rotmat_geodesic_distance(mirrored_rotations(here.rotmat), there.rotmat)
     assert off.mean() < 0.1 and (here.betas - there.betas).abs().mean() < 0.2

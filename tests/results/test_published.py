@@ -85,6 +85,11 @@ def test_the_set_has_as_many_samples_as_the_protocol_expects() -> None:
     assert PROTOCOLS[BENCHMARK.protocol].expected_samples == BENCHMARK.samples
 
 
+def test_wider_tables_have_a_value_for_each_column() -> None:
+    for table in published().tables.values():
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+
+
 def test_wider_tables_agree_where_they_speak_of_the_same_training() -> None:
     tables = published().tables
 

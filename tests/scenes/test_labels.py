@@ -26,7 +26,7 @@ from hmrcli.scenes.faults import (
 )
 from hmrcli.scenes.labels import MARGIN, render_sample
 from hmrcli.scenes.splits import SIZE, SPLITS
-from hmrcli.scenes.subjects import draw_subject, first_fits, labelled_bodies
+from hmrcli.scenes.subjects import draw_subject, first_fits, generator, true_bodies
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,12 @@ def test_what_stands_before_a_joint_hides_it(monkeypatch):
     assert (hidden.parts > 0).sum() < (plain.parts > 0).sum()
 
 
+def labelled(rows):
+    """Poses and shapes that the labels of open-fitted's first rows give."""
+    misfits = [draw_misfit(generator(SPLITS["open-fitted"], row, "faults")) for row in range(rows)]
+    return fitted_bodies(*true_bodies("open-fitted", rows), misfits)
+
+
 def test_each_part_knows_what_it_says(samples):
     for sample in samples["open-keypoints"]:
         assert not sample.has_smpl and sample.keypoints3d is None and not sample.pose.any()
@@ -103,7 +109,7 @@ def test_each_part_knows_what_it_says(samples):
     for index, sample in enumerate(samples["open-fitted"]):
         truth = draw_subject(SPLITS["open-fitted"], index)
         assert sample.has_smpl and not np.allclose(sample.pose, truth.pose, atol=0.05)
-        pose, betas = labelled_bodies("open-fitted", index + 1)
+        pose, betas = labelled(index + 1)
         assert sample.pose == pytest.approx(pose[index], abs=1e-5)
         assert sample.betas == pytest.approx(betas[index], abs=1e-5)
     for index, sample in enumerate(samples["open-studio"]):
@@ -142,7 +148,7 @@ def test_fitted_bodies_err_as_much_as_is_stated(worse):
 
 def test_the_error_of_a_joint_relative_to_its_parent_is_10_to_20_degrees():
     true = np.stack([draw_subject(SPLITS["open-fitted"], index).pose for index in range(200)])
-    wrong, _ = labelled_bodies("open-fitted", 200)
+    wrong, _ = labelled(200)
     a, b = (rotmat_from_pose(torch.from_numpy(pose).double()) for pose in (true, wrong))
     between = (b @ a.mT).numpy().reshape(-1, 3, 3)
     angles = np.degrees([np.linalg.norm(cv2.Rodrigues(matrix)[0]) for matrix in between]).reshape(-1, 24)

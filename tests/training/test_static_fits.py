@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.world import open_recipe, people
 from hmrcli.body import load_body
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotations import Annotations
@@ -16,7 +17,6 @@ from hmrcli.data.human_data import write_human_data
 from hmrcli.recipe import Recipe
 from hmrcli.training import static_fits
 from hmrcli.training.static_fits import make_static_fits
-from tests.training.world import open_recipe, people
 
 ROWS, CPU = 5, torch.device("cpu")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.world import open_recipe, write_world
 from hmrcli.training.run import Settings, train
-from tests.training.world import open_recipe, write_world
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
