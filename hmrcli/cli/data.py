@@ -7,6 +7,7 @@ import typer
 
 from hmrcli.assets.data_root import data_root as find_data_root
 from hmrcli.cli.console import bar, log, note, print_json, print_line
+from hmrcli.cli.data_check import check
 from hmrcli.cli.options import AsJson, DataRoot
 from hmrcli.errors import MissingFile
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Make annotation files from the official downloads, and check them.", no_args_is_help=True
 )
+
+app.command()(check)
 
 
 @app.command(name="list")
@@ -65,7 +68,13 @@ def _print_sets(documents: list[dict[str, Any]], root: Path) -> None:
 
 @app.command()
 def make(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Sets; `hmr data list` shows them.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="Sets; `hmr data list` shows them. `own`: your photos. `spin-fits`: what SPIN's fits start from.",
+        ),
+    ],
     raw: Annotated[
         Path | None,
         typer.Option(
@@ -81,6 +90,17 @@ def make(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace annotation files that were not made here.")
     ] = False,
+    images: Annotated[Path | None, typer.Option(help="own: folder of the photos.")] = None,
+    keypoints: Annotated[
+        Path | None,
+        typer.Option(help="own: JSON of keypoints in COCO's layout; else the bundled networks look."),
+    ] = None,
+    called: Annotated[
+        str, typer.Option("--name", help="own: of the annotation file and the folder of images.")
+    ] = "own",
+    recipe: Annotated[
+        str, typer.Option(help="spin-fits: a recipe of SPIN, which names the annotations and the fits.")
+    ] = "spin_l1",
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
@@ -91,11 +111,22 @@ def make(
     import os
 
     from hmrcli.data.raw.output import IMAGES, Output
+    from hmrcli.data.raw.own import own_set
     from hmrcli.data.raw.sets import find_set
     from hmrcli.errors import UsageError
     from hmrcli.files import did_you_mean, writable_folder
 
-    sets = list(dict.fromkeys(find_set(name) for name in names))
+    if len(names) > 1 and (alone := {"own", "spin-fits"} & set(names)):
+        raise UsageError(f"{min(alone)} is made alone; name it without other sets")
+    if names == ["spin-fits"]:
+        _make_spin_fits(recipe, writable_folder(find_data_root(data_root), "--data-root"), replace, as_json)
+        return
+    if names == ["own"]:
+        if images is None or not images.is_dir():
+            raise UsageError("own: --images DIR is the folder of the photos")
+        raw, sets = images, [own_set(called, keypoints)]
+    else:
+        sets = list(dict.fromkeys(find_set(name) for name in names))
     if raw is not None and len(sets) > 1:
         raise UsageError("--raw is the folder of one set; name one set")
     if raw is not None and not raw.is_dir():
@@ -130,6 +161,35 @@ def _make(raw_set: "RawSet", out: "Output", folder: Path) -> None:
         tree.unpack(out.images, progress)
         raw_set.make(tree, out)
         out.close()
+
+
+def _make_spin_fits(name: str, root: Path, replace: bool, as_json: bool) -> None:
+    """Makes those fits of a recipe of SPIN that are not there."""
+    import torch
+
+    from hmrcli.data.needed import FITS, locate
+    from hmrcli.errors import UsageError
+    from hmrcli.recipe import load_recipe
+    from hmrcli.training.static_fits import make_static_fits
+
+    recipe = load_recipe(name)
+    if recipe.in_the_loop is None:
+        raise UsageError(f"--recipe: {name} fits nothing in the loop; name a recipe of SPIN")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    documents = []
+    for dataset, settings in recipe.data.mixture.items():
+        if settings.fits is None or (locate(FITS, settings.fits, root).is_file() and not replace):
+            continue
+        with bar(f"fits of {dataset}") as update:
+            record = make_static_fits(recipe, dataset, root, device, update)
+        documents.append({"set": dataset, "path": str(root / FITS / settings.fits), **record})
+        if not as_json:
+            rows = f"{record['rows']:,} rows, {record['fitted']:,} of them fitted"
+            print_line(f"{root / FITS / settings.fits}  {rows}, prior {record['pose_prior']}")
+    if as_json:
+        print_json({"data_root": str(root), "fits": documents})
+    elif not documents:
+        note(f"all fits of {name} are there; --replace would make them anew")
 
 
 def _report(out: "Output", as_json: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,16 +18,16 @@ from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.data.annotations import Annotations
-from hmrcli.data.crop import square_around
 from hmrcli.data.images import missing_images, read_bgr
-from hmrcli.data.plausible import doubts
+from hmrcli.data.label_checks import doubts
+from hmrcli.data.projection import Projection, compare
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.people import body_landmarks
 from hmrcli.people.skeleton import LANDMARK_KEYPOINTS
 
-ROWS, PROJECTED, SHOWN = 10_000, 256, 16
-"""Rows whose labels are compared with each other, whose bodies are projected, and that are drawn."""
+ROWS, SHOWN = 10_000, 16
+"""Rows whose labels are compared with each other, and that are drawn."""
 _FEWEST = 6
 """Joints, or pictures, that say something."""
 _FAR = 0.1
@@ -50,22 +50,6 @@ class Problem(NamedTuple):
     def __str__(self) -> str:
         row = "" if self.row is None else f"row {self.row}"
         return ": ".join(filter(None, [", ".join(filter(None, [self.field, row])), self.text]))
-
-
-class Projection(NamedTuple):
-    """How far bodies that are projected into their pictures lie from the labels there."""
-
-    camera: Literal["file", "fitted"]
-    """The file's own, or one that is placed for each row as is best for it."""
-    target: Literal["keypoints2d", "bbox_xywh"]
-    """What is compared with: joints, or the middle of the box where a file has no joints."""
-    body: str
-    rows: int
-    median_pixels: float
-    median_share: float
-    """Of the box's longer side."""
-    worst_share: float
-    worst_row: int
 
 
 @dataclass
@@ -268,87 +252,20 @@ def _upside_down(rows: Annotations) -> Iterator[Problem]:
 
 
 def _project(rows: Annotations, bodies: Mapping[str, BodyModel], report: Report, seen: set[str]) -> None:
-    """Compares bodies with 2D keypoints, or with boxes where the file has a camera and no keypoints."""
-    has_camera = rows.transl is not None and rows.intrinsics is not None
-    has_points = rows.keypoints2d is not None and rows.joints == "smpl_54"
-    known = rows.has_smpl
-    if rows.keypoints2d is not None and has_points:
-        known = known & ((rows.keypoints2d[..., 2] > 0).sum(1) >= _FEWEST)
-    chosen = np.flatnonzero(known)
-    if not (has_camera or has_points) or not len(chosen):
-        return
-    chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, PROJECTED).astype(int))]
-    part = rows[chosen]
     try:
-        joints = _joints(part, bodies)
+        found = compare(rows, bodies)
     except MissingFile as lacking:
         report.notes.append(f"bodies are not projected: {lacking}")
         return
-    center, side = square_around(part.bbox_xywh)
-    points, weight = np.zeros((len(part), 54, 2)), np.ones((len(part), 54), bool)
-    if part.keypoints2d is not None and has_points:
-        points, weight = part.keypoints2d[..., :2].astype(np.float64), part.keypoints2d[..., 2] > 0
-    if part.transl is not None and part.intrinsics is not None:
-        pixels = projected(joints + part.transl[:, None], part.intrinsics)
-    else:
-        pixels = fitted(joints, points, weight)
-    if has_points:
-        away = (np.linalg.norm(pixels - points, axis=2) * weight).sum(1) / weight.sum(1)
-    else:
-        away = np.linalg.norm((pixels.min(1) + pixels.max(1)) / 2 - center, axis=1)
-    away = np.nan_to_num(away, nan=1e6, posinf=1e6)
-    share = away / side
-    worst = int(share.argmax())
-    report.projection = Projection(
-        camera="file" if has_camera else "fitted",
-        target="keypoints2d" if has_points else "bbox_xywh",
-        body="/".join(sorted({body.name for body in bodies.values()})),
-        rows=len(chosen),
-        median_pixels=float(np.median(away)),
-        median_share=float(np.median(share)),
-        worst_share=float(share[worst]),
-        worst_row=int(chosen[worst]),
-    )
+    report.projection = found
     told = seen & {"smpl", "smpl.transl", "smpl.body_pose"}
-    if has_camera and report.projection.median_share > _FAR and not told:
+    if found is not None and found.camera == "file" and found.median_share > _FAR and not told:
         text = (
-            f"bodies projected by the file's camera lie {np.median(share):.2f} of a box's side away from "
-            f"{report.projection.target} in the median; expected transl in the camera's axes, in metres, and a "
-            "camera in pixels of the picture"
+            f"bodies projected by the file's camera lie {found.median_share:.2f} of a box's side away from "
+            f"{found.target} in the median; expected transl in the camera's axes, in metres, and a camera in pixels "
+            "of the picture"
         )
-        report.problems.append(Problem("smpl.transl", int(chosen[worst]), text))
-
-
-def _joints(rows: Annotations, bodies: Mapping[str, BodyModel]) -> NDArray[np.float64]:
-    """(N, 54, 3) joints of the bodies at their origin, each of its gender where that body is at hand."""
-    joints = np.empty((len(rows), 54, 3))
-    kinds = np.array([gender if gender in bodies else "n" for gender in rows.gender])
-    for kind in np.unique(kinds):
-        body = bodies[kind]
-        for some in np.array_split(np.flatnonzero(kinds == kind), 1 + (kinds == kind).sum() // 64):
-            rotmat = rotmat_from_pose(torch.from_numpy(np.array(rows.pose[some])))
-            with torch.no_grad():
-                output = body(rotmat, torch.from_numpy(np.array(rows.betas[some])))
-                joints[some] = body.smpl_54_joints(output).numpy()
-    return joints
-
-
-def projected(points: NDArray[np.float64], matrices: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Pixels (N, J, 2) of points (N, J, 3) in the camera, by its matrices (N, 3, 3)."""
-    turned = points @ matrices.astype(np.float64).mT
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return turned[..., :2] / turned[..., 2:]
-
-
-def fitted(
-    joints: NDArray[np.float64], points: NDArray[np.float64], weight: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Pixels (N, J, 2) of joints (N, J, 3) seen from far away, moved and enlarged to lie nearest to points."""
-    w = weight[..., None] / weight.sum(1)[:, None, None]
-    flat = joints[..., :2]
-    flat, away = flat - (flat * w).sum(1, keepdims=True), points - (points * w).sum(1, keepdims=True)
-    scale = (flat * away * w).sum((1, 2)) / np.maximum((flat * flat * w).sum((1, 2)), 1e-12)
-    return scale[:, None, None] * flat + (points * w).sum(1, keepdims=True)
+        report.problems.append(Problem("smpl.transl", found.worst_row, text))
 
 
 def _shown(rows: Annotations, folder: Path) -> NDArray[np.int64]:
@@ -361,7 +278,7 @@ def _as_seen(
     rows: Annotations, numbers: NDArray[np.int64], folder: Path, progress: Progress
 ) -> Iterator[Problem]:
     """Compares 2D keypoints with what the bundled landmark network sees in a few pictures."""
-    if rows.keypoints2d is None:
+    if rows.keypoints2d is None or len(rows) < _FEWEST:
         return
     points = rows.select("coco_17", strict=False).keypoints2d
     assert points is not None

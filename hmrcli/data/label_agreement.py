@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from hmrcli.data.annotations import Annotations
 
 IN_2D, IN_3D, BODIES = "2D keypoints", "3D keypoints", "bodies"
 """Kinds of labels."""
+KEYS = {IN_2D: "keypoints2d", IN_3D: "keypoints3d", BODIES: "smpl"}
+"""HumanData's names of them."""
 FEWEST = 4
 """Joints in which a pose shows."""
 _MANY = 16
@@ -23,6 +26,8 @@ _ALIKE = 0.8
 """What two kinds of labels of one pose agree by at least, in the median: as measured, 0.95 and more."""
 _OWN = 0.97
 """Above this, poses may be so alike that other rows' labels agree as well."""
+_OWN_TURN = 0.95
+"""Joints of one pose agree by more once each row is turned as is best for it."""
 _AXES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "upside down": ((0, 1, 2), (1, -1, -1)),
     "upside down and mirrored": ((0, 1, 2), (1, -1, 1)),
@@ -35,7 +40,19 @@ _AXES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 """Mistakes that files come with: the axes that would be right, and their signs."""
 
 
-def disagreements(rows: Annotations) -> Iterator[str]:
+class Doubt(NamedTuple):
+    """What looks wrong in the labels of a set."""
+
+    field: str
+    """HumanData's name of it."""
+    row: int
+    """One where it shows."""
+    text: str
+    refused: bool = False
+    """Whether no right set looks like that."""
+
+
+def disagreements(rows: Annotations) -> Iterator[Doubt]:
     """Finds pairs of labels of which one shows another pose than the other, and the mistake that it looks like."""
     kinds = {}
     if rows.keypoints2d is not None:
@@ -47,7 +64,8 @@ def disagreements(rows: Annotations) -> Iterator[str]:
     flip = list(joint_set(rows.joints).flip)
     for first, second in combinations(kinds, 2):
         if mistake := _mistake(kinds[first], kinds[second], flip):
-            yield f"{second} {mistake.format(first)}"
+            row = int((kinds[second][..., -1] > 0).any(1).argmax())
+            yield Doubt(KEYS[second], row, f"{second} {mistake.format(first)}")
 
 
 def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) -> str | None:
@@ -72,6 +90,13 @@ def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) ->
         then = float(np.median(mistakes[best]))
         if then > max(_ALIKE, now + least) and (mistakes[best] > stated).mean() > 0.85:
             return f"look {best}: they agree with {{}} by {now:.2f} in the median, and by {then:.2f} if put right"
+    if now < _ALIKE:
+        own = float(np.median(_cosines_turned(a[..., :size], b, seen)))
+        if own > max(_OWN_TURN, now + least):
+            return (
+                f"look turned, each row by another angle: they agree with {{}} by {now:.2f} in the median, and by "
+                f"{own:.2f} if put right, as bodies do whose root is in the world's axes, not the camera's"
+            )
     another = np.roll(np.arange(len(a)), len(a) // 2)  # far away: neighbours can be frames of one video
     exchanged = _cosines(a[..., :size], b[another, :, :size], seen & seen[another])
     if len(a) >= _MANY and now < _OWN and (stated >= exchanged).mean() < 0.75:
@@ -99,6 +124,18 @@ def _cosines(a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bo
     a, b = _centered(a, seen), _centered(b, seen)
     lengths = np.sqrt((a * a).sum((1, 2)) * (b * b).sum((1, 2)))
     return (a * b).sum((1, 2)) / np.maximum(lengths, 1e-12)
+
+
+def _cosines_turned(
+    a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Measures how alike joints a (N, J, D) and b (N, J, 3) are (N,) once each row of b is turned as is best for it."""
+    a, b = _centered(a, seen), _centered(b, seen)
+    # The linear map that fits best, made a rotation: exact for joints that are turned and seen from far away.
+    slack = 1e-4 * np.einsum("njd,njd->n", b, b)[:, None, None] * np.eye(3) + 1e-12 * np.eye(3)
+    system = np.einsum("njd,nje->nde", b, b) + slack
+    u, _, v = np.linalg.svd(np.linalg.solve(system, b.mT @ a), full_matrices=False)
+    return _cosines(a, np.asarray(b @ (u @ v), np.float32), seen)
 
 
 def _centered(points: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -16,12 +16,13 @@ from PIL import ExifTags, Image
 from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import square_around
-from hmrcli.data.label_agreement import BODIES, FEWEST, IN_2D, IN_3D, disagreements
+from hmrcli.data.label_agreement import BODIES, FEWEST, IN_2D, IN_3D, KEYS, Doubt, disagreements
 from hmrcli.errors import BadInput
 from hmrcli.recipe import Recipe
 
 _ROWS, _PICTURES = 256, 32
 """Looked at in a set; a picture is a file to open."""
+_EXTENT = "a person measures {:.4g} from end to end"
 
 _LAYOUTS: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
     "image_path": {IN_2D: (("keypoints2d",),), IN_3D: (("keypoints3d",),), BODIES: (("smpl",),)},
@@ -73,15 +74,34 @@ def check_set(
     absent = [kind for kind, rows in labelled.items() if not rows.any()]
     if unread := _unread(path, absent):
         say(f"training set {name}: {unread}")
-    rows = np.unique(np.linspace(0, len(annotations) - 1, _ROWS).astype(int))
+    looked_at = f"of {len(_spread(annotations, _ROWS))} rows that were looked at in {path}"
+    for doubt in doubts(annotations, folder):
+        if doubt.refused:
+            raise BadInput(f"{path}: {doubt.text}")
+        say(f"training set {name}: {doubt.text} ({looked_at})")
+
+
+def doubts(annotations: Annotations, folder: Path, most: int = _ROWS) -> Iterator[Doubt]:
+    """Looks at rows spread evenly over a set for what looks wrong in their labels.
+
+    Args:
+        annotations: of the set, whose keypoints a recipe can learn.
+        folder: of the images.
+        most: rows to look at.
+    """
+    rows = _spread(annotations, most)
     looked_at = annotations[rows]
     for doubt in (
-        *_doubts_about_units(looked_at, path),
+        *_doubts_about_units(looked_at, rows),
         *_doubts_about_numbers(looked_at),
-        *_doubts_about_boxes(looked_at, rows, path, folder),
+        *_doubts_about_boxes(looked_at, rows, folder),
         *disagreements(looked_at),
     ):
-        say(f"training set {name}: {doubt} (of {len(rows)} rows that were looked at in {path})")
+        yield doubt._replace(row=int(rows[doubt.row]))
+
+
+def _spread(annotations: Annotations, most: int) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, len(annotations) - 1, most).astype(int))
 
 
 def _used(recipe: Recipe) -> list[tuple[str, ...]]:
@@ -137,64 +157,77 @@ def _without_labels(recipe: Recipe, name: str, path: Path) -> BadInput:
     )
 
 
-def _doubts_about_units(rows: Annotations, path: Path) -> Iterator[str]:
-    """Finds numbers that are off by factors that no right row has.
-
-    Raises:
-        BadInput: most rows are.
-    """
-    extent3d, extent2d = (_extents(points) for points in (rows.keypoints3d, rows.keypoints2d))
-    angles = np.linalg.norm(rows.pose.reshape(-1, 24, 3), axis=2).max(1)[rows.has_smpl]
-    betas = np.abs(rows.betas).max(1)[rows.has_smpl]
-    side = rows.bbox_xywh[:, 2:].max(1)
-    for kind, values, low, high, unit, got in (
-        (IN_3D, extent3d, 0.02, 20.0, "metres", "a person measures {:.4g} from end to end"),
-        (IN_2D, extent2d, 3.0, np.inf, "pixels", "a person measures {:.4g} from end to end"),
-        ("boxes", side, 3.0, np.inf, "pixels", "the longer side is {:.4g}"),
-        (BODIES, angles, 0.0, 4 * pi, "radians", "the largest angle of a pose is {:.4g}"),
-        (BODIES, betas, 0.0, 100.0, "SMPL's shape numbers", "the largest is {:.4g}"),
+def _doubts_about_units(rows: Annotations, numbers: NDArray[np.int64]) -> Iterator[Doubt]:
+    """Finds numbers that are off by factors that no right row has; refused where most rows are."""
+    known = np.where(rows.has_smpl, 1.0, np.nan)
+    for field, kind, values, low, high, unit, got in (
+        ("keypoints3d", IN_3D, _extents(rows.keypoints3d, len(rows)), 0.02, 20.0, "metres", _EXTENT),
+        ("keypoints2d", IN_2D, _extents(rows.keypoints2d, len(rows)), 3.0, np.inf, "pixels", _EXTENT),
+        (
+            "bbox_xywh",
+            "boxes",
+            rows.bbox_xywh[:, 2:].max(1),
+            3.0,
+            np.inf,
+            "pixels",
+            "the longer side is {:.4g}",
+        ),
+        (
+            *("smpl.body_pose", BODIES),
+            known * np.linalg.norm(rows.pose.reshape(-1, 24, 3), axis=2).max(1),
+            *(0.0, 4 * pi, "radians", "the largest angle of a pose is {:.4g}"),
+        ),
+        (
+            *("smpl.betas", BODIES, known * np.abs(rows.betas).max(1)),
+            *(0.0, 100.0, "SMPL's shape numbers", "the largest is {:.4g}"),
+        ),
     ):
-        wrong = values[(values < low) | (values > high)]
-        if len(wrong) > len(values) / 20 or (values > high).any():
-            found = f"{kind}: expected {unit}, but {got.format(np.median(wrong))} in {len(wrong)} of {len(values)} rows"
-            if len(wrong) > len(values) / 2:
-                raise BadInput(f"{path}: {found} that were looked at; bring the file to {unit}")
-            yield found
+        wrong, count = (values < low) | (values > high), np.isfinite(values).sum()
+        if wrong.sum() > count / 20 or (values > high).any():
+            got = got.format(np.median(values[wrong]))
+            found = f"{kind}: expected {unit}, but {got} in {wrong.sum()} of {count} rows"
+            row = int(wrong.argmax())
+            if wrong.sum() > count / 2:
+                text = f"{found} that were looked at, first row {numbers[row]}; bring the file to {unit}"
+                yield Doubt(field, row, text, refused=True)
+            else:
+                yield Doubt(field, row, found)
 
 
-def _extents(points: NDArray[np.float32] | None) -> NDArray[np.float64]:
-    """Measures the diagonals of the boxes around the joints with confidence, of the rows that have some."""
-    if points is None:
-        return np.empty(0)
-    known = np.where(points[..., -1:] > 0, points[..., :-1], np.nan)[(points[..., -1] > 0).sum(1) >= FEWEST]
-    return np.linalg.norm(np.nanmax(known, 1) - np.nanmin(known, 1), axis=1)
+def _extents(points: NDArray[np.float32] | None, count: int) -> NDArray[np.float64]:
+    """Measures (N,) diagonals of the boxes around the joints with confidence; NaN for rows with too few."""
+    extents = np.full(count, np.nan)
+    if points is not None and (enough := (points[..., -1] > 0).sum(1) >= FEWEST).any():
+        seen = np.where(points[enough, :, -1:] > 0, points[enough, :, :-1], np.nan)
+        extents[enough] = np.linalg.norm(np.nanmax(seen, 1) - np.nanmin(seen, 1), axis=1)
+    return extents
 
 
-def _doubts_about_numbers(rows: Annotations) -> Iterator[str]:
+def _doubts_about_numbers(rows: Annotations) -> Iterator[Doubt]:
     """Finds numbers that are unusual for bodies in most of the rows."""
-    if len(extents := _extents(rows.keypoints3d)) and not 0.2 < (median := np.median(extents)) < 3.5:
-        yield f"people measure {median:.2g} m from end to end in the median of their 3D keypoints"
+    extents = _extents(rows.keypoints3d, len(rows))
+    if np.isfinite(extents).any() and not 0.2 < (median := np.nanmedian(extents)) < 3.5:
+        text = f"people measure {median:.2g} m from end to end in the median of their 3D keypoints"
+        yield Doubt("keypoints3d", int(np.isfinite(extents).argmax()), text)
     for kind, points in ((IN_2D, rows.keypoints2d), (IN_3D, rows.keypoints3d)):
         weights = np.empty(0) if points is None else points[..., -1][points[..., -1] > 0]
-        if len(weights) and np.median(weights) > 1.1:
-            yield f"the confidence of {kind} is {np.median(weights):.4g} in the median: expected 0 to 1, a weight"
-    pose = rows.pose[rows.has_smpl]
-    if (still := int((~pose.any(1)).sum())) > len(pose) / 2:
-        yield f"{still} of {len(pose)} bodies have a pose of zeros, though has_smpl says that it is known"
-    if rows.transl is not None and len(pose):
-        away = np.median(np.linalg.norm(rows.transl[rows.has_smpl], axis=1))
-        if away > 200:
-            yield f"bodies are {away:.4g} m away in the median of transl: expected metres"
+        if points is not None and len(weights) and np.median(weights) > 1.1:
+            text = f"the confidence of {kind} is {np.median(weights):.4g} in the median: expected 0 to 1, a weight"
+            yield Doubt(KEYS[kind], int(points[..., -1].max(1).argmax()), text)
+    known = rows.has_smpl
+    still = known & ~rows.pose.any(1)
+    if still.sum() > known.sum() / 2:
+        text = f"{still.sum()} of {known.sum()} bodies have a pose of zeros, though has_smpl says that it is known"
+        yield Doubt("smpl.body_pose", int(still.argmax()), text)
+    if rows.transl is not None and known.any():
+        away = np.where(known, np.linalg.norm(rows.transl, axis=1), 0)
+        if (median := np.median(away[known])) > 200:
+            text = f"bodies are {median:.4g} m away in the median of transl: expected metres"
+            yield Doubt("smpl.transl", int(away.argmax()), text)
 
 
-def _doubts_about_boxes(
-    rows: Annotations, numbers: NDArray[np.int64], path: Path, folder: Path
-) -> Iterator[str]:
-    """Finds boxes and 2D keypoints that do not lie where a person is seen.
-
-    Raises:
-        BadInput: most boxes have nothing of their picture in them.
-    """
+def _doubts_about_boxes(rows: Annotations, numbers: NDArray[np.int64], folder: Path) -> Iterator[Doubt]:
+    """Finds boxes and 2D keypoints that do not lie where a person is seen; refused where most boxes show nothing."""
     center, side = square_around(rows.bbox_xywh)
     few = np.unique(np.linspace(0, len(rows) - 1, _PICTURES).astype(int))
     sizes = [_size(folder / str(rows.image_path[row])) for row in few]
@@ -206,13 +239,15 @@ def _doubts_about_boxes(
         row = few[outside.argmax()]
         box = ", ".join(f"{number:g}" for number in rows.bbox_xywh[row])
         width, height = size[outside.argmax()]
-        raise BadInput(
-            f"{path}: boxes: {outside.sum()} of {len(few)} that were looked at lie outside of their pictures, first "
+        text = (
+            f"boxes: {outside.sum()} of {len(few)} that were looked at lie outside of their pictures, first "
             f"row {numbers[row]}: {box} in a picture of {width:.0f}×{height:.0f}; expected x and y of the top left "
             f"corner, width and height, in pixels of the files in {folder}"
         )
-    if outside.any():
-        yield f"{outside.sum()} of {len(few)} boxes lie outside of their pictures"
+        yield Doubt("bbox_xywh", int(row), text, refused=True)
+    elif outside.any():
+        text = f"{outside.sum()} of {len(few)} boxes lie outside of their pictures"
+        yield Doubt("bbox_xywh", int(few[outside.argmax()]), text)
     points = rows.keypoints2d
     if points is None:
         return
@@ -235,16 +270,17 @@ def _doubts_about_boxes(
     better = away[best] < stated - 0.1
     if better or stated > 0.25:
         hint = f"; taken as {best} it would be {away[best]:.2f}" if better else ""
-        yield (
-            f"the middle of the 2D keypoints is {stated:.2f} of a box's side away from its middle in the median{hint}"
-        )
+        place = f"the middle of the 2D keypoints is {stated:.2f} of a box's side away from its middle"
+        text = f"{place} in the median{hint}"
+        yield Doubt("bbox_xywh", int(seen.any(1).argmax()), text)
     inside = [
         float(((known >= 0) & (known <= end)).all(1).mean())
         for known, end in ((points[row, seen[row], :2], end) for row, end in zip(few, size))
         if len(known)
     ]
     if inside and (median := np.median(inside)) < 0.5:
-        yield f"{1 - median:.0%} of a row's 2D keypoints lie outside of the picture in the median"
+        text = f"{1 - median:.0%} of a row's 2D keypoints lie outside of the picture in the median"
+        yield Doubt("keypoints2d", int(few[0]), text)
 
 
 def _size(path: Path) -> tuple[int, int] | None:

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hmrcli.body import load_body
 from hmrcli.body.joints import PARENTS, SMPL_54
-from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import square_around
 from hmrcli.data.images import read_bgr
+from hmrcli.data.projection import body_joints, fitted
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 
@@ -80,15 +79,7 @@ def _line(
 
 def _skeleton(rows: Annotations, row: int, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """(24, 2) pixels of SMPL's joints."""
-    from hmrcli.data.check_sets import fitted
-
-    body = load_body("open")
-    with torch.no_grad():
-        output = body(
-            rotmat_from_pose(torch.from_numpy(np.array(rows.pose[row : row + 1]))),
-            torch.from_numpy(np.array(rows.betas[row : row + 1])),
-        )
-        joints = body.smpl_54_joints(output).double().numpy()
+    joints = body_joints(rows[[row]], {"n": load_body("open")})
     if rows.joints == "smpl_54" and (points[:, 2] > 0).sum() >= 4:
         return fitted(joints, points[None, :, :2], points[None, :, 2] > 0)[0, :24]
     flat = joints[0, :24, :2]

@@ -87,7 +87,7 @@ def build_start(recipe: Recipe, body: BodyModel, root: Path, initialise: bool = 
     Raises:
         MissingFile, BadInput: the weights or the mean parameters cannot be read.
     """
-    network = build_network(recipe, body, _mean_parameters(recipe.network.mean_parameters, root))
+    network = build_network(recipe, body, mean_parameters(recipe.network.mean_parameters, root))
     start, path = recipe.network.initialisation, start_file(recipe, root)
     if initialise and start is not None and path is not None:
         load = load_weights if start.backbone is None else load_backbone
@@ -104,7 +104,12 @@ def start_file(recipe: Recipe, root: Path) -> Path | None:
     return None if start.optional and not path.is_file() else path
 
 
-def _mean_parameters(name: str | None, root: Path) -> MeanParameters | None:
+def mean_parameters(name: str | None, root: Path) -> MeanParameters | None:
+    """The mean parameters that a recipe names; None where it names none.
+
+    Raises:
+        MissingFile, BadInput: as `load_mean_parameters`.
+    """
     if name is None:
         return None
     if name == OPEN_MEAN:

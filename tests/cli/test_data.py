@@ -11,6 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from benchmarks.world import open_overrides
 from hmrcli.assets.bundled import bundled
 from hmrcli.assets.registry import BUNDLED_REGISTRY, load_registry
 from hmrcli.body.rotations import rotmat_from_pose
@@ -24,7 +25,6 @@ from hmrcli.data.raw.sets import RAW_SETS
 from hmrcli.errors import BadInput, MissingFile, UsageError
 from hmrcli.recipe import load_recipe
 from tests.data.raw import captures
-from tests.training.world import open_overrides
 
 CAMERA, P2 = 54138969, 60457274
 

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.world import FOCAL, HEIGHT, WIDTH
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
-from hmrcli.body.joints import COCO_17_FLIP, SMPL_54_FLIP
+from hmrcli.body.joints import COCO_17, SMPL_54
 from hmrcli.body.rotations import axis_angle_from_rotmat, rotmat_from_axis_angle
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.check_sets import Report, check_file
 from hmrcli.data.human_data import write_human_data
 from hmrcli.data.raw.rows import Rows
-from hmrcli.data.spin_npz import write_spin
 from hmrcli.people import detect_people
 from tests.data.people import rewrite
 from tests.data.raw import trees
-from tests.training.world import FOCAL, HEIGHT, WIDTH
+from tests.data.spin import write_spin
 
 ROWS, LEFT, TOP = 24, 150, 120
 
@@ -123,12 +123,12 @@ WRONG = {
     "millimetres in transl": (scaled("transl", 1000), "smpl.transl", "expected metres"),
     "degrees": (scaled("pose", 180 / np.pi), "smpl.body_pose", "expected radians"),
     "left and right of 2D": (
-        lambda rows: replace(rows, keypoints2d=rows.keypoints2d[:, list(SMPL_54_FLIP)]),
+        lambda rows: replace(rows, keypoints2d=rows.keypoints2d[:, list(SMPL_54.flip)]),
         "keypoints3d",
         "left and right exchanged",
     ),
     "left and right of 3D": (
-        lambda rows: replace(rows, keypoints3d=rows.keypoints3d[:, list(SMPL_54_FLIP)], keypoints2d=None),
+        lambda rows: replace(rows, keypoints3d=rows.keypoints3d[:, list(SMPL_54.flip)], keypoints2d=None),
         "smpl",
         "left and right exchanged",
     ),
@@ -224,7 +224,7 @@ def test_sides_of_keypoints_alone_are_compared_with_what_a_network_sees(tmp_path
             points = np.column_stack([person.keypoints[:, :2] * scale, np.ones(17)])
             rows.add(f"{width}.png", person.bbox_xywh * scale, points)
     right = rows.annotations()
-    swapped = replace(right, keypoints2d=right.keypoints2d[:, list(COCO_17_FLIP)])
+    swapped = replace(right, keypoints2d=right.keypoints2d[:, list(COCO_17.flip)])
     found = []
     for number, given in enumerate((right, swapped)):
         write_human_data(tmp_path / f"{number}.npz", given)

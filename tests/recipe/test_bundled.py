@@ -48,19 +48,25 @@ INFERRED = {
 }
 """What no public config states, in all variants; HMR's own configs state the rest of its rows."""
 
-WITHOUT_ADDRESS = {"spin_pretrain.pth", "muco3dhp_train.npz", "up3d_trainval.npz"}
-"""Files that no public list links to: the first is trained, the others are converted from their sets."""
+MADE_HERE = {
+    "muco3dhp_train.npz",
+    "up3d_trainval.npz",
+    *(f"hmr_{variant}.safetensors" for variant in VARIANTS),
+}
+"""Files that no public list links to: made from their sets, or trained."""
 
 
 def inferred(algorithm: str, variant: str) -> set[str]:
     keys = set(INFERRED[algorithm])
     if algorithm == "hmr":
         return keys
+    if algorithm == "spin":
+        keys.add("network.initialisation")
     if variant != "normal":
         keys |= {f"losses.{term}" for term in SWITCHED[algorithm]}
     if variant == "l1_coco_aug":
         keys |= {"augmentation.channel_noise", "augmentation.self_mix"}
-    if (algorithm == "spin") == ("coco" in variant) and algorithm in ("spin", "graphormer"):
+    if algorithm == "graphormer" and "coco" not in variant:
         keys.add("network.initialisation")
     return keys
 
@@ -82,7 +88,9 @@ def changes(algorithm: str, before: str, after: str) -> dict[str, object]:
 
 
 def own(key: str) -> bool:
-    return key in ("name", "variant") or key.startswith("published.")
+    """Whether each row has another value: SPIN's start with the HMR of the same variant."""
+    start = key == "network.initialisation.network"
+    return start or key in ("name", "variant") or key.startswith(("published.", "leaves."))
 
 
 def test_there_are_exactly_the_20_rows():
@@ -117,9 +125,15 @@ def test_l1_switches_losses_alone(algorithm):
 @pytest.mark.parametrize("algorithm", PUBLISHED)
 def test_coco_changes_the_start_alone(algorithm):
     changed = {key for key in changes(algorithm, "l1", "l1_coco") if not own(key)}
-    part = "network" if algorithm == "spin" else "backbone"
-    assert changed == {f"network.initialisation.{part}"}
-    assert "coco" in str(getattr(load_recipe(f"{algorithm}_l1_coco").network.initialisation, part))
+    assert changed == ({"network.initialisation.backbone"} if algorithm != "spin" else set())
+    start = load_recipe(f"{algorithm}_l1_coco").network.initialisation
+    assert "coco" in str(start.backbone or start.network)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_spin_starts_with_what_hmr_of_the_same_variant_leaves(variant):
+    left = load_recipe(f"hmr_{variant}").leaves
+    assert left is not None and left.network == load_recipe(f"spin_{variant}").network.initialisation.network
 
 
 @pytest.mark.parametrize("algorithm", PUBLISHED)
@@ -159,7 +173,7 @@ def test_files_are_in_the_registry(algorithm, variant):
         files.add(recipe.adversary.annotations)
     if recipe.in_the_loop:
         files.add(recipe.in_the_loop.pose_prior)
-    assert files - {None} - WITHOUT_ADDRESS <= load_registry().by_name.keys()
+    assert files - {None} - MADE_HERE <= load_registry().by_name.keys()
 
 
 def test_spin_starts_its_fits_from_stored_ones():

@@ -354,7 +354,7 @@ PATHS = {
     "in_the_loop.pose_prior": ("spin_l1", "pose_prior: gmm_08.pkl", "pose_prior: NAME"),
     "data.mixture.h36m.fits": ("spin_l1", "fits: h36m_fits.npy", "fits: NAME"),
     "evaluation.annotations": ("hmr_l1", "annotations: pw3d_test.npz", "annotations: NAME"),
-    "leaves.network": ("hmr_l1", "seed: 0", "seed: 0\nleaves: {network: NAME}"),
+    "leaves.network": ("hmr_l1", "leaves: {network: hmr_l1.safetensors}", "leaves: {network: NAME}"),
 }
 
 

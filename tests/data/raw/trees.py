@@ -7,10 +7,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks.world import people
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotations import Annotations
 from tests.data.raw.python2 import pickled
-from tests.training.world import people
 
 
 def world(folder: Path, rows: int, seed: int = 0) -> Annotations:

@@ -1,0 +1,233 @@
+"""`hmr data check`: whether annotation files and their images are right."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from hmrcli.assets.data_root import data_root as find_data_root
+from hmrcli.cli.console import bar, note, print_json, print_line
+from hmrcli.cli.options import AsJson, DataRoot
+from hmrcli.errors import BadInput, MissingFile, UsageError
+
+if TYPE_CHECKING:
+    from hmrcli.body import BodyModel
+    from hmrcli.data.check_sets import Report
+    from hmrcli.recipe import Recipe
+
+
+class _Target(NamedTuple):
+    path: Path
+    images: Path | None
+    """Their folder; None for files of poses alone."""
+    rows: int | None = None
+    """That the published file has."""
+    fits: Path | None = None
+    """SPIN's, a row for each."""
+
+
+def check(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NAME|FILE...", help="Sets as `hmr data list` names them, or annotation files."
+        ),
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="All files that this recipe uses.")] = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="Decode every image, instead of looking whether it is there.")
+    ] = False,
+    folder: Annotated[Path | None, typer.Option(help="Folder of the images of a FILE of your own.")] = None,
+    sheets: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures of samples; else checks/ below the data root.")
+    ] = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check annotation files, images, units, axes and sides, and draw 16 samples with their labels to look at.
+
+    Takes HumanData and SPIN files, also your own. Exits with 4 where something is wrong, and names row and field.
+    """
+    from hmrcli.data.check_sets import check_file
+    from hmrcli.data.raw.output import ANNOTATIONS
+    from hmrcli.data.raw.sets import mark_checked
+    from hmrcli.files import writable_folder
+    from hmrcli.recipe import load_recipe
+
+    if bool(names) == bool(recipe):
+        raise UsageError("say what to check: sets, annotation files, or --recipe R")
+    root = find_data_root(data_root)
+    targets = list(_of_recipe(load_recipe(recipe), root)) if recipe else []
+    for name in names or ():
+        targets += _named(name, root, folder)
+    sheets = writable_folder(sheets or root / "checks", "--sheets")
+    reports = []
+    for target in targets:
+        if target.images is None:
+            report = _poses(target)
+        else:
+            with bar(target.path.name) as update:
+
+                def progress(
+                    what: str, done: int, total: int, update: Callable[[int, int], None] = update
+                ) -> None:
+                    update(done, total)
+
+                report = check_file(
+                    target.path,
+                    target.images,
+                    _bodies(target.path, root),
+                    published_rows=target.rows,
+                    decode=images,
+                    workers=os.cpu_count() or 1,
+                    sheet=sheets / f"{target.path.stem}.png",
+                    progress=progress,
+                )
+        _compare_fits(target, report)
+        reports.append(report)
+        if not as_json:
+            _print(report)
+        if not report.problems and target.path.parent == root / ANNOTATIONS:
+            mark_checked(target.path)
+    if as_json:
+        print_json({"data_root": str(root), "files": [report.as_dict() for report in reports]})
+    wrong = [report for report in reports if report.problems]
+    if wrong:
+        count = sum(len(report.problems) for report in wrong)
+        raise BadInput(
+            f"{wrong[0].file}: {wrong[0].problems[0]} ({count} findings in {len(wrong)} files in all)"
+        )
+
+
+def _named(name: str, root: Path, folder: Path | None) -> list[_Target]:
+    """Files that a name stands for: a file, one below `preprocessed_datasets/`, or those made of a set.
+
+    Raises:
+        MissingFile: there are none.
+        UsageError: it is neither a set nor a file.
+    """
+    from hmrcli.data.raw.output import ANNOTATIONS
+    from hmrcli.data.raw.sets import RAW_SETS, find_set
+
+    paths = [Path(name), *(root / ANNOTATIONS / f"{name}{suffix}" for suffix in ("", ".npz"))]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is not None:
+        return [_file(path, root, folder)]
+    if name not in [each.name for each in RAW_SETS] and (Path(name).suffix or "/" in name):
+        raise MissingFile(f"{name}: no such file, also not below {root / ANNOTATIONS}; see hmr data list")
+    made = [root / ANNOTATIONS / product.file for product in find_set(name).products]
+    if found := [_file(path, root, folder) for path in made if path.is_file()]:
+        return found
+    raise MissingFile(f"{made[0]} is not there; run: hmr data make {name}")
+
+
+def _file(path: Path, root: Path, folder: Path | None, dataset: str | None = None) -> _Target:
+    from hmrcli.data.annotation_npz import AnnotationNpz
+    from hmrcli.data.raw.output import IMAGES
+    from hmrcli.data.raw.sets import maker_of
+
+    maker = maker_of(path.name)
+    rows = next((each.rows for each in maker.products if each.file == path.name), None) if maker else None
+    if maker is not None and maker.images_of(path.name) is None:
+        return _Target(path, None, rows)
+    dataset = dataset or (maker.images_of(path.name) if maker else None)
+    if dataset is None and folder is None and path.suffix == ".npz":
+        with AnnotationNpz(path) as stored:
+            dataset = str(stored.scalar("config", "")) if "config" in stored else None
+    below = root / IMAGES / dataset if dataset else path.parent
+    return _Target(path, folder or (below if below.is_dir() or maker else path.parent), rows)
+
+
+def _of_recipe(recipe: "Recipe", root: Path) -> Iterator[_Target]:
+    from hmrcli.assets.open_sets import OPEN_SETS
+    from hmrcli.data.needed import FITS, locate
+    from hmrcli.data.raw.output import ANNOTATIONS
+
+    sets = [(name, each.annotations, each.fits) for name, each in recipe.data.mixture.items()]
+    sets.append((recipe.evaluation.dataset, recipe.evaluation.annotations, None))
+    for name, file, fits in sets:
+        path = locate(ANNOTATIONS, file, root)
+        if path.stem in OPEN_SETS and not path.is_file():
+            note(f"{file} is rendered while training; there is nothing to check")
+            continue
+        target = _file(path, root, None, name)
+        yield target._replace(fits=locate(FITS, fits, root)) if fits else target
+    if recipe.adversary is not None and Path(recipe.adversary.annotations).stem not in OPEN_SETS:
+        yield _Target(locate(ANNOTATIONS, recipe.adversary.annotations, root), None)
+
+
+def _poses(target: _Target) -> "Report":
+    from hmrcli.data.body_parameters import read_poses
+    from hmrcli.data.check_sets import Problem, Report
+
+    report = Report(str(target.path), "", published_rows=target.rows)
+    try:
+        pose, betas = read_poses(target.path)
+    except BadInput as error:
+        report.problems.append(Problem("smpl", None, str(error).removeprefix(f"{target.path}: ")))
+        return report
+    report.rows = len(pose)
+    report.labelled = {"bodies": len(pose)}
+    for field, values, most in (("smpl.body_pose", pose, 12.6), ("smpl.betas", betas, 100.0)):
+        if (wrong := abs(values).max(1, initial=0) > most).any():
+            text = f"{wrong.sum():,} rows have numbers above {most:g}: expected radians, and SMPL's shape numbers"
+            report.problems.append(Problem(field, int(wrong.argmax()), text))
+    return report
+
+
+def _compare_fits(target: _Target, report: "Report") -> None:
+    from hmrcli.data.body_parameters import read_fits
+    from hmrcli.data.check_sets import Problem
+
+    if target.fits is None:
+        return
+    try:
+        count = len(read_fits(target.fits)[0])
+    except (BadInput, MissingFile) as error:
+        report.problems.append(Problem("", None, f"fits: {error}"))
+        return
+    if count != report.rows:
+        text = f"{target.fits} has {count:,} rows, expected {report.rows:,}, one for each row"
+        report.problems.append(Problem("", None, text))
+
+
+def _bodies(path: Path, root: Path) -> dict[str, "BodyModel"]:
+    """SMPL by gender as far as it is at hand, else the open body, which is also that of the open sets."""
+    from hmrcli.assets.open_sets import OPEN_SETS
+    from hmrcli.assets.registry import load_registry
+    from hmrcli.body import load_body
+    from hmrcli.data.needed import BODY_MODELS
+
+    registry, bodies = load_registry(), {}
+    if path.stem not in OPEN_SETS:
+        for gender, name in (("n", "NEUTRAL"), ("m", "MALE"), ("f", "FEMALE")):
+            found = registry.by_name[f"SMPL_{name}.pkl"].present(root)
+            if found is not None:
+                bodies[gender] = load_body(found, assets_dir=root / BODY_MODELS)
+    return bodies if "n" in bodies else {"n": load_body("open")}
+
+
+def _print(report: "Report") -> None:
+    published = "" if report.published_rows is None else f" (published {report.published_rows:,})"
+    labelled = ", ".join(f"{count:,} with {kind}" for kind, count in report.labelled.items())
+    print_line(f"{report.file}  {report.rows:,} rows{published}, {labelled}")
+    if report.pictures:
+        decoded = "" if report.decoded is None else f", {report.decoded:,} decoded"
+        there = report.pictures - report.missing
+        print_line(f"  images: {there:,} of {report.pictures:,} are there{decoded}, below {report.images}")
+    if (found := report.projection) is not None:
+        camera = "the file's camera" if found.camera == "file" else "a camera fitted to each row"
+        print_line(
+            f"  {found.body} body by {camera}, against {found.target}: median {found.median_pixels:.1f} pixels, "
+            f"{found.median_share:.3f} of the box; worst {found.worst_share:.2f} of the box, row {found.worst_row}"
+        )
+    for text in report.notes:
+        print_line(f"  note: {text}")
+    for problem in report.problems:
+        print_line(f"  wrong: {problem}")
+    if report.sheet:
+        print_line(f"  samples to look at: {report.sheet}")
+    if not report.problems:
+        print_line("  nothing wrong was found")
