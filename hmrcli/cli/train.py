@@ -123,9 +123,9 @@ def train(
                 with suppress(OSError):  # that it has files; an empty one is made again when all is well
                     out.rmdir()
 
-            from hmrcli.algorithms import chosen_device
             from hmrcli.data.mixture import check_division
             from hmrcli.distributed import joined, local_device, rank_and_size
+            from hmrcli.environment import chosen_device
             from hmrcli.training.run import Settings
             from hmrcli.training.run import train as run
 
@@ -232,7 +232,7 @@ def _render(part: str, root: Path, first: bool) -> None:
 
 
 def _say_next(recipe: "Recipe", folder: Path, data_root: Path | None) -> None:
-    if recipe.algorithm == "pose":
+    if not recipe.rules.makes_bodies:
         return
     name, root = shlex.quote(str(folder)), f" --data-root {shlex.quote(str(data_root))}" if data_root else ""
     results = "" if folder.parent.parent == Path("runs") else f" --results {shlex.quote(str(folder.parent))}"
@@ -279,7 +279,7 @@ def _validation(recipe: "Recipe", root: Path, device: "torch.device", workers: i
         MissingFile: the test set or a body of the protocol is not there.
         BadInput: the test set lacks what the protocol compares with.
     """
-    if recipe.algorithm == "pose":
+    if not recipe.rules.makes_bodies:
         return _keypoint_validation(recipe, root, workers), dict
     from hmrcli.distributed import rank_and_size
     from hmrcli.evaluation import load_bodies
@@ -288,12 +288,12 @@ def _validation(recipe: "Recipe", root: Path, device: "torch.device", workers: i
     from hmrcli.training.start import mean_pose_errors
 
     test = find_test(recipe, root)
-    samples, scorable = open_samples(test.annotations, test.images, test.protocol, recipe.data.image_size)
+    samples, scorable = open_samples(test.annotations, test.images, test.protocol, recipe.crop_shape)
     if rank_and_size()[0] == 0:
         for text in scorable.notes:
             note(f"validation: {text}")
     bodies = load_bodies(test.protocol, root, device)
-    surface = (recipe.evaluation.surfaces or (None,))[0]
+    surface = (recipe.evaluation.meshes or (None,))[0]
 
     def own_rows() -> "NDArray[np.int64]":
         rank, size = rank_and_size()
@@ -352,7 +352,7 @@ def _keypoint_validation(
     path = locate(ANNOTATIONS, recipe.evaluation.annotations, root)
     annotations = read_annotations(path, recipe.data.joints)
     check_labels(annotations, path)
-    samples = Samples(annotations, root / IMAGES / recipe.evaluation.dataset, recipe.data.image_size)
+    samples = Samples(annotations, root / IMAGES / recipe.evaluation.dataset, recipe.crop_shape)
     check_images(samples)
 
     def errors(network: "nn.Module") -> Mapping[str, float]:

@@ -101,9 +101,9 @@ def needed_files(
     else:
         files.append(file("evaluation, annotations", ANNOTATIONS, recipe.evaluation.annotations))
         files.append(images("evaluation, images", recipe.evaluation.dataset))
-    present = {file.path for file in files}
-    extra = [file("evaluation, body", BODY_MODELS, name) for name in bodies if name in registry.by_name]
-    return files + [body for body in extra if body.path not in present]
+    files += [file("evaluation, body", BODY_MODELS, name) for name in bodies if name in registry.by_name]
+    first = {needed.path: needed for needed in reversed(files)}
+    return list(first.values())[::-1]
 
 
 def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
@@ -115,7 +115,7 @@ def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield "body model", BODY_MODELS, "SMPL_NEUTRAL.pkl"
         yield "regressor of extra joints", BODY_MODELS, "J_regressor_extra.npy"
         yield "regressor of Human3.6M's joints", BODY_MODELS, "J_regressor_h36m.npy"
-        if recipe.algorithm in ("graphcmr", "graphormer"):
+        if recipe.rules.mesh_levels:
             yield "mesh levels", BODY_MODELS, "mesh_downsampling.npz"
     if recipe.adversary is not None and recipe.adversary.rendered is None:
         yield "real poses for the adversary", ANNOTATIONS, recipe.adversary.annotations

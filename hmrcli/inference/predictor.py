@@ -9,20 +9,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmrcli.algorithms import chosen_device, load_network
+from hmrcli.algorithms.predict import load_network
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.camera import crop_camera, full_image_translation, project
 from hmrcli.body.joints import SMPL_24_NAMES
-from hmrcli.data.crop import square_around
+from hmrcli.data.crop import crop_people, square_around
+from hmrcli.environment import chosen_device
 from hmrcli.errors import UsageError
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
 from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import GUESSED, Targets
 from hmrcli.inference.agreement import agreement, in_box, in_picture, joints_visibility
-from hmrcli.inference.network import crop_people, predict
+from hmrcli.inference.network import predict
 from hmrcli.inference.person import People, Person
+from hmrcli.layers import Crops
 from hmrcli.people import LANDMARK_INDEX, Landmarks, body_landmarks, detect_people
 from hmrcli.recipe import Recipe, load_recipe
+from hmrcli.recipe.algorithms import CropShape
 
 SOMEBODY = 0.5
 """Landmark score below which a given box shows nobody."""
@@ -137,8 +140,7 @@ class Predictor:
         if self.recipe is None:
             everyone = self._fit(images, given, max_people, focal_lengths)
         else:
-            size = self.recipe.data.image_size
-            everyone = self._regress(images, given, max_people, focal_lengths, size)
+            everyone = self._regress(images, given, max_people, focal_lengths, self.recipe.crop_shape)
         for image, boxed, people in zip(images, given, everyone):
             height, width = image.shape[:2]
             if boxed is None and not people and max(height, width) < SMALL:
@@ -210,7 +212,7 @@ class Predictor:
         boxes: Sequence[Array | None],
         max_people: int | None,
         focal_lengths: Sequence[float | None],
-        size: int,
+        shape: CropShape,
     ) -> list[People]:
         # The landmark network tells false detections and repeats, as for a fit.
         found = [
@@ -219,8 +221,8 @@ class Predictor:
         ]
         if not any(len(bbox) for _, bbox in found):
             return [People() for _ in images]
-        crops = [crop_people(image, bbox, self.bbox_scale, size) for image, (_, bbox) in zip(images, found)]
-        prediction, joints = predict(self.network, self.body, np.concatenate(crops))
+        crops = [crop_people(image, bbox, self.bbox_scale, shape) for image, (_, bbox) in zip(images, found)]
+        prediction, joints = predict(self.network, self.body, Crops(*map(torch.cat, zip(*crops))))
         cameras = [
             default_camera(image.shape, len(bbox), f)
             for image, (_, bbox), f in zip(images, found, focal_lengths)

@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from hmrcli import __version__
-from hmrcli.algorithms import chosen_device, load_network, require_bodies
+from hmrcli.algorithms.predict import load_network, require_bodies
 from hmrcli.body import BodyModel as Body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
 from hmrcli.data.needed import find_test_file
 from hmrcli.data.open_files import annotation_file
 from hmrcli.distributed import gathered, rank_and_size
-from hmrcli.environment import describe
+from hmrcli.environment import chosen_device, describe
 from hmrcli.errors import MissingFile
 from hmrcli.evaluation import METRICS, PROTOCOLS, Protocol, Report, load_bodies, summarise
 from hmrcli.evaluation.arrays import ArrayScores
@@ -117,15 +117,15 @@ def evaluate_network(
         MissingFile: a file is not there.
         BadInput: a file cannot be used.
     """
-    samples, scorable = open_samples(test.annotations, test.images, test.protocol, recipe.data.image_size)
+    samples, scorable = open_samples(test.annotations, test.images, test.protocol, recipe.crop_shape)
     annotations = samples.annotations
     chosen = chosen_device(device)
     bodies = load_bodies(test.protocol, root, chosen)
     network, _ = load_network(recipe, checkpoint, bodies["neutral"], chosen)
-    surfaces = recipe.evaluation.surfaces or (None,)
+    surfaces = recipe.evaluation.meshes or (None,)
     sha256 = _sha256(checkpoint)
     signature = _signature(
-        sha256, _sha256(test.annotations), test.protocol.name, bodies, samples.image_size, surfaces
+        sha256, _sha256(test.annotations), test.protocol.name, bodies, recipe.data.image_size, surfaces
     )
     out = out or Path("runs") / recipe.name / f"{test.protocol.name}-{signature[:8]}"
     rank, size = rank_and_size()

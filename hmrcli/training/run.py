@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from hmrcli import __version__
+from hmrcli.algorithms.spin_fits import FitStore
 from hmrcli.body import BodyModel
 from hmrcli.data.mixture import BatchSampler, mixture_of
 from hmrcli.data.sets import TrainingImages, load_sets
@@ -42,9 +43,8 @@ from hmrcli.training.engine import (
     share_statistics,
     train_step,
 )
-from hmrcli.training.fits import FitStore
+from hmrcli.training.exports import export_weights
 from hmrcli.training.folders import Place, find_place
-from hmrcli.training.leaves import leave
 from hmrcli.training.pictures import crop_sheet
 from hmrcli.training.record import Record, draw_curves
 from hmrcli.training.start import prepare, start_file
@@ -140,10 +140,12 @@ def train(recipe: Recipe, settings: Settings) -> Path:
         with met_alike():
             run, sets = _prepared(recipe, settings, folder, checkpoint)
         run.go(sets)
-        if run.record is not None and recipe.leaves is not None:
-            left = leave(recipe.leaves, run.learner.network, folder, settings.root)
+        if run.record is not None and recipe.exports is not None:
+            path = export_weights(recipe.exports, run.learner.network, folder, settings.root)
             settings.say(
-                f"left {left} for other recipes" if left else "unfinished: nothing is left for other recipes"
+                f"exported {path} for other recipes"
+                if path
+                else "unfinished: nothing is exported for other recipes"
             )
         return folder
     except HmrError:
@@ -380,7 +382,7 @@ class _Run:
         if self.mean_pose is None and mean_pose is not None:
             self.mean_pose = _measured(mean_pose)
         self.validated = self.done
-        value = self.metrics.get(POSE_METRIC if self.recipe.algorithm == "pose" else METRIC)
+        value = self.metrics.get(METRIC if self.recipe.rules.makes_bodies else POSE_METRIC)
         better = value is not None and (self.best is None or value < self.best)
         self.best = value if better else self.best
         if self.record is None:
@@ -442,12 +444,12 @@ class _Run:
         folder = self.folder / "not_finite"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"step-{step + 1}-process-{rank}.pt"
-        torch.save({"terms": error.terms, "samples": [piece._asdict() for piece in error.pieces]}, path)
+        torch.save({"terms": error.terms, "samples": [piece._asdict() for piece in error.parts]}, path)
         if rank > 0:
             return Elsewhere()
         named = [
             f"{sets[number].image(row)} (row {row})"
-            for piece in error.pieces
+            for piece in error.parts
             for number, row in zip(piece.dataset.tolist(), piece.row.tolist())
         ]
         shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")

@@ -8,7 +8,7 @@ from hmrcli.assets.registry import load_registry
 from hmrcli.data.mixture import mixture_of
 from hmrcli.errors import BadInput
 from hmrcli.recipe import load_recipe, recipe_names
-from hmrcli.recipe.rules import RENDERED_SETS
+from hmrcli.recipe.recipe import RENDERED_SETS
 from hmrcli.scenes.splits import SPLITS
 from tests.recipe.test_bundled import PUBLISHED, ROWS, SWITCHED, flat
 
@@ -18,7 +18,7 @@ CELLS = [(algorithm, f"open_{algorithm}_{variant}", f"{algorithm}_{variant}") fo
 
 def changes(before: str, after: str) -> dict[str, object]:
     old, new = (flat(load_recipe(name).as_dict()) for name in (before, after))
-    own = ("name", "variant", "leaves.network")
+    own = ("name", "variant", "exports.network")
     return {key: new.get(key) for key in old | new if old.get(key) != new.get(key) and key not in own}
 
 
@@ -90,9 +90,9 @@ def test_aug_changes_the_augmentation_alone(algorithm):
 
 @functools.cache
 def left() -> dict[str, str]:
-    """Each file that a finished run leaves, and the recipe of the run."""
-    leaves = {name: load_recipe(name).leaves for name in recipe_names()}
-    return {str(part.backbone or part.network): name for name, part in leaves.items() if part is not None}
+    """Each file that a finished run exports, and the recipe of the run."""
+    exports = {name: load_recipe(name).exports for name in recipe_names()}
+    return {str(part.backbone or part.network): name for name, part in exports.items() if part is not None}
 
 
 def test_files_are_called_as_the_recipes_that_leave_them():
@@ -118,13 +118,17 @@ def test_rendered_sets_are_the_training_parts():
         ("hmr_l1", "network.backbone=resnet18", "`network.backbone`: resnet18 is for the open body"),
         ("hmr_l1", "data.mixture.h36m.rendered=9", "`data.mixture.h36m.rendered`: h36m cannot be rendered"),
         ("hmr_l1", "adversary.rendered=9", "`adversary.rendered`: cmu_mosh cannot be rendered"),
-        ("open_graphormer_l1", "data.image_size=128", "`data.image_size`: graphormer reads a grid of 7 by 7"),
+        ("open_graphormer_l1", "data.image_size=128", "`data.image_size`: expected 224, found 128"),
         ("open_hmr_l1", "data.image_size=160", "`data.image_size`: expected 128 or 224, found 160"),
-        ("open_hmr_l1", "data.joints=coco_17", "`data.joints`: pose, and it alone, learns `coco_17`"),
+        ("open_hmr_l1", "data.joints=coco_17", "`data.joints`: hmr learns smpl_54 or smpl_49"),
         ("open_hmr_l1", "camera=null", "`camera`: hmr needs it"),
         ("open_pose_resnet50", "camera={kind: orthographic}", "`camera`: pose has no use for it"),
-        ("open_hmr_l1", "evaluation.protocol=keypoints", "`evaluation.protocol`: pose, and it alone"),
-        ("open_pose_resnet50", "evaluation.protocol=open", "`evaluation.protocol`: pose, and it alone"),
+        ("open_hmr_l1", "evaluation.protocol=keypoints", "`evaluation.protocol`: hmr makes bodies, which"),
+        (
+            "open_pose_resnet50",
+            "evaluation.protocol=open",
+            "`evaluation.protocol`: pose makes heatmaps: expected",
+        ),
         ("open_pose_resnet50", "network.batch_norm=frozen", "`network.batch_norm`: pose on resnet50 has"),
         (
             "open_quick",
@@ -136,7 +140,7 @@ def test_rendered_sets_are_the_training_parts():
             "losses.part_maps.kind=mse",
             "`losses.part_maps.kind`: expected cross_entropy, found mse",
         ),
-        ("open_hmr_l1", "leaves={}", "`leaves`: expected one of `backbone` and `network`"),
+        ("open_hmr_l1", "exports={}", "`exports`: expected one of `backbone` and `network`"),
     ],
 )
 def test_what_the_open_benchmark_refuses(name, override, message):
