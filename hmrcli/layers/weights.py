@@ -119,7 +119,8 @@ def _place(name: str, target: Mapping[str, Tensor]) -> str:
     """Returns the network's name for a file's entry: the same, or under a prefix that the file left out."""
     if name in target:
         return name
-    return next((p + name for p in ("backbone.", "head.", "graph_cnn.") if p + name in target), name)
+    inner = name.removeprefix("encoder.")  # the backbone in CLIFF's own files
+    return next((p + inner for p in ("backbone.", "head.", "graph_cnn.") if p + inner in target), name)
 
 
 def _bare(name: str) -> str:

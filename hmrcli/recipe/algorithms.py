@@ -33,7 +33,7 @@ class Algorithm:
     terms: Mapping[str, tuple[str, ...]]
     """The terms that its loss can have, and the kinds of each."""
     camera: Literal["perspective", "orthographic"] | None
-    """How its losses bring joints into the crop; None places nothing in space."""
+    """The section of that name, by which its losses bring joints into the crop; None has none."""
     joints: tuple[str, ...] = ("smpl_54", "smpl_49", "common_24")
     """The joint sets that it can learn."""
     needs: tuple[str, ...] = ()
@@ -137,6 +137,16 @@ ALGORITHMS = {
             joints=("coco_17",),
             entry="joint_maps.weight",
             makes_bodies=False,
+        ),
+        Algorithm(
+            "cliff",
+            title="CLIFF",
+            backbones=("resnet18", "resnet50"),
+            terms={**_BODY, **compared("vertices")},
+            camera=None,
+            needs=("network.iterations",),
+            allows=("network.mean_parameters",),
+            crop_shapes={192: CropShape(192, 256), 224: CropShape(224, 224)},
         ),
     )
 }
