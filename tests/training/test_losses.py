@@ -10,6 +10,7 @@ from hmrcli.body.joints import COMMON_24_FROM_54, EVALUATION_14_FROM_H36M
 from hmrcli.body.model import BodyOutput
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.layers import Discriminator, Prediction
+from hmrcli.layers.crops import whole_photos
 from hmrcli.recipe import load_recipe, recipe_names
 from hmrcli.training.losses import total, training_losses
 from tests.algorithms.checks import row_of
@@ -236,7 +237,7 @@ def test_a_batch_in_parts_has_the_loss_of_the_whole(algorithm, body):
     recipe = row_of(algorithm)
     labels, prediction = made_labels(recipe, 4), made_prediction(recipe, body, 4)
     discriminator = Discriminator() if recipe.adversary else None
-    whole = training_losses(recipe, prediction, labels, CROPS, body, discriminator)
+    whole = training_losses(recipe, prediction, labels, whole_photos(torch.zeros(4, 3, 224, 224)), body, discriminator)
     parts = [slice(0, 2), slice(2, 4)]
     split_labels = [{name: value[part] for name, value in labels.items()} for part in parts]
     counts = Counts(*torch.stack([torch.stack(count_labels(part)) for part in split_labels]).mean(0))
@@ -249,7 +250,7 @@ def test_a_batch_in_parts_has_the_loss_of_the_whole(algorithm, body):
         }
         levels = prediction.mesh_levels and tuple(level[part] for level in prediction.mesh_levels)
         found = prediction._replace(**fields, mesh_levels=levels)
-        split.append(training_losses(recipe, found, part_labels, CROPS, body, discriminator, counts))
+        split.append(training_losses(recipe, found, part_labels, whole_photos(torch.zeros(2, 3, 224, 224)), body, discriminator, counts))
     for term, loss in whole.items():
         torch.testing.assert_close((split[0][term] + split[1][term]) / 2, loss, msg=term)
 
