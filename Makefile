@@ -8,9 +8,10 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/hmr infer data/photos/walk.jpg --out hmr_out
 
-# Two processes of one thread each: threads that wait for each other take more than they give.
+# Two processes of one thread each: threads that wait for each other take more than they give. Each begins with its
+# half of the files, so that what the tests of a file share is made once.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Trains every recipe for two steps; `test` does so for one of each algorithm.
 test-rows: $(VENV)/.installed

@@ -21,8 +21,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hmrcli.body.joints import HUMAN_DATA_FROM_SMPL_49
-from hmrcli.data.read import convert, read_annotations
+from hmrcli.body.joints import SMPL_49
+from hmrcli.data.annotation_files import read_annotations
+from hmrcli.data.compact import COMPACT_SUFFIX, write_compact
 
 BLOCK = 2000
 
@@ -30,7 +31,7 @@ BLOCK = 2000
 def make(path: Path, rows: int) -> None:
     """Writes the file; the keypoints of one block are repeated to its end."""
     rng = np.random.default_rng(0)
-    mask = np.isin(np.arange(190), HUMAN_DATA_FROM_SMPL_49).astype(np.uint8)
+    mask = np.isin(np.arange(190), SMPL_49.human_data).astype(np.uint8)
     smpl = {
         "body_pose": rng.normal(size=(rows, 23, 3)),
         "global_orient": rng.normal(size=(rows, 3)),
@@ -74,7 +75,8 @@ def make_file(options: argparse.Namespace) -> int:
 
 
 def convert_file(options: argparse.Namespace) -> int:
-    kept = convert(options.file, options.file.with_suffix(".safetensors"), options.joints)
+    kept = read_annotations(options.file, options.joints)
+    write_compact(options.file.with_suffix(COMPACT_SUFFIX), kept)
     return sum(array.nbytes for array in kept.arrays().values())
 
 
@@ -134,7 +136,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         npz = Path(folder) / "h36m.npz"
-        compact = npz.with_suffix(".safetensors")
+        compact = npz.with_suffix(COMPACT_SUFFIX)
         made = measure("make_file", npz, options)
         print(f"{options.rows} rows in {made['value'] / 1e6:.0f} MB, made in {made['seconds']:.0f} s")
         results = {

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -41,13 +41,13 @@ def frames() -> Iterator[tuple[str, Callable[[], np.ndarray], list[Person]]]:
     for entry in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text()):
         people = [Person(np.array(p[:4], float), p[4]) for p in entry["people"]]
         source = entry["package"], entry["member"], entry.get("frame")
-        yield entry["name"], lambda source=source: load(*source), people
+        yield entry["name"], partial(load, *source), people
 
 
 def load(package: str, path: str, frame: int | None = None) -> np.ndarray:
     """A picture in a package, or one frame of a video in it, as (H, W, 3) uint8 RGB."""
     if frame is None:
-        bgr = cv2.imdecode(np.frombuffer(member(package, path), np.uint8), cv2.IMREAD_COLOR)
+        bgr = np.asarray(cv2.imdecode(np.frombuffer(member(package, path), np.uint8), cv2.IMREAD_COLOR))
         return np.ascontiguousarray(bgr[:, :, ::-1])
     return video(package, path)[frame]
 
@@ -103,8 +103,8 @@ def draw(image: np.ndarray, found: Landmarks) -> np.ndarray:
     for points, visibility in zip(found.points2d, found.visibility):
         for a, b in LANDMARK_EDGES:
             if min(visibility[a], visibility[b]) > 0.2:
-                ends = [points[i].astype(int).tolist() for i in (a, b)]
-                cv2.line(picture, *ends, (255, 255, 255), thickness)
+                start, end = (points[i].astype(int).tolist() for i in (a, b))
+                cv2.line(picture, start, end, (255, 255, 255), thickness)
     return picture
 
 

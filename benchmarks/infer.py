@@ -22,10 +22,11 @@ from frames import found_boxes, frames, match
 
 from hmrcli.body import BodyModel, load_body
 from hmrcli.fitting.fit import Fit, fit_landmarks
-from hmrcli.fitting.landmarks import ANCHORS, ATTACHMENTS, INDICES, NAMES
+from hmrcli.fitting.landmarks import INDICES, NAMES, anchors, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.targets import Targets
-from hmrcli.inference.predictor import find_landmarks, landmark_targets
+from hmrcli.inference.fit import landmark_targets
+from hmrcli.inference.photo import Photo, find_landmarks
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 from hmrcli.render.overlay import overlay
 from hmrcli.render.rasteriser import Camera, rasterise
@@ -39,8 +40,8 @@ def scores(
     body: BodyModel, found: Landmarks, targets: Targets, fits: Fit, size: tuple[int, int]
 ) -> list[dict[str, float]]:
     state = BodyState(fits.rotmat.double(), fits.betas.double(), fits.transl.double())
-    on_body = pose_points(body_points(body, ATTACHMENTS), state).points.numpy()
-    joints = pose_points(body_points(body, ANCHORS), state).points.numpy()
+    on_body = pose_points(body_points(body, attachments()), state).points.numpy()
+    joints = pose_points(body_points(body, anchors()), state).points.numpy()
     with torch.inference_mode():
         vertices = body(fits.rotmat, fits.betas, fits.transl).vertices.numpy()
     focal, centre = float(targets.focal_length[0]), tuple(targets.principal_point[0].tolist())
@@ -85,7 +86,7 @@ def accuracy(body: BodyModel, draw: Path | None) -> None:
         missed += len(set(full) - set(matched))
         if not len(found):
             continue
-        targets = landmark_targets(found, boxes, image.shape)
+        targets = landmark_targets(found, boxes, Photo(image))
         fits = fit_landmarks(body, targets)
         scored = scores(body, found, targets, fits, image.shape[:2])
         for index, person in enumerate(matched):
@@ -130,7 +131,7 @@ def times(body: BodyModel) -> None:
     load = next(load for _, load, people in frames() if len(people) == 1 and people[0].visible == "full")
     image = load()
     detections = detect_people(image)
-    one = landmark_targets(*find_landmarks(image, None, 1), image.shape)
+    one = landmark_targets(*find_landmarks(image, None, 1), Photo(image))
     # Eight different people: their landmarks come from eight frames.
     eight = Targets(*(torch.cat(parts) for parts in zip(*_some_targets(8))))
     singles = [Targets(*(value[i : i + 1] for value in eight)) for i in range(8)]
@@ -154,7 +155,7 @@ def _some_targets(count: int) -> list[Targets]:
             image = load()
             found, boxes = find_landmarks(image, None, 1)
             if len(found):
-                result.append(landmark_targets(found, boxes, image.shape))
+                result.append(landmark_targets(found, boxes, Photo(image)))
         if len(result) == count:
             break
     return result

@@ -16,8 +16,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.loop import pa_mpjpe_loop
 from hmrcli.evaluation import aggregate, measure, pa_mpjpe
-from tests.evaluation.loop import pa_mpjpe_loop
 
 SAMPLES, JOINTS = 35515, 14  # 3DPW-test
 

@@ -19,7 +19,9 @@ import io
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import smplx
@@ -29,7 +31,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hmrcli.algorithms.graphcmr import GraphBlock, GraphCMR, build_graphcmr
-from hmrcli.algorithms.graphormer import Encoder, EncoderLayer, Graphormer, build_graphormer
+from hmrcli.algorithms.graphormer import Graphormer, build_graphormer
 from hmrcli.body import BodyModel, load_body
 from hmrcli.layers.graph import GraphLinear
 from hmrcli.layers.hrnet import ClassificationHRNet
@@ -41,7 +43,7 @@ Outputs = tuple[Tensor, ...]
 # GraphCMR as published
 
 
-def graphcmr_baseline(network: GraphCMR, adjacency: Tensor, upsample: Tensor, features: Tensor) -> Outputs:
+def graphcmr_baseline(network: Any, adjacency: Tensor, upsample: Tensor, features: Tensor) -> Outputs:
     template = network.graph_cnn.template.T.expand(len(features), -1, -1)
     x = torch.cat([template, features[:, :, None].expand(-1, -1, template.shape[2])], dim=1)
     x = linear_baseline(network.graph_cnn.gc[0], x)
@@ -90,7 +92,7 @@ def graphcmr(network: GraphCMR, features: Tensor) -> Outputs:
 # Graphormer as published
 
 
-def graphormer_baseline(network: Graphormer, adjacency: Tensor, feature: Tensor, grid: Tensor) -> Outputs:
+def graphormer_baseline(network: Any, adjacency: Tensor, feature: Tensor, grid: Tensor) -> Outputs:
     references = network.references.expand(len(feature), -1, -1)
     queries = torch.cat([references, feature[:, None].expand(-1, references.shape[1], -1)], dim=2)
     tokens = torch.cat([queries, network.grid_feat_dim(grid.flatten(2).transpose(1, 2))], dim=1)
@@ -105,17 +107,18 @@ def graphormer_baseline(network: Graphormer, adjacency: Tensor, feature: Tensor,
 
 def graphormer(network: Graphormer, feature: Tensor, grid: Tensor) -> Outputs:
     prediction = network.regress(feature, grid)
+    assert prediction.joints3d is not None
     return prediction.joints3d, prediction.vertices, prediction.cam
 
 
-def encoder_baseline(encoder: Encoder, adjacency: Tensor, x: Tensor) -> Tensor:
+def encoder_baseline(encoder: Any, adjacency: Tensor, x: Tensor) -> Tensor:
     hidden = encoder.bert.img_embedding(x) + encoder.bert.position_embeddings.weight[: x.shape[1]]
     for layer in encoder.bert.encoder["layer"]:
         hidden = layer_baseline(layer, adjacency, hidden)
     return encoder.cls_head(hidden) + encoder.residual(x)
 
 
-def layer_baseline(layer: EncoderLayer, adjacency: Tensor, x: Tensor) -> Tensor:
+def layer_baseline(layer: Any, adjacency: Tensor, x: Tensor) -> Tensor:
     attention = layer.attention["self"]
     query, key, value = (
         linear(x).view(*x.shape[:2], attention.heads, -1).permute(0, 2, 1, 3)
@@ -206,11 +209,11 @@ def benchmark_graphormer(body: BodyModel, repeat: int) -> None:
     network = build_graphormer(body).eval()
     adjacency = body.levels.adjacency(2)
     for batch in (1, 16):
-        feature, grid = torch.randn(batch, 2048), torch.randn(batch, 1024, 7, 7)
+        inputs = torch.randn(batch, 2048), torch.randn(batch, 1024, 7, 7)
         compare(
             f"Graphormer layers, batch {batch}",
-            lambda feature=feature, grid=grid: graphormer(network, feature, grid),
-            lambda feature=feature, grid=grid: graphormer_baseline(network, adjacency, feature, grid),
+            partial(graphormer, network, *inputs),
+            partial(graphormer_baseline, network, adjacency, *inputs),
             repeat,
         )
 
@@ -232,11 +235,13 @@ def benchmark_body(body: BodyModel, repeat: int) -> None:
 def benchmark_backbones(repeat: int) -> None:
     images = torch.randn(8, 3, 224, 224)
     packed = images.to(memory_format=torch.channels_last)
-    for name, plain in (("ResNet-50", resnet50()), ("HRNet-W48", ClassificationHRNet(width=48))):
+    networks: dict[str, Any] = {"ResNet-50": resnet50(), "HRNet-W48": ClassificationHRNet(width=48)}
+    for name, plain in networks.items():
         plain.eval()
         fused = folded(plain)
         last = copy.deepcopy(plain).to(memory_format=torch.channels_last)
-        both = copy.deepcopy(fused).to(memory_format=torch.channels_last)
+        both: Any = copy.deepcopy(fused)
+        both = both.to(memory_format=torch.channels_last)
         for setting, network, x in (
             ("channels last", last, packed),
             ("norms folded", fused, images),
@@ -244,14 +249,15 @@ def benchmark_backbones(repeat: int) -> None:
         ):
             compare(
                 f"{name}, batch 8, {setting}",
-                lambda network=network, x=x: (_first(network(x)),),
-                lambda plain=plain: (_first(plain(images)),),
+                partial(_first, network, x),
+                partial(_first, plain, images),
                 repeat,
             )
 
 
-def _first(output: Tensor | Outputs) -> Tensor:
-    return output if isinstance(output, Tensor) else output[0]
+def _first(network: nn.Module, images: Tensor) -> Outputs:
+    output = network(images)
+    return (output,) if isinstance(output, Tensor) else output[:1]
 
 
 def main() -> None:

@@ -15,13 +15,14 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.publish import publish
 from hmrcli.assets.data_root import data_root
 from hmrcli.errors import BadInput, HmrError
-from hmrcli.recipe import load_recipe, recipe_names
+from hmrcli.recipe import load_recipe, source_of
+from hmrcli.recipe.load import Source
 from hmrcli.results.compare import OPEN_TEST, OPEN_WILD
 from hmrcli.results.published import published
 from hmrcli.results.runs import RESULTS_FILE, read_results
-from hmrcli.results.shipped import publish
 from hmrcli.training.checkpoints import FOLDER, LAST, MODEL_FILE, newest_checkpoint, read_checkpoint
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "data" / "results" / "open"
@@ -44,16 +45,24 @@ def hmr(*arguments: str) -> None:
 
 
 def cells(algorithms: Iterable[str], variants: Iterable[str]) -> list[str]:
-    """Recipes in the order of the table."""
+    """Lists the cells in the order of the table."""
     wanted = list(variants)
     return [f"open_{algorithm}_{variant}" for algorithm in algorithms for variant in wanted]
 
 
+def known(recipe: str) -> Source:
+    """Finds the bundled recipe of a name that is known to be one."""
+    source = source_of(recipe)
+    assert source is not None, recipe
+    return source
+
+
 def starts(recipe: str, overrides: Sequence[str], root: Path) -> Iterator[str]:
-    """The recipe whose finished run leaves what this one starts from, where that is not in place yet."""
-    start = load_recipe(recipe, overrides).network.initialisation
+    """Names the recipe whose finished run leaves what this one starts from, where that is not in place yet."""
+    source = known(recipe)
+    start = load_recipe(source.name, overrides, open=source.open).network.initialisation
     file = None if start is None else start.backbone or start.network
-    if file and Path(file).stem in recipe_names() and not (root / "checkpoints" / file).is_file():
+    if file and source_of(Path(file).stem) and not (root / "checkpoints" / file).is_file():
         yield Path(file).stem
 
 
@@ -63,12 +72,12 @@ def trained(run: Path, max_steps: int | None) -> bool:
     if newest is None:
         return False
     meta = read_checkpoint(newest).meta
-    return bool(meta["finished"]) or (max_steps is not None and meta["step"] >= max_steps)
+    return bool(meta.finished) or (max_steps is not None and meta.step >= max_steps)
 
 
 def measured(run: Path, dataset: str) -> bool:
     """Whether the weights at the run's end are measured."""
-    weights = read_checkpoint(run / FOLDER / LAST).meta["sha256"][MODEL_FILE]
+    weights = read_checkpoint(run / FOLDER / LAST).meta.sha256[MODEL_FILE]
     try:
         checkpoint = read_results(run / dataset / RESULTS_FILE).checkpoint
     except BadInput:
@@ -94,7 +103,7 @@ def run_cell(recipe: str, options: argparse.Namespace) -> None:
     if not trained(run, options.max_steps):
         steps = ["--max-steps", str(options.max_steps)] if options.max_steps else []
         extra = shlex.split(options.train)
-        hmr("train", "--recipe", recipe, *overrides, "--out", str(run), *common, *steps, *extra)
+        hmr("train", *known(recipe).arguments.split(), *overrides, "--out", str(run), *common, *steps, *extra)
     if not is_cell:
         return
     for dataset in SETS:

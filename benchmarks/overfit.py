@@ -17,7 +17,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from benchmarks.world import open_recipe, people
 from hmrcli.algorithms.spin_fits import FitStore
 from hmrcli.body import BodyModel
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M
@@ -42,7 +43,6 @@ from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe import Recipe
 from hmrcli.training.engine import Learner, Precision, train_step
 from hmrcli.training.start import prepare
-from tests.training.world import open_recipe, people
 
 IMAGES = 32
 KNOWN, FITTED = "people.npz", "half_known.npz"
@@ -150,7 +150,7 @@ def whitened(features: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def settle_graph(network: nn.Module, images: Batch, body: BodyModel) -> None:
+def settle_graph(network: Any, images: Batch, body: BodyModel) -> None:
     """GraphCMR starts from weights that are nearly zero, deaf to where a vertex is, and with a camera that may be dead.
 
     Here it starts from the mean mesh of these images, as far as its last layer can tell vertices apart, and from
@@ -180,7 +180,7 @@ def settle_graph(network: nn.Module, images: Batch, body: BodyModel) -> None:
 
 
 @torch.no_grad()
-def settle_parts(network: nn.Module, images: Batch) -> None:
+def settle_parts(network: Any, images: Batch) -> None:
     """PARE starts from rotations and cameras at random; here from the mean rotations of these images."""
     head = network.head
     seen: list[Tensor] = []
@@ -196,7 +196,7 @@ def settle_parts(network: nn.Module, images: Batch) -> None:
 
 
 @torch.no_grad()
-def settle_tokens(network: nn.Module, images: Batch, body: BodyModel) -> None:
+def settle_tokens(network: Any, images: Batch, body: BodyModel) -> None:
     """Graphormer starts where tokens know both image and place; from BERT's weights, all would see the image alike.
 
     Its linear maps keep loudness, its feed-forward nets multiply it, where image and place meet; its last transformer

@@ -18,11 +18,11 @@ import torch
 from hmrcli.body import load_body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M
 from hmrcli.body.rotations import rotmat_from_6d, rotmat_from_pose
-from hmrcli.data.open_files import annotation_file
-from hmrcli.data.read import read_annotations
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.evaluation import pa_mpjpe
 from hmrcli.results.compare import OPEN_TEST, OPEN_WILD
 from hmrcli.results.runs import RESULTS_FILE, read_results
+from hmrcli.scenes.files import annotation_file
 from hmrcli.training.checkpoints import FOLDER, LAST
 from hmrcli.training.start import open_mean_parameters
 

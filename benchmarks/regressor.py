@@ -31,11 +31,12 @@ from hmrcli.evaluation.alignment import align_similarity
 from hmrcli.evaluation.interval import aggregate
 from hmrcli.evaluation.protocols import PROTOCOLS, Mesh, Target, points, score
 from hmrcli.fitting.fit import ITERATIONS, Fit, fit_landmarks
-from hmrcli.fitting.landmarks import ATTACHMENTS, INDICES
+from hmrcli.fitting.landmarks import INDICES, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets
-from hmrcli.inference.predictor import landmark_targets
+from hmrcli.inference.fit import landmark_targets
+from hmrcli.inference.photo import Photo
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 from hmrcli.scenes.labels import Sample, render_sample
 
@@ -64,11 +65,11 @@ def bodies(body: BodyModel, method: Method, found: Landmarks, targets: Targets) 
 
 
 def seen(sample: Sample) -> tuple[Landmarks, Targets]:
-    image = cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    image = np.asarray(cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
     boxes = sample.bbox_xywh[None].astype(float)
     found = body_landmarks(np.ascontiguousarray(image), boxes)
     camera = torch.from_numpy(sample.intrinsics)[None]
-    targets = landmark_targets(found, boxes, image.shape)
+    targets = landmark_targets(found, boxes, Photo(image))
     return found, targets._replace(focal_length=camera[:, 0, 0], principal_point=camera[:, :2, 2])
 
 
@@ -118,7 +119,7 @@ def real_people() -> Iterator[tuple[Landmarks, Targets, list[int], tuple[int, in
         full = [i for i, person in enumerate(matched) if person >= 0 and people[person].visible == "full"]
         if full:
             boxes = np.array([d.bbox_xywh for d in detections])[found.source]
-            yield found, landmark_targets(found, boxes, image.shape), full, image.shape[:2]
+            yield found, landmark_targets(found, boxes, Photo(image)), full, image.shape[:2]
 
 
 def print_real(body: BodyModel) -> None:
@@ -205,7 +206,7 @@ def triangulated(
 
 def print_cameras(body: BodyModel) -> None:
     cameras = views()
-    model = body_points(body, ATTACHMENTS)
+    model = body_points(body, attachments())
     limbs = [INDICES[k] for k in LIMBS]
     errors: dict[str, list[float]] = {name: [] for name in ("landmarks", *METHODS)}
     misses = []
@@ -215,7 +216,7 @@ def print_cameras(body: BodyModel) -> None:
             image = load("pose2sim", f"{LAB}/videos/{name}.mp4", number)
             detections = detect_people(image)
             found = body_landmarks(image, detections)
-            seen.append((found, np.array([d.bbox_xywh for d in detections])[found.source], image.shape))
+            seen.append((found, np.array([d.bbox_xywh for d in detections])[found.source], Photo(image)))
         best: tuple[np.ndarray, np.ndarray] | None = None
         # A second person is in some pictures: the people who agree best are the same one.
         for chosen in product(*(range(len(found)) for found, _, _ in seen)):
@@ -226,9 +227,9 @@ def print_cameras(body: BodyModel) -> None:
                 best, who = (points, apart), chosen
         assert best is not None
         misses.append(float(np.median(best[1])))
-        for i, camera, (found, boxes, shape) in zip(who, cameras.values(), seen):
+        for i, camera, (found, boxes, photo) in zip(who, cameras.values(), seen):
             one = found[[i]]
-            targets = landmark_targets(one, boxes[[i]], shape)
+            targets = landmark_targets(one, boxes[[i]], photo)
             truth = torch.from_numpy(best[0] @ camera.rotation.T)[None]
             answers = {"landmarks": torch.from_numpy(one.points3d[:, limbs]).double()}
             for name, method in METHODS.items():
@@ -245,10 +246,10 @@ def print_cameras(body: BodyModel) -> None:
     for name, values in errors.items():
         instants = np.arange(len(values)) // len(cameras)  # whose views are of one pose
         mean = aggregate(np.array(values), instants)
-        apart = aggregate(np.array(values) - errors["fit"], instants)
+        difference = aggregate(np.array(values) - errors["fit"], instants)
         print(
             f"{name:18} PA {mean.mean:.1f} mm [{mean.low:.1f}, {mean.high:.1f}]"
-            f" {apart.mean:+.1f} [{apart.low:+.1f}, {apart.high:+.1f}]"
+            f" {difference.mean:+.1f} [{difference.low:+.1f}, {difference.high:+.1f}]"
         )
 
 

@@ -75,6 +75,14 @@ def main() -> None:
         quality = scenes[row].lens.jpeg_quality
         return cv2.imencode(".jpg", paintings[row].image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
 
+    def pose(row: int) -> object:
+        people = scenes[row].people
+        pose, betas = (
+            np.stack([person.pose for person in people]),
+            np.stack([person.betas for person in people]),
+        )
+        return pose_people(pose, betas, np.stack([person.transl for person in people]), body)
+
     def backdrop(row: int) -> object:
         return paint_backdrop(scenes[row].backdrop, SIZE, scenes[row].camera, scenes[row].ground)
 
@@ -84,7 +92,7 @@ def main() -> None:
             "draw": lambda row: draw_scene(split, row),
             "paint": lambda row: paint_scene(scenes[row], body),
             "backdrop": backdrop,
-            "pose": lambda row: pose_people(scenes[row].people, body),
+            "pose": pose,
             "compress": jpeg,
             "plain 1": lambda row: plain(scenes[row], paintings[row].vertices[0], faces, 1),
             "plain 2": lambda row: plain(scenes[row], paintings[row].vertices[0], faces, 2),

@@ -28,19 +28,20 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.world import open_recipe
 from hmrcli.algorithms import build_network
 from hmrcli.algorithms.targets import count_labels
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
-from hmrcli.data.annotations import Annotations, joint_set
+from hmrcli.body.joints import joint_set
+from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import IMAGE_MEAN, IMAGE_STD, normalise
 from hmrcli.data.mixture import BatchSampler, Mixture
 from hmrcli.data.sets import Bodies, ImageSet
 from hmrcli.data.training import Batch, TrainingSet, training_batches
 from hmrcli.recipe import Recipe, load_recipe
-from hmrcli.training.engine import LABELS, Learner, make_learner, train_step
+from hmrcli.training.engine import LABELS, Learner, Precision, make_learner, train_step
 from hmrcli.training.losses import total
-from tests.training.world import open_recipe
 
 WIDTH, HEIGHT, IMAGES, BATCH = 1920, 1080, 24, 64
 NETWORKS = {"ResNet-50": "hmr_l1", "HRNet-W32": "pare_l1", "HRNet-W48": "graphormer_l1"}
@@ -51,7 +52,7 @@ def make_images(folder: Path) -> None:
     """Half pictures of smooth waves, half the photo at different brightness."""
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:HEIGHT, :WIDTH] / 100.0
-    photo = cv2.resize(cv2.imread(str(bundled("photos/walk.jpg"))), (WIDTH, HEIGHT))
+    photo = cv2.resize(np.asarray(cv2.imread(str(bundled("photos/walk.jpg")))), (WIDTH, HEIGHT))
     for i in range(IMAGES):
         waves = [np.sin(a * x + b * y + c) for a, b, c in rng.uniform(-4, 4, (3, 3))]
         image = 127 + 100 * np.stack(waves, -1) if i % 2 else photo * rng.uniform(0.6, 1)
@@ -85,9 +86,11 @@ def plain(images: ImageSet, row: int) -> NDArray[np.float32]:
     side = max(width, height)
     zoom = 224 / side
     affine = np.array([[zoom, 0, 112 - zoom * (x + width / 2)], [0, zoom, 112 - zoom * (y + height / 2)]])
-    crop = cv2.warpAffine(cv2.imread(str(images.image(row))), affine, (224, 224), flags=cv2.INTER_LINEAR)
+    image = np.asarray(cv2.imread(str(images.image(row))))
+    crop = cv2.warpAffine(image, affine, (224, 224), flags=cv2.INTER_LINEAR)
     rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB).astype(np.float32)
-    return ((rgb - np.float32(IMAGE_MEAN)) / np.float32(IMAGE_STD)).transpose(2, 0, 1)
+    mean, deviation = (np.array(values, np.float32) for values in (IMAGE_MEAN, IMAGE_STD))
+    return ((rgb - mean) / deviation).transpose(2, 0, 1)
 
 
 def rate(make: Callable[[int], object], count: int) -> float:
@@ -128,7 +131,7 @@ def measure_rates(images: ImageSet, rounds: int) -> None:
         "pipeline without augmentation, all labels": lambda i: unchanged.sample(draws[i]),
         "pipeline with augmentation, all labels": lambda i: augmented.sample(draws[i]),
     }
-    rates = {name: [] for name in ways}
+    rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, make in ways.items():
             rates[name].append(rate(make, IMAGES))
@@ -197,7 +200,7 @@ def learner_of(recipe: Recipe, device: torch.device) -> Learner:
     rng = np.random.default_rng(0)
     real = Bodies(*(rng.normal(scale=0.2, size=(99, size)).astype(np.float32) for size in (72, 10)))
     body = load_body("open").to(device)
-    precision = "bf16" if device.type == "cuda" else "fp32"
+    precision: Precision = "bf16" if device.type == "cuda" else "fp32"
     return make_learner(recipe, build_network(recipe, body), body, device, real, precision=precision)
 
 

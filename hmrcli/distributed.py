@@ -104,6 +104,23 @@ def anywhere(value: bool) -> bool:
     return box.item() > 0
 
 
+def made_everywhere(work: Callable[[], Value]) -> Value:
+    """Gives what this process made, where all processes could make theirs.
+
+    Raises:
+        Exception: what `work` raised here; `Elsewhere` where it was on other processes alone.
+    """
+    made: list[Value] = []
+    failure: Exception | None = None
+    try:
+        made.append(work())
+    except Exception as error:  # the others wait for this one
+        failure = error
+    if anywhere(failure is not None):
+        raise failure or Elsewhere
+    return made[0]
+
+
 def done_by_first(work: Callable[[], Value]) -> Value:
     """Gives all processes what the first made.
 

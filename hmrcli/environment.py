@@ -1,4 +1,4 @@
-"""What a result was made with."""
+"""Versions, device and threads that a result is made with."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ PACKAGES = ("numpy", "opencv-python-headless", "torch")
 
 
 def describe(device: str) -> dict[str, Any]:
-    """Versions, machine and command, for the record of a run.
+    """Describes versions, machine and command, for the record of a run.
 
     Args:
         device: where the network ran, as torch names it.
@@ -37,7 +37,7 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def chosen_device(name: "str | torch.device | None" = None) -> "torch.device":
-    """A device by name; without one, CUDA where there is one, else MPS, else the CPU.
+    """Chooses a device by name; without one, CUDA where there is one, else MPS, else the CPU.
 
     Raises:
         UsageError: this machine has no such device.
@@ -57,6 +57,6 @@ def chosen_device(name: "str | torch.device | None" = None) -> "torch.device":
 
 
 def threads(default: int) -> int:
-    """The first number of `OMP_NUM_THREADS` (`4,2` speaks of nested teams); the default where it is none above 0."""
+    """Returns the first number of `OMP_NUM_THREADS` (`4,2` speaks of nested teams), the default where it is none."""
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) else default

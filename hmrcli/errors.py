@@ -26,3 +26,7 @@ class BadInput(HmrError):
     """An image, checkpoint, annotation or recipe cannot be used: say which file, which field, what was expected."""
 
     exit_code = 4
+
+
+class Refused(Exception):
+    """Says why a file is not accepted, without naming it; the caller adds which file, and what to do next."""

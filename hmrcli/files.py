@@ -1,16 +1,35 @@
-"""Files that are either whole or absent, and what is wrong with those that cannot be had."""
+"""Files: opened with care where they come from elsewhere, written whole or not at all, and what ails bad ones.
+
+A damaged or hostile file can make the libraries beneath fail with almost any exception; here each becomes one.
+"""
 
 import difflib
 import errno
+import hashlib
+import json
 import os
+import stat
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path, PurePath
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, gettempdir
+from typing import Any
 
-from hmrcli.errors import BadInput, HmrError, UsageError
+from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
+
+_LONGEST_REASON = 300
+_LARGEST_DOCUMENT = 1 << 24
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 _ADVICE = {
     "ENOSPC": "no space left on the disk; free some, or name another place",
@@ -31,14 +50,75 @@ _ADVICE = {
 _BY_NUMBER = {getattr(errno, name): text for name, text in _ADVICE.items() if hasattr(errno, name)}
 
 
+def open_file(path: Path) -> BufferedReader:
+    """Opens a plain file for reading; folders, pipes and devices are refused before they can block.
+
+    Raises:
+        MissingFile: there is no such file.
+        BadInput: it is something else, or may not be read.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+        if kind != stat.S_IFREG:
+            raise BadInput(f"{path}: is {_KINDS.get(kind, 'no plain file')}, expected a file")
+        return path.open("rb")
+    except FileNotFoundError:
+        raise MissingFile(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        raise BadInput(f"{path}: cannot be read: {reason(error)}") from None
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Reads a file that holds one JSON object.
+
+    Raises:
+        MissingFile: there is no such file.
+        BadInput: it holds anything else.
+    """
+    with open_file(path) as stream:
+        text = stream.read(_LARGEST_DOCUMENT + 1)
+    try:
+        document = json.loads(text) if len(text) <= _LARGEST_DOCUMENT else None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path}: is no JSON document ({reason(error)})") from None
+    if not isinstance(document, dict):
+        raise BadInput(f"{path}: expected one JSON object of modest size")
+    return document
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file in hexadecimal digits; OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def damage(says: str) -> Iterator[None]:
+    """Turns whatever reading a file raises into BadInput: `says`, in which {} stands for the reason."""
+    try:
+        yield
+    except HmrError:
+        raise
+    except Exception as error:
+        raise BadInput(says.replace("{}", reason(error))) from None
+
+
+def reason(error: Exception) -> str:
+    """Puts an exception in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = "" if isinstance(error, KeyError) else str(error)[:_LONGEST_REASON]
+    return (text.splitlines() or [type(error).__name__])[0] or type(error).__name__
+
+
 def advice(error: OSError) -> str | None:
-    """What a user can do about an error of the file system in one line; None for those that are no user's doing."""
+    """Says what a user can do about an error of the file system; None for those that are no user's doing."""
     text = _BY_NUMBER.get(error.errno or 0)
     return text and f"{error.filename}: {text}" if error.filename else text
 
 
 def did_you_mean(path: str | Path) -> str:
-    """`; did you mean X?` where a name much like the absent one is in its folder, else nothing."""
+    """Returns `; did you mean X?` where a name much like the absent one is in its folder, else nothing."""
     path = Path(path)
     try:
         names = {entry.name.casefold(): entry.name for entry in islice(os.scandir(path.parent), 10_000)}
@@ -69,13 +149,16 @@ def writable_folder(path: str | Path, option: str = "--out") -> Path:
         full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
         kind: type[HmrError] = BadInput if full else UsageError
         why = _BY_NUMBER.get(error.errno or 0, f"{error.strerror}; name another folder")
+        stands = Path(error.filename or path)
+        if error.errno == errno.EEXIST and stands.is_symlink():
+            why = f"{stands} is a link to {stands.readlink()}, which is not there; make that folder first"
         raise kind(f"{option}: cannot write in {path}: {why}") from None
     return path
 
 
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; it takes the final name only when the block ends well.
+    """Gives a temporary name beside `path` to write to; it takes the final name only when the block ends well.
 
     The folder is made. Whatever had the name before is replaced in one move; a block that fails leaves it alone
     and no temporary file behind. The suffix stays, for writers that go by it.
@@ -98,17 +181,29 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 def alone_in(folder: Path) -> Iterator[None]:
     """Waits until no other process is in such a block for the same folder, which exists.
 
-    Without effect where folders cannot be locked: on Windows, and on some network drives.
+    The system gives the lock back when a process dies. Without effect on network drives that know no locks.
     """
-    try:
+    if sys.platform == "win32":  # where folders cannot be locked: a file of one's name does for each
+        import msvcrt
+
+        name = hashlib.sha256(os.fsencode(os.path.realpath(folder).casefold())).hexdigest()
+        handle = os.open(Path(gettempdir()) / f"hmr-{name}.lock", os.O_RDWR | os.O_CREAT)
+        while True:
+            try:
+                msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
+                break
+            except OSError as error:
+                if error.errno != errno.EDEADLK:  # it gives up after ten seconds
+                    raise
+    else:
         import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+
+        handle = os.open(folder, os.O_RDONLY)
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
         yield
     finally:
+        if sys.platform == "win32":
+            msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
         os.close(handle)

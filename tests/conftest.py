@@ -1,9 +1,12 @@
 """Fixtures for tests of every room."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+from hmrcli.assets.open_sets import OPEN_SETS
 
 
 @pytest.fixture
@@ -13,3 +16,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def open_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with the first four rows of each training set of the open benchmark and of open-test, to be read."""
+    from hmrcli.scenes.dataset import write_set
+
+    root = tmp_path_factory.mktemp("open")
+    for name in OPEN_SETS:
+        if name != "open-wild":
+            write_set(root, name, 4, masks=name == "open-fitted")
+    return root

@@ -64,7 +64,14 @@ def test_a_failed_write_speaks_of_the_file_and_leaves_nothing(tmp_path: Path) ->
     assert path.read_text() == "earlier" and list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+@pytest.mark.parametrize("name", ["link", "link/below"])
+def test_a_link_to_nowhere_is_called_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(UsageError, match=r"link is a link to .*gone, which is not there"):
+        writable_folder(tmp_path / name)
+
+
 def test_one_at_a_time_writes_to_a_folder(tmp_path: Path) -> None:
     order: list[str] = []
 

@@ -1,5 +1,8 @@
 """BlazePose GHUM landmark network (Google, Apache-2.0) from its TensorFlow Lite file to ONNX."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import onnx
 import tflite
@@ -8,7 +11,8 @@ from onnx_graph import Graph
 from packages import PACKAGES, member
 
 PACKAGE = "@mediapipe/pose"
-OUTPUTS = {  # tensor of the original graph → name, shape after the batch, whether it is an image (NCHW here)
+# tensor of the original graph → name, shape after the batch, whether it is an image (NCHW here)
+OUTPUTS: dict[str, tuple[str, tuple[int, ...], bool]] = {
     "Identity": ("landmarks", (39, 5), False),
     "Identity_1": ("presence", (), False),
     "Identity_2": ("mask", (256, 256), True),
@@ -35,7 +39,7 @@ def build(variant: str) -> onnx.ModelProto:
     arrays = _constants(model)
     graph = Graph()
     pixels = graph.node("Cast", "crops", to=TensorProto.FLOAT)
-    scaled = graph.node("Div", pixels, graph.constant(np.float32(255)))
+    scaled = graph.node("Div", pixels, graph.constant(np.array(255, np.float32)))
     values = {int(source.Inputs(0)): graph.node("Transpose", scaled, perm=[0, 3, 1, 2])}
     for i in range(source.OperatorsLength()):
         operator = source.Operators(i)
@@ -45,11 +49,11 @@ def build(variant: str) -> onnx.ModelProto:
         if op == "DEQUANTIZE":
             arrays[result] = arrays[inputs[0]].astype(np.float32)
         else:
-            operands = [arrays[t] if t in arrays else values[t] for t in inputs]
+            operands: list[Any] = [arrays[t] if t in arrays else values[t] for t in inputs]
             if op == "CONV_2D":
                 last = operands[0], source.Tensors(inputs[0])
             values[result] = _translate(graph, op, operator, operands, source.Tensors(inputs[0]))
-    outputs = {}
+    outputs: dict[str, tuple[str, Sequence[int | str]]] = {}
     for tensor in (int(t) for t in source.OutputsAsNumpy()):
         name, shape, _ = OUTPUTS[source.Tensors(tensor).Name().decode()]
         full = graph.constant(np.array([-1, *shape], np.int64))
@@ -70,8 +74,8 @@ def build(variant: str) -> onnx.ModelProto:
 
 
 def _constants(model: tflite.Model) -> dict[int, np.ndarray]:
-    kinds = {tflite.TensorType.FLOAT32: np.float32, tflite.TensorType.FLOAT16: np.float16}
-    kinds[tflite.TensorType.INT32] = np.int32
+    types = tflite.TensorType
+    kinds: dict[int, type] = {types.FLOAT32: np.float32, types.FLOAT16: np.float16, types.INT32: np.int32}
     source, arrays = model.Subgraphs(0), {}
     for i in range(source.TensorsLength()):
         tensor = source.Tensors(i)
@@ -131,7 +135,7 @@ def _translate(
     raise ValueError(f"operator {op} is not translated")
 
 
-def _options(operator: tflite.Operator, kind: type) -> object:
+def _options(operator: tflite.Operator, kind: type) -> Any:
     table, options = operator.BuiltinOptions(), kind()
     options.Init(table.Bytes, table.Pos)
     return options

@@ -145,16 +145,16 @@ def distil(template: Array, joints: Array, weights: Array, faces: Index, mirror:
             normal = inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1])
             solved = np.linalg.solve(normal, inputs.T @ wanted[:, members].reshape(POSES, -1))
             solved = solved.reshape(len(chosen), 9, len(members), 3).transpose(2, 3, 0, 1)
-            directions[np.ix_(members, range(3), chosen)] = solved
-    directions = (directions + _mirrored(directions, mirror)) / 2
-    directions[np.abs(directions) < SMALLEST] = 0
-    directions = (np.round(directions / STEP) * STEP).reshape(-1, 3, 207)
-    left = wanted - np.einsum("vcf,nf->nvc", directions, features.reshape(POSES, 207))
+            directions[np.ix_(members, np.arange(3), chosen)] = solved
+    both = (directions + _mirrored(directions, mirror)) / 2
+    both[np.abs(both) < SMALLEST] = 0
+    rounded = (np.round(both / STEP) * STEP).reshape(-1, 3, 207)
+    left = wanted - np.einsum("vcf,nf->nvc", rounded, features.reshape(POSES, 207))
     print(
         f"correctives: offsets of {1e3 * np.linalg.norm(wanted, axis=-1).mean():.2f} mm on average, "
-        f"{1e3 * np.linalg.norm(left, axis=-1).mean():.2f} mm left; {(directions != 0).mean():.1%} non-zero"
+        f"{1e3 * np.linalg.norm(left, axis=-1).mean():.2f} mm left; {(rounded != 0).mean():.1%} non-zero"
     )
-    return directions
+    return rounded
 
 
 def _mirrored(directions: Array, mirror: Index) -> Array:

@@ -3,6 +3,7 @@
 import numpy as np
 from body_pose import MIRROR, PARENTS, SWAP
 from makehuman import Array, Index
+from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 MOST_CANDIDATES = 400
@@ -18,7 +19,7 @@ def _spread(points: Array, count: int, first: int) -> Index:
     return np.array(chosen)
 
 
-def fit_row(people: Array, joint: Array, allowed: Array) -> Array:
+def fit_row(people: Array, joint: Array, allowed: NDArray[np.bool_]) -> Array:
     """Weights of the vertices whose mean follows a joint over many people.
 
     Args:

@@ -18,7 +18,7 @@ import torch
 from pose_prior import table_radians
 
 from hmrcli.body import BodyModel, load_body
-from hmrcli.fitting.landmarks import ANCHORS, INDICES, NAMES
+from hmrcli.fitting.landmarks import INDICES, NAMES, anchors
 from hmrcli.fitting.points import BodyState, body_points, pose_points, world_rotations
 from hmrcli.fitting.priors import both_sides
 from hmrcli.people import body_landmarks
@@ -61,7 +61,7 @@ def render(body: BodyModel, state: BodyState, random: np.random.Generator) -> np
 
 
 def offsets(body: BodyModel, count: int) -> dict[str, list[float]]:
-    model = body_points(body, ANCHORS)
+    model = body_points(body, anchors())
     joint = model.weights.argmax(1)
     generator, random = torch.Generator().manual_seed(0), np.random.default_rng(0)
     slopes: dict[str, list[np.ndarray]] = {name: [] for name in NAMES}

@@ -1,6 +1,6 @@
 """Writes an ONNX graph node by node, in NCHW, with weights stored as float16 and computed in float32."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -41,7 +41,9 @@ class Graph:
         if activation == "relu":
             return self.node("Relu", x)
         if activation == "relu6":
-            return self.node("Clip", x, self.constant(np.float32(0)), self.constant(np.float32(6)))
+            return self.node(
+                "Clip", x, self.constant(np.array(0, np.float32)), self.constant(np.array(6, np.float32))
+            )
         raise ValueError(f"activation {activation} is not translated")
 
     def conv(
@@ -88,8 +90,8 @@ class Graph:
 
     def model(
         self,
-        inputs: dict[str, tuple[int, Sequence[int | str]]],
-        outputs: dict[str, tuple[str, Sequence[int | str]]],
+        inputs: Mapping[str, tuple[int, Sequence[int | str]]],
+        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
         metadata: dict[str, str],
     ) -> onnx.ModelProto:
         """The checked model.

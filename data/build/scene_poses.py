@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from hmrcli.body import load_body
 from hmrcli.body.joints import PARENTS
 from hmrcli.fitting.priors import pose_prior
-from hmrcli.scenes.pose_kernels import passes_through, rotation_matrix, sphere_places
-from hmrcli.scenes.poses import PART, Spheres, collides
+from hmrcli.scenes.poses import PART, Spheres, collides, sphere_places
+from hmrcli.scenes.posing_kernels import rotation_matrix
 
 Array = NDArray[Any]
 
@@ -145,8 +145,9 @@ def key_pose(entry: dict[str, Any]) -> Array:
     for side in ("left", "right"):
         hand = entry.get(f"{side}_hand", entry.get("hands"))
         arm = entry.get(f"{side}_arm", entry.get("arms"))
-        by_angles = f"{side}_arm" in entry or hand is None  # an arm named outright wins over hands
-        found = arm_joints(*(arm or HANGING)) if by_angles else hand_joints(*hand)
+        if f"{side}_arm" in entry:  # an arm named outright wins over hands
+            hand = None
+        found = arm_joints(*(arm or HANGING)) if hand is None else hand_joints(*hand)
         found |= leg_joints(lean, *entry.get(f"{side}_leg", entry.get("legs", STANDING)))
         for name, vector in found.items():
             pose[LEFT[name] + (side == "right")] = vector * (1 if side == "left" else [1, -1, -1])
@@ -211,12 +212,12 @@ def body_spheres() -> Spheres:
 
 def joint_places(bones: Array, pose: Array) -> Array:
     """(24, 3) joints of a body in a pose (24, 3), its root at the origin."""
-    return np.asarray(sphere_places(bones, np.arange(24), np.zeros((24, 3)), pose))
+    return sphere_places(Spheres(bones, np.arange(24), np.zeros((24, 3)), np.empty(0)), pose)
 
 
 def sphere_distances(bones: Array, joint: Array, centre: Array, pose: Array) -> Array:
     """(S, S) distances of the centres of spheres in a pose (24, 3)."""
-    at = sphere_places(bones, joint, centre, pose)
+    at = sphere_places(Spheres(bones, joint, centre, np.empty(0)), pose)
     return np.asarray(np.linalg.norm(at[:, None] - at, axis=-1))
 
 
@@ -234,18 +235,18 @@ def freed(spheres: Spheres, pose: Array, least: Array, greatest: Array) -> Array
         best = nearest_free(spheres, pose, np.clip(pose + turns, least, greatest))
         if best is not None:
             break
-    if best is None:
-        return pose
     for _ in range(10):  # back towards what was meant, as far as it goes
+        if best is None:
+            return pose
         share = random.random((300, 24, 1)) * (random.random((300, 24, 1)) < 0.3)
         best = nearest_free(spheres, pose, np.concatenate([best[None], best + share * (pose - best)]))
-    return best
+    return pose if best is None else best
 
 
 def nearest_free(spheres: Spheres, meant: Array, trials: Array) -> Array | None:
     """Of poses (N, 24, 3) the nearest to the one that is meant in which the body does not pass through itself."""
     for index in np.square(trials - meant).sum((1, 2)).argsort(kind="stable"):
-        if not passes_through(*spheres, trials[index]):
+        if not collides(spheres, trials[index]):
             return trials[index]
     return None
 
@@ -258,7 +259,8 @@ def footage_poses(bones: Array) -> list[tuple[str, Array, bool]]:
     from pose_prior import SEEN
 
     from hmrcli.fitting.fit import fit_landmarks
-    from hmrcli.inference.predictor import landmark_targets
+    from hmrcli.inference.fit import landmark_targets
+    from hmrcli.inference.photo import Photo
     from hmrcli.people import body_landmarks, detect_people
 
     measured = yaml.safe_load(MEASURED.read_text())
@@ -274,14 +276,14 @@ def footage_poses(bones: Array) -> list[tuple[str, Array, bool]]:
                 read, bgr = capture.read()
                 if not read or number not in numbers:
                     continue
-                image = np.ascontiguousarray(bgr[..., ::-1])
+                image = np.ascontiguousarray(bgr[..., ::-1], np.uint8)
                 detections = detect_people(image)
                 seen = body_landmarks(image, detections)
                 seen = seen[np.flatnonzero((seen.visibility[:, SEEN] > 0.5).all(1))]
                 if not len(seen):
                     continue
                 boxes = np.array([d.bbox_xywh for d in detections])[seen.source]
-                fits = fit_landmarks(body, landmark_targets(seen, boxes, image.shape))
+                fits = fit_landmarks(body, landmark_targets(seen, boxes, Photo(np.asarray(image, np.uint8))))
                 for person, pose in enumerate(roma.rotmat_to_rotvec(fits.rotmat.double()).numpy()):
                     name = f"{Path(path).parts[1].lower()}_{Path(path).stem}_{number:03}_{person}"
                     found.append((name, balanced(bones, pose), False))

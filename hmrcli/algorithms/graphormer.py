@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from hmrcli.algorithms.targets import TrainingTargets
 from hmrcli.algorithms.terms import Pairs, mean_errors, orthographic2d
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.body.model import BodyModel
 from hmrcli.layers.crops import Crops, pixels
 from hmrcli.layers.graph import GraphConvolution, GraphLinear, SparseMatrix
@@ -26,7 +26,7 @@ BACKBONES = {
 }
 
 _JOINTS = 14
-_PELVIS = H36M_NAMES.index("pelvis")
+_PELVIS = H36M.names.index("pelvis")
 _GRID = 7 * 7
 _DROPOUT = 0.1
 _MASK_VALUE = 0.01

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from hmrcli.algorithms.targets import TrainingTargets
 from hmrcli.algorithms.terms import ERRORS, divide, gaussians
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.body.joints import COCO_17_NAMES
+from hmrcli.body.joints import COCO_17
 from hmrcli.body.model import BodyModel
 from hmrcli.layers.crops import Crops, pixels
 from hmrcli.layers.hrnet import ClassificationHRNet, PoseHRNet
@@ -61,7 +61,7 @@ class PoseNetwork(nn.Module):
         if isinstance(backbone, ClassificationHRNet):
             for part in (backbone.incre_modules, backbone.downsamp_modules, backbone.final_layer):
                 mark_unused(part)
-        self.joint_maps = nn.Conv2d(channels, len(COCO_17_NAMES), 1)
+        self.joint_maps = nn.Conv2d(channels, len(COCO_17), 1)
         for module in (*self.upsampling, self.joint_maps):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, std=0.001)

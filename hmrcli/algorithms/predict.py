@@ -53,7 +53,7 @@ def require_bodies(recipe: Recipe) -> None:
     if not recipe.rules.makes_bodies:
         raise UsageError(
             f"--recipe: {recipe.name} trains a backbone, which makes no bodies; name a recipe that starts from it, "
-            "such as open_hmr_l1_coco"
+            "such as that of hmr_l1_coco --open"
         )
 
 

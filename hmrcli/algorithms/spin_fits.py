@@ -9,7 +9,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hmrcli.data.sets import Bodies, TrainingImages
+from hmrcli.data.sets import Bodies, ImageSet
 from hmrcli.data.training import pose_from_crop, pose_into_crop
 from hmrcli.distributed import rank_and_size
 
@@ -61,7 +61,7 @@ class FitStore:
     they do before each checkpoint.
     """
 
-    def __init__(self, sets: Sequence[TrainingImages]) -> None:
+    def __init__(self, sets: Sequence[ImageSet]) -> None:
         """Starts from the static fits of sets; a set without them starts with no fits.
 
         Args:

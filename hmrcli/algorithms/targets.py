@@ -6,28 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hmrcli.body.joints import (
-    COCO_17_FROM_54,
-    COMMON_24_FROM_54,
-    EVALUATION_14_FROM_COMMON_24,
-    SMPL_49_FROM_54,
-    SMPL_54_NAMES,
-)
+from hmrcli.body.joints import JOINT_SETS, SMPL_54
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.layers.crops import Crops
 from hmrcli.recipe import Recipe
 
-JOINTS_FROM_54: dict[str, tuple[int, ...]] = {
-    "smpl_54": tuple(range(54)),
-    "smpl_49": SMPL_49_FROM_54,
-    "common_24": COMMON_24_FROM_54,
-    "coco_17": COCO_17_FROM_54,
-    "evaluation_14": tuple(COMMON_24_FROM_54[i] for i in EVALUATION_14_FROM_COMMON_24),
-}
-"""The joint sets of recipes as indices into SMPL's 54."""
-
-_HIPS = (SMPL_54_NAMES.index("right_hip_extra"), SMPL_54_NAMES.index("left_hip_extra"))
+_HIPS = (SMPL_54.names.index("right_hip_extra"), SMPL_54.names.index("left_hip_extra"))
 
 
 class Counts(NamedTuple):
@@ -134,7 +119,7 @@ def make_targets(
     """
     _check(labels, recipe.data.joints)
     counts = count_labels(labels) if counts is None else counts
-    from_54 = JOINTS_FROM_54[recipe.data.joints]
+    from_54 = JOINT_SETS[recipe.data.joints].from_54
     points2d, points3d = labels["keypoints2d"].float(), labels["keypoints3d"].float()
     rotmat, betas = rotmat_from_pose(labels["pose"].float()), labels["betas"].float()
     known = {"flags": labels["has_smpl"].float(), "labelled": counts.smpl}
@@ -198,7 +183,7 @@ def _check(labels: Mapping[str, Tensor], joints: str) -> None:
 
 
 def _shapes(joints: str, batch: int) -> dict[str, tuple[int, ...]]:
-    count = len(JOINTS_FROM_54[joints])
+    count = len(JOINT_SETS[joints])
     return {
         "keypoints2d": (batch, count, 3),
         "keypoints3d": (batch, count, 4),

@@ -1,4 +1,4 @@
-"""Where the files that travel with the package lie, in a checkout and in an installed wheel."""
+"""Files that travel with the package, in a checkout and in an installed wheel."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def bundled(name: str) -> Path:
-    """Path of a bundled file.
+    """Returns the path of a bundled file.
 
     Args:
         name: path below `data/`, for example `body/open_body.npz`.

@@ -15,58 +15,35 @@ import torch
 from torch import Tensor
 
 from hmrcli.assets.npy import open_zip, read_bytes, require_modest
-from hmrcli.assets.pickles import Reader, Record, plain, read_npz
-from hmrcli.assets.reading import damage, open_file
+from hmrcli.assets.npz import NpzFile
+from hmrcli.assets.pickles import Reader, Record, plain
 from hmrcli.errors import BadInput
+from hmrcli.files import damage, open_file
 
 _LEGACY = 0x1950A86A20F9469CFC6C
 """What files of torch before 1.6 begin with, as a pickled number."""
 _DTYPES = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-    "ComplexFloatStorage": torch.complex64,
+    **{"DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16},
+    **{"BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32},
+    **{"ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8},
+    **{"BoolStorage": torch.bool, "ComplexFloatStorage": torch.complex64},
     "ComplexDoubleStorage": torch.complex128,
     # Parts of tensors that are not made here: quantised ones, and those of rare types.
-    "QInt8Storage": torch.int8,
-    "QUInt8Storage": torch.uint8,
-    "QInt32Storage": torch.int32,
+    **{"QInt8Storage": torch.int8, "QUInt8Storage": torch.uint8, "QInt32Storage": torch.int32},
     "UntypedStorage": torch.uint8,
 }
 _TENSORS = {
-    "torch._utils._rebuild_tensor",
-    "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter",
-    "torch._utils._rebuild_parameter_with_state",
+    *(f"torch._utils._rebuild_{of}" for of in ("tensor", "tensor_v2", "parameter", "parameter_with_state")),
     "torch._tensor._rebuild_from_type_v2",
 }
 _HARMFUL = {
     *("os", "posix", "nt", "sys", "subprocess", "multiprocessing", "pty", "runpy", "importlib", "ctypes"),
-    *(
-        "shutil",
-        "tempfile",
-        "socket",
-        "urllib",
-        "requests",
-        "webbrowser",
-        "commands",
-        "pdb",
-        "timeit",
-        "pickle",
-    ),
-    *(
-        f"builtins.{name}"
-        for name in ("eval", "exec", "compile", "open", "__import__", "breakpoint", "input")
-    ),
+    *("shutil", "tempfile", "socket", "urllib", "requests", "webbrowser", "commands", "pdb", "timeit"),
+    *("pickle", "builtins.eval", "builtins.exec", "builtins.compile", "builtins.open"),
+    *("builtins.__import__", "builtins.breakpoint", "builtins.input"),
 }
 """Modules and functions that no checkpoint has a use for: who names them means harm, though here it comes to none."""
+_NUMPY = (".multiarray._reconstruct", "._frombuffer")
 _EXPANDED = 1 << 26
 """Numbers that a tensor may have though its file has fewer of them."""
 _DEEPEST, _LOOKS = 32, 1 << 20
@@ -92,13 +69,7 @@ class Checkpoint:
             start = stream.read(4)
             stream.seek(0)
             self._archive = open_zip(path) if start == b"PK\x03\x04" else None
-            try:
-                self.root = (
-                    self._read_zip(self._archive) if self._archive else self._read_stream(stream.read())
-                )
-            except BaseException:
-                self.__exit__()
-                raise
+            self.root = self._read_zip(self._archive) if self._archive else self._read_stream(stream.read())
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +79,7 @@ class Checkpoint:
             self._archive.close()
 
     def entries(self, value: Any, depth: int = 0) -> Mapping[Any, Any]:
-        """What a mapping, or a record of one or of a module, holds by name; empty for anything else."""
+        """Returns what a mapping, or a record of one or of a module, holds by name; empty for anything else."""
         self._looked += 1 + (len(value) if isinstance(value, Mapping) else 0)
         if self._looked > _LOOKS or depth > _DEEPEST:
             raise BadInput(f"{self.path}: holds the same things too many times over to be a checkpoint")
@@ -125,15 +96,13 @@ class Checkpoint:
         return value.pairs
 
     def tensor(self, value: Any) -> Tensor | None:
-        """The tensor that a value stands for; None if it is none.
+        """Builds the tensor that a value stands for; None if it is none.
 
         Raises:
             BadInput: it is damaged.
         """
         with damage(f"{self.path}: {_DAMAGED}"):
-            if isinstance(value, Record) and value.name.endswith(
-                (".multiarray._reconstruct", "._frombuffer")
-            ):
+            if isinstance(value, Record) and value.name.endswith(_NUMPY):
                 value = plain(value, 1 << 32)
             if isinstance(value, np.ndarray | np.generic):
                 return torch.from_numpy(np.asarray(value)) if value.dtype.kind in "fiub" else None
@@ -146,7 +115,7 @@ class Checkpoint:
             return content.as_strided(view.size, view.stride, view.storage.start + view.offset)
 
     def shape(self, value: Any) -> tuple[int, ...] | None:
-        """Shape of the tensor that a value stands for, which is not read; None if it is none."""
+        """Returns the shape of the tensor that a value stands for, which is not read; None if it is none."""
         with damage(f"{self.path}: {_DAMAGED}"):
             if view := _view(value):
                 return view.size
@@ -154,7 +123,7 @@ class Checkpoint:
         return None if tensor is None else tuple(tensor.shape)
 
     def needs(self, value: Any) -> str:
-        """The foreign class or function without which numbers inside a record have no meaning; empty if none is."""
+        """Names the foreign class or function without which numbers inside a record mean nothing; empty if none."""
         seen: set[int] = set()
 
         def has_numbers(item: Any) -> bool:
@@ -165,17 +134,15 @@ class Checkpoint:
             seen.add(id(item))
             if isinstance(item, Record):
                 return any(map(has_numbers, (item.args, item.state, item.pairs, item.items)))
-            parts = (
-                item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else ()
-            )
-            return any(map(has_numbers, parts))
+            parts = item.values() if isinstance(item, dict) else item
+            return isinstance(item, dict | list | tuple) and any(map(has_numbers, parts))
 
         return value.name if isinstance(value, Record) and has_numbers(value) else ""
 
     def _read_zip(self, archive: zipfile.ZipFile) -> Any:
         names = archive.namelist()
         if all(name.endswith(".npy") for name in names):
-            return read_npz(self.path)
+            return NpzFile(self.path)
         if any("/code/" in name or name.endswith("/constants.pkl") for name in names):
             raise BadInput(f"{self.path}: is a TorchScript program; save the network's `state_dict` alone")
         pickles = [name for name in names if name.endswith("data.pkl")]
@@ -184,10 +151,10 @@ class Checkpoint:
         self._folder = pickles[0].removesuffix("data.pkl")
         if f"{self._folder}byteorder" in names and _member(archive, f"{self._folder}byteorder") != b"little":
             raise ValueError("its bytes are in another order")
-        return self._unpickler(_member(archive, pickles[0])).load()
+        return _Unpickler(_member(archive, pickles[0]), self.path).load()
 
     def _read_stream(self, content: bytes) -> Any:
-        reader = self._unpickler(content)
+        reader = _Unpickler(content, self.path)
         root = reader.load()
         if root != _LEGACY:
             return root
@@ -204,9 +171,6 @@ class Checkpoint:
             place = end
         return root
 
-    def _unpickler(self, content: bytes) -> "_Unpickler":
-        return _Unpickler(content, self.path)
-
     def _storage(self, storage: "_Storage") -> Tensor:
         if storage.key not in self._storages:
             if not self._archive:
@@ -215,11 +179,12 @@ class Checkpoint:
             require_modest(info)
             with self._archive.open(info) as stream:
                 self._storages[storage.key] = torch.from_numpy(read_bytes(stream, info.file_size))
+                stream.read(1)  # the end of a member is where its checksum is compared
         return _typed(self._storages[storage.key], storage.dtype)
 
 
 def _typed(numbers: Tensor, dtype: torch.dtype) -> Tensor:
-    """The same bytes as numbers of another type."""
+    """Takes the same bytes as numbers of another type."""
     if numbers.dtype == dtype or not len(numbers):
         return numbers.to(dtype)
     return numbers.view(torch.uint8).view(dtype)
@@ -279,7 +244,7 @@ class _Unpickler(Reader):
 
 
 def _view(value: Any) -> _View | None:
-    """What a record says of a tensor; None if it is no record of one."""
+    """Reads what a record says of a tensor; None if it is no record of one."""
     if not isinstance(value, Record) or value.name not in _TENSORS:
         return None
     if value.name.endswith("_from_type_v2"):  # (function, type, arguments, state)

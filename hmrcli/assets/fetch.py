@@ -12,28 +12,36 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from hmrcli.assets.archive import extract, extract_tree, is_archive, open_archive, take_member
-from hmrcli.assets.reading import open_file
-from hmrcli.assets.refusal import NoSpace, Refused
+from hmrcli.assets.content_checks import check_structure
+from hmrcli.assets.download import Limits, Progress, Transfer, require_space
 from hmrcli.assets.registry import Asset, Registry, Source
-from hmrcli.assets.structure import check_structure
-from hmrcli.assets.transfer import Limits, Progress, Transfer, require_space
-from hmrcli.errors import BadInput, MissingFile, UsageError
+from hmrcli.errors import BadInput, MissingFile, Refused, UsageError
+from hmrcli.files import open_file, sha256
 
-_MEMBER_LIMIT = 8 << 30
 _LARGEST_RECORD = 1 << 30
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
-@dataclass(frozen=True)
-class Placed:
+class Placed(NamedTuple):
     """A file in its place, and where it came from."""
 
     asset: Asset
     path: Path
     source: str
+
+
+class _Found(NamedTuple):
+    """A file that is an asset, or an archive that holds one."""
+
+    asset: Asset
+    file: Path
+    member: str | None = None
+    """Its name, where the file is an archive."""
 
 
 def fetch(
@@ -66,18 +74,16 @@ def fetch(
         raise MissingFile(registry.how_to_get(asset, "needs a registration of your own", options))
     target = asset.target(root)
     reasons = []
-    with _placing(asset, target, options):
-        for source in asset.sources:
-            with _staging(target.parent) as stage:
-                try:
-                    folder = shelf if shelf and source.member else stage
-                    served = _retrieve(source, registry.drive, folder, limits, progress)
-                    return _settle(
-                        asset, served, target, stage, str(source), source.member, _recorded(target)
-                    )
-                except Refused as error:
-                    reasons.append(f"{source}: {error}")
-                    note(f"{asset.name}: {reasons[-1]}")
+    for source in asset.sources:
+        with _staging(asset, target, options) as stage:
+            try:
+                folder = shelf if shelf and source.member else stage
+                file = _retrieve(source, registry.drive, folder, limits, progress)
+                found = _Found(asset, file, source.member)
+                return _settle(found, target, str(source), stage, _recorded(target))
+            except Refused as error:
+                reasons.append(f"{source}: {error}")
+                note(f"{asset.name}: {reasons[-1]}")
     raise MissingFile(registry.how_to_get(asset, f"could not be fetched ({'; '.join(reasons)})", options))
 
 
@@ -95,34 +101,35 @@ def place(assets: list[Asset], offered: Path, root: Path, options: str = "") -> 
         MissingFile: the disk is full.
     """
     if offered.is_dir():
-        found = [
-            (asset, path)
-            for path in sorted(offered.iterdir())
-            for asset in assets
-            if path.is_file() and asset.fits_name(path.name)
-        ]
-        if not found:
-            raise _nothing_known(assets, offered)
-        return [_place_one(asset, path, None, root, options) for asset, path in found]
-    open_file(offered).close()  # what is no file is refused before it can block, or go on for ever
+        paths = [path for path in sorted(offered.iterdir()) if path.is_file()]
+        found = [_Found(asset, path) for path in paths for asset in assets if asset.fits_name(path.name)]
+    else:
+        open_file(offered).close()  # what is no file is refused before it can block, or go on for ever
+        found = _in_file(assets, offered)
+    if not found:
+        names = ", ".join(asset.name for asset in assets[:4]) + (", …" if len(assets) > 4 else "")
+        raise BadInput(
+            f"{offered}: neither its name nor its content tells which file it is (looked for {names}). "
+            f"Say which: hmr download NAME --from-file {offered}"
+        )
+    return [_place_one(each, root, options) for each in found]
+
+
+def _in_file(assets: list[Asset], offered: Path) -> list[_Found]:
+    """Finds which asset a file is, or which of its members are some if it is an archive."""
     fitting = assets if len(assets) == 1 else [asset for asset in assets if asset.fits_name(offered.name)]
     if fitting and (not is_archive(offered) or fitting[0].unpack):
-        return [_place_one(fitting[0], offered, None, root, options)]
+        return [_Found(fitting[0], offered)]
     if not is_archive(offered):
-        raise _nothing_known(assets, offered)
+        return []
     try:
         with open_archive(offered) as members:
-            names = [
-                (asset, str(member.path))
-                for member in members
-                for asset in assets
-                if asset.fits_name(member.path.name)
-            ]
+            paths = [member.path for member in members]
     except Refused as error:
         raise BadInput(f"{offered}: {error}") from error
-    if not names:
-        raise _nothing_known(assets, offered)
-    return [_place_one(asset, offered, name, root, options) for asset, name in names]
+    return [
+        _Found(asset, offered, str(path)) for path in paths for asset in assets if asset.fits_name(path.name)
+    ]
 
 
 def verify(asset: Asset, root: Path) -> str | None:
@@ -149,19 +156,12 @@ def verify(asset: Asset, root: Path) -> str | None:
 
 
 def known_sha256(asset: Asset, path: Path) -> str | None:
-    """SHA-256 of a file in place, as published or recorded; None for a folder or a file not placed by us."""
+    """Returns the SHA-256 of a file as published or recorded; None for a folder or a file not placed by us."""
     return asset.sha256 if len(asset.sha256 or "") == 64 else _recorded(path)
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    import pooch
-
-    return pooch.file_hash(str(path), alg="sha256")
-
-
 def _retrieve(source: Source, drive_base: str, folder: Path, limits: Limits, progress: Progress) -> Path:
-    """What a source serves, in `folder`; an archive that is there already is not fetched again."""
+    """Fetches what a source serves into `folder`; an archive that is there already is not fetched again."""
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
@@ -177,115 +177,95 @@ def _retrieve(source: Source, drive_base: str, folder: Path, limits: Limits, pro
     )
 
 
-def _settle(
-    asset: Asset,
-    served: Path,
-    target: Path,
-    stage: Path,
-    source: str,
-    member: str | None,
-    recorded: str | None,
-) -> Placed:
+def _settle(found: _Found, target: Path, source: str, stage: Path, recorded: str | None) -> Placed:
     """Checks a file, takes it out of its archive where it is in one, and moves it to its name."""
+    asset, file, member = found
     if asset.unpack:
-        return _settle_folder(asset, served, target, stage, source)
+        _settle_folder(found, target, stage)
+        return Placed(asset, target, source)
     if member:
-        with open_archive(served) as members:
-            served = stage / "member"
-            extract(take_member(members, member), served, _MEMBER_LIMIT)
-    digest = sha256(served)
+        with open_archive(file) as members:
+            file = stage / "member"
+            extract(take_member(members, member), file)
+    digest = sha256(file)
     _check_digest(asset, digest, recorded)
-    check_structure(served, target.suffix, asset.check)
+    check_structure(file, target.suffix, asset.check)
     if len(asset.sha256 or "") < 64:
         _record(target, {target.name: digest}, stage)
     (stage / "mode").touch()  # the copy was made readable for its owner alone; a data root may be shared
-    shutil.copymode(stage / "mode", served)
-    served.replace(target)
+    shutil.copymode(stage / "mode", file)
+    file.replace(target)
     return Placed(asset, target, source)
 
 
-def _settle_folder(asset: Asset, served: Path, target: Path, stage: Path, source: str) -> Placed:
-    assert asset.unpack
-    _check_digest(asset, sha256(served), None)
-    tree, limit = stage / "tree", int(asset.unpack.limit_gb * 1e9)
-    with open_archive(served) as members:
+def _settle_folder(found: _Found, target: Path, stage: Path) -> None:
+    unpack, tree = found.asset.unpack, stage / "tree"
+    assert unpack
+    _check_digest(found.asset, sha256(found.file), None)
+    limit = int(unpack.limit_gb * 1e9)
+    with open_archive(found.file) as members:
         require_space(stage, min(limit, sum(member.size for member in members)))
-        digests = extract_tree(members, tree, asset.unpack.take, limit)
+        digests = extract_tree(members, tree, unpack.take, limit)
     _record(target, {f"{target.name}/{name}": digest for name, digest in digests.items()}, stage)
     try:
         tree.replace(target)
     except OSError:
         if not target.is_dir():  # otherwise another process has unpacked it meanwhile
             raise
-    return Placed(asset, target, source)
 
 
-def _place_one(asset: Asset, offered: Path, member: str | None, root: Path, options: str) -> Placed:
-    name = PurePosixPath(member) if member else offered
-    target = asset.target(root, name.suffix.lower())
+def _place_one(found: _Found, root: Path, options: str) -> Placed:
+    asset, offered, member = found
+    target = asset.target(root, PurePosixPath(member or offered.name).suffix.lower())
     if asset.unpack and target.exists():
         raise BadInput(f"{target}: is there already; remove it to unpack {offered.name} anew")
-    with _placing(asset, target, options), _staging(target.parent) as stage:
+    with _staging(asset, target, options) as stage:
         try:
-            served = offered
             if not member and not asset.unpack:
                 require_space(stage, offered.stat().st_size)
-                served = Path(shutil.copyfile(offered, stage / "copy"))
-            return _settle(asset, served, target, stage, str(offered), member, None)
+                found = _Found(asset, Path(shutil.copyfile(offered, stage / "copy")))
+            return _settle(found, target, str(offered), stage, None)
         except Refused as error:
-            inside = f" ({member})" if member else ""
+            where = f"{offered} ({member})" if member else offered
             raise BadInput(
-                f"{offered}{inside}: this is not {asset.name}: {error}. It should be {asset.about}"
+                f"{where}: this is not {asset.name}: {error}. It should be {asset.about}"
             ) from error
-
-
-def _nothing_known(assets: list[Asset], offered: Path) -> BadInput:
-    names = ", ".join(asset.name for asset in assets[:4]) + (", …" if len(assets) > 4 else "")
-    return BadInput(
-        f"{offered}: neither its name nor its content tells which file it is (looked for {names}). "
-        f"Say which: hmr download NAME --from-file {offered}"
-    )
 
 
 @contextmanager
-def _placing(asset: Asset, target: Path, options: str) -> Iterator[None]:
-    """Makes the target's folder, and says in one line that it cannot be written or that the disk is full."""
+def _staging(asset: Asset, target: Path, options: str) -> Iterator[Path]:
+    """Makes a folder of this process's own beside the target: same disk, so that a rename moves a file at once.
+
+    Raises:
+        MissingFile: the disk is full.
+        UsageError: the folder cannot be written in.
+    """
+    folder = target.parent
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except NoSpace as error:
-        raise MissingFile(_full(asset, str(error), options)) from error
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".hmr-", ignore_cleanup_errors=True) as stage:
+            yield Path(stage)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
+            needs = str(error.strerror).startswith("needs ")  # told by `require_space`
+            why = error.strerror if needs else f"does not fit: the disk of {folder} is full"
             raise MissingFile(
-                _full(asset, f"does not fit: the disk of {target.parent} is full", options)
+                f"{asset.name} {why}. Free some, or name another disk with --data-root, then run: "
+                f"hmr download {asset.name}{options}"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in _NOT_WRITABLE:
             raise UsageError(
-                f"{target.parent}: cannot be written; name another folder with --data-root or HMR_DATA"
+                f"{folder}: cannot be written; name another folder with --data-root or HMR_DATA"
             ) from error
         raise
-
-
-def _full(asset: Asset, why: str, options: str) -> str:
-    command = f"hmr download {asset.name}{options}"
-    return f"{asset.name} {why}. Free some, or name another disk with --data-root, then run: {command}"
-
-
-@contextmanager
-def _staging(folder: Path) -> Iterator[Path]:
-    """A folder of this process's own beside the target: same disk, so that a rename moves a file at once."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".hmr-", ignore_cleanup_errors=True) as stage:
-        yield Path(stage)
 
 
 def _check_digest(asset: Asset, digest: str, recorded: str | None) -> None:
     if asset.sha256:
         _require_digest(digest, asset.sha256, "as published")
     if recorded:
-        _require_digest(
-            digest, recorded, "recorded when it was first fetched (delete the .sha256 file to accept it)"
-        )
+        whose = "recorded when it was first fetched (delete the .sha256 file to accept it)"
+        _require_digest(digest, recorded, whose)
 
 
 def _require_digest(digest: str, expected: str, whose: str) -> None:
@@ -298,14 +278,14 @@ def _record_path(target: Path) -> Path:
 
 
 def _record(target: Path, digests: dict[str, str], stage: Path) -> None:
-    """Written before the file itself, so that no file is ever there without its record."""
+    """Writes the record before the file itself, so that no file is ever there without it."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
     (stage / "record").write_text(lines, encoding="utf-8", newline="\n")
     (stage / "record").replace(_record_path(target))
 
 
 def _records(target: Path) -> dict[str, str]:
-    """Recorded digests by file name; empty where nothing was recorded."""
+    """Reads recorded digests by file name; empty where nothing was recorded."""
     try:
         with open_file(_record_path(target)) as file:
             lines = file.read(_LARGEST_RECORD).decode("utf-8", "replace").splitlines()

@@ -4,12 +4,12 @@ import io
 import math
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.assets.reading import reason
+from hmrcli.files import reason
 
 _LARGEST_HEADER = 10_000
 """Bytes of an npy header, numpy's own limit."""
@@ -18,12 +18,17 @@ _BOMB, _RATIO = 1 << 28, 100
 """Members that unpack to more bytes than the first, and to more times their size than the second, are refused."""
 
 
-def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns come first, and type of the array that a stream in npy format goes on with.
+class Header(NamedTuple):
+    """What an npy file says of its array."""
 
-    Raises:
-        ValueError: it is no such header.
-    """
+    shape: tuple[int, ...]
+    fortran: bool
+    """Columns come first."""
+    dtype: np.dtype[Any]
+
+
+def read_header(stream: IO[bytes]) -> Header:
+    """Reads the header of the array that a stream in npy format goes on with; ValueError if it is none."""
     start = stream.read(8)
     width = {1: 2, 2: 4, 3: 4}.get(start[6] if len(start) == 8 else 0)
     if start[:6] != b"\x93NUMPY" or width is None:
@@ -41,11 +46,11 @@ def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]
         raise ValueError(f"its header cannot be read ({reason(error)})") from None
     if any(isinstance(n, bool) or n < 0 for n in shape) or math.prod(shape) >= 1 << 60:
         raise ValueError("its header has a length that is impossible")
-    return shape, fortran, dtype
+    return Header(shape, fortran, dtype)
 
 
 def read_array(stream: IO[bytes], size: int) -> NDArray[Any] | None:
-    """The array that a stream in npy format holds; None, at the first of their bytes, if it holds objects.
+    """Reads the array that a stream in npy format holds; None, at the first of their bytes, if it holds objects.
 
     Args:
         size: bytes of the whole stream; a header that claims another size is refused before anything is read.
@@ -59,22 +64,18 @@ def read_array(stream: IO[bytes], size: int) -> NDArray[Any] | None:
     require_size(shape, dtype, size - stream.tell())
     count = math.prod(shape)
     array = read_bytes(stream, count * dtype.itemsize).view(dtype) if count else np.empty(0, dtype)
+    stream.read(1)  # the end of a zip's member is where its checksum is compared
     return array.astype(dtype.newbyteorder("="), copy=False).reshape(shape, order="F" if fortran else "C")
 
 
 def read_bytes(stream: IO[bytes], size: int) -> NDArray[np.uint8]:
-    """The next `size` bytes of a stream, which must end with them; writable.
-
-    Raises:
-        ValueError: it ends earlier.
-    """
+    """Reads the next `size` bytes of a stream, writable; ValueError where it ends earlier."""
     content = np.empty(size, np.uint8)
     for begin in range(0, size, _CHUNK):
         part = np.frombuffer(stream.read(min(_CHUNK, size - begin)), np.uint8)
         if len(part) != min(_CHUNK, size - begin):
             raise ValueError("it ends early")
         content[begin : begin + len(part)] = part
-    stream.read(1)  # the end of a zip's member is where its checksum is compared
     return content
 
 
@@ -85,10 +86,10 @@ def require_size(shape: tuple[int, ...], dtype: np.dtype[Any], found: int) -> No
         raise ValueError(f"{found} bytes for shape {text} of {dtype.name}, expected {expected}")
 
 
-def open_zip(stream: IO[bytes] | Path) -> zipfile.ZipFile:
-    """A zip file; ValueError where it is none, for whatever reason."""
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Opens a zip file; ValueError where it is none, for whatever reason."""
     try:
-        return zipfile.ZipFile(stream)
+        return zipfile.ZipFile(path)
     except Exception as error:  # damaged names, dates and offsets fail in many ways
         raise ValueError(reason(error)) from None
 

@@ -1,4 +1,4 @@
-"""Reads pickles and npz files as data, without running anything that they name.
+"""Reads pickles as data, without running anything that they name.
 
 Unpickling normally imports and calls what the file asks for. Here every name in the allow-list becomes an
 inert record of what was asked (name, arguments, state) and every other name is refused; afterwards the
@@ -10,7 +10,7 @@ import io
 import os
 import pickle
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -18,45 +18,10 @@ from typing import IO, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.assets.npy import open_zip, read_array, require_modest, require_size
-from hmrcli.assets.reading import damage, open_file, reason
+from hmrcli.assets.npy import require_size
 from hmrcli.errors import BadInput
+from hmrcli.files import open_file, reason
 
-_ARRAY = "numpy array"
-_BUFFER = "numpy buffer"
-_SCALAR = "numpy scalar"
-_DTYPE = "numpy dtype"
-_NDARRAY = "numpy ndarray"
-_SPARSE = "sparse matrix"
-_BYTES = "bytes"
-_OBJECT = "object"
-_REBUILD = "rebuild object"
-_SET = "set"
-_CHUMPY = "chumpy array"
-_SELECT = "chumpy selection"
-_FOREIGN = "foreign object"
-
-# What a file may name, and what the record stands for. Names differ with the versions that wrote the file.
-_ALLOWED = {
-    **{f"numpy.{core}.multiarray._reconstruct": _ARRAY for core in ("core", "_core")},
-    **{f"numpy.{core}.multiarray.scalar": _SCALAR for core in ("core", "_core")},
-    **{f"numpy.{core}.numeric._frombuffer": _BUFFER for core in ("core", "_core")},
-    "numpy.ndarray": _NDARRAY,
-    "numpy.dtype": _DTYPE,
-    "_codecs.encode": _BYTES,
-    **{f"{module}.bytes": _BYTES for module in ("__builtin__", "builtins")},
-    **{
-        f"scipy.sparse.{module}.{kind}_matrix": _SPARSE
-        for kind in ("csc", "csr")
-        for module in (kind, f"_{kind}")
-    },
-    **{f"{module}._reconstructor": _REBUILD for module in ("copy_reg", "copyreg")},
-    **{f"{module}.object": _OBJECT for module in ("__builtin__", "builtins")},
-    **{f"{module}.set": _SET for module in ("__builtin__", "builtins")},
-    "chumpy.ch.Ch": _CHUMPY,
-    "chumpy.Ch": _CHUMPY,
-    "chumpy.reordering.Select": _SELECT,
-}
 _PLAIN_DTYPE = re.compile(r"(?:[biufc]\d{1,2}|[SUa]\d{1,6}|\?)$")
 _DEEPEST = 64
 _ROOM, _ROOM_SHARE = 1 << 26, 16
@@ -65,7 +30,7 @@ _ITEMS = 1 << 20
 """Items that nested lists may hold, beside one for each byte of the pickle."""
 _LARGEST_MATRIX = 1 << 28
 """Entries of a sparse matrix, were it spread out."""
-LARGEST_PICKLE = 1 << 31
+_LARGEST_PICKLE = 1 << 31
 """Bytes; it is held in memory."""
 _Turn = Callable[[Any], Any]
 """Makes plain data of what is inside a record."""
@@ -73,7 +38,7 @@ _Turn = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class SparseMatrix:
-    """A sparse matrix as coordinates; `toarray()` spreads it out."""
+    """A sparse matrix as coordinates."""
 
     shape: tuple[int, int]
     rows: NDArray[np.int64]
@@ -81,7 +46,7 @@ class SparseMatrix:
     values: NDArray[np.float64]
 
     def toarray(self) -> NDArray[np.float64]:
-        """(rows, columns) with zeros elsewhere; entries named twice add up."""
+        """Spreads it out (rows, columns) with zeros elsewhere; entries named twice add up."""
         dense = np.zeros(self.shape)
         np.add.at(dense, (self.rows, self.columns), self.values)
         return dense
@@ -90,15 +55,13 @@ class SparseMatrix:
 class Record:
     """What a pickle asked for, and nothing more: `name`, arguments, state, and what was put into it."""
 
-    kind = _OBJECT
-    """How it is turned into plain data."""
     name = ""
     """Module and name of what was asked for."""
 
     def __new__(cls, *args: Any, **_: Any) -> "Record":
-        """What stands for the object that a class or function would make of `args`."""
+        """Makes what stands for the object that a class or function would make of `args`."""
         record = super().__new__(cls)
-        if cls.kind == _REBUILD:  # copyreg's way to say "an object of this class"
+        if cls.name in _REBUILDERS:  # copyreg's way to say "an object of this class"
             record = args[0]() if args and is_record_class(args[0]) else record
         record.args, record.state, record.pairs, record.items = args, None, {}, []
         return record
@@ -122,7 +85,7 @@ class Record:
     add = append
 
     def __call__(self, *args: Any) -> "Record":
-        """What stands for the result of calling it, as methods are that a pickle fetches from a class."""
+        """Makes what stands for the result of calling it, as methods are that a pickle fetches from a class."""
         return Record(self, *args)
 
     def __hash__(self) -> int:
@@ -130,7 +93,7 @@ class Record:
 
 
 def is_record_class(thing: Any) -> bool:
-    """Whether it stands for a class or function that a pickle named."""
+    """Tells whether it stands for a class or function that a pickle named."""
     return isinstance(thing, type) and issubclass(thing, Record)
 
 
@@ -158,15 +121,14 @@ class Reader(pickle._Unpickler):
         self._classes: dict[str, type[Record]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a class or function; Unwanted where it is none of data."""
-        if f"{module}.{name}" not in _ALLOWED:
-            raise Unwanted(f"{module}.{name}")
-        return self.record_class(f"{module}.{name}")
+        """Returns what stands for a class or function; Unwanted where it is none of data."""
+        if (full := f"{module}.{name}") not in _READERS:
+            raise Unwanted(full)
+        return self.record_class(full)
 
     def record_class(self, name: str) -> type[Record]:
-        """What stands for a name in this file."""
-        kind = _ALLOWED.get(name, _FOREIGN)
-        return self._classes.setdefault(name, type("Record", (Record,), {"kind": kind, "name": name}))
+        """Returns what stands for a name in this file."""
+        return self._classes.setdefault(name, type("Record", (Record,), {"name": name}))
 
     def persistent_load(self, pid: Any) -> Any:
         """Refuses what lies outside of the pickle."""
@@ -178,21 +140,20 @@ def _checked(opcode: bytes, first: int, step: int) -> None:
     load = Reader.dispatch[opcode[0]]
 
     def check(reader: Any) -> None:
-        for key in reader.stack[first::step]:
-            if isinstance(key, tuple | frozenset) and any(
-                isinstance(part, tuple | frozenset) for part in key
-            ):
-                raise ValueError("keys that are nested")
+        nested = (key for key in reader.stack[first::step] if isinstance(key, tuple | frozenset))
+        if any(isinstance(part, tuple | frozenset) for key in nested for part in key):
+            raise ValueError("keys that are nested")
         load(reader)
 
     Reader.dispatch[opcode[0]] = check
 
 
-_checked(pickle.SETITEM, -2, 2)
-_checked(pickle.SETITEMS, 0, 2)
-_checked(pickle.DICT, 0, 2)
-_checked(pickle.ADDITEMS, 0, 1)
-_checked(pickle.FROZENSET, 0, 1)
+for _opcode, _first, _step in (
+    (pickle.SETITEM, -2, 2),
+    *((opcode, 0, 2) for opcode in (pickle.SETITEMS, pickle.DICT)),
+    *((opcode, 0, 1) for opcode in (pickle.ADDITEMS, pickle.FROZENSET)),
+):
+    _checked(_opcode, _first, _step)
 
 
 class Unwanted(Exception):
@@ -200,7 +161,7 @@ class Unwanted(Exception):
 
 
 def read_pickle(path: Path) -> Any:
-    """The content of a pickle, as plain data and numpy arrays.
+    """Reads a pickle as plain data and numpy arrays.
 
     chumpy arrays come back as numpy arrays, scipy matrices as `SparseMatrix`.
 
@@ -209,73 +170,14 @@ def read_pickle(path: Path) -> Any:
         BadInput: it is truncated or damaged, or names something that is not data.
     """
     with open_file(path) as stream:
-        return _load(stream, os.fstat(stream.fileno()).st_size, str(path))
+        return read_stream(stream, os.fstat(stream.fileno()).st_size, str(path))
 
 
-def read_npz(path: Path, names: Collection[str] | None = None) -> Mapping[str, Any]:
-    """The arrays of an npz file; object arrays inside it are read as `read_pickle` reads.
-
-    Args:
-        names: read these alone (all must be there); otherwise each is read when it is asked for.
-
-    Raises:
-        MissingFile: there is no such file.
-        BadInput: it is damaged, lacks a name, or an array names something that is not data.
-    """
-    stored = _Npz(path)
-    if missing := sorted(set(names or ()) - set(stored)):
-        raise BadInput(f"{path}: field {missing[0]} is missing; the file has {', '.join(sorted(stored))}")
-    return stored if names is None else {name: stored[name] for name in names}
-
-
-class _Npz(Mapping[str, Any]):
-    """An npz file whose arrays are read when they are asked for; what nobody asks for costs nothing."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        open_file(path).close()  # a plain file
-        with damage(f"{path}: not a complete .npz file ({{}}); obtain it again"):
-            self._archive = open_zip(path)  # open as long as this lives: there may be thousands of arrays
-        self._members = {info.filename.removesuffix(".npy"): info for info in self._archive.infolist()}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._members)
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._members
-
-    def __getitem__(self, name: str) -> Any:
-        info, where = self._members[name], f"{self._path}: field {name}"
-        with damage(f"{where} is damaged ({{}}); obtain the file again"):
-            require_modest(info)
-            with self._archive.open(info) as stream:
-                return _array_file(stream, info.file_size, where)
-
-
-def read_npy(path: Path) -> Any:
-    """The array of an npy file, under the rules of `read_npz`."""
-    with open_file(path) as stream:
-        return _array_file(stream, os.fstat(stream.fileno()).st_size, str(path))
-
-
-def _array_file(stream: IO[bytes], size: int, where: str) -> Any:
-    with damage(f"{where} is not a complete array: {{}}"):
-        array = read_array(stream, size)
-        if array is not None:
-            return array[()] if array.shape == () else array
-    content = _load(stream, size, where)
-    if not isinstance(content, np.ndarray):
-        raise BadInput(f"{where} is not a complete array: a pickle of another kind")
-    return content.item() if content.shape == () else content
-
-
-def _load(stream: IO[bytes], size: int, where: str) -> Any:
-    if size > LARGEST_PICKLE:
+def read_stream(stream: IO[bytes], size: int, where: str) -> Any:
+    """Reads the pickle that a stream of `size` bytes goes on with, as `read_pickle` does; `where` is for errors."""
+    if size > _LARGEST_PICKLE:
         raise BadInput(
-            f"{where} is a pickle of {size / 1e9:.1f} GB; expected at most {LARGEST_PICKLE / 1e9:.1f}"
+            f"{where} is a pickle of {size / 1e9:.1f} GB; expected at most {_LARGEST_PICKLE / 1e9:.1f}"
         )
     try:
         content = stream.read()
@@ -291,7 +193,7 @@ def _load(stream: IO[bytes], size: int, where: str) -> Any:
 
 
 def plain(value: Any, size: int) -> Any:
-    """Turns records into arrays, down to the leaves; what is there several times is turned once.
+    """Turns records into arrays, at every depth; what is there several times is turned once.
 
     Args:
         value: what a `Reader` loaded.
@@ -307,7 +209,7 @@ def plain(value: Any, size: int) -> Any:
     def turn(item: Any) -> Any:
         nonlocal depth, room
         if is_record_class(item):
-            raise ValueError(f"a bare {item.kind}")
+            raise ValueError(f"a bare {item.name}")
         if not isinstance(item, Record | dict | list | tuple | set | frozenset):
             return item
         if id(item) in done:
@@ -316,7 +218,7 @@ def plain(value: Any, size: int) -> Any:
         if depth > _DEEPEST:
             raise ValueError("nested too deeply")
         if isinstance(item, Record):
-            turned = _INTERPRETERS[item.kind](item, turn)
+            turned = _READERS.get(item.name, _refuse)(item, turn)
             room -= getattr(turned, "nbytes", 0)
             if room < 0:
                 raise ValueError("its arrays take far more room than the file")
@@ -335,8 +237,8 @@ def plain(value: Any, size: int) -> Any:
 
 
 def _raw(data: Any) -> bytes:
-    """The bytes of an array, which Python 2 wrote as text and Python 3 may write as a call."""
-    if isinstance(data, Record) and data.kind == _BYTES:
+    """Returns the bytes of an array, which Python 2 wrote as text and Python 3 may write as a call."""
+    if isinstance(data, Record) and data.name in _BYTES:
         return _bytes(data)
     if not isinstance(data, str | bytes | bytearray):
         raise ValueError(f"array content of type {type(data).__name__}")
@@ -344,7 +246,7 @@ def _raw(data: Any) -> bytes:
 
 
 def _dtype(record: Any) -> np.dtype[Any]:
-    if not isinstance(record, Record) or record.kind != _DTYPE or not isinstance(record.args[0], str):
+    if not isinstance(record, Record) or record.name != "numpy.dtype" or not isinstance(record.args[0], str):
         raise ValueError("an array without a data type")
     code = record.args[0]
     if code in ("O", "O8", "O4"):
@@ -429,21 +331,22 @@ def _set(record: Record, turn: _Turn) -> set[Any]:
 
 
 def _refuse(record: Record, turn: _Turn) -> Any:
-    raise ValueError(f"a bare {record.kind}")
+    raise ValueError(f"a bare {record.name}")
 
 
-_INTERPRETERS: dict[str, Callable[[Record, _Turn], Any]] = {
-    _ARRAY: _array,
-    _BUFFER: _buffer,
-    _SCALAR: _scalar,
-    _SPARSE: _sparse,
-    _CHUMPY: _chumpy,
-    _SELECT: _select,
-    _BYTES: _bytes,
-    _SET: _set,
-    _DTYPE: lambda record, turn: _dtype(record),
-    _NDARRAY: _refuse,
-    _OBJECT: _refuse,
-    _REBUILD: _refuse,
-    _FOREIGN: _refuse,
+_BYTES = ("_codecs.encode", "__builtin__.bytes", "builtins.bytes")
+_REBUILDERS = ("copy_reg._reconstructor", "copyreg._reconstructor")
+_MATRICES = [f"scipy.sparse.{_}{kind}.{kind}_matrix" for kind in ("csc", "csr") for _ in ("", "_")]
+_READERS: dict[str, Callable[[Record, _Turn], Any]] = {
+    **{f"numpy.{core}.multiarray._reconstruct": _array for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray.scalar": _scalar for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _buffer for core in ("core", "_core")},
+    "numpy.dtype": lambda record, turn: _dtype(record),
+    **dict.fromkeys(_BYTES, _bytes),
+    **dict.fromkeys(_MATRICES, _sparse),
+    **dict.fromkeys(("__builtin__.set", "builtins.set"), _set),
+    **dict.fromkeys(("__builtin__.object", "builtins.object", "numpy.ndarray", *_REBUILDERS), _refuse),
+    **dict.fromkeys(("chumpy.ch.Ch", "chumpy.Ch"), _chumpy),
+    "chumpy.reordering.Select": _select,
 }
+"""What a file may name, and how it is turned into plain data. Names differ with the versions that wrote the file."""

@@ -1,16 +1,16 @@
-"""The typed reader of `registry.yaml`: every file that can be fetched or placed, and who may use it."""
+"""Reads `registry.yaml`: every file that can be fetched or placed, and who may use it."""
 
 import difflib
 import os
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from hmrcli.assets.reading import open_file, reason
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
+from hmrcli.files import open_file, reason
 
 _LARGEST = 1_000_000
 """Bytes of a registry."""
@@ -35,12 +35,12 @@ class Source(_Frozen):
         return self
 
     def address(self, drive_base: str) -> str:
-        """What is requested first."""
+        """Returns what is requested first."""
         return self.url or f"{drive_base}?id={self.drive}&export=download"
 
     @property
     def browser_address(self) -> str:
-        """What a person opens to fetch the file by hand."""
+        """Returns what a person opens to fetch the file by hand."""
         return self.url or f"https://drive.google.com/file/d/{self.drive}/view"
 
     def __str__(self) -> str:
@@ -106,17 +106,17 @@ class Asset(_Frozen):
         return self
 
     def target(self, root: Path, suffix: str = "") -> Path:
-        """Where the file goes; `suffix` picks one of its other formats."""
+        """Returns where the file goes; `suffix` picks one of its other formats."""
         path = root / self.path
         return path.with_suffix(suffix) if suffix in self.formats else path
 
     def present(self, root: Path) -> Path | None:
-        """Path of the file in whichever of its formats is there."""
+        """Returns the path of the file in whichever of its formats is there."""
         targets = [self.target(root, suffix) for suffix in ("", *self.formats)]
         return next((path for path in targets if path.exists()), None)
 
     def fits_name(self, name: str) -> bool:
-        """Whether a file of that name may be this one."""
+        """Tells whether a file of that name may be this one."""
         patterns = (self.name, PurePosixPath(self.path).name, *self.accepts)
         return any(PurePosixPath(name.lower()).match(pattern.lower()) for pattern in patterns)
 
@@ -144,11 +144,11 @@ class Registry(_Frozen):
 
     @cached_property
     def by_name(self) -> dict[str, Asset]:
-        """Files by their names."""
+        """Maps names to files."""
         return {asset.name: asset for asset in self.files}
 
     def select(self, names: list[str]) -> list[Asset]:
-        """The files that names of files and groups stand for, each once, in the registry's order.
+        """Returns the files that names of files and groups stand for, each once, in the registry's order.
 
         Raises:
             UsageError: a name is unknown.
@@ -166,12 +166,12 @@ class Registry(_Frozen):
         return [asset for asset in self.files if asset.name in chosen]
 
     def terms(self, asset: Asset) -> str:
-        """The licence of a file, who may use it and where the terms are, in one sentence part."""
+        """Says in one sentence part a file's licence, who may use it and where the terms are."""
         licence = self.licences[asset.licence]
         return f"{licence.name}: {licence.who}" + (f" ({licence.page})" if licence.page else "")
 
     def how_to_get(self, asset: Asset, why: str, options: str = "") -> str:
-        """One line: what is missing, why, under which licence, and the exact next command.
+        """Says in one line what is missing, why, under which licence, and the exact next command.
 
         Args:
             asset: the file.
@@ -201,6 +201,12 @@ def load_registry(path: Path | None = None) -> Registry:
         BadInput: the file is not a valid registry; names file and field.
     """
     path = path or Path(os.environ.get("HMR_REGISTRY") or BUNDLED_REGISTRY)
+    return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, changed: int) -> Registry:
+    """Reads a registry once for each time it was changed: a training asks for many files one by one."""
     try:
         with open_file(path) as stream:
             document: Any = yaml.safe_load(stream.read(_LARGEST))
@@ -219,18 +225,22 @@ def load_registry(path: Path | None = None) -> Registry:
 
 
 def find_asset(name: str, root: Path) -> Path:
-    """Path of a file below the data root.
+    """Finds a file below the data root.
 
     Raises:
         MissingFile: it is not there; the message ends with the command that brings it.
     """
-    registry = load_registry()
-    asset = registry.by_name[name]
+    asset = load_registry().by_name[name]
     if path := asset.present(root):
         return path
+    raise absent(name, asset.target(root))
+
+
+def absent(name: str, path: Path) -> MissingFile:
+    """Makes the error for a file of the registry that is not at `path`: what it is, and the command that brings it."""
+    registry = load_registry()
+    asset = registry.by_name[name]
     if not asset.sources:
-        raise MissingFile(registry.how_to_get(asset, f"is missing in {root}"))
-    raise MissingFile(
-        f"{asset.name} is missing in {root}. It is {asset.about}. Licence: {registry.terms(asset)}. "
-        f"Run: hmr download {asset.name}"
-    )
+        return MissingFile(registry.how_to_get(asset, f"is missing ({path})"))
+    about = f"It is {asset.about}. Licence: {registry.terms(asset)}."
+    return MissingFile(f"{path}: no such file. {about} Run: hmr download {name}")

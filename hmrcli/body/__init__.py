@@ -1,4 +1,4 @@
-"""The body: its model, rotations, joint sets, camera and mesh levels.
+"""Body: its model, rotations, joint sets, camera and mesh levels.
 
 Importing this package costs nothing: names are looked up on first use, so torch is imported by what needs it.
 """
@@ -13,16 +13,13 @@ if TYPE_CHECKING:
     from hmrcli.body.model import BodyOutput as BodyOutput
     from hmrcli.body.model import TextureMap as TextureMap
 
-_HOME = {
-    "BodyModel": "model",
-    "BodyOutput": "model",
-    "MeshLevels": "levels",
-    "TextureMap": "model",
-    "load_body": "load",
+_HOMES = {
+    **dict.fromkeys(("BodyModel", "BodyOutput", "TextureMap"), "model"),
+    **{"MeshLevels": "levels", "load_body": "load"},
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

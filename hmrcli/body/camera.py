@@ -11,7 +11,7 @@ CROP_FOCAL_LENGTH = 5000.0
 
 
 def project(points: Tensor, focal_length: Tensor | float, principal_point: Tensor) -> Tensor:
-    """Perspective projection without distortion.
+    """Projects points in perspective, without distortion.
 
     Args:
         points: (..., N, 3) in camera coordinates, metres.
@@ -28,7 +28,7 @@ def project(points: Tensor, focal_length: Tensor | float, principal_point: Tenso
 def crop_translation(
     cam: Tensor, crop_size: int = CROP_SIZE, focal_length: float = CROP_FOCAL_LENGTH
 ) -> Tensor:
-    """Translation that a crop's weak-perspective camera stands for (Kolotouros et al., ICCV 2019, 3.1).
+    """Computes the translation that a crop's weak-perspective camera stands for (Kolotouros et al., ICCV 2019, 3.1).
 
     Args:
         cam: (..., 3) s, tx, ty; an object of 2 metres times 1/s fills the crop.
@@ -42,16 +42,16 @@ def crop_translation(
 
 def full_image_translation(
     cam: Tensor,
-    bbox_centre: Tensor,
+    bbox_center: Tensor,
     bbox_side: Tensor,
     focal_length: Tensor | float,
     principal_point: Tensor,
 ) -> Tensor:
-    """Translation that places the body in the full image (Li et al., CLIFF, ECCV 2022, eq. 3 and 4).
+    """Computes the translation that places the body in the full image (Li et al., CLIFF, ECCV 2022, eq. 3 and 4).
 
     Args:
         cam: (..., 3) s, tx, ty predicted in a square crop.
-        bbox_centre: (..., 2) middle of the crop in the full image, pixels.
+        bbox_center: (..., 2) middle of the crop in the full image, pixels.
         bbox_side: (...,) side of the crop, pixels.
         focal_length: of the full image, pixels, (...,) or a number.
         principal_point: (..., 2) of the full image, pixels.
@@ -62,19 +62,19 @@ def full_image_translation(
     s, tx, ty = cam.unbind(-1)
     pixels_per_metre = s * bbox_side / 2 + 1e-9
     focal = torch.as_tensor(focal_length, dtype=cam.dtype, device=cam.device)
-    offset = (bbox_centre - principal_point) / pixels_per_metre[..., None]
+    offset = (bbox_center - principal_point) / pixels_per_metre[..., None]
     depth = (focal / pixels_per_metre).expand_as(tx)
     return torch.stack([tx + offset[..., 0], ty + offset[..., 1], depth], dim=-1)
 
 
 def crop_camera(
     transl: Tensor,
-    bbox_centre: Tensor,
+    bbox_center: Tensor,
     bbox_side: Tensor,
     focal_length: Tensor | float,
     principal_point: Tensor,
 ) -> Tensor:
-    """The weak-perspective camera of a crop for a body placed in the full image.
+    """Computes the weak-perspective camera of a crop for a body placed in the full image.
 
     The inverse of `full_image_translation`, with the same arguments but `transl` (..., 3) for `cam`.
 
@@ -84,5 +84,5 @@ def crop_camera(
     pixels_per_metre = (
         torch.as_tensor(focal_length, dtype=transl.dtype, device=transl.device) / transl[..., 2]
     )
-    shift = transl[..., :2] - (bbox_centre - principal_point) / pixels_per_metre[..., None]
+    shift = transl[..., :2] - (bbox_center - principal_point) / pixels_per_metre[..., None]
     return torch.cat([(2 * pixels_per_metre / bbox_side)[..., None], shift], -1)

@@ -1,7 +1,6 @@
 """Reads body models: the bundled open body, and SMPL files that the user obtained from its authors."""
 
 import contextlib
-import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -14,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from hmrcli.assets.bundled import bundled
-from hmrcli.assets.pickles import SparseMatrix, read_npy, read_npz, read_pickle
-from hmrcli.assets.reading import damage
+from hmrcli.assets.npz import read_npy, read_npz
+from hmrcli.assets.pickles import SparseMatrix, read_pickle
 from hmrcli.body.joints import LANDMARKS, PARENTS
-from hmrcli.body.levels import MeshLevels, edges_of, read_published_levels
-from hmrcli.body.model import BodyModel, TextureMap
+from hmrcli.body.levels import Interpolation, MeshLevels, edges_of, read_published_levels
+from hmrcli.body.model import BodyModel, BodyOutput, TextureMap
 from hmrcli.errors import BadInput, MissingFile
+from hmrcli.files import damage, sha256
 
 _SMPL_FIELDS = {
     # stored name: (name in BodyModel, shape with V vertices and F faces)
@@ -62,24 +62,22 @@ def load_body(source: str | Path = "open", *, assets_dir: Path | None = None) ->
         if other := _other(stored):
             raise BadInput(f"{path}: is {other}; {_EXPECTED}") from None
         raise
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     if "metadata" in stored:
         with damage(f"{path}: is no complete body in the layout of the bundled one ({{}}); {_EXPECTED}"):
-            return _open_body(stored, arrays, sha256)
+            return _open_body(stored, arrays, sha256(path))
     folder = assets_dir or (path.parent.parent if path.parent.name == "smpl" else path.parent)
     return BodyModel(
         name="smpl",
-        sha256=sha256,
+        sha256=sha256(path),
         arrays=arrays,
         landmark_vertices=_landmarks(len(arrays["v_template"]), path),
         extras=_published_extras(folder, len(arrays["v_template"])),
-        engine=_SmplxEngine(arrays),
+        engine=SmplxEngine(arrays),
     )
 
 
 def _other(stored: Mapping[str, Any]) -> str:
-    """What a file is that is no SMPL body; empty where that is not known."""
+    """Says what a file is that is no SMPL body; empty where that is not known."""
 
     def shape(field: str) -> tuple[int, ...]:
         try:
@@ -120,7 +118,7 @@ _EXPECTED = (
 
 
 def _checked(stored: Mapping[str, Any], path: Path) -> dict[str, NDArray[Any]]:
-    """SMPL's fields as BodyModel names them, each of the right shape and kind."""
+    """Returns SMPL's fields as BodyModel names them, each of the right shape and kind."""
     arrays: dict[str, NDArray[Any]] = {}
     vertices: int | None = None
     for field, (name, shape) in _SMPL_FIELDS.items():
@@ -169,21 +167,21 @@ def _landmarks(vertices: int, path: Path) -> NDArray[np.int64]:
     return landmarks
 
 
-def _open_body(stored: Mapping[str, Any], arrays: dict[str, NDArray[Any]], sha256: str) -> BodyModel:
-    faces, vertices = arrays["faces"], len(arrays["v_template"])
+def _open_body(stored: Mapping[str, Any], arrays: dict[str, NDArray[Any]], digest: str) -> BodyModel:
+    vertices = len(arrays["v_template"])
     sizes = (vertices, len(stored["level1_kept"]), len(stored["level2_kept"]))
+    faces = (arrays["faces"], *(_below(sizes[n], stored[f"level{n}_faces"]) for n in (1, 2)))
+    ups = ((_below(sizes[n], stored[f"level{n}_up_index"]), stored[f"level{n}_up_weight"]) for n in (1, 2))
     levels = MeshLevels(
         sizes=sizes,
         down=tuple(_below(sizes[n - 1], stored[f"level{n}_kept"]) for n in (1, 2)),
-        up=tuple(
-            (_below(sizes[n], stored[f"level{n}_up_index"]), stored[f"level{n}_up_weight"]) for n in (1, 2)
-        ),
-        edges=(edges_of(faces), *(edges_of(_below(sizes[n], stored[f"level{n}_faces"])) for n in (1, 2))),
+        up=tuple(Interpolation(*up) for up in ups),
+        edges=tuple(map(edges_of, faces)),
     )
     extras = {**{name: stored[name] for name in ("h36m_regressor", "extra_regressor")}, "levels": levels}
     return BodyModel(
         name=json.loads(str(stored["metadata"]))["name"],
-        sha256=sha256,
+        sha256=digest,
         arrays=arrays,
         landmark_vertices=_below(vertices, stored["landmark_vertices"]),
         extras=extras.__getitem__,
@@ -193,7 +191,7 @@ def _open_body(stored: Mapping[str, Any], arrays: dict[str, NDArray[Any]], sha25
 
 
 def _below(limit: int, stored: NDArray[Any]) -> NDArray[np.int64]:
-    """Stored indices, which must lie from 0 to below `limit`."""
+    """Reads stored indices, which must lie from 0 to below `limit`."""
     indices = stored.astype(np.int64)
     if indices.min(initial=0) < 0 or indices.max(initial=0) >= limit:
         raise ValueError(f"an index lies outside 0 to {limit - 1}")
@@ -225,7 +223,7 @@ def _published_extras(folder: Path, vertices: int) -> Callable[[str], Any]:
     return read
 
 
-class _SmplxEngine(nn.Module):
+class SmplxEngine(nn.Module):
     """SMPL's authors' own code, which its licence goes with; imported for their files only."""
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
@@ -243,7 +241,8 @@ class _SmplxEngine(nn.Module):
                 **{f"create_{name}": False for name in parameters},
             )
 
-    def forward(self, betas: Tensor, rotmat: Tensor, transl: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, betas: Tensor, rotmat: Tensor, transl: Tensor) -> BodyOutput:
+        """Poses the body as `BodyModel.forward` does."""
         output = self.smpl(
             betas=betas,
             global_orient=rotmat[:, :1],
@@ -251,4 +250,4 @@ class _SmplxEngine(nn.Module):
             transl=transl,
             pose2rot=False,
         )
-        return output.vertices, torch.narrow(output.joints, 1, 0, 24)
+        return BodyOutput(output.vertices, torch.narrow(output.joints, 1, 0, 24))

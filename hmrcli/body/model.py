@@ -1,4 +1,4 @@
-"""The body model: shape and pose in, vertices and joints out (Loper et al., SMPL, SIGGRAPH Asia 2015)."""
+"""Body model: shape and pose in, vertices and joints out (Loper et al., SMPL, SIGGRAPH Asia 2015)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class BodyOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class TextureMap:
-    """Where the surface lies in a texture image.
+    """The mesh laid out in a texture image.
 
     Attributes:
         coordinates: (T, 2) u to the right and v up, in [0, 1].
@@ -117,7 +117,7 @@ class BodyModel(nn.Module):
         return self
 
     def _prepare(self) -> None:
-        """What the forward pass needs and can be known before."""
+        """Computes what the forward pass needs and can be known before."""
         self._keep("_rest_joints", self.joint_regressor @ self.v_template)
         self._keep("_joint_shapedirs", torch.einsum("jv,vck->kjc", self.joint_regressor, self.shapedirs))
         # Most pose directions are zero: each vertex reacts to the few joints near it.
@@ -144,7 +144,8 @@ class BodyModel(nn.Module):
     def _posed(self, rotmat: Tensor, betas: Tensor, transl: Tensor | None) -> BodyOutput:
         if self._engine:
             shift = torch.zeros_like(betas[:, :3]) if transl is None else transl
-            return BodyOutput(*self._engine[0](betas, rotmat, shift))
+            posed: BodyOutput = self._engine[0](betas, rotmat, shift)
+            return posed
         rest_joints = self._rest_joints + torch.tensordot(betas, self._joint_shapedirs, dims=1)
         rotations, joints = self._kinematics(rotmat, rest_joints)
         moves = joints - (rotations @ rest_joints[..., None])[..., 0]  # of the skin: x -> R x + (j' - R j)
@@ -153,7 +154,7 @@ class BodyModel(nn.Module):
         return BodyOutput(self._skin(self._shaped(rotmat, betas), rotations, moves), joints)
 
     def _shaped(self, rotmat: Tensor, betas: Tensor) -> Tensor:
-        """(V, 3, B) rest vertices of shape and pose correctives (SMPL, eq. 6 to 9)."""
+        """Adds shape and pose correctives (SMPL, eq. 6 to 9): rest vertices (V, 3, B)."""
         identity = torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)
         factors = (rotmat[:, 1:] - identity).flatten(1).T.contiguous()
         if factors.device.type == "cpu":
@@ -170,7 +171,7 @@ class BodyModel(nn.Module):
         return from_row_arrays(pointers, columns, values, width)
 
     def _kinematics(self, rotmat: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
-        """World rotations (B, 24, 3, 3) and joints (B, 24, 3), one generation of the tree at a time."""
+        """Computes world rotations (B, 24, 3, 3) and joints (B, 24, 3), one generation of the tree at a time."""
         bones = rest_joints[:, 1:] - rest_joints[:, self._bone_parents]
         rotations, joints = rotmat[:, :1], rest_joints[:, :1]
         for first, end in GENERATIONS:
@@ -183,7 +184,7 @@ class BodyModel(nn.Module):
         return rotations, joints
 
     def _skin(self, shaped: Tensor, rotations: Tensor, moves: Tensor) -> Tensor:
-        """Linear blend skinning (SMPL, eq. 2): (V, 3, B) to (B, V, 3).
+        """Skins by linear blending (SMPL, eq. 2): (V, 3, B) to (B, V, 3).
 
         With the batch last, all bodies are blended in one product and every step runs along long rows.
         """
@@ -194,35 +195,30 @@ class BodyModel(nn.Module):
 
     @property
     def h36m_regressor(self) -> Tensor:
-        """(17, V) Human3.6M's joints, rows as `joints.H36M_NAMES`."""
+        """Returns the regressor (17, V) of Human3.6M's joints, rows as `joints.H36M`."""
         return self._regressor("h36m_regressor")
 
     @property
     def extra_regressor(self) -> Tensor:
-        """(9, V) joints 45 to 53 of `joints.SMPL_54_NAMES`."""
+        """Returns the regressor (9, V) of joints 45 to 53 of `joints.SMPL_54`."""
         return self._regressor("extra_regressor")
 
     @property
     def levels(self) -> MeshLevels:
-        """The mesh and its coarser versions."""
-        if self._levels is None:
-            self._levels = self._extras("levels")
-        assert self._levels is not None
+        """Returns the mesh and its coarser versions."""
+        self._levels = self._levels or self._extras("levels")
         return self._levels
 
     def _regressor(self, name: str) -> Tensor:
         if f"_{name}" not in self._buffers:
-            value = torch.as_tensor(self._extras(name))
-            self._keep(f"_{name}", value.to(self.v_template))
-        regressor = self._buffers[f"_{name}"]
-        assert regressor is not None
-        return regressor
+            self._keep(f"_{name}", torch.as_tensor(self._extras(name)).to(self.v_template))
+        return self.get_buffer(f"_{name}")
 
     def h36m_joints(self, vertices: Tensor) -> Tensor:
-        """(B, V, 3) vertices to (B, 17, 3) joints of Human3.6M."""
+        """Regresses Human3.6M's joints (B, 17, 3) from vertices (B, V, 3)."""
         return self.h36m_regressor @ vertices
 
     def smpl_54_joints(self, output: BodyOutput) -> Tensor:
-        """(B, 54, 3): the 24 joints, 21 landmark vertices and 9 regressed joints (`joints.SMPL_54_NAMES`)."""
+        """Puts together (B, 54, 3): the 24 joints, 21 landmark vertices and 9 regressed joints (`joints.SMPL_54`)."""
         landmarks = output.vertices[:, self.landmark_vertices]
         return torch.cat([output.joints, landmarks, self.extra_regressor @ output.vertices], dim=1)

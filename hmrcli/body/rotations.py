@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 
 def rotmat_from_6d(numbers: Tensor) -> Tensor:
-    """The rotation whose first two columns are nearest to the given ones (Zhou et al., CVPR 2019, eq. 15).
+    """Finds the rotation whose first two columns are nearest to the given ones (Zhou et al., CVPR 2019, eq. 15).
 
     Args:
         numbers: (..., 6) six numbers a joint, a (3, 2) matrix row by row: its columns are the two vectors, so
@@ -23,12 +23,12 @@ def rotmat_from_6d(numbers: Tensor) -> Tensor:
 
 
 def sixd_from_rotmat(rotmat: Tensor) -> Tensor:
-    """The inverse of `rotmat_from_6d`: (..., 3, 3) to (..., 6), the first two columns interleaved."""
+    """Inverts `rotmat_from_6d`: (..., 3, 3) to (..., 6), the first two columns interleaved."""
     return rotmat[..., :2].flatten(-2)
 
 
 def rotmat_from_axis_angle(axis_angle: Tensor) -> Tensor:
-    """Axis-angle (..., 3) in radians to rotation matrices (..., 3, 3), through a quaternion.
+    """Turns axis-angle (..., 3) in radians into rotation matrices (..., 3, 3), through a quaternion.
 
     The angle is the norm of the vector plus 1e-8, as in SMPL's own code and in HMR (Kanazawa et al., CVPR
     2018): differentiable at rest, and equal to published numbers to the last digit.
@@ -40,15 +40,15 @@ def rotmat_from_axis_angle(axis_angle: Tensor) -> Tensor:
 
 
 def axis_angle_from_rotmat(rotmat: Tensor) -> Tensor:
-    """Rotation matrices (..., 3, 3) to axis-angle (..., 3) in radians, angles in [0, pi]."""
+    """Turns rotation matrices (..., 3, 3) into axis-angle (..., 3) in radians, angles in [0, pi]."""
     return roma.rotmat_to_rotvec(rotmat)
 
 
 def rotmat_from_pose(pose: Tensor) -> Tensor:
-    """SMPL's pose vector (..., 72) to (..., 24, 3, 3)."""
+    """Turns SMPL's pose vector (..., 72) into (..., 24, 3, 3)."""
     return rotmat_from_axis_angle(pose.unflatten(-1, (24, 3)))
 
 
 def pose_from_rotmat(rotmat: Tensor) -> Tensor:
-    """(..., 24, 3, 3) to SMPL's pose vector (..., 72) in radians."""
+    """Turns (..., 24, 3, 3) into SMPL's pose vector (..., 72) in radians."""
     return axis_angle_from_rotmat(rotmat).flatten(-2)

@@ -1,4 +1,4 @@
-"""The two costly steps of the body model, with the batch along the last axis and their own backward passes.
+"""Costly steps of the body model, with the batch along the last axis and their own backward passes.
 
 Both are plain formulas; autograd's own backward passes are several times slower, because it writes out every
 intermediate and transposes the sparse matrix in each step.
@@ -50,7 +50,7 @@ class _BlendRows(torch.autograd.Function):
 
 
 def row_arrays(dense: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Row pointers, columns and values of a matrix: plain tensors, which a module moves like any others."""
+    """Takes a matrix apart into row pointers, columns and values: plain tensors, which a module moves like others."""
     with warnings.catch_warnings(), trusted():
         warnings.simplefilter("ignore")  # torch calls its row format a beta, once a process
         rows = dense.to_sparse_csr()
@@ -58,14 +58,14 @@ def row_arrays(dense: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def from_row_arrays(pointers: Tensor, columns: Tensor, values: Tensor, width: int) -> Tensor:
-    """The sparse matrix that `row_arrays` took apart."""
+    """Puts together the sparse matrix that `row_arrays` took apart."""
     size = (len(pointers) - 1, width)
     with trusted():
         return torch.sparse_csr_tensor(pointers, columns, values, size)
 
 
 def sparse_product(matrix: Tensor, transposed: Tensor, factors: Tensor) -> Tensor:
-    """(N, K) sparse times (K, B) dense; `transposed` (K, N) serves the backward pass."""
+    """Multiplies (N, K) sparse by (K, B) dense; `transposed` (K, N) serves the backward pass."""
     product: Tensor = _SparseProduct.apply(matrix, transposed, factors)
     return product
 

@@ -39,7 +39,7 @@ def print_line(text: str) -> None:
 
 @contextmanager
 def bar(description: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr for a person who is watching; what it gives is told what is done, and of how many."""
+    """Shows a bar on stderr to a person who is watching; what it gives is told what is done, and of how many."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -81,7 +81,7 @@ def exit_codes() -> Iterator[None]:
 
 
 def in_words(error: Exception) -> HmrError:
-    """Any error as one line, with its exit code; `HMR_DEBUG=1` prints its traceback, too."""
+    """Puts any error in one line, with its exit code; `HMR_DEBUG=1` prints its traceback, too."""
     if _debugging():
         traceback.print_exception(error)
     if known := _known(error):
@@ -109,7 +109,7 @@ def _known(error: Exception) -> HmrError | None:
 
 
 def _silence_stdout() -> None:
-    """What Python would still flush goes nowhere."""
+    """Sends nowhere what Python would still flush."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hmrcli.assets.data_root import data_root as find_data_root
+from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.cli import open_sets
 from hmrcli.cli.console import log, print_json
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
 from hmrcli.files import did_you_mean
-from hmrcli.scenes.splits import SPLITS
 
 if TYPE_CHECKING:
     from hmrcli.assets.registry import Asset, Registry
@@ -74,7 +74,7 @@ def download(
     parts, others = open_sets.apart(names or [open_sets.GROUP])
     assets = registry.select(others) if names else list(registry.files)
     if (rows or masks) and not (names and parts):
-        raise UsageError(f"--rows and --masks are for {open_sets.GROUP}: {', '.join(SPLITS)}")
+        raise UsageError(f"--rows and --masks are for {open_sets.GROUP}: {', '.join(OPEN_SETS)}")
     if from_file and names and parts:
         raise UsageError(f"{parts[0]} is rendered here, not placed; run: hmr download {parts[0]}")
     options = f" --data-root {data_root}" if data_root else ""
@@ -97,12 +97,12 @@ def _render(
     parts: list[str], rows: int | None, masks: bool, root: Path, as_json: bool
 ) -> list[dict[str, Any]]:
     """Renders what is not there; as documents."""
-    from hmrcli.data.open_files import is_written
+    from hmrcli.scenes.files import row_count, written_rows
 
     documents = []
     for part in parts:
         state = "found"
-        if not is_written(root, part, rows, masks):
+        if written_rows(root, part, masks) < row_count(part, rows):
             open_sets.write(part, root, rows, masks)
             state = "rendered"
         documents.append(open_sets.describe(part, root, rows, state))
@@ -160,7 +160,7 @@ def _show_plan(
         terms = registry.terms(asset)
         rows.append((asset.name, _size(asset, root), source, str(present or asset.target(root)), terms))
     for part, document in zip(parts, rendered):
-        source = "in place" if document["state"] == "found" else open_sets.source(part, only)
+        source = "in place" if document["state"] == "found" else open_sets.source(document)
         rows.append((part, _megabytes(document["size"]), source, document["path"], open_sets.terms()))
     _print_table(("file", "size", "source", "destination", "licence"), rows)
 

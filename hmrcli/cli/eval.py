@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hmrcli.cli import options
-from hmrcli.cli.console import log, note, print_json
+from hmrcli.cli.console import bar, print_json
 from hmrcli.errors import UsageError
 from hmrcli.files import writable_folder
 
@@ -33,6 +33,7 @@ TARGET_KEYS = "the same, and gender (N), valid (N,J), sequence (N), frame (N)"
 
 def evaluate(
     recipe: options.Recipe = None,
+    open: options.Open = False,
     checkpoint: options.Checkpoint = None,
     dataset: Annotated[
         str | None,
@@ -52,7 +53,8 @@ def evaluate(
         typer.Option(metavar="P.npz", help=f"Score these arrays of any system. Keys: {ARRAY_KEYS}."),
     ] = None,
     targets: Annotated[
-        Path | None, typer.Option(metavar="T.npz", help=f"The truth of --predictions. Keys: {TARGET_KEYS}.")
+        Path | None,
+        typer.Option(metavar="T.npz", help=f"What --predictions are compared with. Keys: {TARGET_KEYS}."),
     ] = None,
     allow_missed: Annotated[
         bool,
@@ -79,6 +81,7 @@ def evaluate(
     The protocol is printed with the result. An interrupted evaluation goes on where it was. With torchrun, several
     processes share the work: torchrun --nproc-per-node 2 -m hmrcli eval ...
     """
+    from hmrcli.assets.data_root import data_root as find_root
     from hmrcli.training.record import RECIPE_FILE
 
     if recipe is None and checkpoint is not None and (checkpoint / RECIPE_FILE).is_file():
@@ -89,22 +92,33 @@ def evaluate(
         raise UsageError("give --recipe and --checkpoint, or --predictions and --targets")
     if allow_missed and not any(arrays):
         raise UsageError("--allow-missed is for --predictions and --targets")
-    for name, path in {"predictions": predictions, "targets": targets, "checkpoint": checkpoint}.items():
+    for name, path in {"predictions": predictions, "targets": targets}.items():
         if path is not None:
-            expected = "see hmr download --list" if path is checkpoint else "expected an .npz file of arrays"
-            options.existing(path, f"--{name}", expected)
+            options.existing(path, f"--{name}", "expected an .npz file of arrays")
+    if checkpoint is not None:
+        options.existing(checkpoint, "--checkpoint", "see hmr download --list")
     if out is not None:
         writable_folder(out)
     if predictions and targets:
-        _score_arrays(predictions, targets, protocol, allow_missed, out, data_root, as_json)
+        from hmrcli.evaluation import ARRAYS, PROTOCOLS, score_arrays
+        from hmrcli.results.measure import results_of_arrays
+
+        rules = PROTOCOLS[protocol] if protocol else ARRAYS
+        scored = score_arrays(
+            predictions, targets, rules, root=find_root(data_root), allow_missed=allow_missed
+        )
+        results = results_of_arrays(scored, predictions, targets, out)
+        _show(results, out, as_json)
         return
     assert recipe and checkpoint
-    from hmrcli.assets.data_root import data_root as find_root
-    from hmrcli.data.needed import find_test_file
+    from hmrcli.cli.open_sets import write_missing
+    from hmrcli.data.needed import find_test_file, is_open_test
     from hmrcli.recipe import load_recipe
 
-    root, resolved = find_root(data_root), load_recipe(recipe)
-    find_test_file(resolved, root, dataset)  # before torch is loaded
+    root, resolved = find_root(data_root), load_recipe(recipe, open=open)
+    path = find_test_file(resolved, root, dataset)  # before torch is loaded
+    if is_open_test(path, root):
+        write_missing({path.stem: None}, root)
     import torch
 
     from hmrcli.distributed import joined, rank_and_size
@@ -112,57 +126,15 @@ def evaluate(
 
     if workers is None:
         workers = min(8, os.cpu_count() or 1)
-    test = find_test(resolved, root, dataset, protocol, images, workers, note)
+    test = find_test(resolved, root, dataset, protocol, images)
     # Only finished errors travel between processes, and those are on the CPU.
-    with joined(torch.device("cpu")), _Bar(rank_and_size()[0] == 0) as bar:
+    with joined(torch.device("cpu")), bar("samples", rank_and_size()[0] == 0) as progress:
         done = evaluate_network(
             resolved, checkpoint, test, root, out,
-            device=device, batch_size=batch_size, workers=workers, progress=bar,
+            device=device, batch_size=batch_size, workers=workers, progress=progress,
         )  # fmt: skip
     if done is not None:
         _show(*done, as_json)
-
-
-def _score_arrays(
-    predictions: Path,
-    targets: Path,
-    protocol: ProtocolName | None,
-    allow_missed: bool,
-    out: Path | None,
-    root: Path | None,
-    as_json: bool,
-) -> None:
-    from hmrcli.assets.data_root import data_root
-    from hmrcli.evaluation import ARRAYS, PROTOCOLS, score_arrays
-    from hmrcli.results.measure import results_of_arrays, save_arrays
-
-    rules = PROTOCOLS[protocol] if protocol else ARRAYS
-    scored = score_arrays(predictions, targets, rules, root=data_root(root), allow_missed=allow_missed)
-    results = results_of_arrays(scored, predictions, targets)
-    if out:
-        save_arrays(scored, results, out)
-    _show(results, out, as_json)
-
-
-class _Bar:
-    """Rows done, on stderr, for a person who is watching."""
-
-    def __init__(self, shown: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bar = Progress(*columns, console=log, disable=not (shown and log.is_terminal), transient=True)
-        self.task = self.bar.add_task("samples", total=None)
-
-    def __enter__(self) -> "_Bar":
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def __call__(self, done: int, total: int) -> None:
-        self.bar.update(self.task, advance=done, total=total)
 
 
 def _show(results: "Results", out: Path | None, as_json: bool) -> None:

@@ -2,23 +2,23 @@
 
 import difflib
 import math
-import os
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hmrcli.cli import options
 from hmrcli.cli.console import bar, complain, in_words, note, print_json, print_line
 from hmrcli.environment import chosen_device
-from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
+from hmrcli.errors import HmrError, MissingFile, UsageError
 from hmrcli.files import did_you_mean, writable_folder
 
 if TYPE_CHECKING:
     from hmrcli.inference.predictor import Predictor
-    from hmrcli.inference.recover import Result
+    from hmrcli.inference.recover import Asked, Result
     from hmrcli.recipe import Recipe
 
 SAVES = ("overlay", "mesh", "json", "npz")
@@ -37,6 +37,7 @@ def infer(
         list[str], typer.Argument(metavar="INPUT", help="Images, folders of images, or quoted patterns.")
     ],
     recipe: options.Recipe = None,
+    open: options.Open = False,
     checkpoint: options.Checkpoint = None,
     body_model: Annotated[
         str | None,
@@ -84,57 +85,50 @@ def infer(
     and a checkpoint, a trained network regresses the bodies instead. Each image's files are written when it is done:
     Ctrl-C keeps them, and the same command with --resume goes on.
     """
-    saves = _saves(save)
-    if resume and "json" not in saves:
-        raise UsageError("--resume: what is done is told by the JSON files, so --save needs json")
-    boxes = [_box(text) for text in bbox] if bbox else None
-    length = _focal(focal)
-    if bbox_scale is not None and not 0.1 <= bbox_scale <= 10:
-        raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
+    asked = _asked(save, mesh_format, bbox, bbox_scale, max_people, focal, resume)
     recipe, checkpoint = options.of_run(recipe, checkpoint)
     if (recipe is None) != (checkpoint is None):
         raise UsageError(
             "a network needs both --recipe and --checkpoint; without them the bundled default runs"
         )
-    resolved, body = _recipe_and_body(recipe, body_model, data_root)
-    from hmrcli.inference.images import expand_inputs
-    from hmrcli.inference.recover import Asked, recover_images
+    resolved, body = _recipe_and_body(recipe, open, body_model, data_root)
+    from hmrcli.inference.inputs import expand_inputs
+    from hmrcli.inference.recover import recover_images
 
     failures: list[HmrError] = []
-    paths: dict[str, Path] = {}
-    for text in inputs:
-        try:
-            for path in expand_inputs([text], recursive, note, out):
-                paths.setdefault(os.path.realpath(path), path)
-        except BadInput as error:
-            if len(inputs) == 1:
-                raise
-            failures.append(_skip(text, error))
-    if boxes and len(paths) > 1:
+
+    def skip(name: str | Path, error: Exception) -> None:
+        known = in_words(error)
+        if str(name) not in str(known):
+            known = type(known)(f"{name}: {known}")
+        complain("skipped:", known)
+        failures.append(known)
+
+    paths = expand_inputs(inputs, recursive, note, out, skip if len(inputs) > 1 else None)
+    if bbox and len(paths) > 1:
         raise UsageError(f"--bbox speaks of one image, the inputs are {len(paths)}: run it image by image")
     writable_folder(out)
     if device is not None:
         chosen_device(device)
 
-    asked = Asked(saves, mesh_format, boxes, bbox_scale, max_people, length, resume)
     predictor = cache(lambda: _predictor(resolved, checkpoint, body, bbox_scale, device, data_root))
     results: list[Result] = []
     try:
         with bar("images", shown=len(paths) > 1) as progress:
             progress(0, len(paths))
-            for result in recover_images(list(paths.values()), out, predictor, asked):
+            for result in recover_images(paths, out, predictor, asked):
                 if result.error and len(inputs) == len(paths) == 1:
                     raise in_words(result.error) from result.error
                 results.append(result)
                 for text in result.notes:
                     note(text)
                 if result.error:
-                    failures.append(_skip(result.path, result.error))
+                    skip(result.path, result.error)
                 elif not (as_json or result.skipped):
-                    _say(result.entry, result.target if "json" in saves else None)
+                    print_line(_summary(result, "json" in asked.saves))
                 progress(len(results), len(paths))
     except KeyboardInterrupt:
-        on = "; the same command with --resume goes on" if "json" in saves else ""
+        on = "; the same command with --resume goes on" if "json" in asked.saves else ""
         note(f"interrupted: {sum(not r.error for r in results)} of {len(paths)} images are done{on}")
         raise typer.Exit(130) from None
     if skipped := sum(result.skipped for result in results):
@@ -143,8 +137,7 @@ def infer(
     if as_json and done:
         from hmrcli.inference.save import document
 
-        order = {path: number for number, path in enumerate(paths.values())}
-        done.sort(key=lambda result: order[result.path])  # skipped ones came first
+        done.sort(key=lambda result: paths.index(result.path))  # skipped ones came first
         print_json(document([result.entry for result in done], predictor()))
     if failures:
         worst = min(failures, key=lambda error: error.exit_code)
@@ -152,33 +145,26 @@ def infer(
         raise type(worst)(f"{len(failures)} of {total} inputs could not be done; they are named above")
 
 
-def _skip(name: str | Path, error: Exception) -> HmrError:
-    """Says why an input is left out."""
-    known = in_words(error)
-    if str(name) not in str(known):
-        known = type(known)(f"{name}: {known}")
-    complain("skipped:", known)
-    return known
-
-
 def _recipe_and_body(
-    recipe: str | None, body_model: str | None, root: Path | None
+    recipe: str | None, open: bool, body_model: str | None, root: Path | None
 ) -> tuple["Recipe | None", str]:
-    """The recipe as resolved, and the body's name or file; says at once what is not there."""
+    """Resolves the recipe, and the body's name or file; says at once what is not there."""
     if recipe is None and body_model in (None, "open"):
         return None, "open"
     from hmrcli.assets.data_root import data_root
     from hmrcli.assets.registry import find_asset, load_registry
     from hmrcli.recipe import load_recipe
 
-    resolved = None if recipe is None else load_recipe(recipe)
+    resolved = None if recipe is None else load_recipe(recipe, open=open)
     if body_model is None:
         smpl = resolved is not None and resolved.body_model == "smpl"
         body_model = str(find_asset("SMPL_NEUTRAL.pkl", data_root(root))) if smpl else "open"
     if body_model != "open" and not Path(body_model).is_file():
         registry = load_registry()
         how = registry.how_to_get(registry.by_name["SMPL_NEUTRAL.pkl"], f"is not at {body_model}")
-        hint = did_you_mean(body_model) or "; --body-model open needs no licence"
+        hint = (
+            _near(body_model, ["open"]) or did_you_mean(body_model) or "; --body-model open needs no licence"
+        )
         raise MissingFile(f"--body-model: {how}{hint}")
     return resolved, body_model
 
@@ -191,43 +177,62 @@ def _predictor(
     device: str | None,
     root: Path | None,
 ) -> "Predictor":
-    from hmrcli.assets.data_root import data_root
+    from hmrcli.assets.data_root import BODY_MODELS, data_root
     from hmrcli.body import load_body
-    from hmrcli.inference.predictor import BBOX_SCALE, Predictor
+    from hmrcli.inference.fit import BBOX_SCALE
+    from hmrcli.inference.predictor import Predictor
 
-    body = load_body(body_model, assets_dir=data_root(root) / "body_models")
+    body = load_body(body_model, assets_dir=data_root(root) / BODY_MODELS)
     return Predictor(recipe, checkpoint, body=body, device=device, bbox_scale=bbox_scale or BBOX_SCALE)
 
 
-def _say(entry: dict[str, Any], target: Path | None) -> None:
-    people = entry["people"]
+def _summary(result: "Result", with_json: bool) -> str:
+    """Says who was found in an image, and which files were written."""
+    people = result.entry["people"]
     found = "nobody found" if not people else f"{len(people)} {'person' if len(people) == 1 else 'people'}"
-    lines = [f"{entry['path']}: {found}"]
-    files: dict[str, list[str]] = {}
+    files: dict[str, dict[str, None]] = {}
     for person in people:
         for kind, path in person["files"].items():
-            files.setdefault(kind, [])
-            if path not in files[kind]:
-                files[kind].append(path)
-    if target:
-        files["json"] = [f"{target}.json"]
-    lines += [f"  {kind:8}{'  '.join(names)}" for kind, names in files.items()]
-    print_line("\n".join(lines))
+            files.setdefault(kind, {})[path] = None
+    if with_json:
+        files["json"] = {f"{result.target}.json": None}
+    lines = [f"  {kind:8}{'  '.join(names)}" for kind, names in files.items()]
+    return "\n".join([f"{result.path}: {found}", *lines])
 
 
-def _saves(text: str) -> set[str]:
-    saves = {part.strip() for part in text.split(",") if part.strip()}
+def _asked(
+    save: str,
+    mesh_format: MeshFormat,
+    bbox: list[str] | None,
+    bbox_scale: float | None,
+    max_people: int | None,
+    focal: str | None,
+    resume: bool,
+) -> "Asked":
+    """Reads the options that are asked of every image."""
+    from hmrcli.inference.recover import Asked
+
+    saves = {part.strip() for part in save.split(",") if part.strip()}
     if unknown := sorted(saves - set(SAVES)):
-        near = difflib.get_close_matches(unknown[0], SAVES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"--save: '{unknown[0]}' is not one of {', '.join(SAVES)}{hint}")
+        raise UsageError(f"--save: '{unknown[0]}' is not one of {', '.join(SAVES)}{_near(unknown[0], SAVES)}")
     if not saves:
         raise UsageError(f"--save: names nothing to write, expected some of {', '.join(SAVES)}")
-    return saves
+    if resume and "json" not in saves:
+        raise UsageError("--resume: what is done is told by the JSON files, so --save needs json")
+    boxes = [_box(text) for text in bbox] if bbox else None
+    if bbox_scale is not None and not 0.1 <= bbox_scale <= 10:
+        raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
+    return Asked(saves, mesh_format, boxes, bbox_scale, max_people, _focal(focal), resume)
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    """Suggests a known word that is much like one."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _focal(text: str | None) -> tuple[str, float] | None:
-    """The unit and value of --focal: `px`, or `mm` on 35 mm film."""
+    """Reads the unit and value of --focal: `px`, or `mm` on 35 mm film."""
     if text is None:
         return None
     unit = "mm" if text.startswith("35mm=") else "px"

@@ -1,12 +1,13 @@
-"""The open data set in `hmr download`: rendered on this machine instead of fetched."""
+"""The open data set in `hmr download`, `hmr train` and `hmr eval`: rendered on this machine instead of fetched."""
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hmrcli.cli.console import bar
-from hmrcli.scenes.splits import EDITION, ROW_BYTES, ROW_SECONDS, SPLITS, row_count
+from hmrcli.assets.open_sets import OPEN_SETS
+from hmrcli.cli.console import bar, note
 
 GROUP = "open"
 LICENCE: dict[str, Any] = {
@@ -15,83 +16,98 @@ LICENCE: dict[str, Any] = {
     "page": "https://creativecommons.org/licenses/by/4.0/",
     "restricted": False,
 }
+ROW_BYTES, ROW_SECONDS = 11_000, 0.02
+"""Of a picture with its labels, on average, and of making one on one core of a server of 2023."""
 
 
 def apart(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Parts of the open data set that names stand for, in order, and the other names."""
-    parts = [part for part in SPLITS if GROUP in names or part in names]
-    return parts, [name for name in names if name != GROUP and name not in SPLITS]
+    """Splits names into sets of the open benchmark, in its order, and the others."""
+    parts = [part for part in OPEN_SETS if GROUP in names or part in names]
+    return parts, [name for name in names if name != GROUP and name not in OPEN_SETS]
 
 
 def describe(
     part: str, root: Path, rows: int | None = None, state: str | None = None, error: str | None = None
 ) -> dict[str, Any]:
-    """A part as `hmr download --json` tells of files."""
-    from hmrcli.data.open_files import annotation_file, is_written
+    """Describes a set as `hmr download --json` does files."""
+    from hmrcli.scenes.files import annotation_file, row_count, written_rows
+    from hmrcli.scenes.splits import EDITION
 
-    path = annotation_file(root, part)
+    path, count = annotation_file(root, part), row_count(part, rows)
     return {
         "name": part,
         "group": GROUP,
-        "about": SPLITS[part].about,
-        "state": state or ("found" if is_written(root, part, rows) else "missing"),
+        "about": OPEN_SETS[part].about,
+        "state": state or ("found" if written_rows(root, part) >= count else "missing"),
         "path": str(path),
-        "size": size(part, rows),
+        "size": ROW_BYTES * count,
         "sha256": None,
         "licence": LICENCE,
         "sources": [],
         "page": None,
         "source": f"rendered here, edition {EDITION}",
-        "rows": row_count(part, rows),
-        "seconds": seconds(part, rows),
+        "rows": count,
+        "seconds": ROW_SECONDS * count / workers(),
         "error": error,
     }
 
 
-def size(part: str, rows: int | None = None) -> int:
-    """Bytes that a part takes, about."""
-    return ROW_BYTES * row_count(part, rows)
-
-
-def seconds(part: str, rows: int | None = None) -> float:
-    """How long a part takes on this machine, about."""
-    return ROW_SECONDS * row_count(part, rows) / workers()
-
-
-def source(part: str, rows: int | None = None) -> str:
-    """Where a part comes from, in a few words."""
-    minutes = seconds(part, rows) / 60
-    return f"rendered here, {row_count(part, rows):,} pictures in about {max(1, round(minutes))} min"
+def source(document: Mapping[str, Any]) -> str:
+    """Says in a few words where a set comes from."""
+    minutes = max(1, round(document["seconds"] / 60))
+    return f"rendered here, {document['rows']:,} pictures in about {minutes} min"
 
 
 def terms() -> str:
-    """The licence in a sentence part."""
+    """Says the licence in a sentence part."""
     return f"{LICENCE['name']}: {LICENCE['who']}"
 
 
 def workers() -> int:
-    """Processes that render."""
+    """Counts the processes that render."""
     return os.cpu_count() or 1
 
 
-def write(part: str, root: Path, rows: int | None, masks: bool) -> Path:
-    """Renders a part; shows a bar to a person who is watching.
+def write(part: str, root: Path, rows: int | None, masks: bool = False) -> Path:
+    """Renders a set, less what is in place; shows a bar to a person who is watching.
 
     Raises:
-        BadInput: as `rendered.write_open_set`.
+        BadInput: as `write_set`.
     """
-    from hmrcli.data.rendered import write_open_set
+    from hmrcli.scenes.dataset import write_set
 
     with bar(part) as progress:
-        return write_open_set(root, part, rows, workers=workers(), masks=masks, progress=progress)
+        return write_set(root, part, rows, workers=workers(), masks=masks, progress=progress)
+
+
+def write_missing(parts: Mapping[str, int | None], root: Path) -> None:
+    """Renders what a command is about to read; under torchrun the first process does, and the others wait for it.
+
+    Args:
+        parts: how many rows of each set are needed; None takes as many as are in place, else all.
+
+    Raises:
+        BadInput: as `write_set`.
+    """
+    from hmrcli.distributed import rank_and_size
+    from hmrcli.scenes.files import annotation_file, written_rows
+
+    for part, rows in parts.items():
+        while (written := written_rows(root, part)) < (rows or 1):
+            if rank_and_size()[0] > 0:
+                time.sleep(1)
+                continue
+            doing = f"extended from {written:,} rows" if written else "rendered first"
+            note(f"{part} is {doing}, in {annotation_file(root, part)} and the folder of its images")
+            write(part, root, rows)
 
 
 def wrong(part: str, root: Path) -> str | None:
-    """What is wrong with the files of a part that is in place; None if nothing is."""
+    """Says what is wrong with the files of a set that is in place; None if nothing is."""
+    from hmrcli.data.annotation_files import read_annotations
     from hmrcli.data.images import missing_images
-    from hmrcli.data.open_files import annotation_file, image_folder
-    from hmrcli.data.read import read_annotations
     from hmrcli.errors import BadInput
+    from hmrcli.scenes.files import annotation_file, image_folder
 
     try:
         annotations = read_annotations(annotation_file(root, part), "smpl_54")

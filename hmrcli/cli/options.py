@@ -1,4 +1,4 @@
-"""Options that several commands share, and what is done with the arguments of all."""
+"""Options that several commands share, and the treatment of all arguments."""
 
 import difflib
 import os
@@ -54,7 +54,7 @@ def _one_line(ctx: Any) -> Iterator[None]:
 
 
 def _of_arguments(error: Any, ctx: Any) -> str:
-    """What typer says of arguments, without the words of pydantic, by which it reads numbers."""
+    """Gives what typer says of arguments, without the words of pydantic, by which it reads numbers."""
     text = re.sub(r"^Invalid value for '(.*?)'( / '.*?')?: ", r"\1: ", error.format_message().rstrip("."))
     text = text.replace("Value error, ", "").replace("Input should be ", "not ")
     text = re.sub(r", unable to .*", "", text)
@@ -74,7 +74,7 @@ def _with_home(argument: str) -> str:
 
 
 def _device(name: str | None) -> str | None:
-    """A device that this machine may have; whether it does, torch tells later."""
+    """Checks the name of a device that this machine may have; torch tells later that it does."""
     if name is not None and not re.fullmatch(rf"({'|'.join(DEVICES)})(:\d+)?", name):
         near = ["cuda"] if name.lower() == "gpu" else difflib.get_close_matches(name.lower(), DEVICES, n=1)
         hint = f"did you mean {near[0]}?" if near else "expected cpu, cuda, cuda:1 or mps"
@@ -85,6 +85,10 @@ def _device(name: str | None) -> str | None:
 Recipe = Annotated[
     str | None,
     typer.Option(help="Recipe of a trained network: a bundled name or a YAML file. Needs --checkpoint."),
+]
+Open = Annotated[
+    bool,
+    typer.Option("--open", help="Lay the open benchmark over the recipe: its body, sets, test and size."),
 ]
 Checkpoint = Annotated[
     Path | None,
@@ -105,7 +109,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document an
 
 
 def of_run(recipe: str | None, checkpoint: Path | None) -> tuple[str | None, Path | None]:
-    """Recipe and weights; those of a run where only its folder was given.
+    """Gives recipe and weights; those of a run where only its folder was given.
 
     Raises:
         MissingFile: there is no such file or folder, or the folder holds no checkpoint.

@@ -1,6 +1,5 @@
 """`hmr table`: the published figures, and what was measured beside them."""
 
-import io
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -14,13 +13,10 @@ from hmrcli.errors import BadInput, UsageError
 from hmrcli.files import did_you_mean, whole_file, writable_folder
 
 if TYPE_CHECKING:
+    from hmrcli.results.report import Report
     from hmrcli.results.runs import Run
-    from hmrcli.results.sheet import Report
 
 RUNS = Path("runs")
-
-FILE_WIDTH = 140
-"""Characters of a line of the terminal's table in a file."""
 
 
 class Format(StrEnum):
@@ -93,6 +89,7 @@ def table(
     """
     from hmrcli.results.open_table import open_report
     from hmrcli.results.published import ALGORITHMS
+    from hmrcli.results.runs import newest_first, shipped_runs
     from hmrcli.results.table import algorithms_report, wide_report
 
     if out is not None:
@@ -112,11 +109,9 @@ def table(
                 f"--table {name} is published only; leave out --compare, --results and --benchmark"
             )
     elif benchmark is Benchmark.open:
-        report = open_report(_open_runs(results or RUNS), compare)
-    elif compare:
-        report = algorithms_report(_runs(results or RUNS))
+        report = open_report(newest_first([*_runs(results or RUNS), *shipped_runs()]), compare)
     else:
-        report = algorithms_report()
+        report = algorithms_report(_runs(results or RUNS) if compare else None)
     if "run" in report.main.records[0] and all(row["run"] is None for row in report.main.records):
         log.print(
             f"nothing measured for these rows below {results or RUNS}; hmr eval writes results", markup=False
@@ -125,7 +120,11 @@ def table(
 
 
 def _runs(folder: Path) -> "list[Run]":
-    """Readable results; the others are named on stderr. With nothing but unreadable ones there is nothing to show."""
+    """Reads results; those that cannot be read are named on stderr.
+
+    Raises:
+        BadInput: there are none but these.
+    """
     from hmrcli.results.runs import read_runs
 
     runs, bad = read_runs(folder)
@@ -136,51 +135,29 @@ def _runs(folder: Path) -> "list[Run]":
     return runs
 
 
-def _open_runs(folder: Path) -> "list[Run]":
-    """The results of this machine and those that travel with the package."""
-    from hmrcli.results.runs import newest_first
-    from hmrcli.results.shipped import shipped_runs
-
-    return newest_first([*_runs(folder), *shipped_runs()])
-
-
 def _write(report: "Report", kind: Format, out: Path | None) -> None:
+    """Prints a report, or writes it to a file."""
     from hmrcli.results import formats
     from hmrcli.results.page import to_html
+    from hmrcli.results.terminal import print_report, to_text
 
     writers: dict[Format, Callable[[Report], str]] = {
+        Format.rich: to_text,
         Format.markdown: formats.to_markdown,
         Format.latex: formats.to_latex,
         Format.csv: formats.to_csv,
         Format.json: formats.to_json,
         Format.html: to_html,
     }
-    if kind is Format.csv and report.others:
+    if kind is Format.csv:
         apart = sum(len(sheet.records) for sheet in report.others if "reason" in sheet.records[0])
         if apart:
             log.print(f"{apart} set apart and not in the CSV; see --format json")
-    if kind is Format.rich:
-        _print_rich(report, out)
-    elif out is None:
-        sys.stdout.write(writers[kind](report))
+    if out is not None:
+        with whole_file(out) as temporary:
+            temporary.write_text(writers[kind](report), encoding="utf-8")
+        log.print(f"wrote {out}", soft_wrap=True, markup=False)
+    elif kind is Format.rich:
+        print_report(report)
     else:
-        _to_file(out, writers[kind](report))
-
-
-def _print_rich(report: "Report", out: Path | None) -> None:
-    from rich.console import Console
-
-    from hmrcli.results.terminal import print_report
-
-    if out is None:
-        print_report(report, Console(highlight=False))
-        return
-    plain = io.StringIO()
-    print_report(report, Console(file=plain, width=FILE_WIDTH, color_system=None))
-    _to_file(out, "".join(f"{line.rstrip()}\n" for line in plain.getvalue().splitlines()))
-
-
-def _to_file(out: Path, text: str) -> None:
-    with whole_file(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    log.print(f"wrote {out}", soft_wrap=True, markup=False)
+        sys.stdout.write(writers[kind](report))

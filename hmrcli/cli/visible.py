@@ -14,7 +14,7 @@ _OURS = re.compile(r"\r|\x1b\[[0-9;?]*[A-Za-z]|" + _CONTROLS.pattern)
 
 
 def visible(text: str, one_line: bool = False) -> str:
-    """Text whose control characters are written out, such as `\\x1b`."""
+    """Writes out the control characters of a text, such as `\\x1b`."""
     text = _CONTROLS.sub(_written_out, text)
     return text.replace("\n", "\\n") if one_line else text
 

@@ -7,42 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.body.joints import (
-    COCO_17_FLIP,
-    COCO_17_FROM_54,
-    COMMON_24_FLIP,
-    EVALUATION_14_FROM_COMMON_24,
-    HUMAN_DATA_FROM_H36M,
-    HUMAN_DATA_FROM_SMPL_49,
-    HUMAN_DATA_FROM_SMPL_54,
-    HUMAN_DATA_SIZE,
-    SMPL_49_FLIP,
-    SMPL_54_FLIP,
-)
+from hmrcli.body.joints import joint_set
 
-_COMMON_24 = HUMAN_DATA_FROM_SMPL_49[25:]
-
-JOINT_SETS: dict[str, tuple[int, ...]] = {
-    "human_data": tuple(range(HUMAN_DATA_SIZE)),
-    "smpl_54": HUMAN_DATA_FROM_SMPL_54,
-    "smpl_49": HUMAN_DATA_FROM_SMPL_49,
-    "common_24": _COMMON_24,
-    "coco_17": tuple(HUMAN_DATA_FROM_SMPL_54[i] for i in COCO_17_FROM_54),
-    "evaluation_14": tuple(_COMMON_24[i] for i in EVALUATION_14_FROM_COMMON_24),
-    "h36m": HUMAN_DATA_FROM_H36M,
-}
-"""The sets that keypoints come in; each joint as its place among HumanData's 190."""
-
-FLIPS = {
-    "smpl_54": SMPL_54_FLIP,
-    "smpl_49": SMPL_49_FLIP,
-    "common_24": COMMON_24_FLIP,
-    "coco_17": COCO_17_FLIP,
-    "evaluation_14": tuple(
-        EVALUATION_14_FROM_COMMON_24.index(COMMON_24_FLIP[joint]) for joint in EVALUATION_14_FROM_COMMON_24
-    ),
-}
-"""Mirror permutation of each joint set that a recipe can learn."""
+POSE_SIZE, BETAS_SIZE = 72, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +52,12 @@ class Annotations:
         return replace(self, **{name: array[chosen] for name, array in self.arrays().items()})
 
     def arrays(self) -> dict[str, Any]:
-        """The fields that have a row for each person, without those that are None."""
+        """Returns the fields that have a row for each person, without those that are None."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
     def select(self, joints: str, strict: bool = True) -> "Annotations":
-        """The same people with the keypoints of another set.
+        """Returns the same people with the keypoints of another set.
 
         Args:
             joints: its name.
@@ -101,7 +68,7 @@ class Annotations:
         """
         if joints == self.joints:
             return self
-        own, wanted = joint_set(self.joints), joint_set(joints)
+        own, wanted = joint_set(self.joints).human_data, joint_set(joints).human_data
         if strict and (lacking := set(wanted) - set(own)):
             raise ValueError(
                 f"{self.joints} lacks {len(lacking)} joints of {joints}; read the file as {joints}"
@@ -114,39 +81,28 @@ class Annotations:
         )
 
     def labels(self, rows: slice | NDArray[Any] | Sequence[int]) -> dict[str, NDArray[Any]]:
-        """What training uses of some rows (B): kinds of labels that the file lacks are zeros with flag 0.
+        """Returns what training uses of some rows (B): kinds of labels that the file lacks are zeros with flag 0.
 
         Returns:
             keypoints2d (B, J, 3) pixels, keypoints3d (B, J, 4) metres, pose (B, 72) radians, betas (B, 10), and
             has_keypoints2d, has_keypoints3d, has_smpl (B,) bool.
         """
         part = self[rows]
-        count, joints = len(part), len(joint_set(self.joints))
+        shape = (len(part), len(joint_set(self.joints)))
         keypoints2d, keypoints3d = part.keypoints2d, part.keypoints3d
         return {
-            "keypoints2d": _or_zeros(keypoints2d, (count, joints, 3)),
-            "keypoints3d": _or_zeros(keypoints3d, (count, joints, 4)),
+            "keypoints2d": np.zeros((*shape, 3), np.float32) if keypoints2d is None else keypoints2d,
+            "keypoints3d": np.zeros((*shape, 4), np.float32) if keypoints3d is None else keypoints3d,
             "pose": part.pose,
             "betas": part.betas,
-            "has_keypoints2d": np.full(count, keypoints2d is not None),
-            "has_keypoints3d": np.full(count, keypoints3d is not None),
+            "has_keypoints2d": np.full(len(part), keypoints2d is not None),
+            "has_keypoints3d": np.full(len(part), keypoints3d is not None),
             "has_smpl": part.has_smpl,
         }
 
 
-def joint_set(joints: str) -> tuple[int, ...]:
-    """Joints of a set as places among HumanData's 190.
-
-    Raises:
-        ValueError: there is no such set.
-    """
-    if joints not in JOINT_SETS:
-        raise ValueError(f"no joint set is called {joints!r}; there are {', '.join(JOINT_SETS)}")
-    return JOINT_SETS[joints]
-
-
 def shared(stored: Sequence[int], wanted: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Columns of the joints that two sets have in common: in the stored set, and in the wanted one."""
+    """Returns the columns of the joints that two sets have in common: in the stored set, and in the wanted one."""
     column = {joint: i for i, joint in enumerate(stored)}
     pairs = [(column[joint], i) for i, joint in enumerate(wanted) if joint in column]
     return [a for a, _ in pairs], [b for _, b in pairs]
@@ -155,12 +111,8 @@ def shared(stored: Sequence[int], wanted: Sequence[int]) -> tuple[list[int], lis
 def regroup(
     keypoints: NDArray[np.float32], stored: Sequence[int], wanted: Sequence[int]
 ) -> NDArray[np.float32]:
-    """Keypoints (N, stored, D) in another set (N, wanted, D); joints that were not stored are zeros."""
+    """Puts keypoints (N, stored, D) in another set (N, wanted, D); joints that were not stored are zeros."""
     columns, positions = shared(stored, wanted)
     out = np.zeros((len(keypoints), len(wanted), keypoints.shape[-1]), np.float32)
     out[:, positions] = keypoints[:, columns]
     return out
-
-
-def _or_zeros(values: NDArray[np.float32] | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    return np.zeros(shape, np.float32) if values is None else values

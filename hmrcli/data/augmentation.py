@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.body.joints import SMPL_24_FLIP
+from hmrcli.body.joints import SMPL_24
 from hmrcli.data.crop import crop_affine, transform_points
 from hmrcli.recipe.algorithms import CropShape
 
@@ -205,7 +205,7 @@ def flip_joints3d(joints3d: NDArray[np.floating], order: tuple[int, ...]) -> NDA
 
 def flip_pose(pose: NDArray[np.floating]) -> NDArray[np.floating]:
     """Mirrors SMPL's pose (..., 72): left and right change places, y and z of each rotation change sign."""
-    joints = pose.reshape(*pose.shape[:-1], 24, 3)[..., list(SMPL_24_FLIP), :]
+    joints = pose.reshape(*pose.shape[:-1], 24, 3)[..., list(SMPL_24.flip), :]
     return (joints * np.array([1, -1, -1], pose.dtype)).reshape(pose.shape)
 
 

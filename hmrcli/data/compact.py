@@ -1,68 +1,55 @@
-"""Annotations in a safetensors file, which is mapped into memory: it opens at once and is read row by row.
+"""Annotations in an npy file, which is mapped into memory: it opens at once and is read row by row.
 
-One tensor for each array of `Annotations`, text as code points; name of the data set and of the joints in the
-metadata, and a CRC-32 over all of it. The values were checked when the file was written; opening it checks names,
-types and shapes, and that no bit has changed since.
+An array of records, one a person with a field for each array of `Annotations`. Behind it stand, in JSON, the names of
+the data set and of the joints, then a CRC-32 over all of it. The values were checked when the file was written;
+opening it checks names, types and shapes, and that no bit has changed since.
 """
 
 import json
+import math
 import sys
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
-from hmrcli.assets.reading import damage, open_file
-from hmrcli.data.annotations import JOINT_SETS, Annotations
-from hmrcli.data.npz import missing
-from hmrcli.data.smpl_fields import BETAS_SIZE, POSE_SIZE
+from hmrcli.assets.npy import read_header
+from hmrcli.body.joints import JOINT_SETS, joint_set
+from hmrcli.data.annotation_npz import missing
+from hmrcli.data.annotations import BETAS_SIZE, POSE_SIZE, Annotations
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import whole_file
+from hmrcli.files import damage, open_file, whole_file
 
-_FORMAT, _BEFORE = "hmr annotations 2", "hmr annotations 1"
-"""What is written, and what was written before there was a checksum."""
-_VERIFIED = 1 << 31
+COMPACT_SUFFIX = ".npy"
+_FORMAT = "hmr annotations 3"
+_DIGITS = 8
+"""Of the checksum."""
+VERIFIED = 1 << 31
 """Bytes; of a larger file the checksum is not compared, which would read all of it."""
-_TEXT = ("image_path", "gender")
-_KINDS = {"image_path": "U", "gender": "U", "has_smpl": "b"}  # numpy's letters; the others are floats, f
-_NEEDED = {"image_path", "bbox_xywh", "pose", "betas", "has_smpl", "gender"}
-_ROWS: dict[str, tuple[int, ...]] = {
-    "image_path": (),
-    "bbox_xywh": (4,),
-    "pose": (POSE_SIZE,),
-    "betas": (BETAS_SIZE,),
-    "has_smpl": (),
-    "gender": (),
-    "transl": (3,),
-    "intrinsics": (3, 3),
-}
-_DTYPES = {"F32": np.dtype("<f4"), "U32": np.dtype("<u4"), "BOOL": np.dtype(np.bool_)}
+_AGAIN = "make it again from the original"
+_NEEDED = ("image_path", "bbox_xywh", "pose", "betas", "has_smpl", "gender")
 
 
 def write_compact(path: str | Path, annotations: Annotations) -> None:
-    """Writes a file that `read_compact` maps.
-
-    Args:
-        path: ending in .safetensors.
-        annotations: what to write; other joint sets than its own will be selected from it at reading.
-    """
-    arrays = {
-        name: _code_points(array) if name in _TEXT else np.ascontiguousarray(array)
-        for name, array in annotations.arrays().items()
-    }
-    metadata = {"format": _FORMAT, "dataset": annotations.dataset, "joints": annotations.joints}
-    metadata["crc32"] = _checksum(metadata, arrays)
-    with whole_file(path) as temporary:
-        save_file(arrays, temporary, metadata=metadata)
+    """Writes a file that `read_compact` maps; other joint sets than its own will be selected from it at reading."""
+    arrays = annotations.arrays()
+    kinds = [(name, array.dtype.newbyteorder("<"), array.shape[1:]) for name, array in arrays.items()]
+    rows = np.zeros(len(annotations), np.dtype(kinds, align=True))
+    for name, array in arrays.items():
+        rows[name] = array
+    about = {"format": _FORMAT, "dataset": annotations.dataset, "joints": annotations.joints}
+    with whole_file(path) as temporary, temporary.open("w+b") as file:
+        np.lib.format.write_array(cast(BinaryIO, file), rows)
+        file.write(json.dumps(about).encode())
+        file.flush()
+        checksum = _checksum(np.memmap(temporary, np.uint8, "r"))
+        file.write(checksum)
 
 
 def read_compact(path: str | Path, joints: str | None = None, dataset: str | None = None) -> Annotations:
-    """See `hmrcli.data.read.read_annotations`; with the file's own joints nothing is read yet, only mapped.
+    """Opens a compact file; with the file's own joints nothing is read yet, only mapped.
 
     Args:
         path: of the file.
@@ -74,90 +61,74 @@ def read_compact(path: str | Path, joints: str | None = None, dataset: str | Non
         BadInput: it is damaged, another kind of file, or lacks joints of the set.
     """
     path = Path(path)
-    metadata, arrays = _map(path)
-    if metadata.get("format") not in (_FORMAT, _BEFORE):
-        raise BadInput(f"{path}: field format: expected {_FORMAT!r}, the file has {metadata.get('format')!r}")
-    if (own := metadata.get("joints", "")) not in JOINT_SETS:
-        raise BadInput(f"{path}: field joints: expected one of {', '.join(JOINT_SETS)}, the file has {own!r}")
-    small = sum(array.nbytes for array in arrays.values()) <= _VERIFIED
-    if metadata["format"] == _FORMAT and small and metadata.get("crc32") != _checksum(metadata, arrays):
-        raise BadInput(
-            f"{path}: its checksum does not match, it was changed or damaged; convert the original again"
-        )
-    arrays |= {name: _text(arrays[name], f"{path}: field {name}") for name in _TEXT if name in arrays}
-    _check(path, arrays, len(JOINT_SETS[own]))
+    about, rows = _map(path)
+    if about.get("format") != _FORMAT:
+        raise BadInput(f"{path}: expected {_FORMAT!r}, the file has {about.get('format')!r}; {_AGAIN}")
+    if (own := about.get("joints", "")) not in JOINT_SETS:
+        raise BadInput(f"{path}: joints: expected one of {', '.join(JOINT_SETS)}, the file has {own!r}")
+    _check(path, rows.dtype, len(joint_set(own)))
+    arrays: dict[str, Any] = {name: rows[name] for name in rows.dtype.names or ()}
     annotations = Annotations(
-        dataset=metadata.get("dataset", path.stem) if dataset is None else dataset,
+        dataset=about.get("dataset", path.stem) if dataset is None else dataset,
         joints=own,
         **{"keypoints2d": None, "keypoints3d": None, **arrays},
     )
-    if joints is not None and (lacking := set(JOINT_SETS[joints]) - set(JOINT_SETS[own])):
+    wanted = joint_set(joints or own).human_data
+    if lacking := set(wanted) - set(joint_set(own).human_data):
         raise BadInput(
-            f"{path}: field joints: {len(lacking)} joints of {joints} are missing, the file has {own}; "
-            f"convert the original file for {joints}"
+            f"{path}: {len(lacking)} joints of {joints} are missing, the file has {own}; {_AGAIN} for {joints}"
         )
     return annotations.select(joints or own)
 
 
-def _checksum(metadata: Mapping[str, str], arrays: Mapping[str, NDArray[Any]]) -> str:
-    """CRC-32 of what a file says, in hexadecimal digits."""
-    value = zlib.crc32(repr([metadata.get(name) for name in ("format", "dataset", "joints")]).encode())
-    for name, array in sorted(arrays.items()):
-        value = zlib.crc32(f"{name} {array.dtype.str} {array.shape}".encode(), value)
-        value = zlib.crc32(array.reshape(-1).view(np.uint8).data, value)
-    return f"{value:08x}"
+def _checksum(content: NDArray[np.uint8]) -> bytes:
+    return f"{zlib.crc32(content.data):0{_DIGITS}x}".encode()
 
 
-def _map(path: Path) -> tuple[dict[str, str], dict[str, Any]]:
-    """Metadata and mapped tensors. The library judges the header: sizes, overlaps, completeness."""
+def _map(path: Path) -> tuple[dict[str, str], NDArray[Any]]:
+    """Maps the records of a file that is whole, and reads what stands behind them."""
     try:
-        open_file(path).close()
+        file = open_file(path)
     except MissingFile:
         raise missing(path) from None
-    damaged = damage(f"{path}: not a complete .safetensors file ({{}}); convert the original again")
-    with damaged, safe_open(path, framework="numpy") as checked:
-        metadata = checked.metadata() or {}
-    whole = np.asarray(np.memmap(path, np.uint8, "r"))
-    data_start = 8 + int.from_bytes(whole[:8].tobytes(), "little")
-    header = json.loads(whole[8:data_start].tobytes())
-    arrays: dict[str, Any] = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        if entry["dtype"] not in _DTYPES:
+    with file, damage(f"{path}: not a complete compact file ({{}}); {_AGAIN}"):
+        shape, _, dtype = read_header(file)
+        whole = np.memmap(path, np.uint8, "r")
+        if len(whole) <= VERIFIED and _checksum(whole[:-_DIGITS]) != whole[-_DIGITS:].tobytes():
+            raise ValueError("its checksum does not match, it was changed or damaged")
+        start = file.tell()
+        rows = np.memmap(path, dtype, "r", start, shape)
+        about = json.loads(whole[start + math.prod(shape) * dtype.itemsize : -_DIGITS].tobytes())
+        if not isinstance(about, dict) or dtype.names is None or len(shape) != 1:
+            raise ValueError("it has no records")
+        if len(whole) > VERIFIED:
+            for name in ("image_path", "gender"):
+                letters = np.ascontiguousarray(rows[name])
+                if letters.view("<u4").max(initial=0) > sys.maxunicode:
+                    raise ValueError(f"{name} is no text")
+    return about, rows
+
+
+def _check(path: Path, dtype: np.dtype[Any], joints: int) -> None:
+    """Refuses records that lack a field of `Annotations`, or have another or a wrong one."""
+    expected = {
+        "image_path": ("U", ()),
+        "bbox_xywh": ("f", (4,)),
+        "keypoints2d": ("f", (joints, 3)),
+        "keypoints3d": ("f", (joints, 4)),
+        "pose": ("f", (POSE_SIZE,)),
+        "betas": ("f", (BETAS_SIZE,)),
+        "has_smpl": ("b", ()),
+        "gender": ("U", ()),
+        "transl": ("f", (3,)),
+        "intrinsics": ("f", (3, 3)),
+    }
+    names = dtype.names or ()
+    if lacking := [name for name in _NEEDED if name not in names]:
+        raise BadInput(f"{path}: field {lacking[0]} is missing; {_AGAIN}")
+    for name in names:
+        found = dtype[name].base.kind, dtype[name].shape
+        if found != expected.get(name):
             raise BadInput(
-                f"{path}: field {name}: expected {', '.join(_DTYPES)}, the file has {entry['dtype']}"
+                f"{path}: field {name}: expected {expected.get(name)}, the file has {found}; {_AGAIN}"
             )
-        start, stop = (data_start + offset for offset in entry["data_offsets"])
-        arrays[name] = whole[start:stop].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
-    return metadata, arrays
-
-
-def _check(path: Path, arrays: dict[str, Any], joints: int) -> None:
-    if missing_fields := sorted(_NEEDED - set(arrays)):
-        raise BadInput(f"{path}: field {missing_fields[0]} is missing; convert the original again")
-    rows = _ROWS | {"keypoints2d": (joints, 3), "keypoints3d": (joints, 4)}
-    count = len(arrays["image_path"])
-    for name, array in arrays.items():
-        if name not in rows:
-            raise BadInput(f"{path}: field {name}: expected one of {', '.join(rows)}")
-        kind = _KINDS.get(name, "f")
-        if (array.dtype.kind, array.shape) != (kind, (count, *rows[name])):
-            raise BadInput(
-                f"{path}: field {name}: expected {kind} in shape {(count, *rows[name])}, "
-                f"the file has {array.dtype.kind} in {array.shape}"
-            )
-
-
-def _code_points(text: NDArray[np.str_]) -> NDArray[np.uint32]:
-    width = max(1, text.dtype.itemsize // 4)
-    plain = np.ascontiguousarray(text.astype(f"<U{width}"))
-    return plain.view("<u4").reshape(len(plain), width)
-
-
-def _text(code_points: NDArray[Any], where: str) -> NDArray[np.str_]:
-    if code_points.dtype.kind != "u" or code_points.ndim != 2 or code_points.shape[1] == 0:
-        raise BadInput(f"{where}: expected code points in shape (N, width), the file has {code_points.shape}")
-    if code_points.max(initial=0) > sys.maxunicode:
-        raise BadInput(f"{where}: expected code points, the file has larger numbers")
-    return code_points.view(f"<U{code_points.shape[1]}")[:, 0]

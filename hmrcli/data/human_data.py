@@ -3,46 +3,35 @@
 Keypoints stand in an order of 190. Files marked as compressed hold only the joints that their mask names.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.body.joints import HUMAN_DATA_SIZE
-from hmrcli.data.annotations import Annotations, joint_set, regroup, shared
-from hmrcli.data.checks import (
-    check_boxes,
-    check_finite,
-    check_image_paths,
-    check_keypoints,
-    check_length,
-    read_flags,
-    read_genders,
-)
-from hmrcli.data.npz import NpzFile
-from hmrcli.data.smpl_fields import BETAS_SIZE, POSE_SIZE, smpl_arrays
+from hmrcli.body.joints import HUMAN_DATA_SIZE, joint_set
+from hmrcli.data.annotation_npz import AnnotationNpz
+from hmrcli.data.annotations import Annotations, regroup, shared
+from hmrcli.data.body_parameters import BodyParameters, smpl_arrays, unknown_bodies
+from hmrcli.data.value_checks import check_boxes, check_finite, check_keypoints
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 
-_COUNTED_BY = "image_path"
 _INTRINSICS = ("intrinsic", "in_mat")  # names of a camera's matrix in newer and older files
 
 
 def read_human_data(
-    stored: NpzFile, joints: str, dataset: str | None = None, cameras: bool = False
+    stored: AnnotationNpz, joints: str, dataset: str | None = None, cameras: bool = False
 ) -> Annotations:
-    """See `hmrcli.data.read.read_annotations`."""
-    image_path = stored.text("image_path")
-    check_image_paths(image_path, stored.where("image_path"))
+    """Reads an open file; see `hmrcli.data.annotation_files.read_annotations`."""
+    image_path = stored.paths("image_path")
     count = len(image_path)
     for name in ("__data_len__", "__temporal_len__"):
         if (claimed := stored.scalar(name, -1)) not in (-1, count):
             raise BadInput(
-                f"{stored.where(name)}: expected {count} as rows in {_COUNTED_BY}, the file has {claimed}"
+                f"{stored.where(name)}: expected {count} as rows in image_path, the file has {claimed}"
             )
-    pose, betas, transl, has_smpl = _bodies(stored, count)
+    bodies = _bodies(stored, count)
     return Annotations(
         dataset=dataset or stored.path.stem,
         joints=joints,
@@ -50,91 +39,74 @@ def read_human_data(
         bbox_xywh=_boxes(stored, count),
         keypoints2d=_keypoints(stored, "keypoints2d", joints, 3, count),
         keypoints3d=_keypoints(stored, "keypoints3d", joints, 4, count),
-        pose=pose,
-        betas=betas,
-        has_smpl=has_smpl,
-        gender=read_genders(stored, count, _COUNTED_BY),
-        transl=transl,
+        pose=bodies.pose,
+        betas=bodies.betas,
+        has_smpl=bodies.known,
+        gender=stored.genders(count),
+        transl=bodies.transl,
         intrinsics=_intrinsics(stored, count) if cameras else None,
     )
 
 
-def _boxes(stored: NpzFile, count: int) -> NDArray[np.float32]:
-    member = stored.member("bbox_xywh")
-    member.expect((None, 4), (None, 5))  # the fifth is a score
-    check_length(member.shape[0], count, member.where, _COUNTED_BY)
-    boxes = np.empty((count, 4), np.float32)
-    member.columns(range(4), boxes, slice(None))
-    check_boxes(boxes, member.where)
-    return boxes
+def _boxes(stored: AnnotationNpz, count: int) -> NDArray[np.float32]:
+    boxes = stored.numbers("bbox_xywh", (None, 4), (None, 5))[:, :4]  # the fifth is a score
+    check_boxes(boxes, stored.where("bbox_xywh"))
+    return np.ascontiguousarray(boxes)
 
 
-def _keypoints(stored: NpzFile, name: str, joints: str, size: int, count: int) -> NDArray[np.float32] | None:
+def _keypoints(
+    stored: AnnotationNpz, name: str, joints: str, size: int, count: int
+) -> NDArray[np.float32] | None:
     if name not in stored:
         return None
     convention = stored.scalar(f"{name}_convention", "human_data")
     if convention != "human_data":
         raise BadInput(f"{stored.where(name)}_convention: expected human_data, the file has {convention}")
-    member = stored.member(name)
     compressed = bool(stored.scalar("__keypoints_compressed__", False))
-    present = _mask(stored, f"{name}_mask", needed=compressed)
-    member.expect((None, len(present) if compressed else HUMAN_DATA_SIZE, size))
-    check_length(member.shape[0], count, member.where, _COUNTED_BY)
-    columns, positions = shared(present, joint_set(joints))
-    keypoints = np.zeros((count, len(joint_set(joints)), size), np.float32)
-    member.columns(columns if compressed else [present[i] for i in columns], keypoints, positions)
-    check_keypoints(keypoints, member.where)
+    present = list(range(HUMAN_DATA_SIZE))
+    if compressed or f"{name}_mask" in stored:
+        present = np.flatnonzero(stored.flags(f"{name}_mask", (HUMAN_DATA_SIZE,))).tolist()
+    wanted = joint_set(joints).human_data
+    columns, positions = shared(present, wanted)
+    keypoints = np.zeros((count, len(wanted), size), np.float32)
+    shape = (None, len(present) if compressed else HUMAN_DATA_SIZE, size)
+    stored.columns(
+        name, shape, columns if compressed else [present[i] for i in columns], keypoints, positions
+    )
+    check_keypoints(keypoints, stored.where(name))
     return keypoints
 
 
-def _mask(stored: NpzFile, name: str, needed: bool) -> list[int]:
-    """Joints that a file holds, among the 190."""
-    if name not in stored and not needed:
-        return list(range(HUMAN_DATA_SIZE))
-    member = stored.member(name)
-    member.expect((HUMAN_DATA_SIZE,))
-    return np.flatnonzero(read_flags(member, HUMAN_DATA_SIZE, "the joints")).tolist()
-
-
-def _bodies(
-    stored: NpzFile, count: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.bool_]]:
-    smpl = stored.data("smpl") if "smpl" in stored else None
+def _bodies(stored: AnnotationNpz, count: int) -> BodyParameters:
+    smpl = stored.objects("smpl") if "smpl" in stored else None
     if smpl is None:
-        pose, betas = np.zeros((count, POSE_SIZE), np.float32), np.zeros((count, BETAS_SIZE), np.float32)
-        return pose, betas, None, np.zeros(count, bool)
+        return unknown_bodies(count)
     where = stored.where("smpl")
-    pose, betas, transl = smpl_arrays(smpl, where)
-    check_length(len(pose), count, where, _COUNTED_BY)
-    known = np.ones(count, bool)
-    if "has_smpl" in stored:
-        known = read_flags(stored.member("has_smpl"), count, _COUNTED_BY)
-    check_finite(pose, f"{where}.body_pose", known)
-    check_finite(betas, f"{where}.betas", known)
-    if transl is not None:
-        check_finite(transl, f"{where}.transl", known)
-    return pose, betas, transl, known
+    bodies = smpl_arrays(smpl, where)
+    stored.check_rows(len(bodies.pose), where)
+    known = stored.flags("has_smpl") if "has_smpl" in stored else np.ones(count, bool)
+    for name, values in (("body_pose", bodies.pose), ("betas", bodies.betas), ("transl", bodies.transl)):
+        if values is not None:
+            check_finite(values, f"{where}.{name}", known)
+    return bodies._replace(known=known)
 
 
-def _intrinsics(stored: NpzFile, count: int) -> NDArray[np.float32] | None:
-    """Cameras of the rows; None where the file lists its cameras in another way than by row."""
+def _intrinsics(stored: AnnotationNpz, count: int) -> NDArray[np.float32] | None:
+    """Reads cameras of the rows; None where the file lists its cameras in another way than by row."""
     if "cam_param" not in stored:
         return None
-    cameras, where = stored.data("cam_param"), stored.where("cam_param")
+    cameras, where = stored.objects("cam_param"), stored.where("cam_param")
     if isinstance(cameras, dict):
         return None
-    check_length(len(cameras), count, where, _COUNTED_BY)
-    matrices = np.empty((count, 3, 3), np.float32)
-    for row, camera in enumerate(cameras):
-        matrices[row] = _matrix(camera, f"{where}, row {row}")
-    return matrices
+    stored.check_rows(len(cameras), where)
+    return np.array(
+        [_matrix(camera, f"{where}, row {row}") for row, camera in enumerate(cameras)], np.float32
+    )
 
 
 def _matrix(camera: Any, where: str) -> NDArray[np.float64]:
-    found: Iterable[Any] = ()
-    if isinstance(camera, dict):
-        found = (camera[name] for name in _INTRINSICS if name in camera)
-    for value in found:
+    named = camera if isinstance(camera, dict) else {}
+    for value in (named[name] for name in _INTRINSICS if name in named):
         try:
             matrix = np.asarray(value, np.float64)
         except (TypeError, ValueError):
@@ -152,18 +124,25 @@ def write_human_data(path: str | Path, annotations: Annotations, compressed: boo
         annotations: with the keypoints of any set; joints outside it are left out of the mask.
         compressed: store only the joints of the set; otherwise all 190, zeros where there are none.
     """
+    smpl = {
+        "body_pose": np.array(annotations.pose[:, 3:]).reshape(-1, 23, 3),
+        "global_orient": np.array(annotations.pose[:, :3]),
+        "betas": np.array(annotations.betas),
+    }
+    if annotations.transl is not None:
+        smpl["transl"] = np.array(annotations.transl)
     fields: dict[str, Any] = {
         "__key_strict__": False,
         "__data_len__": len(annotations),
         "__keypoints_compressed__": compressed,
         "image_path": annotations.image_path,
         "bbox_xywh": np.column_stack([annotations.bbox_xywh, np.ones(len(annotations), np.float32)]),
-        "smpl": _containers(_smpl_dict(annotations)),
+        "smpl": np.array(smpl, object),
         "has_smpl": annotations.has_smpl.astype(np.uint8),
-        "meta": _containers({"gender": annotations.gender}),
+        "meta": np.array({"gender": annotations.gender}, object),
         "config": annotations.dataset,
     }
-    own = joint_set(annotations.joints)
+    own = joint_set(annotations.joints).human_data
     kept = sorted(set(own))
     for name in ("keypoints2d", "keypoints3d"):
         keypoints = getattr(annotations, name)
@@ -172,28 +151,7 @@ def write_human_data(path: str | Path, annotations: Annotations, compressed: boo
             fields[f"{name}_mask"] = np.isin(np.arange(HUMAN_DATA_SIZE), kept).astype(np.uint8)
             fields[f"{name}_convention"] = "human_data"
     if annotations.intrinsics is not None:
-        fields["cam_param"] = _containers(
-            [{"intrinsic": matrix.tolist()} for matrix in annotations.intrinsics]
-        )
+        cameras = [{"intrinsic": matrix.tolist()} for matrix in annotations.intrinsics]
+        fields["cam_param"] = np.array(cameras, object)
     with whole_file(path) as temporary:
         np.savez_compressed(temporary, **fields)
-
-
-def _smpl_dict(annotations: Annotations) -> dict[str, NDArray[np.float32]]:
-    smpl = {
-        "body_pose": annotations.pose[:, 3:].reshape(-1, 23, 3),
-        "global_orient": annotations.pose[:, :3],
-        "betas": annotations.betas,
-    }
-    if annotations.transl is not None:
-        smpl["transl"] = annotations.transl
-    return {name: np.array(values) for name, values in smpl.items()}
-
-
-def _containers(value: dict[str, Any] | list[Any]) -> NDArray[Any]:
-    """An object array, as numpy stores a dictionary or a list of them."""
-    if isinstance(value, dict):
-        return np.array(value, dtype=object)
-    array = np.empty(len(value), object)
-    array[:] = value
-    return array

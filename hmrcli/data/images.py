@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -28,7 +28,7 @@ _captures: dict[int, IO[bytes]] = {}
 
 
 def missing_images(folder: Path, names: NDArray[np.str_]) -> list[str]:
-    """The names of images that are not there, each once; folders are listed, for asking for each file takes minutes.
+    """Lists images that are not there, each once; folders are listed, for asking for each file takes minutes.
 
     Args:
         folder: of the images.
@@ -57,7 +57,7 @@ def _listed(folder: Path) -> set[str]:
 
 
 def read_bgr(path: Path) -> NDArray[np.uint8]:
-    """An image (H, W, 3) of a data set, in the order of channels that OpenCV decodes to.
+    """Decodes an image (H, W, 3) of a data set, in OpenCV's order of channels.
 
     Raises:
         BadInput: it is missing, damaged, or cannot be decoded.
@@ -85,7 +85,7 @@ def _content(path: Path) -> NDArray[np.uint8]:
 
 
 def _as_unpacked(path: Path) -> Path:
-    """The path or, where an archive from Windows was unpacked to names with backslashes, the file that it means."""
+    """Returns the path or, where an archive from Windows left names with backslashes, the file that it means."""
     if not path.is_file():
         for folder in path.parents:
             other = folder / "\\".join(path.relative_to(folder).parts)
@@ -95,14 +95,22 @@ def _as_unpacked(path: Path) -> Path:
 
 
 def jpeg_damage(content: bytes) -> str | None:
-    """What is wrong with a JPEG that has an end, in the words of its decoder; None for a right one."""
+    """Says what is wrong with a JPEG that has an end, in the words of its decoder; None for a right one."""
     values = np.frombuffer(content, np.uint8)
     image, said = _decode(values, cv2.IMREAD_REDUCED_COLOR_8)
     return _damage(values, said) if image is not None and _DAMAGE.search(said) else None
 
 
-def _decode(content: NDArray[np.uint8], flags: int = cv2.IMREAD_COLOR) -> tuple[NDArray | None, bytes]:
-    """An image, and what its decoder printed to stderr, the only way in which damage is told."""
+def has_end(content: bytes) -> bool:
+    """Tells whether the end marker of a JPEG follows its pixels; behind it, phones append films of any bytes."""
+    at = 2
+    while content[at : at + 1] == _END[:1] and content[at : at + 2] != _SCAN:  # EXIF may hold a small JPEG
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return content.find(_END, at) >= 0
+
+
+def _decode(content: NDArray[np.uint8], flags: int = cv2.IMREAD_COLOR) -> tuple[NDArray[Any] | None, bytes]:
+    """Decodes an image; returns also what its decoder printed to stderr, the only way in which damage is told."""
     try:
         capture, stderr = _capture(), os.dup(2)
     except OSError:  # there is no stderr, or no folder for temporary files
@@ -125,7 +133,7 @@ def _decode(content: NDArray[np.uint8], flags: int = cv2.IMREAD_COLOR) -> tuple[
 
 
 def _capture() -> int:
-    """A file of this process, for what is printed while it decodes."""
+    """Opens a file of this process, for what is printed while it decodes."""
     process = os.getpid()
     if process not in _captures:
         _captures[process] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open for good
@@ -133,14 +141,14 @@ def _capture() -> int:
 
 
 def _damage(content: NDArray[np.uint8], said: bytes) -> str | None:
-    """What is wrong with a file that was decoded."""
+    """Says what is wrong with a file that was decoded."""
     found = _DAMAGE.search(said)
     if found is None and (content[:2].tobytes() != _START or content[-2:].tobytes() == _END):
         return None
     whole = content.tobytes()
-    end = whole.rfind(_END)
     if found is None:  # zeros in place of the rest are decoded without a word
-        return "its end is missing" if end < whole.rfind(_SCAN) else None
+        return None if has_end(whole) else "its end is missing"
+    end = whole.rfind(_END)
     if between := _BETWEEN.match(found[0]):
         count, marker = int(between[1]), int(between[2], 16)
         padding = marker == _END[1] and len(set(whole[max(0, end - count) : end])) == 1

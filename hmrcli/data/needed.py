@@ -4,17 +4,17 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hmrcli.assets.data_root import ANNOTATIONS, BODY_MODELS, CHECKPOINTS, FITS, IMAGES
+from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.assets.registry import Registry, find_asset, load_registry
 from hmrcli.errors import MissingFile, UsageError
 from hmrcli.files import did_you_mean
-from hmrcli.recipe import Recipe, recipe_names
-from hmrcli.scenes.splits import SPLITS
-
-ANNOTATIONS, FITS, IMAGES = "preprocessed_datasets", "static_fits", "datasets"
-CHECKPOINTS, BODY_MODELS = "checkpoints", "body_models"
+from hmrcli.recipe import Recipe, source_of
 
 OPEN_MEAN = "open"
 """Mean parameters that no file holds: those of the open training poses."""
+
+_UNPACK = "unpack the images of NAMES there"
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class NeededFile:
     """By which `hmr download` knows it."""
     dataset: str | None = None
     """The training set that can be left out to go on without it."""
+
+    @property
+    def rendered(self) -> bool:
+        """Tells a file of a set that this machine renders."""
+        return self.name in OPEN_SETS
 
     @property
     def source(self) -> str:
@@ -69,23 +74,14 @@ def needed_files(
             for asset in registry.files
             if (root / asset.path).is_relative_to(path) and asset.unpack and "*.jpg" in asset.unpack.take
         ]
-        source = ("", "unpack the images of NAMES there", name)
+        source = _source(registry, name, path) if name in OPEN_SETS else ("", _UNPACK, name)
         if known:
             source = (*_source(registry, known[0], path)[:2], " ".join(known))
         return NeededFile(use, path, found, *source, dataset)
 
-    def rendered(use: str, name: str, dataset: str | None = None) -> NeededFile:
-        path = locate(ANNOTATIONS, name, root, registry)
-        return NeededFile(
-            f"{use}, rendered", path, True, "", "or run: hmr download NAMES", path.stem, dataset
-        )
-
     files = []
     for name in kept_sets(recipe, without):
         dataset = recipe.data.mixture[name]
-        if dataset.rendered is not None and not locate(ANNOTATIONS, dataset.annotations, root).is_file():
-            files.append(rendered(f"training set {name}", dataset.annotations, name))
-            continue
         files.append(file(f"training set {name}, annotations", ANNOTATIONS, dataset.annotations, name))
         files.append(images(f"training set {name}, images", name, name))
         if dataset.fits is not None:
@@ -96,14 +92,10 @@ def needed_files(
         weights = file("weights to start from", CHECKPOINTS, start.backbone or start.network or "")
         if weights.found or not start.optional:
             files.append(weights)
-    if part_to_render(recipe, root) is not None:
-        files.append(rendered("evaluation", recipe.evaluation.annotations))
-    else:
-        files.append(file("evaluation, annotations", ANNOTATIONS, recipe.evaluation.annotations))
-        files.append(images("evaluation, images", recipe.evaluation.dataset))
+    files.append(file("evaluation, annotations", ANNOTATIONS, recipe.evaluation.annotations))
+    files.append(images("evaluation, images", recipe.evaluation.dataset))
     files += [file("evaluation, body", BODY_MODELS, name) for name in bodies if name in registry.by_name]
-    first = {needed.path: needed for needed in reversed(files)}
-    return list(first.values())[::-1]
+    return list({file.path: file for file in reversed(files)}.values())[::-1]  # each for its first use
 
 
 def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
@@ -117,18 +109,32 @@ def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield "regressor of Human3.6M's joints", BODY_MODELS, "J_regressor_h36m.npy"
         if recipe.rules.mesh_levels:
             yield "mesh levels", BODY_MODELS, "mesh_downsampling.npz"
-    if recipe.adversary is not None and recipe.adversary.rendered is None:
+    if recipe.adversary is not None:
         yield "real poses for the adversary", ANNOTATIONS, recipe.adversary.annotations
     if recipe.in_the_loop is not None and recipe.in_the_loop.pose_prior is not None:
         yield "pose prior of the fits", BODY_MODELS, recipe.in_the_loop.pose_prior
 
 
-def part_to_render(recipe: Recipe, root: Path) -> str | None:
-    """The part of the open data set that a recipe is evaluated on, if its files are yet to be written."""
-    name = recipe.evaluation.dataset
-    if name not in SPLITS or recipe.evaluation.annotations != f"{name}.npz":
-        return None
-    return None if locate(ANNOTATIONS, f"{name}.npz", root).is_file() else name
+def open_sets(recipe: Recipe, without: Collection[str] = (), test: bool = True) -> dict[str, int | None]:
+    """Lists the sets of the open benchmark that a recipe reads, and how many rows of each; None for any number.
+
+    Args:
+        recipe: what is to be trained.
+        without: training sets to leave out.
+        test: list the test set, too.
+    """
+    wanted = [
+        (recipe.data.mixture[name].annotations, recipe.data.mixture[name].rows)
+        for name in kept_sets(recipe, without)
+    ]
+    wanted += [(recipe.adversary.annotations, recipe.adversary.rows)] if recipe.adversary else []
+    wanted += [(recipe.evaluation.annotations, None)] if test else []
+    rows: dict[str, int | None] = {}
+    for file, count in wanted:
+        name = file.removesuffix(".npz")
+        if name in OPEN_SETS:
+            rows[name] = max(count or 0, rows.get(name) or 0) or None
+    return rows
 
 
 def kept_sets(recipe: Recipe, without: Collection[str]) -> list[str]:
@@ -188,10 +194,10 @@ def require(files: Iterable[NeededFile]) -> None:
 def _source(registry: Registry, name: str, path: Path) -> tuple[str, str, str]:
     """What a file is, how to get it, and its name, as `NeededFile` has them."""
     asset = registry.by_name.get(name)
-    if (split := path.stem.removesuffix("_fits")) in SPLITS:
-        return "", "rendered on this machine, free for any use. Run: hmr download NAMES", split
-    if asset is None and path.stem in recipe_names():
-        way = f"a finished run of that recipe leaves it there. Run: hmr train --recipe {path.stem}"
+    if (part := path.stem.removesuffix("_fits")) in OPEN_SETS:
+        return "", "rendered on this machine, free for any use. Run: hmr download NAMES", part
+    if asset is None and (recipe := source_of(path.stem)):
+        way = f"a finished run of that recipe leaves it there. Run: hmr train {recipe.arguments}"
         return "", way, name
     if asset is None:
         return "", "not known to hmr download: put it there, or name another file in the recipe", name
@@ -202,7 +208,7 @@ def _source(registry: Registry, name: str, path: Path) -> tuple[str, str, str]:
 
 
 def find_test_file(recipe: Recipe, root: Path, dataset: str | None = None) -> Path:
-    """The annotation file of a recipe's test set, or of another one; one of the open benchmark may yet be rendered.
+    """Finds the annotation file of a recipe's test set, or of another; `hmr eval` renders those of the open benchmark.
 
     Args:
         root: the data root.
@@ -218,10 +224,16 @@ def find_test_file(recipe: Recipe, root: Path, dataset: str | None = None) -> Pa
     path = root / ANNOTATIONS / name
     if not path.is_file() and name in load_registry().by_name:
         path = find_asset(name, root)
-    if not (path.is_file() or (path.stem in SPLITS and not SPLITS[path.stem].training)):
+    if not (path.is_file() or is_open_test(path, root)):
         hint = did_you_mean(name) or did_you_mean(path) or "; see hmr download --list"
         raise MissingFile(
             f"{path} is not there; --dataset takes an annotation file or the name of one below "
             f"{path.parent}{hint}"
         )
     return path
+
+
+def is_open_test(path: Path, root: Path) -> bool:
+    """Tells the annotation file of a test set that this machine renders."""
+    part = OPEN_SETS.get(path.stem)
+    return part is not None and not part.training and path == root / ANNOTATIONS / f"{path.stem}.npz"

@@ -1,28 +1,26 @@
-"""The image sets of a recipe, opened: from annotations and images, or rendered while training."""
+"""The image sets of a recipe, opened: annotations and the images that they name."""
 
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrcli.assets.data_root import ANNOTATIONS, FITS, IMAGES
+from hmrcli.assets.open_sets import OPEN_SETS
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
-from hmrcli.data.compact import read_compact, write_compact
+from hmrcli.data.body_parameters import read_fits, read_poses
+from hmrcli.data.compact import COMPACT_SUFFIX, read_compact, write_compact
 from hmrcli.data.images import missing_images, read_bgr
+from hmrcli.data.label_checks import check_set, refuse_without_labels
 from hmrcli.data.mixture import generator
-from hmrcli.data.needed import ANNOTATIONS, FITS, IMAGES, kept_sets, locate, needed_files, require
-from hmrcli.data.open_files import image_name, unfinished_folder
-from hmrcli.data.plausible import check_set, refuse_without_labels
-from hmrcli.data.read import COMPACT_SUFFIX, read_annotations
-from hmrcli.data.smpl_fields import read_fits, read_poses
+from hmrcli.data.needed import kept_sets, locate, needed_files, require
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import whole_file
 from hmrcli.recipe import Recipe
-from hmrcli.scenes.subjects import first_fits, labelled_bodies
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,33 +52,9 @@ class LabelledImage(NamedTuple):
     """As `Annotations.labels`, without their first axis."""
 
 
-class TrainingImages(Protocol):
-    """A set of the mixture, wherever its images come from."""
-
-    @property
-    def name(self) -> str:
-        """As the recipe calls it."""
-
-    @property
-    def fits(self) -> Bodies | None:
-        """SPIN: bodies of all rows in the full image, where fitting in the loop starts."""
-
-    def __len__(self) -> int: ...
-
-    def image(self, row: int) -> Path:
-        """Path of a row's image; of one that is rendered, where its file would be."""
-
-    def read(self, row: int) -> LabelledImage:
-        """A row.
-
-        Raises:
-            BadInput: the image is missing or cannot be decoded.
-        """
-
-
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """A set of the mixture that is read from files."""
+    """A set of the mixture."""
 
     name: str
     annotations: Annotations
@@ -97,72 +71,22 @@ class ImageSet:
         return self.folder / str(self.annotations.image_path[row])
 
     def read(self, row: int) -> LabelledImage:
-        """See `TrainingImages`."""
-        return _labelled(read_bgr(self.image(row)), self.annotations, row)
+        """Reads a row.
 
-
-@dataclass(frozen=True, eq=False)
-class RenderedSet:
-    """A part of the open data set, each row made when it is asked for the first time."""
-
-    name: str
-    rows: int
-    joints: str
-    """The set of the keypoints."""
-    folder: Path
-    """Of the images."""
-    fits: Bodies | None = None
-    """As those of `ImageSet`."""
-
-    def __len__(self) -> int:
-        return self.rows
-
-    def image(self, row: int) -> Path:
-        """Where a row's image is, once it was asked for."""
-        return self.folder / image_name(row)
-
-    def read(self, row: int) -> LabelledImage:
-        """See `TrainingImages`. Rows are kept as files, since to render one takes longer than to learn from it."""
-        labels = unfinished_folder(self.folder) / "rows" / f"{row:06d}.safetensors"
-        if (
-            not labels.is_file()
-        ):  # to word what a missing file should have said takes longer than to render one
-            return self._render(row, labels)
-        try:
-            annotations = read_compact(labels).select(self.joints, strict=False)
-            return _labelled(read_bgr(self.image(row)), annotations, 0)
-        except (MissingFile, BadInput):
-            return self._render(row, labels)
-
-    def _render(self, row: int, labels: Path) -> LabelledImage:
-        from hmrcli.data.rendered import annotations_of
-        from hmrcli.scenes.labels import render_sample
-
-        sample = render_sample(self.name, row)
-        annotations = annotations_of(self.name, [row], [sample])
-        try:
-            with whole_file(self.image(row)) as temporary:
-                temporary.write_bytes(sample.jpeg)
-            write_compact(labels, annotations)
-        except OSError:  # a folder that is not ours, or a full disk: as good, only slower
-            pass
-        image = cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR)
-        return _labelled(np.asarray(image, np.uint8), annotations.select(self.joints, strict=False), 0)
-
-
-def _labelled(image: NDArray[np.uint8], annotations: Annotations, row: int) -> LabelledImage:
-    labels = annotations.labels(slice(row, row + 1))
-    values = {name: array[0] for name, array in labels.items()}
-    return LabelledImage(image, annotations.bbox_xywh[row], values)
+        Raises:
+            BadInput: the image is missing or cannot be decoded.
+        """
+        labels = self.annotations.labels(slice(row, row + 1))
+        values = {name: array[0] for name, array in labels.items()}
+        return LabelledImage(read_bgr(self.image(row)), self.annotations.bbox_xywh[row], values)
 
 
 def load_sets(
     recipe: Recipe, root: Path, without: Collection[str] = (), say: Callable[[str], None] = lambda text: None
-) -> list[TrainingImages]:
+) -> list[ImageSet]:
     """Opens the training sets of a recipe, in its order.
 
-    Sets with a number of `rendered` rows whose annotations are not there are rendered while training. The first
-    time, annotations are converted to compact files beside the originals, if that folder can be written
+    The first time, annotations are converted to compact files beside the originals, if that folder can be written
     to: later they open at once, and processes share their memory.
 
     Args:
@@ -177,17 +101,10 @@ def load_sets(
         UsageError: as `needed.kept_sets`.
     """
     require(file for file in needed_files(recipe, root, without) if file.dataset)
-    sets: list[TrainingImages] = []
+    sets: list[ImageSet] = []
     for name in kept_sets(recipe, without):
         dataset = recipe.data.mixture[name]
         path = locate(ANNOTATIONS, dataset.annotations, root)
-        if dataset.rendered is not None and not path.is_file():
-            started = Bodies(*first_fits(name, dataset.rendered)) if dataset.fits is not None else None
-            sets.append(
-                RenderedSet(name, dataset.rendered, recipe.data.joints, root / IMAGES / name, started)
-            )
-            say(f"training set {name}: {dataset.rendered:,} rows, rendered while training")
-            continue
         refuse_without_labels(recipe, name, path)
         annotations = open_annotations(path, recipe.data.joints, name)
         fits = None
@@ -199,6 +116,10 @@ def load_sets(
                     f"{stored}: expected {len(annotations)} rows as in {path}, the file has {len(fits)}; "
                     "obtain the fits that belong to these annotations"
                 )
+        if dataset.rows is not None:
+            _require_rows(len(annotations), dataset.rows, path, f"data.mixture.{name}.rows")
+            annotations = annotations[: dataset.rows]
+            fits = fits and Bodies(fits.pose[: dataset.rows], fits.betas[: dataset.rows])
         images = ImageSet(name, annotations, root / IMAGES / name, fits)
         _look_for_images(images)
         check_set(recipe, name, annotations, path, images.folder, say)
@@ -210,14 +131,15 @@ def load_real_bodies(recipe: Recipe, root: Path) -> Bodies | None:
     """Real poses and shapes for the adversary; None for recipes without.
 
     Raises:
-        MissingFile, BadInput: as `smpl_fields.read_poses`.
+        MissingFile, BadInput: as `smpl_fields.read_poses`; or the file has fewer rows than the recipe wants.
     """
     if recipe.adversary is None:
         return None
-    path, rendered = locate(ANNOTATIONS, recipe.adversary.annotations, root), recipe.adversary.rendered
-    if rendered is not None and not path.is_file():
-        return Bodies(*labelled_bodies(path.stem, rendered))
-    return Bodies(*read_poses(path))
+    path, rows = locate(ANNOTATIONS, recipe.adversary.annotations, root), recipe.adversary.rows
+    pose, betas = read_poses(path)
+    if rows is not None:
+        _require_rows(len(pose), rows, path, "adversary.rows")
+    return Bodies(pose[:rows], betas[:rows])
 
 
 def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:
@@ -249,11 +171,25 @@ def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:
     return read_compact(compact, joints, dataset)
 
 
+def _require_rows(found: int, wanted: int, path: Path, key: str) -> None:
+    if found < wanted:
+        more = (
+            f"; more are rendered by: hmr download {path.stem} --rows {wanted}"
+            if path.stem in OPEN_SETS
+            else ""
+        )
+        raise BadInput(
+            f"{path}: expected the {wanted:,} rows of {key}, the file has {found:,}; change {key}{more}"
+        )
+
+
 def _look_for_images(images: ImageSet) -> None:
     paths = images.annotations.image_path
     if missing := missing_images(images.folder, paths):
+        way = f"unpack the images of {images.name} in {images.folder}"
+        if images.name in OPEN_SETS:
+            way = f"remove {images.folder}, which makes hmr download {images.name} render them again"
         raise MissingFile(
             f"training set {images.name}: {len(missing)} of {len(np.unique(paths))} images are missing, first "
-            f"{images.folder / missing[0]}; unpack the images of {images.name} in {images.folder}, or train with "
-            f"--without {images.name}"
+            f"{images.folder / missing[0]}; {way}, or train with --without {images.name}"
         )

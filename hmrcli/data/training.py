@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.data.annotations import FLIPS
+from hmrcli.body.joints import JOINT_SETS
 from hmrcli.data.augmentation import (
     SampleAugmentation,
     augment_crop,
@@ -33,8 +33,8 @@ from hmrcli.data.augmentation import (
 )
 from hmrcli.data.crop import crop_image, square_around
 from hmrcli.data.mixture import BatchSampler, Draw, generator
-from hmrcli.data.sets import TrainingImages
-from hmrcli.data.unreadable import Unreadable, UnreadableRow
+from hmrcli.data.sets import ImageSet
+from hmrcli.data.unreadable_rows import Unreadable, UnreadableRow
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput
 from hmrcli.layers.crops import Crops
@@ -106,7 +106,7 @@ class TrainingSet(Dataset[Made | BadInput]):
     """Samples of several sets, by `Draw`."""
 
     def __init__(
-        self, sets: Sequence[TrainingImages], settings: Augmentation, joints: str, seed: int, shape: CropShape
+        self, sets: Sequence[ImageSet], settings: Augmentation, joints: str, seed: int, shape: CropShape
     ) -> None:
         """Takes what samples are made of.
 
@@ -117,7 +117,7 @@ class TrainingSet(Dataset[Made | BadInput]):
             seed: of the run.
             shape: of the crops; labels are in the frame of a square one of 224 all the same.
         """
-        self.sets, self.settings, self.flip = sets, settings, FLIPS[joints]
+        self.sets, self.settings, self.flip = sets, settings, JOINT_SETS[joints].flip
         self.seed, self.shape = seed, shape
 
     def augmentation(self, draw: Draw) -> SampleAugmentation:
@@ -199,7 +199,7 @@ def collate(samples: Sequence[Made | BadInput]) -> Made | BadInput:
 
 def training_batches(
     recipe: Recipe,
-    sets: Sequence[TrainingImages],
+    sets: Sequence[ImageSet],
     sampler: BatchSampler,
     workers: int = 0,
     pin_memory: bool = False,

@@ -23,19 +23,19 @@ def align_similarity(source: Tensor, target: Tensor, valid: Tensor | None = None
     """
     weight = None if valid is None else valid.to(source)[..., None]
     target_mean = _centroid(target, weight)
-    centred = source - _centroid(source, weight)
-    fitted = centred if weight is None else weight * centred
+    centered = source - _centroid(source, weight)
+    fitted = centered if weight is None else weight * centered
     sums = fitted.mT @ (target - target_mean)
     rotation = nearest_rotation(sums)
-    spread = torch.linalg.vecdot(fitted.flatten(1), centred.flatten(1))
+    spread = torch.linalg.vecdot(fitted.flatten(1), centered.flatten(1))
     size = torch.linalg.vecdot(source.flatten(1), source.flatten(1))
     coincide = spread <= 1e-28 * size  # what rounding leaves of equal points
     scale = torch.where(coincide, 0, (rotation * sums).sum((1, 2)) / spread)
-    return (centred @ (scale[:, None, None] * rotation)).add_(target_mean)
+    return (centered @ (scale[:, None, None] * rotation)).add_(target_mean)
 
 
 def nearest_rotation(matrix: Tensor) -> Tensor:
-    """The rotation R with the largest trace(R' M): U diag(1, 1, det(U V')) V' of M = U S V'.
+    """Returns the rotation R with the largest trace(R' M): U diag(1, 1, det(U V')) V' of M = U S V'.
 
     With a, b, c the singular values, c negative where M reflects, the trace t = a + b + c is the largest root
     of a quartic (Horn, JOSA A 1987; coefficients as Theobald, Acta Cryst. A 2005), which Newton's method reaches
@@ -87,7 +87,7 @@ def _by_decomposition(matrix: Tensor) -> Tensor:
 
 
 def _centroid(points: Tensor, weight: Tensor | None) -> Tensor:
-    """(N, 1, 3) mean of the points that count; of none, the origin."""
+    """Returns (N, 1, 3) the mean of the points that count; of none, the origin."""
     if weight is None:
         return points.mean(1, keepdim=True)
     return (weight * points).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)

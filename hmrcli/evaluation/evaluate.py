@@ -2,8 +2,7 @@
 
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,14 +16,14 @@ from torch.utils.data import DataLoader, Dataset
 from hmrcli.algorithms.predict import predict, prediction_precision
 from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import crop_people
 from hmrcli.data.images import missing_images, read_bgr
-from hmrcli.data.read import read_annotations
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation.metrics import align_similarity
-from hmrcli.evaluation.protocols import Protocol, Surface, Target, mesh_of, points, score
-from hmrcli.evaluation.truth import Scorable, check_truth, hints, true_joints
+from hmrcli.evaluation.protocols import SCORED, Protocol, Surface, Target, mesh_of, points, score
+from hmrcli.evaluation.targets import Scorable, check_targets, hints, labelled_joints
 from hmrcli.files import whole_file
 from hmrcli.layers import Crops, Prediction
 from hmrcli.recipe.algorithms import CropShape
@@ -45,21 +44,24 @@ class Samples(NamedTuple):
     """Of the pictures that a network sees."""
 
 
-@dataclass(frozen=True)
-class Errors:
-    """Errors of N samples for one mesh of a network.
-
-    Attributes:
-        surface: which mesh, where a network has two.
-        metrics: metric -> (N,).
-        joints: (N, 14) mm from the true joints, both from the pelvis; NaN where the truth has none.
-        joints_aligned: (N, 14) mm after one similarity per sample.
-    """
+class Errors(NamedTuple):
+    """Errors of N samples for one mesh of a network."""
 
     surface: Surface | None
+    """Which mesh, where a network has two."""
     metrics: dict[str, NDArray[np.float64]]
+    """metric -> (N,)"""
     joints: NDArray[np.float32]
+    """(N, 14) mm from the target joints, both from the pelvis; NaN where the target has none."""
     joints_aligned: NDArray[np.float32]
+    """(N, 14) mm after one similarity per sample."""
+
+
+class Evaluated(NamedTuple):
+    """Some rows of a test set, in order, and their errors for each mesh."""
+
+    rows: NDArray[np.int64]
+    errors: list[Errors]
 
 
 class _Crops(Dataset[tuple[Crops, int]]):
@@ -105,7 +107,7 @@ def check_images(samples: Samples) -> None:
 
 
 def open_samples(path: Path, images: Path, protocol: Protocol, shape: CropShape) -> tuple[Samples, Scorable]:
-    """A test set, and what of it can be scored under a protocol.
+    """Opens a test set, and finds what of it can be scored under a protocol.
 
     Args:
         path: of the annotations.
@@ -116,8 +118,8 @@ def open_samples(path: Path, images: Path, protocol: Protocol, shape: CropShape)
         MissingFile: the annotations or images are not there.
         BadInput: the annotations cannot be read, or lack what the protocol compares with.
     """
-    annotations = read_annotations(path, "h36m" if protocol.truth == "joints3d" else "evaluation_14")
-    scorable = check_truth(annotations, protocol, path)
+    annotations = read_annotations(path, "h36m" if protocol.targets == "joints3d" else "evaluation_14")
+    scorable = check_targets(annotations, protocol, path)
     samples = Samples(annotations, images, shape)
     check_images(samples)
     return samples, scorable
@@ -136,8 +138,8 @@ def evaluate(
     saved: Path | None = None,
     signature: str = "",
     progress: Callable[[int], None] = lambda done: None,
-) -> tuple[NDArray[np.int64], list[Errors]]:
-    """Errors of a network's bodies on some rows of a test set.
+) -> Evaluated:
+    """Computes the errors of a network's bodies on some rows of a test set.
 
     Args:
         network: in evaluation mode, on its device.
@@ -147,9 +149,6 @@ def evaluate(
         saved: file in which finished rows are kept, and from which an interrupted evaluation goes on.
         signature: of everything the errors depend on; saved rows of another are not used.
         progress: called with the number of rows that are newly done.
-
-    Returns:
-        the rows, in order, and their errors for each surface.
     """
     annotations = samples.annotations
     wanted = np.arange(len(annotations)) if rows is None else np.asarray(sorted(rows), np.int64)
@@ -160,10 +159,10 @@ def evaluate(
     last = time.monotonic()
     try:
         for numbers, prediction in outputs(network, samples, left, batch_size, workers):
-            truth = annotations[numbers]
-            check_finite_rows(prediction.vertices, truth)
+            targets = annotations[numbers]
+            check_finite_rows(prediction.vertices, targets)
             with torch.inference_mode():
-                values = _errors(prediction, truth, protocol, bodies, surfaces)
+                values = _errors(prediction, targets, protocol, bodies, surfaces)
             table |= zip(numbers.tolist(), values)
             progress(len(numbers))
             if saved and time.monotonic() - last > SAVE_EVERY:
@@ -172,16 +171,16 @@ def evaluate(
     finally:  # what is done is kept, whatever ended it
         if saved and table:
             _save(saved, signature, table)
-    names = metric_names(protocol)
-    shape = (len(wanted), len(surfaces), len(names) + 2 * len(protocol.joints))
+    names = protocol.network_metrics
+    shape = (len(wanted), len(surfaces), len(names) + 2 * len(SCORED))
     values = np.array([table[int(row)] for row in wanted]).reshape(shape)  # of no rows, too
-    return wanted, [_unpacked(surface, values[:, i], names) for i, surface in enumerate(surfaces)]
+    return Evaluated(wanted, [_unpacked(surface, values[:, i], names) for i, surface in enumerate(surfaces)])
 
 
 def outputs(
     network: nn.Module, samples: Samples, rows: Sequence[int], batch_size: int = 64, workers: int = 0
 ) -> Iterator[tuple[NDArray[np.int64], Any]]:
-    """What a network makes of rows: a batch's rows, and the output for them on the network's device.
+    """Yields what a network makes of rows: a batch's rows, and the output for them on the network's device.
 
     Args:
         network: in evaluation mode, on its device.
@@ -206,13 +205,13 @@ def outputs(
         yield numbers.numpy(), output
 
 
-def check_finite_rows(output: Tensor, truth: Annotations) -> None:
+def check_finite_rows(output: Tensor, targets: Annotations) -> None:
     """Raises BadInput where a network's answers (B, ...) are not finite."""
     finite = torch.isfinite(output).flatten(1).all(1)
     if not finite.all():
         row = int((~finite).nonzero()[0])
         raise BadInput(
-            f"the network's answer to {truth.image_path[row]} holds values that are not finite: its weights are "
+            f"the network's answer to {targets.image_path[row]} holds values that are not finite: its weights are "
             "damaged, or training diverged; use an earlier checkpoint, or train with a lower optimizer.lr"
         )
 
@@ -225,7 +224,7 @@ def seen_wrong(
     rows: NDArray[np.int64],
     surface: Surface | None = None,
 ) -> list[str]:
-    """Notes on joints that another convention would fit much better, from a few of the rows (see `truth.hints`)."""
+    """Returns notes on joints that another convention would fit much better, from a few of the rows (see `hints`)."""
     few = rows[np.unique(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(int))]
     numbers, prediction = next(outputs(network, samples, few.tolist(), _LOOKED_AT))
     with torch.inference_mode():
@@ -236,55 +235,61 @@ def seen_wrong(
 
 def _errors(
     prediction: Prediction,
-    truth: Annotations,
+    targets: Annotations,
     protocol: Protocol,
     bodies: Mapping[str, BodyModel],
     surfaces: Sequence[Surface | None],
 ) -> NDArray[np.float64]:
-    """(B, surfaces, metrics + 2 * joints): each metric, then each joint's distance as it is and aligned."""
-    device = prediction.vertices.device
-    target = _target(truth, protocol, device)
+    """Returns (B, surfaces, metrics + 2 * joints): each metric, then each joint's distance as it is and aligned."""
+    target = _target(targets, protocol, prediction.vertices.device)
     parts = []
     for surface in surfaces:
         compared = points(protocol, bodies, mesh_of(prediction, surface), target)
         metrics = score(protocol, compared)
         aligned = align_similarity(compared.joints, compared.target_joints, compared.valid)
         absent = torch.zeros(()) if compared.valid is None else torch.where(compared.valid, 0, torch.nan)
-        parts.append(
-            torch.cat(
-                [
-                    torch.stack([metrics[name] for name in metric_names(protocol)], 1),
-                    *(
-                        ((joints - compared.target_joints).norm(dim=-1) + absent).double().cpu()
-                        for joints in (compared.joints, aligned)
-                    ),
-                ],
-                1,
-            )
-        )
+        distances = [
+            ((joints - compared.target_joints).norm(dim=-1) + absent).double().cpu()
+            for joints in (compared.joints, aligned)
+        ]
+        means = torch.stack([metrics[name] for name in protocol.network_metrics], 1)
+        parts.append(torch.cat([means, *distances], 1))
     return torch.stack(parts, 1).numpy()
 
 
-def metric_names(protocol: Protocol) -> tuple[str, ...]:
-    """The metrics that a network's bodies have under a protocol."""
-    return tuple(name for name in protocol.metrics if protocol.truth == "parameters" or name != "pve")
-
-
-def _target(truth: Annotations, protocol: Protocol, device: torch.device) -> Target:
-    if protocol.truth == "joints3d":
-        keypoints = truth.select("h36m").keypoints3d
+def _target(targets: Annotations, protocol: Protocol, device: torch.device) -> Target:
+    if protocol.targets == "joints3d":
+        keypoints = targets.select("h36m").keypoints3d
         assert keypoints is not None  # checked before anything was computed
-        valid = torch.from_numpy(true_joints(keypoints)).to(device)
+        valid = torch.from_numpy(labelled_joints(keypoints)).to(device)
         return Target(joints3d=torch.from_numpy(keypoints[..., :3].copy()).to(device), valid=valid)
-    pose = torch.from_numpy(np.asarray(truth.pose)).to(device)
-    betas = torch.from_numpy(np.asarray(truth.betas)).to(device)
-    return Target(rotmat_from_pose(pose), betas, gender=truth.gender.tolist())
+    pose, betas = (torch.from_numpy(np.asarray(v)).to(device) for v in (targets.pose, targets.betas))
+    return Target(rotmat_from_pose(pose), betas, gender=targets.gender.tolist())
 
 
 def _unpacked(surface: Surface | None, values: NDArray[np.float64], names: Sequence[str]) -> Errors:
     metrics = {name: values[:, k] for k, name in enumerate(names)}
     joints, aligned = np.split(values[:, len(names) :].astype(np.float32), 2, axis=1)
     return Errors(surface, metrics, joints, aligned)
+
+
+def merged(parts: Sequence[Evaluated]) -> Evaluated:
+    """Joins the rows of all processes, in order."""
+    order = np.argsort(np.concatenate([part.rows for part in parts]))
+
+    def joined(arrays: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate(list(arrays))[order]
+
+    errors = [
+        Errors(
+            same[0].surface,
+            {name: joined(each.metrics[name] for each in same) for name in same[0].metrics},
+            joined(each.joints for each in same),
+            joined(each.joints_aligned for each in same),
+        )
+        for same in zip(*(part.errors for part in parts))
+    ]
+    return Evaluated(joined(part.rows for part in parts), errors)
 
 
 def _one_thread(worker: int) -> None:

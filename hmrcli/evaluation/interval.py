@@ -9,30 +9,29 @@ from torch import Tensor
 
 from hmrcli.errors import BadInput
 
+LEAST_GROUPS = 10
+"""With fewer image folders, intervals are over single samples."""
+
 
 @dataclass(frozen=True)
 class Aggregate:
-    """A mean over samples and its bootstrap interval.
-
-    Attributes:
-        mean: over the samples that have a value.
-        low: 2.5 % quantile of the resampled means; the mean itself where there is one unit to draw from.
-        high: 97.5 % quantile.
-        count: of the samples that have a value.
-        drawn: how many units were drawn from, samples or groups.
-    """
+    """A mean over samples and its bootstrap interval."""
 
     mean: float
     low: float
+    """2.5 % quantile of the resampled means; the mean itself where there is one unit to draw from."""
     high: float
+    """97.5 % quantile."""
     count: int
+    """Of the samples that have a value."""
     drawn: int
+    """Units that were drawn from, samples or groups."""
 
 
 def aggregate(
     values: Tensor | NDArray[Any], groups: NDArray[Any] | None = None, *, resamples: int = 1000, seed: int = 0
 ) -> Aggregate:
-    """The mean of a metric over samples, with a 95 % percentile bootstrap interval (Efron 1979).
+    """Returns the mean of a metric over samples, with a 95 % percentile bootstrap interval (Efron 1979).
 
     Args:
         values: (N,) one per sample; NaN is left out.
@@ -66,7 +65,7 @@ def aggregate(
 def _resampled(
     sums: NDArray[np.float64], sizes: NDArray[np.int64] | None, resamples: int, seed: int
 ) -> NDArray[np.float64]:
-    """(resamples,) means of units drawn with replacement, a few million draws at a time.
+    """Returns (resamples,) means of units drawn with replacement, a few million draws at a time.
 
     Args:
         sums: (G,) of the values of each unit.
@@ -80,3 +79,9 @@ def _resampled(
         drawn = generator.integers(len(sums), size=shape, dtype=np.int32)
         means.append(sums[drawn].sum(1) / (len(sums) if sizes is None else sizes[drawn].sum(1)))
     return np.concatenate(means)
+
+
+def image_folders(paths: NDArray[np.str_]) -> NDArray[Any] | None:
+    """Returns the folder of each image: a sequence, whose frames are alike; None where there are too few."""
+    folders = np.array([str(path).rpartition("/")[0] for path in paths])
+    return folders if len(np.unique(folders)) >= LEAST_GROUPS else None

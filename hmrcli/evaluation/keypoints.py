@@ -1,4 +1,4 @@
-"""How well heatmaps find the 2D joints of a test set."""
+"""Errors of the 2D joints that heatmaps find on a test set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ def check_labels(annotations: Annotations, path: Path) -> None:
 def keypoint_errors(
     network: nn.Module, samples: Samples, rows: Sequence[int], workers: int = 0
 ) -> NDArray[np.float64]:
-    """Distances (N,) of heatmaps' peaks from the N joints that the rows label, percent of the box's side.
+    """Returns the distances (N,) of heatmaps' peaks from the N joints that the rows label, percent of the box's side.
 
     Args:
         network: maps crops to heatmaps; in evaluation mode, on its device.
@@ -52,14 +52,14 @@ def keypoint_errors(
         check_finite_rows(heatmaps, annotations[numbers])
         with torch.inference_mode():
             places = peaks(heatmaps)[0].double().cpu().numpy() * (CROP_SIZE / heatmaps.shape[-1])
-        centre, side = square_around(annotations.bbox_xywh[numbers])
-        truth = transform_points(annotations.keypoints2d[numbers].astype(float), crop_affine(centre, side))
-        distances = np.linalg.norm(places - truth[..., :2], axis=-1) * (100 / CROP_SIZE)
-        found.append(distances[truth[..., 2] > 0])
+        affine = crop_affine(*square_around(annotations.bbox_xywh[numbers]))
+        targets = transform_points(annotations.keypoints2d[numbers].astype(float), affine)
+        distances = np.linalg.norm(places - targets[..., :2], axis=-1) * (100 / CROP_SIZE)
+        found.append(distances[targets[..., 2] > 0])
     return np.concatenate(found)
 
 
 def keypoint_metrics(errors: NDArray[np.float64]) -> dict[str, float]:
-    """The mean of errors, and the share of them below each threshold, all in percent."""
+    """Returns the mean of errors, and the share of them below each threshold, all in percent."""
     shares = {f"pck{limit}_percent": 100 * float((errors < limit).mean()) for limit in THRESHOLDS}
     return {"error_percent": float(errors.mean()), **shares}

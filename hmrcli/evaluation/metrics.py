@@ -25,12 +25,12 @@ _AUC_THRESHOLDS = 5.0 * torch.arange(31, dtype=torch.float64)
 
 
 def _distances(ours: Tensor, theirs: Tensor) -> Tensor:
-    """(N, P, 3) to (N, P)."""
+    """Reduces (N, P, 3) to (N, P)."""
     return torch.linalg.vector_norm(ours - theirs, dim=-1)
 
 
 def _mean(values: Tensor, valid: Tensor | None) -> Tensor:
-    """(N, P) to (N,), over the points that count."""
+    """Reduces (N, P) to (N,), over the points that count."""
     return values.mean(1) if valid is None else (values * valid).sum(1) / valid.sum(1)
 
 
@@ -44,7 +44,7 @@ def _area_below(errors: Tensor, valid: Tensor | None) -> Tensor:
 
 
 class Metric(NamedTuple):
-    """What a metric is taken of, how its points are reduced to a number, and how it is named and shown."""
+    """Points, their reduction to a number, and name and unit of a metric."""
 
     of: str
     """"joints" or "vertices"."""
@@ -53,27 +53,24 @@ class Metric(NamedTuple):
     key: str
     """Name with unit, in files of results."""
     unit: str
-    about: str
 
 
 METRICS = {
-    "mpjpe": Metric("joints", False, _mean, "mpjpe_mm", "mm", "mean distance of joints"),
-    "pa_mpjpe": Metric("joints", True, _mean, "pa_mpjpe_mm", "mm", "MPJPE after a similarity"),
-    "pve": Metric("vertices", False, _mean, "pve_mm", "mm", "mean distance of vertices"),
-    "pa_pve": Metric("vertices", True, _mean, "pa_pve_mm", "mm", "PVE after a similarity"),
-    "pck": Metric("joints", False, _share_below, "pck_percent", "%", "joints within 150 mm"),
-    "pa_pck": Metric("joints", True, _share_below, "pa_pck_percent", "%", "PCK after a similarity"),
-    "auc": Metric("joints", False, _area_below, "auc_percent", "%", "mean PCK at 31 thresholds, 0 to 150 mm"),
-    "pa_auc": Metric("joints", True, _area_below, "pa_auc_percent", "%", "AUC after a similarity"),
-    "accel": Metric(
-        "joints", False, _mean, "accel_mm_per_frame2", "mm/frame²", "error of joints' acceleration"
-    ),
+    "mpjpe": Metric("joints", False, _mean, "mpjpe_mm", "mm"),
+    "pa_mpjpe": Metric("joints", True, _mean, "pa_mpjpe_mm", "mm"),
+    "pve": Metric("vertices", False, _mean, "pve_mm", "mm"),
+    "pa_pve": Metric("vertices", True, _mean, "pa_pve_mm", "mm"),
+    "pck": Metric("joints", False, _share_below, "pck_percent", "%"),
+    "pa_pck": Metric("joints", True, _share_below, "pa_pck_percent", "%"),
+    "auc": Metric("joints", False, _area_below, "auc_percent", "%"),
+    "pa_auc": Metric("joints", True, _area_below, "pa_auc_percent", "%"),
+    "accel": Metric("joints", False, _mean, "accel_mm_per_frame2", "mm/frame²"),
 }
 """Every metric by its short name; lower is better for lengths, higher for percentages."""
 
 
 def measure(names: Collection[str], pred: Array, target: Array, valid: Mask = None) -> dict[str, Array]:
-    """Several metrics of the same points, which are checked and aligned once.
+    """Computes several metrics of the same points, which are checked and aligned once.
 
     Args:
         names: of METRICS, all but `accel`.
@@ -93,45 +90,46 @@ def measure(names: Collection[str], pred: Array, target: Array, valid: Mask = No
 
 
 def mpjpe(pred: Array, target: Array, valid: Mask = None) -> Array:
-    """Mean per joint position error: (N, J, 3) mm to (N,) mm, of the points as they stand."""
+    """Computes the mean per joint position error: (N, J, 3) mm to (N,) mm, of the points as they stand."""
     return measure(["mpjpe"], pred, target, valid)["mpjpe"]
 
 
 def pa_mpjpe(pred: Array, target: Array, valid: Mask = None) -> Array:
-    """MPJPE after `align_similarity`: (N, J, 3) mm to (N,) mm."""
+    """Computes MPJPE after `align_similarity`: (N, J, 3) mm to (N,) mm."""
     return measure(["pa_mpjpe"], pred, target, valid)["pa_mpjpe"]
 
 
 def pve(pred: Array, target: Array, valid: Mask = None) -> Array:
-    """Mean per vertex error: (N, V, 3) mm to (N,) mm, of the points as they stand."""
+    """Computes the mean per vertex error: (N, V, 3) mm to (N,) mm, of the points as they stand."""
     return measure(["pve"], pred, target, valid)["pve"]
 
 
 def pa_pve(pred: Array, target: Array, valid: Mask = None) -> Array:
-    """PVE after `align_similarity`: (N, V, 3) mm to (N,) mm."""
+    """Computes PVE after `align_similarity`: (N, V, 3) mm to (N,) mm."""
     return measure(["pa_pve"], pred, target, valid)["pa_pve"]
 
 
 def pck(pred: Array, target: Array, valid: Mask = None, *, threshold: float = PCK_THRESHOLD) -> Array:
-    """Percentage of joints nearer than `threshold` mm: (N, J, 3) mm to (N,) %."""
+    """Computes the percentage of joints nearer than `threshold` mm: (N, J, 3) mm to (N,) %."""
     ours, theirs, mask = _checked(pred, target, valid)
     return _like(pred, _share_below(_distances(ours, theirs), mask, threshold))
 
 
 def pa_pck(pred: Array, target: Array, valid: Mask = None, *, threshold: float = PCK_THRESHOLD) -> Array:
-    """PCK after `align_similarity`: (N, J, 3) mm to (N,) %."""
+    """Computes PCK after `align_similarity`: (N, J, 3) mm to (N,) %."""
     ours, theirs, mask = _checked(pred, target, valid)
-    moved = align_similarity(ours, theirs, mask)
-    return _like(pred, _share_below(_distances(moved, theirs), mask, threshold))
+    return _like(
+        pred, _share_below(_distances(align_similarity(ours, theirs, mask), theirs), mask, threshold)
+    )
 
 
 def auc(pred: Array, target: Array, valid: Mask = None) -> Array:
-    """Mean of PCK over the thresholds 0, 5, ... 150 mm: (N, J, 3) mm to (N,) %."""
+    """Computes the mean of PCK over the thresholds 0, 5, ... 150 mm: (N, J, 3) mm to (N,) %."""
     return measure(["auc"], pred, target, valid)["auc"]
 
 
 def pa_auc(pred: Array, target: Array, valid: Mask = None) -> Array:
-    """AUC after `align_similarity`: (N, J, 3) mm to (N,) %."""
+    """Computes AUC after `align_similarity`: (N, J, 3) mm to (N,) %."""
     return measure(["pa_auc"], pred, target, valid)["pa_auc"]
 
 
@@ -143,7 +141,7 @@ def accel_error(
     sequence: NDArray[Any] | None = None,
     frame: NDArray[Any] | None = None,
 ) -> Array:
-    """Error of the joints' acceleration x[t-1] - 2 x[t] + x[t+1], in mm per frame² (Kanazawa et al., CVPR 2019).
+    """Computes the error of the joints' acceleration x[t-1] - 2 x[t] + x[t+1], mm per frame² (Kanazawa, CVPR 2019).
 
     Args:
         pred: (N, J, 3) mm.
@@ -173,7 +171,7 @@ def accel_error(
 def _with_neighbours(
     count: int, sequence: NDArray[Any] | None, frame: NDArray[Any] | None
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows in order of sequence and frame (N,), and which of the inner ones have both neighbours (N - 2,)."""
+    """Returns rows in order of sequence and frame (N,), and which inner ones have both neighbours (N - 2,)."""
     for name, ids in (("sequence", sequence), ("frame", frame)):
         if ids is not None and np.shape(ids) != (count,):
             raise BadInput(f"{name}: has shape {np.shape(ids)}, expected one value for each of {count} rows")
@@ -195,7 +193,7 @@ def _with_neighbours(
 
 
 def _checked(pred: Array, target: Array, valid: Mask) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Both as float64 of one shape (N, P, 3), and the mask as bool; points that do not count are zero."""
+    """Returns both as float64 of one shape (N, P, 3), and the mask as bool; points that do not count are zero."""
     ours, theirs = _points(pred, "pred"), _points(target, "target")
     theirs = theirs.to(ours.device)
     if ours.shape != theirs.shape:

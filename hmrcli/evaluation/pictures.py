@@ -10,9 +10,8 @@ from torch import nn
 
 from hmrcli.algorithms.predict import predict
 from hmrcli.body.camera import CROP_FOCAL_LENGTH, CROP_SIZE, crop_translation
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
 from hmrcli.evaluation.evaluate import Errors, Samples, sample_crop
-from hmrcli.evaluation.protocols import mesh_of
+from hmrcli.evaluation.protocols import SCORED_NAMES, mesh_of
 from hmrcli.files import whole_file
 from hmrcli.layers import Crops
 from hmrcli.render.overlay import PALETTE
@@ -54,7 +53,7 @@ def sheet(
 def drawn(
     network: nn.Module, samples: Samples, rows: NDArray[np.int64], errors: Errors, faces: NDArray[np.int64]
 ) -> list[NDArray[np.uint8]]:
-    """Crops (size, 2 size, 3): as the network saw them, and with the mesh that it predicted."""
+    """Draws crops (size, 2 size, 3): as the network saw them, and with the mesh that it predicted."""
     crops = Crops(*map(torch.stack, zip(*(sample_crop(samples, int(row)) for row in rows))))
     device = next(network.parameters()).device
     with torch.inference_mode():
@@ -73,7 +72,7 @@ def drawn(
 
 
 def joint_means(errors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The mean of each joint's errors (N, J), over the rows that have it; NaN where none has."""
+    """Returns the mean of each joint's errors (N, J), over the rows that have it; NaN where none has."""
     known = np.isfinite(errors)
     if known.all():
         return errors.mean(0)
@@ -85,7 +84,7 @@ def joint_plot(path: Path, errors: Sequence[Errors]) -> None:
     """Writes bars of each joint's mean error, as it is and after the similarity."""
     from matplotlib.figure import Figure
 
-    names = [H36M_NAMES[row].replace("_", " ") for row in EVALUATION_14_FROM_H36M]
+    names = [name.replace("_", " ") for name in SCORED_NAMES]
     figure = Figure(figsize=(8, 3.6 * len(errors)), layout="constrained")
     for axis, one in zip(figure.subplots(len(errors), 1, squeeze=False)[:, 0], errors):
         place = np.arange(len(names))

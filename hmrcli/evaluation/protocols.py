@@ -1,8 +1,8 @@
 """What is scored against what: three protocols as data, and the steps from a network's output to errors."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hmrcli.assets.data_root import BODY_MODELS
 from hmrcli.assets.registry import find_asset
 from hmrcli.body import BodyModel, load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.interval import Aggregate, aggregate
 from hmrcli.evaluation.metrics import METRICS, measure
@@ -21,95 +22,85 @@ from hmrcli.layers import Prediction
 Surface = Literal["parametric", "free"]
 
 
-@dataclass(frozen=True)
-class Protocol:
+class Protocol(NamedTuple):
     """A way to score bodies.
 
-    Joints are regressed from meshes by the body's `h36m_regressor`, with the same matrix on both sides.
-
-    Attributes:
-        name: as recipes and commands give it.
-        title: of the data and rules.
-        bodies: body file by role. The neutral body makes predictions.
-        roles: first letter of a gender in the annotations -> role of the body that makes the true mesh; without
-            any, the neutral body makes all.
-        truth: how the annotations give the body.
-        centre: row of the regressor on which both sides are centred before joints are compared.
-        joints: rows of the regressor that are scored, in this order.
-        metrics: names in METRICS.
-        expected_samples: of the published figures, where they are known.
-        text: shown with every result.
-        image_names: what is found in the paths of all its test images, a regular expression.
+    Joints are regressed from meshes by the body's `h36m_regressor`, with the same matrix on both sides; `SCORED` of
+    them are compared, from the pelvis.
     """
 
     name: str
+    """As recipes and commands give it."""
     title: str
-    bodies: Mapping[str, str]
-    roles: Mapping[str, str]
-    truth: Literal["parameters", "joints3d"]
-    centre: int
-    joints: tuple[int, ...]
+    """Of the data and rules."""
     metrics: tuple[str, ...]
-    expected_samples: int | None
+    """Names in METRICS."""
     text: str
+    """Shown with every result."""
+    bodies: Mapping[str, str]
+    """Body file by role. The neutral body makes predictions."""
+    roles: Mapping[str, str] = MappingProxyType({})
+    """First letter of a gender -> role of the body of the target mesh; without any, the neutral body makes all."""
+    targets: Literal["parameters", "joints3d"] = "parameters"
+    """How the annotations give the body."""
+    expected_samples: int | None = None
+    """Of the published figures, where they are known."""
     image_names: str = ""
+    """What is found in the paths of all its test images, a regular expression."""
+
+    @property
+    def network_metrics(self) -> tuple[str, ...]:
+        """The metrics that a network's bodies have: those of vertices need a target mesh."""
+        return tuple(name for name in self.metrics if self.targets == "parameters" or name != "pve")
 
 
-_JOINTS = ("mpjpe", "pa_mpjpe", "pck", "pa_pck", "auc", "pa_auc")
-_PELVIS = H36M_NAMES.index("pelvis")
+SCORED = list(EVALUATION_14_FROM_H36M)
+"""Rows of the regressor that are scored, in this order."""
+SCORED_NAMES = [H36M.names[row] for row in SCORED]
+PELVIS = H36M.names.index("pelvis")
+"""Row of the regressor on which both sides are centered before joints are compared."""
+JOINT_METRICS = ("mpjpe", "pa_mpjpe", "pck", "pa_pck", "auc", "pa_auc")
 
 PROTOCOLS = {
     "3dpw": Protocol(
         name="3dpw",
         title="3DPW test, protocol 2",
-        bodies={"neutral": "SMPL_NEUTRAL.pkl", "male": "SMPL_MALE.pkl", "female": "SMPL_FEMALE.pkl"},
-        roles={"m": "male", "f": "female"},
-        truth="parameters",
-        centre=_PELVIS,
-        joints=EVALUATION_14_FROM_H36M,
-        metrics=(*_JOINTS, "pve"),
-        expected_samples=35515,
+        metrics=(*JOINT_METRICS, "pve"),
         text=(
             "3DPW test split, no training on 3DPW. Joints: 14, by J_regressor_h36m from the neutral body "
             "(prediction) and from the body of the labelled gender (truth), centred on the pelvis; PA: one "
             "similarity without reflection per sample. PVE: both bodies of the labelled gender, neither "
             "centred nor aligned; a mesh without parameters is compared as it is, both centred on the pelvis."
         ),
+        bodies={"neutral": "SMPL_NEUTRAL.pkl", "male": "SMPL_MALE.pkl", "female": "SMPL_FEMALE.pkl"},
+        roles={"m": "male", "f": "female"},
+        expected_samples=35515,
         image_names=r"(downtown|flat|office|outdoors)_\w+[/\\]image_\d+",
     ),
     "h36m": Protocol(
         name="h36m",
         title="Human3.6M, protocol 2",
-        bodies={"neutral": "SMPL_NEUTRAL.pkl"},
-        roles={},
-        truth="joints3d",
-        centre=_PELVIS,
-        joints=EVALUATION_14_FROM_H36M,
-        metrics=_JOINTS,
-        expected_samples=None,
+        metrics=JOINT_METRICS,
         text=(
             "Human3.6M subjects 9 and 11, camera 60457274, every 5th frame. Joints: 14, by J_regressor_h36m "
             "from the neutral body (prediction) and of motion capture (truth), centred on the pelvis; PA: one "
             "similarity without reflection per sample."
         ),
+        bodies={"neutral": "SMPL_NEUTRAL.pkl"},
+        targets="joints3d",
         image_names=r"S(9|11)[ _/\\].*60457274",
     ),
     "open": Protocol(
         name="open",
         title="open body",
-        bodies={"neutral": "open"},
-        roles={},
-        truth="parameters",
-        centre=_PELVIS,
-        joints=EVALUATION_14_FROM_H36M,
-        metrics=(*_JOINTS, "pve"),
-        expected_samples=None,
+        metrics=(*JOINT_METRICS, "pve"),
         text=(
             "The open body on both sides, without genders. Joints: the 14 of 3DPW by the open body's own "
             "regressor, centred on the pelvis; PA: one similarity without reflection per sample. PVE: neither "
             "centred nor aligned; a mesh without parameters is compared as it is, both centred on the pelvis. "
             "Figures are not comparable with 3DPW's."
         ),
+        bodies={"neutral": "open"},
     ),
 }
 """The three protocols by name."""
@@ -128,7 +119,7 @@ class Mesh(NamedTuple):
 
 
 class Target(NamedTuple):
-    """True bodies, by parameters, by mesh or by joints; the first that is there counts."""
+    """Bodies to compare with, by parameters, by mesh or by joints; the first that is there counts."""
 
     rotmat: Tensor | None = None
     """(B, 24, 3, 3)"""
@@ -139,13 +130,13 @@ class Target(NamedTuple):
     vertices: Tensor | None = None
     """(B, V, 3) metres"""
     joints3d: Tensor | None = None
-    """(B, 17, 3) metres, as `joints.H36M_NAMES`"""
+    """(B, 17, 3) metres, as `joints.H36M.names`"""
     valid: Tensor | None = None
     """(B, 17) bool, the joints of `joints3d` that count; the pelvis must."""
 
 
 class Points(NamedTuple):
-    """What metrics compare, millimetres; the vertices are None where the truth has no mesh."""
+    """What metrics compare, millimetres; the vertices are None where the target has no mesh."""
 
     joints: Tensor
     """(B, 14, 3) predicted"""
@@ -160,7 +151,7 @@ class Points(NamedTuple):
 
 
 def load_bodies(protocol: Protocol, root: Path, device: torch.device | str = "cpu") -> dict[str, BodyModel]:
-    """The bodies of a protocol by role.
+    """Loads the bodies of a protocol by role.
 
     Args:
         root: the data root.
@@ -171,12 +162,12 @@ def load_bodies(protocol: Protocol, root: Path, device: torch.device | str = "cp
     bodies = {}
     for role, name in protocol.bodies.items():
         source = name if name == "open" else find_asset(name, root)
-        bodies[role] = load_body(source, assets_dir=root / "body_models").to(device)
+        bodies[role] = load_body(source, assets_dir=root / BODY_MODELS).to(device)
     return bodies
 
 
 def mesh_of(prediction: Prediction, surface: Surface | None = None) -> Mesh:
-    """The mesh of a prediction that is scored.
+    """Returns the mesh of a prediction that is scored.
 
     Args:
         surface: for networks with both, the mesh of the body model ("parametric") or the one that was predicted
@@ -199,18 +190,18 @@ def mesh_of(prediction: Prediction, surface: Surface | None = None) -> Mesh:
 
 
 def _millimetres(metres: Tensor) -> Tensor:
-    """In double precision, on the CPU where the device has none."""
+    """Converts to double precision, on the CPU where the device has none."""
     return 1000 * (metres.cpu() if metres.device.type == "mps" else metres).double()
 
 
-def select_joints(protocol: Protocol, joints17: Tensor) -> Tensor:
-    """(B, 17, 3) metres to the scored joints (B, 14, 3) in mm, from the pelvis."""
+def select_joints(joints17: Tensor) -> Tensor:
+    """Reduces (B, 17, 3) metres to the scored joints (B, 14, 3) in mm, from the pelvis."""
     joints = _millimetres(joints17)
-    return (joints - joints[:, protocol.centre, None])[:, list(protocol.joints)]
+    return (joints - joints[:, PELVIS, None])[:, SCORED]
 
 
 def points(protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target) -> Points:
-    """What a protocol compares, of a batch.
+    """Returns what a protocol compares, of a batch.
 
     Args:
         bodies: from `load_bodies`, on the device of the tensors.
@@ -218,45 +209,43 @@ def points(protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target) -> Po
     Raises:
         BadInput: the target lacks what the protocol needs, or a mesh has another number of vertices.
     """
-    joints, truth = scored_joints(protocol, bodies, mesh.vertices), true_vertices(protocol, bodies, target)
-    if truth is not None:
-        target_joints = scored_joints(protocol, bodies, truth)
-        return Points(joints, target_joints, *scored_vertices(protocol, bodies, mesh, target, truth))
+    joints, wanted = scored_joints(bodies, mesh.vertices), target_vertices(protocol, bodies, target)
+    if wanted is not None:
+        meshes = scored_vertices(protocol, bodies, mesh, target, wanted)
+        return Points(joints, scored_joints(bodies, wanted), *meshes)
     if target.joints3d is None:
-        raise BadInput(f"target: the {protocol.name} protocol needs {protocol.truth}")
+        raise BadInput(f"target: the {protocol.name} protocol needs {protocol.targets}")
     valid = None
-    if target.valid is not None and not (chosen := target.valid[:, list(protocol.joints)]).all():
+    if target.valid is not None and not (chosen := target.valid[:, SCORED]).all():
         valid = chosen.to(joints.device)
-    return Points(joints, select_joints(protocol, target.joints3d), valid=valid)
+    return Points(joints, select_joints(target.joints3d), valid=valid)
 
 
-def scored_joints(protocol: Protocol, bodies: Bodies, vertices: Tensor) -> Tensor:
-    """Meshes (B, V, 3) in metres to their scored joints (B, 14, 3) in mm, from the pelvis."""
+def scored_joints(bodies: Bodies, vertices: Tensor) -> Tensor:
+    """Regresses from meshes (B, V, 3) in metres their scored joints (B, 14, 3) in mm, from the pelvis."""
     neutral = bodies["neutral"]
-    return select_joints(protocol, neutral.h36m_joints(_of_body(neutral, vertices)))
+    return select_joints(neutral.h36m_joints(_of_body(neutral, vertices)))
 
 
 def scored_vertices(
-    protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target, truth: Tensor
+    protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target, wanted: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The meshes (B, V, 3) in mm that PVE compares: predicted, true.
+    """Returns the meshes (B, V, 3) in mm that PVE compares: predicted, target.
 
     Args:
-        truth: (B, V, 3) metres, `true_vertices` of the target.
+        wanted: (B, V, 3) metres, `target_vertices` of the target.
     """
+    ours = mesh.vertices
     if mesh.rotmat is None or mesh.betas is None or target.rotmat is None:
-        ours, theirs = (
-            v - bodies["neutral"].h36m_joints(v)[:, protocol.centre, None] for v in (mesh.vertices, truth)
-        )
-    else:
-        ours, theirs = mesh.vertices, truth
-        if protocol.roles:
-            ours = _posed(protocol, bodies, mesh.rotmat, mesh.betas, target.gender)
-    return _millimetres(ours), _millimetres(theirs)
+        neutral = bodies["neutral"]
+        ours, wanted = (v - neutral.h36m_joints(v)[:, PELVIS, None] for v in (ours, wanted))
+    elif protocol.roles:
+        ours = _posed(protocol, bodies, mesh.rotmat, mesh.betas, target.gender)
+    return _millimetres(ours), _millimetres(wanted)
 
 
-def true_vertices(protocol: Protocol, bodies: Bodies, target: Target) -> Tensor | None:
-    """(B, V, 3) metres, the body of the labelled gender where there are parameters."""
+def target_vertices(protocol: Protocol, bodies: Bodies, target: Target) -> Tensor | None:
+    """Returns target meshes (B, V, 3) in metres, of the body of the labelled gender where there are parameters."""
     if target.rotmat is not None and target.betas is not None:
         return _posed(protocol, bodies, target.rotmat, target.betas, target.gender)
     if target.vertices is not None:
@@ -276,25 +265,22 @@ def _of_body(body: BodyModel, vertices: Tensor) -> Tensor:
 def _posed(
     protocol: Protocol, bodies: Bodies, rotmat: Tensor, betas: Tensor, gender: Sequence[str] | None
 ) -> Tensor:
-    """(B, V, 3) metres, each row by the body of its gender."""
+    """Poses meshes (B, V, 3) in metres, each row by the body of its gender."""
     if not protocol.roles:
         return bodies["neutral"](rotmat, betas).vertices
-    if gender is None:
-        raise BadInput(f"target: the {protocol.name} protocol needs the gender of each row")
-    if unknown := [word for word in gender if word[:1].lower() not in protocol.roles]:
-        raise BadInput(
-            f"target: the {protocol.name} protocol needs a gender, m or f, of each row, not {unknown[0]!r}"
-        )
-    roles = [protocol.roles[word[:1].lower()] for word in gender]
+    roles = [protocol.roles.get(word[:1].lower()) for word in gender or ()]
+    if gender is None or None in roles:
+        found = f", not {gender[roles.index(None)]!r}" if gender else ""
+        raise BadInput(f"target: the {protocol.name} protocol needs a gender, m or f, of each row{found}")
     vertices = rotmat.new_empty((len(rotmat), bodies["neutral"].num_vertices, 3), dtype=torch.float32)
-    for role in sorted(set(roles)):
+    for role in filter(None, set(roles)):
         rows = torch.tensor([i for i, r in enumerate(roles) if r == role], device=rotmat.device)
         vertices[rows] = bodies[role](rotmat[rows], betas[rows]).vertices
     return vertices
 
 
 def score(protocol: Protocol, compared: Points) -> dict[str, Tensor]:
-    """The protocol's metrics of a batch: name -> (B,) float64 on the CPU; PVE only where there are meshes."""
+    """Computes the protocol's metrics of a batch: name -> (B,) float64 on the CPU; PVE only where there are meshes."""
     results: dict[str, Tensor] = {}
     pairs = {
         "joints": (compared.joints, compared.target_joints, compared.valid),
@@ -307,20 +293,17 @@ def score(protocol: Protocol, compared: Points) -> dict[str, Tensor]:
     return {name: results[name].cpu() for name in protocol.metrics if name in results}
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """A result: mean and interval of each metric, and what must be read with them."""
 
-    protocol: str
+    protocol: Protocol
     surface: Surface | None
     samples: int
-    expected_samples: int | None
     metrics: dict[str, Aggregate]
-    text: str
     notes: tuple[str, ...]
 
     def as_score(self) -> dict[str, Any]:
-        """Surface and metrics as files of results hold them: name with unit -> value, low, high."""
+        """Returns surface and metrics as files of results hold them: name with unit -> value, low, high."""
         estimates = {
             METRICS[name].key: {"value": found.mean, "low": found.low, "high": found.high}
             for name, found in self.metrics.items()
@@ -336,27 +319,22 @@ def summarise(
     groups: NDArray[Any] | None = None,
     notes: Sequence[str] = (),
 ) -> Report:
-    """The result of a whole test set.
+    """Returns the result of a whole test set.
 
     Args:
         scores: metric -> (N,), the batches of `score` joined; a row without any value, NaN, is no sample.
         groups: (N,) the sequence of each sample, for the interval (see `aggregate`).
         notes: more that must be read with the figures.
     """
-    samples = max(int((~np.isnan(np.asarray(values))).sum()) for values in scores.values())
-    remarks = list(notes)
-    expected = protocol.expected_samples
+    counts = {name: int((~np.isnan(np.asarray(values))).sum()) for name, values in scores.items()}
+    samples, expected, remarks = max(counts.values()), protocol.expected_samples, list(notes)
     if expected is not None and samples != expected:
         remarks.append(
             f"{samples} samples were scored, the published figures are over {expected}: "
             "the means are not over the same set"
         )
-    metrics = {}
-    for name, values in scores.items():
-        if bool(np.isnan(np.asarray(values)).all()):
-            remarks.append(f"{name}: no sample has a value")
-        else:
-            metrics[name] = aggregate(values, groups)
+    remarks += [f"{name}: no sample has a value" for name, count in counts.items() if not count]
+    metrics = {name: aggregate(values, groups) for name, values in scores.items() if counts[name]}
     if any(found.drawn == 1 for found in metrics.values()):
         remarks.append("all samples are of one sequence, so that the intervals say nothing")
-    return Report(protocol.name, surface, samples, expected, metrics, protocol.text, tuple(remarks))
+    return Report(protocol, surface, samples, metrics, tuple(remarks))

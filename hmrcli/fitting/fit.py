@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hmrcli.body import BodyModel
 from hmrcli.fitting.initial import initial_state, placed, with_hidden_legs
-from hmrcli.fitting.landmarks import ATTACHMENTS
+from hmrcli.fitting.landmarks import attachments
 from hmrcli.fitting.points import BodyPoints, BodyState, PosedPoints, body_points, pose_points
 from hmrcli.fitting.priors import PosePrior, pose_prior, pose_terms, shape_terms
 from hmrcli.fitting.solver import Quadratic, least_squares, levenberg_marquardt, robust_least_squares
@@ -85,7 +85,7 @@ def fit_landmarks(
     Returns:
         the fits, in float32.
     """
-    model, prior, shape = body_points(body, ATTACHMENTS), prior or pose_prior(), Shape(0.0, 1.0)
+    model, prior, shape = body_points(body, attachments()), prior or pose_prior(), Shape(0.0, 1.0)
     strengths = strengths or (USUAL if start is None else STARTED)
     targets = fitted_targets(targets)
     if start is None:
@@ -120,7 +120,7 @@ def landmark_objective(
     strengths: Strengths,
     state: BodyState,
 ) -> Quadratic:
-    """The objective around a state: reprojection, 3D landmarks, trunk, pose, joint limits, shape."""
+    """Sums the objective around a state: reprojection, 3D landmarks, trunk, pose, joint limits, shape."""
     posed = pose_points(model, state)
     total = reprojection_term(posed, targets, strengths)
     total = total.plus(points3d_term(posed, targets, strengths))
@@ -130,7 +130,7 @@ def landmark_objective(
 
 
 def reprojection_term(posed: PosedPoints, targets: Targets, strengths: Strengths) -> Quadratic:
-    """Distance of projected points to 2D landmarks, in standard deviations."""
+    """Measures the distance of projected points to 2D landmarks, in standard deviations."""
     depth = posed.points[..., 2:].clamp(min=0.1)
     slope = posed.points[..., :2] / depth
     unit = strengths.deviation2d * targets.extent[:, None, None]
@@ -144,7 +144,7 @@ def reprojection_term(posed: PosedPoints, targets: Targets, strengths: Strengths
 
 
 def points3d_term(posed: PosedPoints, targets: Targets, strengths: Strengths) -> Quadratic:
-    """Distance to 3D landmarks about their common centre, in standard deviations.
+    """Measures the distance to 3D landmarks about their common center, in standard deviations.
 
     The landmarks' scale is a guess of their network, so it follows the body within `depth_scale`. It is solved
     for each state, which leaves the gradient as it is (the envelope theorem).

@@ -23,7 +23,7 @@ _SEEN = 0.1
 
 
 def initial_state(model: BodyPoints, prior: PosePrior, targets: Targets) -> BodyState:
-    """A state near the landmarks, from which the solver converges.
+    """Guesses a state near the landmarks, from which the solver converges.
 
     Args:
         model: points of the body at the landmarks.
@@ -35,7 +35,7 @@ def initial_state(model: BodyPoints, prior: PosePrior, targets: Targets) -> Body
 
 
 def with_hidden_legs(model: BodyPoints, prior: PosePrior, targets: Targets) -> PosePrior:
-    """The prior of each person: the usual pose of a hidden leg is what the landmarks guess, seated or standing."""
+    """Makes the landmarks' guess the usual pose of a hidden leg in each person's prior, seated or standing."""
     confidence = targets.confidence
     rotmat = guessed_rotations(model, prior, targets.points3d, confidence > 0)
     guess = roma.rotmat_to_rotvec(rotmat[:, 1:])
@@ -51,7 +51,7 @@ def with_hidden_legs(model: BodyPoints, prior: PosePrior, targets: Targets) -> P
 
 
 def guessed_rotations(model: BodyPoints, prior: PosePrior, points3d: Tensor, seen: Tensor) -> Tensor:
-    """Rotations (B, 24, 3, 3) that bring torso and limbs nearest to landmarks (B, N, 3), float64.
+    """Finds rotations (B, 24, 3, 3) that bring torso and limbs nearest to landmarks (B, N, 3), float64.
 
     Limbs with a landmark that is not `seen` (B, N) are in their usual pose.
     """
@@ -78,7 +78,7 @@ def guessed_rotations(model: BodyPoints, prior: PosePrior, points3d: Tensor, see
 
 
 def placed(model: BodyPoints, rotmat: Tensor, betas: Tensor, targets: Targets) -> BodyState:
-    """Bodies of known pose (B, 24, 3, 3) and shape (B, 10) where their landmarks are seen, in float64.
+    """Places bodies of known pose (B, 24, 3, 3) and shape (B, 10) where their landmarks are seen, in float64.
 
     Args:
         model: points of the body at the landmarks.
@@ -94,14 +94,14 @@ def _unit(vector: Tensor) -> Tensor:
 
 
 def _frame(along: Tensor, about: Tensor) -> Tensor:
-    """Rotation whose columns are `along`, the part of `about` across it, and their cross product."""
+    """Returns the rotation whose columns are `along`, the part of `about` across it, and their cross product."""
     first = _unit(along)
     second = _unit(about - (about * first).sum(-1, keepdim=True) * first)
     return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
 
 
 def _least_turn(source: Tensor, target: Tensor) -> Tensor:
-    """Smallest rotation (B, 3, 3) that brings one direction (B, 3) to another."""
+    """Finds the smallest rotation (B, 3, 3) that brings one direction (B, 3) to another."""
     source, target = _unit(source), _unit(target)
     axis = torch.linalg.cross(source, target)
     angle = torch.atan2(axis.norm(dim=-1), (source * target).sum(-1))
@@ -109,7 +109,7 @@ def _least_turn(source: Tensor, target: Tensor) -> Tensor:
 
 
 def _place(points: Tensor, targets: Targets) -> Tensor:
-    """Translation (B, 3) that brings points (B, N, 3) nearest to their rays: linear in homogeneous pixels."""
+    """Finds the translation (B, 3) that brings points (B, N, 3) nearest to their rays: linear in homogeneous pixels."""
     slope = (targets.points2d - targets.principal_point[:, None]) / targets.focal_length[:, None, None]
     zero, one = torch.zeros_like(slope[..., 0]), torch.ones_like(slope[..., 0])
     rows = torch.stack(
@@ -122,8 +122,8 @@ def _place(points: Tensor, targets: Targets) -> Tensor:
     # Few, far or contradicting landmarks can put the solution behind the camera; take the depth by size then.
     depth = 1.7 * targets.focal_length / targets.extent
     ahead = place[:, 2] > 0.3
-    centre = (targets.confidence[..., None] * slope).sum(1) / targets.confidence.sum(1)[:, None].clamp(
+    center = (targets.confidence[..., None] * slope).sum(1) / targets.confidence.sum(1)[:, None].clamp(
         min=1e-6
     )
-    by_size = torch.cat([centre * depth[:, None], depth[:, None]], 1)
+    by_size = torch.cat([center * depth[:, None], depth[:, None]], 1)
     return torch.where(ahead[:, None], place, by_size)

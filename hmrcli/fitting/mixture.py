@@ -69,7 +69,7 @@ def _numbers(stored: dict, name: str, shape: tuple[int, ...], path: Path) -> Ten
 
 
 def mixture_terms(prior: MixturePrior, state: BodyState, weight: float) -> Quadratic:
-    """weight × min over the Gaussians of (½ squared Mahalanobis distance + offset)."""
+    """Returns weight × min over the Gaussians of (½ squared Mahalanobis distance + offset)."""
     angles, turn = log_rotation(state.rotmat[:, 1:])
     offset = angles.flatten(1)[:, None] - prior.means
     pulled = torch.einsum("kpq,bkq->bkp", prior.precisions, offset)

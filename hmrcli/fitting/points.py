@@ -122,7 +122,7 @@ def body_points(
 
 
 def _summed_vertices(attachment: Attachment, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices (K,) and weights (K,) of the vertices of a point that is no joint."""
+    """Returns indices (K,) and weights (K,) of the vertices of a point that is no joint."""
     if attachment.regressor is None:
         assert attachment.vertex is not None
         return torch.tensor([attachment.vertex], device=like.device), like.new_ones(1)
@@ -185,7 +185,7 @@ def pose_points(model: BodyPoints, state: BodyState) -> PosedPoints:
 
 
 def _corrective_turns(correctives: Tensor, world: Tensor, rotmat: Tensor) -> Tensor:
-    """(B, N, 3, 69) how points move because turning the 23 joints changes their correctives."""
+    """Returns (B, N, 3, 69), by which points move because turning the 23 joints changes their correctives."""
     moved = torch.einsum("bjxy,njyp->bnxp", world, correctives).unflatten(3, (23, 9))
     # Turning a rotation from the left by a small vector crosses its columns with the axis.
     axes = torch.eye(3).to(rotmat)[None, None, :, None]

@@ -34,12 +34,12 @@ class PosePrior(NamedTuple):
 
 @cache
 def pose_prior() -> PosePrior:
-    """The bundled prior, in float64."""
+    """Reads the bundled prior, in float64."""
     return both_sides(json.loads(bundled("fitting/pose_prior.json").read_text()))
 
 
 def both_sides(rows: Mapping[str, ArrayLike]) -> PosePrior:
-    """The prior of the whole body.
+    """Completes the prior of the whole body.
 
     Args:
         rows: by the names in `JOINTS`, for the middle and the left, (3, 4) each: for x, y and z the least,
@@ -57,7 +57,7 @@ def both_sides(rows: Mapping[str, ArrayLike]) -> PosePrior:
 
 
 def log_rotation(rotmat: Tensor) -> tuple[Tensor, Tensor]:
-    """Axis-angle of rotations and how it changes when they are turned a little from the left.
+    """Takes the axis-angle of rotations and its change when they are turned a little from the left.
 
     Returns:
         (…, 3) radians, and (…, 3, 3) the inverse left Jacobian of SO(3) (Solà et al. 2018, eq. 146).

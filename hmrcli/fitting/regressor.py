@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
-from hmrcli.body.joints import SMPL_24_FLIP
+from hmrcli.body.joints import SMPL_24
 from hmrcli.body.rotations import rotmat_from_6d, sixd_from_rotmat
 from hmrcli.fitting.fit import Start
 from hmrcli.fitting.initial import guessed_rotations
-from hmrcli.fitting.landmarks import ATTACHMENTS, INDICES
+from hmrcli.fitting.landmarks import INDICES, attachments
 from hmrcli.fitting.points import BodyPoints, body_points
 from hmrcli.fitting.priors import pose_prior
 from hmrcli.fitting.targets import Targets, view_rotation
@@ -68,7 +68,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width) to the same."""
+        """Takes and returns (N, width)."""
         return x + self.layers(x)
 
 
@@ -84,7 +84,7 @@ class Regressor(nn.Module):
     shape_spread: Tensor
 
     def __init__(self, dropout: float = 0.0) -> None:
-        """Dropout is for training: a share of the features, and of the inner units."""
+        """Takes the dropout of training: a share of the features, and of the inner units."""
         super().__init__()
         self.features = nn.Sequential(nn.Dropout(dropout), nn.Linear(FEATURES, WIDTH))
         self.marks, self.guess = nn.Linear(MARKS, WIDTH), nn.Linear(24 * 6, WIDTH)
@@ -105,7 +105,7 @@ class Regressor(nn.Module):
 
 @cache
 def regressor() -> Regressor:
-    """The bundled one, for use."""
+    """Loads the bundled one, for use."""
     network = Regressor()
     stored = load_file(bundled("fitting/regressor.safetensors"))
     network.load_state_dict({name: value.float() for name, value in stored.items()})
@@ -113,7 +113,7 @@ def regressor() -> Regressor:
 
 
 def regress(landmarks: Landmarks, targets: Targets) -> Start:
-    """Bodies of N people, in the axes of the photo's camera: the mean of what the two looks at a crop say.
+    """Regresses bodies of N people, in the axes of the photo's camera: the mean of two looks at a crop.
 
     Args:
         landmarks: what the landmark network found.
@@ -127,7 +127,7 @@ def regress(landmarks: Landmarks, targets: Targets) -> Start:
 
 
 def both_looks(network: Regressor, seen: Evidence) -> Regressed:
-    """The mean of what a network says of N crops and of their mirror images."""
+    """Averages what a network says of N crops and of their mirror images."""
     looks = network(Evidence(*(value.flatten(0, 1) for value in seen)))
     plain, mirrored = looks.rotmat.unflatten(0, (-1, 2)).unbind(1)
     rotmat = rotmat_from_6d(sixd_from_rotmat(plain) + sixd_from_rotmat(mirrored_rotations(mirrored)))
@@ -135,7 +135,7 @@ def both_looks(network: Regressor, seen: Evidence) -> Regressed:
 
 
 def evidence(landmarks: Landmarks) -> Evidence:
-    """What the regressor reads of N people, in both looks, float32."""
+    """Gathers what the regressor reads of N people, in both looks, float32."""
     crops = landmarks.crop_to_image
     inverse = np.linalg.inv(crops[:, :, :2]).transpose(0, 2, 1)
     pixels = (landmarks.points2d - crops[:, None, :, 2]) @ inverse
@@ -156,16 +156,16 @@ def evidence(landmarks: Landmarks) -> Evidence:
 
 @cache
 def _open_points() -> BodyPoints:
-    return body_points(load_body("open"), ATTACHMENTS)
+    return body_points(load_body("open"), attachments())
 
 
 def crop_axes(landmarks: Landmarks, targets: Targets) -> Tensor:
-    """(N, 3, 3) rotations from crop axes to the axes of the photo's camera."""
+    """Returns rotations (N, 3, 3) from crop axes to the axes of the photo's camera."""
     roll = torch.eye(3).repeat(len(landmarks), 1, 1)
     roll[:, :2, :2] = torch.from_numpy(turn_of(landmarks.crop_to_image)).float()
     return view_rotation(Targets(*(value.float() for value in targets))) @ roll
 
 
 def mirrored_rotations(rotmat: Tensor) -> Tensor:
-    """Rotations (N, 24, 3, 3) of the mirrored body."""
-    return _MIRROR[:, None] * rotmat[:, list(SMPL_24_FLIP)] * _MIRROR
+    """Returns the rotations (N, 24, 3, 3) of the mirrored body."""
+    return _MIRROR[:, None] * rotmat[:, list(SMPL_24.flip)] * _MIRROR

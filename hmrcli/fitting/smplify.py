@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hmrcli.body import BodyModel
 from hmrcli.body.camera import CROP_FOCAL_LENGTH, CROP_SIZE
-from hmrcli.body.joints import SMPL_49_FROM_54
+from hmrcli.body.joints import SMPL_49
 from hmrcli.fitting.mixture import MixturePrior, mixture_terms
 from hmrcli.fitting.points import (
     PLACE,
@@ -32,8 +32,8 @@ from hmrcli.fitting.priors import PosePrior, log_rotation, pose_terms, shape_ter
 from hmrcli.fitting.solver import Quadratic, least_squares, levenberg_marquardt, robust_least_squares
 from hmrcli.recipe.schema import InTheLoop
 
-_DISTINCT = sorted(set(SMPL_49_FROM_54))
-_AMONG_DISTINCT = [_DISTINCT.index(joint) for joint in SMPL_49_FROM_54]
+_DISTINCT = sorted(set(SMPL_49.from_54))
+_AMONG_DISTINCT = [_DISTINCT.index(joint) for joint in SMPL_49.from_54]
 """The 49 name fifteen joints twice."""
 
 _TORSO_OPENPOSE = (9, 12, 2, 5)

@@ -20,12 +20,12 @@ class Quadratic(NamedTuple):
     """(B, P, P), Gauss-Newton's."""
 
     def plus(self, other: "Quadratic") -> "Quadratic":
-        """The sum of two objectives."""
+        """Adds two objectives."""
         return Quadratic(*(a + b for a, b in zip(self, other)))
 
 
 def least_squares(residual: Tensor, jacobian: Tensor, weight: Tensor | float = 1.0) -> Quadratic:
-    """½ Σ w r² around a state.
+    """Returns ½ Σ w r² around a state.
 
     Args:
         residual: (B, M).
@@ -41,7 +41,7 @@ def least_squares(residual: Tensor, jacobian: Tensor, weight: Tensor | float = 1
 
 
 def robust_least_squares(residual: Tensor, jacobian: Tensor, weight: Tensor, scale: float) -> Quadratic:
-    """½ Σ w ρ(|r|²) over residual vectors, ρ(s) = s / (1 + s / scale²) (Geman-McClure).
+    """Returns ½ Σ w ρ(|r|²) over residual vectors, ρ(s) = s / (1 + s / scale²) (Geman-McClure).
 
     Args:
         residual: (B, N, D), one vector a landmark.

@@ -38,7 +38,7 @@ class Targets(NamedTuple):
 
 
 def fitted_targets(targets: Targets) -> Targets:
-    """The landmarks that the body has a place for, in float64, 3D ones in the axes of the photo's camera."""
+    """Picks the landmarks that the body has a place for, in float64, 3D ones in the axes of the photo's camera."""
     targets = Targets(*(value.double() for value in targets))
     points3d = (view_rotation(targets)[:, None] @ targets.points3d[:, INDICES, :, None])[..., 0]
     confidence = targets.confidence[:, INDICES] * torch.tensor(TRUST).to(points3d)
@@ -47,18 +47,18 @@ def fitted_targets(targets: Targets) -> Targets:
 
 
 def legs_hidden(confidence: Tensor) -> Tensor:
-    """(B,) in [0, 1], by the confidence (B, N) of fitted landmarks: 1 where no knee or ankle is seen."""
+    """Returns (B,) in [0, 1], by the confidence (B, N) of fitted landmarks: 1 where no knee or ankle is seen."""
     return 1 - confidence[:, LEGS].amax(1)
 
 
 def view_rotation(targets: Targets) -> Tensor:
-    """(B, 3, 3) rotation from a camera that looks at the person to the photo's camera.
+    """Returns the rotation (B, 3, 3) from a camera that looks at the person to the photo's camera.
 
     The landmark network sees a crop, as if the person stood in the middle of the picture.
     """
     seen = targets.confidence[..., None]
-    centre = (seen * targets.points2d).sum(1) / seen.sum(1).clamp(min=1e-6)
-    slope = (centre - targets.principal_point) / targets.focal_length[:, None]
+    center = (seen * targets.points2d).sum(1) / seen.sum(1).clamp(min=1e-6)
+    slope = (center - targets.principal_point) / targets.focal_length[:, None]
     ray = torch.cat([slope, torch.ones_like(slope[:, :1])], 1)
     forward = torch.nn.functional.normalize(ray, dim=1)
     down = torch.tensor([0.0, 1.0, 0.0]).to(ray).expand_as(ray)

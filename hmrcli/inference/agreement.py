@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.body.joints import SMPL_24_NAMES
+from hmrcli.body.joints import SMPL_24
 from hmrcli.people import LANDMARK_INDEX, LANDMARKS, Landmarks
 from hmrcli.people.blazepose import CROP_SIZE
 
@@ -27,10 +27,10 @@ _LIMBS = [
     for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
     for side in ("left", "right")
 ]
-_LIMB_JOINTS = [SMPL_24_NAMES.index(name) for name in _LIMBS]
+_LIMB_JOINTS = [SMPL_24.names.index(name) for name in _LIMBS]
 _LIMB_LANDMARKS = [LANDMARK_INDEX[name] for name in _LIMBS]
-_HIPS = [SMPL_24_NAMES.index(name) for name in ("pelvis", "left_hip", "right_hip", "spine1")]
-_LEGS = [SMPL_24_NAMES.index(f"{side}_{name}") for side in ("left", "right") for name in ("knee", "ankle")]
+_HIPS = [SMPL_24.names.index(name) for name in ("pelvis", "left_hip", "right_hip", "spine1")]
+_LEGS = [SMPL_24.names.index(f"{side}_{name}") for side in ("left", "right") for name in ("knee", "ankle")]
 GRID = 64
 """Side of the crop's mask and of the body's outline when they are compared."""
 _FAR = 0.06
@@ -40,15 +40,15 @@ _HALF_RIGHT = 0.55
 
 
 def joints_visibility(landmarks: Landmarks, joints2d: Array) -> Array:
-    """How far SMPL's joints were seen, (N, 24) in [0, 1]: the mean over the landmarks beside them.
+    """Tells how far SMPL's joints were seen, (N, 24) in [0, 1]: the mean over the landmarks beside them.
 
     The landmark network is always sure of hips; where it sees no leg, they count as seen within the mask alone.
 
     Args:
         joints2d: (N, 24, 2) of the bodies.
     """
-    beside = np.zeros((len(SMPL_24_NAMES), len(LANDMARKS)))
-    for row, joint in zip(beside, SMPL_24_NAMES):
+    beside = np.zeros((len(SMPL_24.names), len(LANDMARKS)))
+    for row, joint in zip(beside, SMPL_24.names):
         side, _, part = joint.rpartition("_")
         sides = [side] if side else ["left", "right"]
         names = [f"{s}_{name}" for s in sides for name in _SEEN_BY.get(part, (part,))]
@@ -63,7 +63,7 @@ def joints_visibility(landmarks: Landmarks, joints2d: Array) -> Array:
 
 
 def _cells(landmarks: Landmarks, points: Array, grid: int = CROP_SIZE) -> NDArray[np.integer]:
-    """Column and row in crops of grid x grid cells for pixels (N, P, 2) of the picture."""
+    """Returns column and row in crops of grid x grid cells for pixels (N, P, 2) of the picture."""
     inverse = np.linalg.inv(landmarks.crop_to_image[:, :, :2]).transpose(0, 2, 1)
     places = (points - landmarks.crop_to_image[:, None, :, 2]) @ inverse
     return np.floor((places + 0.5) * (grid / CROP_SIZE)).clip(-1, grid).astype(int)
@@ -78,7 +78,7 @@ def agreement(
     parts: NDArray[np.integer],
     size: tuple[int, ...],
 ) -> Array:
-    """How well N bodies of a picture agree with what was seen of them, (N,) in [0, 1].
+    """Scores N bodies of a picture by what was seen of them, (N,) in [0, 1].
 
     The product of four signs: that a person was seen; how near visible limb joints are to their landmarks, relative to
     the box; how far the body's visible parts and the mask overlap; and that the body lies in the box. Of 75 bodies
@@ -103,13 +103,13 @@ def agreement(
 
 
 def in_picture(points: Array, size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Whether pixels (..., 2) lie in a picture of a given height and width."""
+    """Tells which pixels (..., 2) lie in a picture of a given height and width."""
     x, y = points[..., 0], points[..., 1]
     return (x >= 0) & (x < size[1]) & (y >= 0) & (y < size[0])
 
 
 def in_box(boxes: Array, joints2d: Array, visible: NDArray[np.bool_]) -> Array:
-    """Whether the visible joints (N, 24) lie in boxes (N, 4), in [0, 1]: 1 where half of the area around them does."""
+    """Tells how far visible joints (N, 24) lie in boxes (N, 4): 1 where half of the area around them does."""
     shares = np.zeros(len(boxes))
     for i in np.flatnonzero(visible.sum(1) >= 2):
         low, high = joints2d[i, visible[i]].min(0), joints2d[i, visible[i]].max(0)
@@ -120,7 +120,7 @@ def in_box(boxes: Array, joints2d: Array, visible: NDArray[np.bool_]) -> Array:
 
 
 def _mask_overlap(mask: Array, cells: NDArray[np.integer], visible: NDArray[np.bool_]) -> float:
-    """Overlap (IoU) of the visible skin with the mask (256, 256), where no unseen skin lies over it.
+    """Returns the overlap (IoU) of the visible skin with the mask (256, 256), where no unseen skin lies over it.
 
     Args:
         cells: (P, 2) column and row of the skin's points in a grid over the mask; others do not count.

@@ -1,20 +1,27 @@
 """One recovered person, in the terms of the JSON contract."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import roma
 import torch
 from numpy.typing import NDArray
 
+from hmrcli.body import BodyModel
+from hmrcli.render.mesh_files import write_mesh
+from hmrcli.render.overlay import overlay
+
 Array = NDArray[np.float32]
+Image = NDArray[np.uint8]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Person:
-    """A body placed in the full image; camera x right, y down, z forward.
+    """A body placed in the full image; camera x right, y down, z forward. A notebook shows it drawn over the image.
 
     Attributes:
         bbox_xywh: (4,) pixels.
@@ -33,6 +40,8 @@ class Person:
         joints2d: (24, 2) pixels.
         joints_visibility: (24,) in [0, 1], how far each joint was seen: 0 outside the picture, low where something
             hides it. For a network's body in a given box: whether it lies in the picture.
+        body: the body model that was posed.
+        image: (H, W, 3) uint8 RGB, in which the person was found.
     """
 
     bbox_xywh: Array
@@ -44,10 +53,12 @@ class Person:
     transl: Array
     focal_length: float
     principal_point: Array
-    vertices: Array
+    vertices: Array = field(repr=False)
     joints3d: Array
     joints2d: Array
     joints_visibility: Array
+    body: BodyModel = field(repr=False)
+    image: Image = field(repr=False)
 
     @property
     def pose(self) -> Array | None:
@@ -56,27 +67,61 @@ class Person:
             return None
         return roma.rotmat_to_rotvec(torch.from_numpy(self.rotmat)).flatten().numpy()
 
+    @property
+    def placed(self) -> Array:
+        """(V, 3) vertices in camera space, metres."""
+        return self.vertices + self.transl
+
+    def save(self, path: str | Path, colour: Array | None = None) -> Path:
+        """Writes the mesh, placed before the camera, to a .glb, .obj or .ply file; light grey without a colour."""
+        return write_mesh(path, self.placed, self.body.faces.cpu().numpy(), colour)
+
     def arrays(self) -> dict[str, Array]:
-        """What the `npz` file holds, by the names of the contract."""
+        """Returns what the `npz` file holds, by the names of the contract."""
         values = {name: getattr(self, name) for name in (*_NUMBERS, "vertices")}
         return {name: np.asarray(value, np.float32) for name, value in values.items() if value is not None}
 
     def as_json(self) -> dict[str, Any]:
-        """The person in the contract's JSON, without its files."""
+        """Returns the person in the contract's JSON, without its files."""
         numbers = {name: _rounded(getattr(self, name)) for name in _NUMBERS}
         return {"bbox_xywh": numbers["bbox_xywh"], "score": numbers["score"], "method": self.method} | numbers
 
+    def _repr_png_(self) -> bytes:
+        """Draws the person for a notebook."""
+        return png(People([self]).drawn())
+
 
 class People(list[Person]):
-    """The people of one image; `notes` are sentences about those of whom there is no body."""
+    """The people of one image; `notes` are sentences about the image and about those of whom there is no body."""
 
     def __init__(self, people: Iterable[Person] = (), notes: Sequence[str] = ()) -> None:
         super().__init__(people)
         self.notes = list(notes)
 
+    def drawn(self) -> Image:
+        """Draws everyone, at least one, over the image and beside it from the side."""
+        body, parts = self[0].body, self[0].body.parts.cpu().numpy()
+        center_x, center_y = self[0].principal_point.tolist()
+        return overlay(
+            self[0].image,
+            [person.placed for person in self],
+            body.faces.cpu().numpy(),
+            self[0].focal_length,
+            (center_x, center_y),
+            seen=[person.joints_visibility[parts] for person in self],
+            pitch=camera_pitch(self),
+        )
+
+
+def png(image: Image) -> bytes:
+    """Encodes RGB as a PNG file."""
+    written, content = cv2.imencode(".png", image[..., ::-1])
+    assert written, "OpenCV could not encode the picture"
+    return content.tobytes()
+
 
 def camera_pitch(people: Sequence[Person]) -> float:
-    """How far the camera looks down, in radians, by the people who stand: the median of what they lean towards it.
+    """Estimates how far the camera looks down, in radians, by the median of what people who stand lean towards it.
 
     0 where nobody is seen to stand upright in the picture, with straight knees and hips.
     """
@@ -104,5 +149,5 @@ _NUMBERS = (
 
 
 def _rounded(value: Any) -> Any:
-    """Plain numbers to a micrometre, a microradian or a millionth of a pixel: beyond that is rounding noise."""
+    """Returns plain numbers to a micrometre, a microradian or a millionth of a pixel: beyond is rounding noise."""
     return None if value is None else np.asarray(value, np.float64).round(6).tolist()

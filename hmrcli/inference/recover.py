@@ -1,13 +1,15 @@
 """Many images, one after another, into files: what is done stays done, whatever becomes of the others."""
 
-import hashlib
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hmrcli.errors import UsageError
-from hmrcli.inference.images import Picture, focal_of_film, read_picture, targets
+from hmrcli.files import sha256
+from hmrcli.inference.exif import focal_of_film
+from hmrcli.inference.images import Picture, read_picture
+from hmrcli.inference.inputs import output_stems
 
 if TYPE_CHECKING:
     from hmrcli.inference.predictor import Predictor
@@ -19,52 +21,46 @@ Box = tuple[float, float, float, float]
 
 
 class Asked(NamedTuple):
-    """What a user wants of every image.
-
-    Attributes:
-        saves: of `overlay`, `mesh`, `npz`, `json`.
-        mesh_format: suffix of mesh files.
-        boxes: x, y, width, height of people, pixels; None to find them.
-        bbox_scale: None for the usual one.
-        max_people: None for all.
-        focal: `px` or `mm` (on 35 mm film) and the length; None for EXIF's.
-        resume: whether images are skipped whose files are there, of the same settings.
-    """
+    """What a user wants of every image."""
 
     saves: Collection[str]
-    mesh_format: str
-    boxes: list[Box] | None
-    bbox_scale: float | None
-    max_people: int | None
-    focal: tuple[str, float] | None
-    resume: bool
+    """Of `overlay`, `mesh`, `npz`, `json`."""
+    mesh_format: str = "glb"
+    boxes: list[Box] | None = None
+    """x, y, width, height of people, pixels; None to find them."""
+    bbox_scale: float | None = None
+    """None for the usual one."""
+    max_people: int | None = None
+    focal: tuple[str, float] | None = None
+    """`px` or `mm` (on 35 mm film) and the length; None for EXIF's."""
+    resume: bool = False
+    """Whether images are skipped whose files are there, of the same settings."""
+
+
+class Job(NamedTuple):
+    """An image and where its files go."""
+
+    path: Path
+    """Of the image, as the user named it."""
+    target: Path
+    """Folder and stem of the files: `target_overlay.png`, `target_0.glb`, `target_0.npz`, `target.json`."""
+    picture: Picture
+    settings: dict[str, Any]
+    """What the results depend on beside the predictor, kept in the document; `focal_source` among it."""
 
 
 class Result(NamedTuple):
-    """What became of one image.
-
-    Attributes:
-        path: of the image.
-        target: folder and stem of its files.
-        entry: of the JSON document; empty where there is an error.
-        error: why there is no entry.
-        notes: what a person should know.
-        skipped: whether the files were there before.
-    """
+    """What became of one image."""
 
     path: Path
     target: Path
+    """Folder and stem of its files."""
     entry: dict[str, Any] = {}  # noqa: RUF012 (never changed)
+    """Of the JSON document; empty where there is an error."""
     error: Exception | None = None
     notes: tuple[str, ...] = ()
     skipped: bool = False
-
-
-class _Read(NamedTuple):
-    path: Path
-    target: Path
-    picture: Picture
-    settings: dict[str, Any]
+    """Whether the files were there before."""
 
 
 def recover_images(
@@ -81,25 +77,24 @@ def recover_images(
     Raises:
         UsageError: a box or a focal length does not suit an image.
     """
-    waiting: list[_Read] = []
-    for path, target in zip(paths, targets(paths, out)):
+    waiting: list[Job] = []
+    for path, target in zip(paths, output_stems(paths, out)):
         try:
             picture = read_picture(path)
             settings = _settings(path, picture, asked)
-            if asked.boxes is not None:
-                from hmrcli.inference.predictor import checked_boxes
-
-                checked_boxes(asked.boxes, picture.pixels)
         except UsageError:
             raise
         except Exception as error:
             yield Result(path, target, error=error)
             continue
+        from hmrcli.inference.save import saved_entry
+
         loaded = predictor()
-        if asked.resume and (entry := _saved(target, loaded, settings, asked)):
-            yield Result(path, target, entry | {"path": str(path)}, skipped=True)
+        job = Job(path, target, picture, settings)
+        if asked.resume and (entry := saved_entry(job, loaded, asked.saves, asked.mesh_format)):
+            yield Result(path, target, entry, skipped=True)
             continue
-        waiting.append(_Read(path, target, picture, settings))
+        waiting.append(job)
         enough = sum(one.picture.pixels.size for one in waiting) > BATCH_BYTES or len(waiting) == BATCH
         if loaded.recipe is None or enough:  # a fit gains nothing from company
             yield from _finish(waiting, loaded, asked)
@@ -108,47 +103,36 @@ def recover_images(
         yield from _finish(waiting, predictor(), asked)
 
 
-def _finish(batch: list[_Read], predictor: "Predictor", asked: Asked) -> Iterator[Result]:
+def _finish(batch: list[Job], predictor: "Predictor", asked: Asked) -> Iterator[Result]:
     """Recovers the people of some images and writes their files."""
     from hmrcli.inference.save import save_image
 
     boxes = None if asked.boxes is None else [asked.boxes] * len(batch)
-    pixels = [one.picture.pixels for one in batch]
-    focal_lengths = [one.settings["focal_length"] for one in batch]
+    focal_lengths = [job.settings["focal_length"] for job in batch]
     try:
-        found = predictor.many(pixels, boxes, asked.max_people, focal_lengths)
+        found = predictor.many([job.picture.pixels for job in batch], boxes, asked.max_people, focal_lengths)
     except UsageError:
         raise
     except Exception as error:
         if len(batch) == 1:
             yield Result(batch[0].path, batch[0].target, error=error)
         else:  # the one that is wrong is not known
-            for one in batch:
-                yield from _finish([one], predictor, asked)
+            for job in batch:
+                yield from _finish([job], predictor, asked)
         return
-    for (path, target, picture, settings), people in zip(batch, found):
-        notes = (*picture.notes, *(f"{path}: {text}" for text in people.notes))
+    for job, people in zip(batch, found):
+        notes = (*job.picture.notes, *(f"{job.path}: {text}" for text in people.notes))
         try:
-            entry = save_image(
-                path, picture.pixels, people, predictor, target, asked.saves, asked.mesh_format,
-                focal_source=settings["focal_source"], settings=settings,
-            )  # fmt: skip
+            entry = save_image(job, people, predictor, asked.saves, asked.mesh_format)
         except Exception as error:
-            yield Result(path, target, error=error, notes=notes)
+            yield Result(job.path, job.target, error=error, notes=notes)
         else:
-            yield Result(path, target, entry, notes=notes)
-
-
-def _saved(
-    target: Path, predictor: "Predictor", settings: dict[str, Any], asked: Asked
-) -> dict[str, Any] | None:
-    from hmrcli.inference.save import saved_entry
-
-    return saved_entry(target, predictor, settings, asked.saves, asked.mesh_format)
+            yield Result(job.path, job.target, entry, notes=notes)
 
 
 def _settings(path: Path, picture: Picture, asked: Asked) -> dict[str, Any]:
-    """What the result of an image depends on, beside the predictor."""
+    """Gathers what the result of an image depends on, beside the predictor."""
+
     height, width = picture.pixels.shape[:2]
     length, source = picture.focal_length, "diagonal" if picture.focal_length is None else "exif"
     if asked.focal is not None:
@@ -156,10 +140,12 @@ def _settings(path: Path, picture: Picture, asked: Asked) -> dict[str, Any]:
         length, source = value if unit == "px" else focal_of_film(value, width, height), "given"
         if not 0.1 < length / math.hypot(width, height) < 100:
             raise UsageError(f"--focal: {length:.0f} pixels do not suit {path} of {width}x{height}")
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if asked.boxes is not None:
+        from hmrcli.inference.photo import checked_boxes
+
+        checked_boxes(asked.boxes, picture.pixels)
     return {
-        "image_sha256": sha256,
+        "image_sha256": sha256(path),
         "focal_length": length,
         "focal_source": source,
         "boxes": asked.boxes,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hmrcli.assets.pickles import read_npz
+from hmrcli.assets.npz import read_npz
 from hmrcli.errors import BadInput, MissingFile
 
 

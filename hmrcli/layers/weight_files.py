@@ -22,8 +22,8 @@ from torch import Tensor
 
 from hmrcli.assets.checkpoints import Checkpoint
 from hmrcli.assets.pickles import Record
-from hmrcli.assets.reading import damage
 from hmrcli.errors import BadInput, MissingFile
+from hmrcli.files import damage
 
 _KEYS = ("state_dict", "model_state_dict", "model", "network", "net", "module", "weights", "params", "state_dict_ema",
          "model_ema", "ema")  # fmt: skip

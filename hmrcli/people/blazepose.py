@@ -68,7 +68,7 @@ def read_crops(crops: np.ndarray) -> Reading:
 
 
 def read_crops_both_ways(crops: np.ndarray) -> Reading:
-    """What the network reads in crops and in their mirror images, joined.
+    """Reads crops and their mirror images, joined.
 
     The mean of both. Where they disagree by more than a sixteenth of the crop, mostly because left is taken
     for right, the look that sees more of the person counts alone. On calibrated footage the mean brought the
@@ -93,7 +93,7 @@ def read_crops_both_ways(crops: np.ndarray) -> Reading:
 
 
 def refine(points: np.ndarray, heatmaps: np.ndarray, reach: int = 3, confident: float = 0.5) -> np.ndarray:
-    """Moves points to the centre of mass of their heatmap around them, where that is confident.
+    """Moves points to the center of mass of their heatmap around them, where that is confident.
 
     MediaPipe's RefineLandmarksFromHeatmap. On calibrated footage it took the median distance between a
     landmark and its four-camera triangulation from 15 to 12 pixels.
@@ -123,5 +123,5 @@ def refine(points: np.ndarray, heatmaps: np.ndarray, reach: int = 3, confident: 
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """The logistic function, without overflow."""
+    """Computes the logistic function, without overflow."""
     return 0.5 * (1 + np.tanh(0.5 * x))

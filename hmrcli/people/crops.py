@@ -22,7 +22,7 @@ HIPS_SEEN = 0.37
 
 
 def upright_crops(center: np.ndarray, up: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Affines of square crops around people.
+    """Returns the affines of square crops around people.
 
     Args:
         center: (N, 2) the middle of each crop, pixels.
@@ -39,7 +39,7 @@ def upright_crops(center: np.ndarray, up: np.ndarray, radius: np.ndarray) -> np.
 
 
 def crops_from_boxes(bbox_xywh: np.ndarray, turns: np.ndarray | int = 0) -> np.ndarray:
-    """Crops around boxes (N, 4), with a margin of a tenth of the longer side all around.
+    """Returns crops around boxes (N, 4), with a margin of a tenth of the longer side all around.
 
     They are turned like an image by `turns` (N,) quarter turns, counter-clockwise.
     """
@@ -52,7 +52,7 @@ def crops_from_boxes(bbox_xywh: np.ndarray, turns: np.ndarray | int = 0) -> np.n
 def crop_from_keypoints(
     bbox_xywh: np.ndarray, keypoints: np.ndarray, turns: int = 0, confident: float = 0.2
 ) -> np.ndarray:
-    """The crop (2, 3) around the hips that holds all confident keypoints, turned along the spine.
+    """Returns the crop (2, 3) around the hips that holds all confident keypoints, turned along the spine.
 
     Half-body portraits get the crop the whole person would have, by the distance from the eyes to the shoulders:
     the network takes what fills its crop for a whole person. Where that is unknown too, it is the crop of the box.
@@ -85,7 +85,7 @@ def crop_from_keypoints(
 
 
 def warp_crops(image: np.ndarray, crop_to_image: np.ndarray) -> np.ndarray:
-    """One warp per crop, black outside the image: (N, 256, 256, 3) uint8."""
+    """Warps each crop once, black outside the image: (N, 256, 256, 3) uint8."""
     crops = np.empty((len(crop_to_image), CROP_SIZE, CROP_SIZE, 3), np.uint8)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     for crop, affine in zip(crops, crop_to_image):
@@ -94,23 +94,23 @@ def warp_crops(image: np.ndarray, crop_to_image: np.ndarray) -> np.ndarray:
 
 
 def to_image(points: np.ndarray, crop_to_image: np.ndarray) -> np.ndarray:
-    """Points (N, K, 2) of crops (N, 2, 3) in the image."""
+    """Brings points (N, K, 2) of crops (N, 2, 3) to the image."""
     return points @ crop_to_image[:, :, :2].transpose(0, 2, 1) + crop_to_image[:, None, :, 2]
 
 
 def turn_of(crop_to_image: np.ndarray) -> np.ndarray:
-    """(N, 2, 2) rotations from crop axes to image axes."""
+    """Returns rotations (N, 2, 2) from crop axes to image axes."""
     linear = crop_to_image[:, :, :2]
     return linear / np.sqrt(np.linalg.det(linear))[:, None, None]
 
 
 def mask_to_image(mask: np.ndarray, crop_to_image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A crop's mask (256, 256) in the full image (height, width), 0 outside the crop."""
+    """Warps a crop's mask (256, 256) to the full image (height, width), 0 outside the crop."""
     return cv2.warpAffine(mask, crop_to_image, (width, height), flags=cv2.INTER_LINEAR)
 
 
 def mask_in_crop(mask: np.ndarray, crop_to_image: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """A crop's mask (256, 256) as seen in another crop (2, 3), 0 outside the mask's own."""
+    """Warps a crop's mask (256, 256) to another crop (2, 3), 0 outside the mask's own."""
     own = np.linalg.inv(np.vstack([crop_to_image, [0, 0, 1]])) @ np.vstack([other, [0, 0, 1]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(mask, own[:2], (CROP_SIZE, CROP_SIZE), flags=flags)

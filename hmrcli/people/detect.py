@@ -22,6 +22,9 @@ QUICK = (320, 1 / 7)
 FINE = ((1024, 683), (2048, 2048))
 """Looks for small people, and the longer side of images that have room for them."""
 
+PORTRAIT, ALIKE = 0.95, 2 / 3
+"""Landmark scores of a person who fills the image, in each of three looks, and how alike the looks are: portraits have
+0.98 and 0.67 at least; of the landscapes and still lifes that look as alike, none has more than 0.92 in each."""
 CROWD = 20
 """People in one look: more of them, and smaller ones, are looked for."""
 
@@ -29,7 +32,7 @@ CROWD = 20
 def detect_people(
     image: np.ndarray, max_people: int | None = None, min_score: float = DOUBTFUL
 ) -> list[Detection]:
-    """People in an image and what may be people, best first; their landmarks (`body_landmarks`) tell.
+    """Finds people in an image and what may be people, best first; their landmarks (`body_landmarks`) tell.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -88,7 +91,7 @@ def _sure(person: Detection) -> bool:
 
 
 def _explained(person: Detection, others: list[Detection], ratio: float) -> bool:
-    """Whether a person is mostly inside one who stands another way up and is surer."""
+    """Tells a person who is mostly inside one who stands another way up and is surer."""
     return any(
         person.turns != other.turns
         and person.score <= ratio * other.score
@@ -98,7 +101,7 @@ def _explained(person: Detection, others: list[Detection], ratio: float) -> bool
 
 
 def people_in_box(image: np.ndarray, bbox_xywh: np.ndarray) -> list[Detection]:
-    """Who a box (4,) may have been drawn around, best first, with that box; none if unrecognised."""
+    """Finds who a box (4,) may have been drawn around, best first, with that box; none if unrecognised."""
     middle, half = bbox_xywh[:2] + bbox_xywh[2:] / 2, 0.8 * bbox_xywh[2:]
     left, top = np.maximum(np.floor(middle - half), 0).astype(int)
     right, bottom = np.maximum(np.ceil(middle + half), 0).astype(int)
@@ -119,31 +122,32 @@ def people_in_box(image: np.ndarray, bbox_xywh: np.ndarray) -> list[Detection]:
     return kept
 
 
-def _whole_image(image: np.ndarray, min_score: float = 0.95, min_alike: float = 2 / 3) -> list[Detection]:
-    """The person who fills the image, as in a close portrait, where the landmark network is sure of one.
+def _whole_image(image: np.ndarray) -> list[Detection]:
+    """Finds the person who fills the image, as in a close portrait, where the landmark network is sure of one.
 
-    A flower may score 1.00; but in a wider crop the landmarks come to lie elsewhere (0.63 alike at most, portraits
-    0.68 at least).
+    A flower or a landscape may score 1.00; but not in a wider crop and in the mirror, too, and there the landmarks
+    come to lie elsewhere.
     """
     height, width = image.shape[:2]
     box = np.array([0.0, 0.0, width, height])
     crops = crops_from_boxes(np.stack([box, box * 1.5 - np.array([width, height, 0, 0]) / 4]))
-    reading = read_crops(warp_crops(image, crops))
-    near, wide = landmarks_as_keypoints(reading, crops)
-    if reading.score[0] < min_score or keypoint_similarity(near, wide, width * height) < min_alike:
+    views = warp_crops(image, crops)
+    reading = read_crops(np.concatenate([views, views[:1, :, ::-1]]))
+    near, wide = landmarks_as_keypoints(Reading(*(values[:2] for values in reading)), crops)
+    if reading.score.min() < PORTRAIT or keypoint_similarity(near, wide, width * height) < ALIKE:
         return []
     near[:, 2] *= ((near[:, :2] >= 0) & (near[:, :2] < [width, height])).all(1)
     return [Detection(box, float(reading.score[0]), near)]
 
 
 def landmarks_as_keypoints(reading: Reading, crops: np.ndarray) -> np.ndarray:
-    """The landmarks read in crops (N, 2, 3) at the places of the detector's keypoints, (N, 17, 3)."""
+    """Takes the landmarks read in crops (N, 2, 3) at the places of the detector's keypoints, (N, 17, 3)."""
     points = to_image(reading.points[:, LANDMARK_KEYPOINTS], crops)
     return np.concatenate([points, reading.visibility[:, LANDMARK_KEYPOINTS, None]], 2)
 
 
 def same_person(a: Detection, b: Detection) -> bool:
-    """Whether two detections show one person.
+    """Tells whether two detections show one person.
 
     Their keypoints all but coincide, or do roughly and their boxes too; someone who stands in front of another
     shares the box or some keypoints, not both, and a part of a person is no match for the whole.

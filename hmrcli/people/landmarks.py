@@ -67,9 +67,11 @@ class Landmarks:
         return Landmarks(**{name: value[keep] for name, value in vars(self).items()})
 
     def image_mask(self, person: int, height: int, width: int) -> np.ndarray:
-        """The mask of one person in the full image, (height, width) in [0, 1]."""
+        """Warps the mask of one person to the full image, (height, width) in [0, 1]."""
         return mask_to_image(self.masks[person], self.crop_to_image[person], height, width)
 
+
+Reads = Callable[[np.ndarray], Reading]
 
 AGREE = 0.3
 """Likeness of a person's keypoints and landmarks: below, the landmarks are someone else's or nobody's."""
@@ -85,10 +87,28 @@ SAME_MASK = 0.75
 """Overlap of two masks of one person; of two who overlap it is less."""
 
 
+@dataclass
+class _Look:
+    """What was read in crops (N, 2, 3), and how much it looks like the people detected, (N,) in [0, 1]."""
+
+    reading: Reading
+    crops: np.ndarray
+    likeness: np.ndarray
+
+    def take_better(self, who: np.ndarray, other: "_Look") -> np.ndarray:
+        """Puts another look at some people in place where it is more like them; returns (K,) where."""
+        better = other.likeness > self.likeness[who]
+        for values, others in zip(
+            (*self.reading, self.crops, self.likeness), (*other.reading, other.crops, other.likeness)
+        ):
+            values[who[better]] = others[better]
+        return better
+
+
 def body_landmarks(
     image: np.ndarray, people: Sequence[Detection] | np.ndarray, min_score: float = 0.5
 ) -> Landmarks:
-    """Landmarks of people, in two passes: the second crop follows the landmarks of the first.
+    """Finds landmarks of people, in two passes: the second crop follows the landmarks of the first.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -99,60 +119,47 @@ def body_landmarks(
     """
     if isinstance(people, np.ndarray):
         return _in_boxes(image, people.reshape(-1, 4), min_score)
-    crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints, p.turns) for p in people], (-1, 2, 3))
-    certain = np.array([p.score for p in people])
-    first = read_crops(warp_crops(image, crops))
-    likeness = _likeness(people, first, crops)
-    quality = certain * first.score * likeness
-    known = np.flatnonzero((likeness >= SURELY) & ((quality >= CLEAR) | (certain >= SURE)))
-    slid = (likeness < SURELY) & (len(known) > 0)
-    masks, masked = first.mask[known], crops[known]
 
-    def read(read_views: Callable[[np.ndarray], Reading], who: np.ndarray, crops: np.ndarray) -> Reading:
+    def look(reads: Reads, who: np.ndarray, crops: np.ndarray) -> _Look:
         """Reads crops; of people whose crop showed a neighbour, with everyone hidden who is known."""
         views = warp_crops(image, crops)
         for i in np.flatnonzero(slid[who]):
-            for mask, crop in zip(masks, masked):
+            for mask, crop in hidden:
                 views[i][mask_in_crop(mask, crop, crops[i]) > 0.5] = 0
-        return read_views(views)
+        reading = reads(views)
+        return _Look(reading, crops, _likeness([people[int(i)] for i in who], reading, crops))
 
-    who = np.flatnonzero(slid)
-    again = read(read_crops, who, crops[who])
-    alike = _likeness([people[int(i)] for i in who], again, crops[who])
-    better = alike > likeness[who]
-    slid[who[~better]] = False
-    for values, others in zip(first, again):
-        values[who[better]] = others[better]
-    likeness[who[better]] = alike[better]
-    seen = (first.score >= min_score / 2) & (likeness >= AGREE)
+    crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints, p.turns) for p in people], (-1, 2, 3))
+    certain = np.array([p.score for p in people])
+    slid, hidden = np.zeros(len(people), bool), []
+    first = look(read_crops, np.arange(len(people)), crops)
+    quality = certain * first.reading.score * first.likeness
+    known = np.flatnonzero((first.likeness >= SURELY) & ((quality >= CLEAR) | (certain >= SURE)))
+    hidden = list(zip(first.reading.mask[known], crops[known]))
+    slid = (first.likeness < SURELY) & (len(known) > 0)
+    again = np.flatnonzero(slid)
+    slid[again] = first.take_better(again, look(read_crops, again, crops[again]))
 
-    source = np.flatnonzero(seen)
-    people = [people[int(i)] for i in source]
-    following = _next_crops(to_image(first.points[source], crops[source]), first.visibility[source])
-    second = read(read_crops_both_ways, source, following)
-    alike = _likeness(people, second, following)
-    strayed = np.flatnonzero(alike < 0.75 * likeness[source])
-    back = crops[source[strayed]]
-    third = read(read_crops_both_ways, source[strayed], back)
-    nearer = _likeness([people[int(i)] for i in strayed], third, back)
-    better = nearer > alike[strayed]
-    alike[strayed[better]], following[strayed[better]] = nearer[better], back[better]
-    for values, others in zip(second, third):
-        values[strayed[better]] = others[better]
-    found = _in_image(second, following, source, image.shape[:2])
-    quality = certain[source] * found.score * alike
-    kept = (found.score >= min_score) & (alike >= AGREE) & ((certain[source] >= SURE) | (quality >= CLEAR))
+    source = np.flatnonzero((first.reading.score >= min_score / 2) & (first.likeness >= AGREE))
+    points, seen = first.reading.points[source], first.reading.visibility[source]
+    second = look(read_crops_both_ways, source, _next_crops(to_image(points, crops[source]), seen))
+    strayed = np.flatnonzero(second.likeness < 0.75 * first.likeness[source])
+    second.take_better(strayed, look(read_crops_both_ways, source[strayed], crops[source[strayed]]))
+    found = _in_image(second.reading, second.crops, source, image.shape[:2])
+    quality = certain[source] * found.score * second.likeness
+    certain = (certain[source] >= SURE) | (quality >= CLEAR)
+    kept = (found.score >= min_score) & (second.likeness >= AGREE) & certain
     return _without_repeats(found[kept], quality[kept])
 
 
 def _likeness(people: Sequence[Detection], reading: Reading, crops: np.ndarray) -> np.ndarray:
-    """How much what was read looks like the people detected, (N,) in [0, 1]."""
+    """Compares what was read with the people detected, (N,) in [0, 1]."""
     pairs = zip(people, landmarks_as_keypoints(reading, crops))
     return np.array([keypoint_similarity(p.keypoints, mark, p.bbox_xywh[2:].prod()) for p, mark in pairs])
 
 
 def _in_boxes(image: np.ndarray, boxes: np.ndarray, min_score: float) -> Landmarks:
-    """Landmarks of the person in each box (N, 4)."""
+    """Finds landmarks of the person in each box (N, 4)."""
     none = _in_image(
         read_crops_both_ways(np.empty((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)),
         np.empty((0, 2, 3)),
@@ -178,53 +185,48 @@ def _in_boxes(image: np.ndarray, boxes: np.ndarray, min_score: float) -> Landmar
 
 
 def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
-    """Landmarks of the person in a box (4,).
+    """Finds landmarks of the person in a box (4,).
 
     Nothing outside the box is shown at first; then the crop may show more, as long as it stays on this person.
     """
     low = np.clip(np.floor(box[:2] - 0.1 * box[2:].max()), 0, None).astype(int)
     high = np.clip(np.ceil(box[:2] + box[2:] + 0.1 * box[2:].max()), 0, None).astype(int)
     alone = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
+    alone = alone if alone.size else image[:1, :1]
     shift = np.array([[0, 0, low[0]], [0, 0, low[1]]])
     people = people_in_box(image, box)
 
     def read(
-        read_views: Callable[[np.ndarray], Reading], crops: np.ndarray, only: bool, people: list[Detection]
-    ) -> tuple[Landmarks, np.ndarray, Reading]:
-        views = (
-            warp_crops(alone if alone.size else image[:1, :1], crops - shift)
-            if only
-            else warp_crops(image, crops)
-        )
-        reading = read_views(views)
+        reads: Reads, crops: np.ndarray, only: bool, people: list[Detection]
+    ) -> tuple[Reading, Landmarks, np.ndarray]:
+        """Reads crops with or without what is around the box; (N,) fits are 0 for others than these people."""
+        reading = reads(warp_crops(alone, crops - shift) if only else warp_crops(image, crops))
         found = _in_image(reading, crops, np.zeros(len(crops), int), image.shape[:2])
-        alike = _likeness(people, reading, crops)
-        fit = np.array([_fit(found[[i]], box) for i in range(len(crops))])
         detected = np.array([p.score > 0 for p in people])
-        alike_enough = alike >= np.where(detected & (not only), AGREE, SURELY)
+        alike = _likeness(people, reading, crops) >= np.where(detected & (not only), AGREE, SURELY)
         certain = found.score >= np.where(detected, min_score, UNDETECTED)
-        return found, fit * alike_enough * certain, reading
+        return reading, found, alike * certain * np.array([_fit(found[[i]], box) for i in range(len(crops))])
 
     if people:
         crops = np.stack([crop_from_keypoints(box, p.keypoints, p.turns) for p in people])
     else:  # what is read has to be the same with and without the surroundings
         crops = crops_from_boxes(box[None])
         people = [Detection(box, 0.0, landmarks_as_keypoints(read_crops(warp_crops(image, crops)), crops)[0])]
-    found, fit, reading = read(read_crops, crops, True, people)
+    reading, found, fit = read(read_crops, crops, True, people)
     best = int((found.score * (0.01 + fit)).argmax())
     crop, person, tries = crops[[best]], [people[best]], [(crops[[best]], True)]
     if found.score[best] >= min_score / 2:
         crop = _next_crops(to_image(reading.points[[best]], crop), reading.visibility[[best]])
         tries = [(crop, False), (crop, True), *tries]
     for tried, only in tries:
-        found, fit, _ = read(read_crops_both_ways, tried, only, person)
+        _, found, fit = read(read_crops_both_ways, tried, only, person)
         if fit[0] > 0:
             return found
     return replace(found, score=np.zeros(1, np.float32))
 
 
 def _fit(person: Landmarks, box: np.ndarray) -> float:
-    """How well a person fills a box, in [0, 1]; 0 where it is someone who is mostly outside the box."""
+    """Scores how well a person fills a box, in [0, 1]; 0 where it is someone who is mostly outside the box."""
     low, high = box[:2] - 0.1 * box[2:], box[:2] + 1.1 * box[2:]
     seen = person.points2d[person.visibility > 0.5]
     if len(seen) < 3:
@@ -237,7 +239,7 @@ def _fit(person: Landmarks, box: np.ndarray) -> float:
 
 
 def _next_crops(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
-    """Crops (N, 2, 3) a quarter wider than the circle around the person (MediaPipe's pose_landmarks_to_roi).
+    """Returns crops (N, 2, 3) a quarter wider than the circle around the person (MediaPipe's pose_landmarks_to_roi).
 
     Legs that nobody sees are squeezed into the crop, hips with them. Then the crop is at least what the whole person
     would need, by eyes and shoulders.
@@ -296,7 +298,7 @@ def _without_repeats(found: Landmarks, quality: np.ndarray) -> Landmarks:
 
 
 def _mask_overlap(found: Landmarks, i: int, k: int) -> float:
-    """Intersection over union of the masks of two people, in the crop of the first."""
+    """Returns intersection over union of the masks of two people, in the crop of the first."""
     a = found.masks[i] > 0.5
     b = mask_in_crop(found.masks[k], found.crop_to_image[k], found.crop_to_image[i]) > 0.5
     return float((a & b).sum() / max((a | b).sum(), 1))

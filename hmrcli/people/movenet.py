@@ -33,7 +33,7 @@ class Detection:
 def look(
     image: np.ndarray, side: int, min_score: float, turns: int = 0, border: float = 0.0, limit: int = 1000
 ) -> list[Detection]:
-    """People found with the longer side of the image scaled to `side` pixels.
+    """Finds people with the longer side of the image scaled to `side` pixels.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -66,7 +66,7 @@ def look(
 
 
 def turn_back(places: np.ndarray, turns: int, size: tuple[int, int]) -> np.ndarray:
-    """Places (N, 2) of an image of a size (width, height) after quarter turns, before them."""
+    """Turns places (N, 2) of an image of a size (width, height) after quarter turns back."""
     for _ in range(turns):
         places, size = np.stack([size[1] - places[:, 1], places[:, 0]], 1), size[::-1]
     return places
@@ -79,8 +79,8 @@ def decode(
 
     Args:
         heads: by name, (channels, rows, columns); `center` and `keypoint_heatmap` are logits.
-        min_score: people below are left out. The score is the centre's times the mean of confident keypoints.
-        limit: most people to return, by centre score.
+        min_score: people below are left out. The score is the center's times the mean of confident keypoints.
+        limit: most people to return, by center score.
     Returns:
         For each person the box (4: x0, y0, x1, y1), the score and the keypoints (17, 3: x, y, confidence).
     """

@@ -12,7 +12,7 @@ from hmrcli.environment import threads
 
 @cache
 def session(name: str) -> onnxruntime.InferenceSession:
-    """The network `data/people/NAME.onnx`, loaded once a process.
+    """Loads the network `data/people/NAME.onnx`, once a process.
 
     `OMP_NUM_THREADS` limits its threads. Waiting threads sleep: spinning, the default, makes a network
     many times slower as soon as another process wants the cores.
@@ -28,6 +28,6 @@ def session(name: str) -> onnxruntime.InferenceSession:
 
 
 def run(name: str, images: np.ndarray, outputs: tuple[str, ...]) -> list[np.ndarray]:
-    """The named outputs of a network with one input."""
+    """Returns the named outputs of a network with one input."""
     network = session(name)
     return network.run(list(outputs), {network.get_inputs()[0].name: np.ascontiguousarray(images)})

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hmrcli.people.skeleton import KEYPOINT_SIGMAS
+from hmrcli.body.joints import COCO_DEVIATIONS
 
 
 def keypoint_similarity(a: np.ndarray, b: np.ndarray, area: float, confident: float = 0.2) -> float:
@@ -18,18 +18,18 @@ def keypoint_similarity(a: np.ndarray, b: np.ndarray, area: float, confident: fl
     if seen.sum() < 3:
         return 0.0
     squared = ((a[seen, :2] - b[seen, :2]) ** 2).sum(1)
-    reach = 2 * np.array(KEYPOINT_SIGMAS)[seen]
+    reach = 2 * np.array(COCO_DEVIATIONS)[seen]
     return float(np.exp(-squared / (2 * max(area, 1.0) * reach**2)).mean())
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes x, y, width, height."""
+    """Returns intersection over union of two boxes x, y, width, height."""
     shared = _shared(a, b)
     return float(shared / max(np.prod(a[2:]) + np.prod(b[2:]) - shared, 1e-9))
 
 
 def inside_share(a: np.ndarray, b: np.ndarray) -> float:
-    """How much of box a is inside box b, in [0, 1]."""
+    """Returns how much of box a is inside box b, in [0, 1]."""
     return float(_shared(a, b) / max(np.prod(a[2:]), 1e-9))
 
 

@@ -9,12 +9,6 @@ KEYPOINTS = (
 )
 """17 COCO keypoints; left and right are the person's own."""
 
-KEYPOINT_SIGMAS = (
-    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
-    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
-)
-"""How far annotators of COCO disagree about each keypoint, relative to the person's size."""
-
 LANDMARKS = (
     "nose",
     *("left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer"),

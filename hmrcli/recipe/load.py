@@ -4,8 +4,9 @@ import contextlib
 import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -19,6 +20,8 @@ from hmrcli.recipe.schema import Section
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "bundled" / "recipes", _PACKAGE.parent / "recipes")
 """In an installed wheel and in a checkout."""
+_OPEN = "open_"
+"""Before the name of a row that the open benchmark is laid over."""
 
 _EXPECTED = {
     "string_type": "text",
@@ -49,12 +52,36 @@ _Key = tuple[str | int, ...]
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Names of the bundled recipes, sorted."""
+    """Lists the names of the bundled recipes, sorted."""
     return tuple(sorted(_bundled()))
 
 
+class Source(NamedTuple):
+    """What `load_recipe` makes a recipe of a known name from."""
+
+    name: str
+    open: bool
+
+    @property
+    def arguments(self) -> str:
+        """The same for `hmr train`."""
+        return f"--recipe {self.name}{' --open' if self.open else ''}"
+
+
+def source_of(name: str) -> Source | None:
+    """Finds the bundled recipe behind a recipe's name: `open_R` is `R` with the open benchmark laid over it."""
+    if name in _bundled():
+        return Source(name, False)
+    row = name.removeprefix(_OPEN)
+    return Source(row, True) if row != name and row in _bundled() else None
+
+
 def load_recipe(
-    name_or_path: str | Path, overrides: Iterable[str] = (), say: Callable[[str], None] = lambda text: None
+    name_or_path: str | Path,
+    overrides: Iterable[str] = (),
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    open: bool = False,
 ) -> Recipe:
     """Reads a recipe.
 
@@ -63,13 +90,16 @@ def load_recipe(
         overrides: `KEY=VALUE` each, where KEY leads to the value by dots (`optimizer.lr`) and VALUE is YAML. Where
             the epochs are fewer than the file's, its decays of the rate that would come later are left out.
         say: for a note on that.
+        open: lay the open benchmark over it: body, sets, test, start and size need no licensed file then.
 
     Raises:
         BadInput: there is no such recipe, or it has an unknown key, a wrong value or an impossible
             combination; names file, line and key.
-        UsageError: an override is not of the form `KEY=VALUE`.
+        UsageError: an override is not of the form `KEY=VALUE`, or the recipe is of the open benchmark already.
     """
     document = Document(_find(name_or_path))
+    if open:
+        _lay_open_over(document.values, name_or_path)
     changed = {key: text for text in overrides for key in [_override(document.values, text)]}
     if ("schedule", "epochs") in changed and not any(key[:2] == ("schedule", "lr_decay") for key in changed):
         _drop_late_decays(document.values["schedule"], say)
@@ -98,6 +128,28 @@ def _texts(keys: Iterable[_Key], values: Any) -> Iterator[str]:
             yield from _texts([(name,) for name in value], value)
 
 
+def _lay_open_over(values: dict[str, Any], name_or_path: str | Path) -> None:
+    """Changes a recipe's values to those of the open benchmark; what is of a wrong kind is told later."""
+    if values.get("body_model") == "open":
+        raise UsageError(f"{name_or_path}: is of the open benchmark already; leave out --open")
+    if isinstance(values.get("data"), dict):
+        values["data"]["mixture"] = {}
+    row = f"{values.get('algorithm')}_{values.get('variant')}"
+    path = next(path for path in (folder / "overlays" / "open.yaml" for folder in _FOLDERS) if path.is_file())
+    for pattern, changes in Document(path).values.items():
+        if fnmatchcase(row, pattern):
+            _merge(values, changes)
+    values["name"] = f"{_OPEN}{values.get('name')}"
+
+
+def _merge(values: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, change in changes.items():
+        if isinstance(change, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], change)
+        else:
+            values[key] = change
+
+
 def _is_record(path: Path) -> bool:
     """Whether a recipe is what a run wrote down of itself, with paths that were typed when it began."""
     return path.name == "recipe.yaml" and (path.parent / "environment.json").is_file()
@@ -114,6 +166,8 @@ def _find(name_or_path: str | Path) -> Path:
     with contextlib.suppress(OSError, RuntimeError):  # a name too long, or the home of nobody
         if path.expanduser().is_file():
             return path.expanduser()
+    if known := source_of(path.stem):  # has no file of its own
+        raise BadInput(f"{name_or_path}: no recipe has this name; did you mean {known.arguments}?")
     near = difflib.get_close_matches(path.stem, bundled, n=3)
     if path.suffix and (file := did_you_mean(path)):
         raise BadInput(f"{name_or_path}: there is no such recipe file{file}")

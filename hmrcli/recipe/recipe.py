@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.recipe.algorithms import ALGORITHMS, Algorithm, CropShape
 from hmrcli.recipe.document import dump_document
 from hmrcli.recipe.schema import (
@@ -23,9 +24,6 @@ from hmrcli.recipe.schema import (
     Schedule,
     Section,
 )
-
-RENDERED_SETS = ("open-studio", "open-fitted", "open-keypoints")
-"""Training sets that can be rendered while training (`hmrcli.scenes`)."""
 
 Key = tuple[str, ...]
 
@@ -131,11 +129,8 @@ def _data(recipe: Recipe) -> Iterator[tuple[Key, str]]:
     for name, dataset in mixture.items():
         if dataset.fits is not None and recipe.in_the_loop is None:
             yield ("data", "mixture", name, "fits"), "stored fits are for recipes with `in_the_loop`"
-        yield from _rendered(("data", "mixture", name, "rendered"), dataset.rendered, name, recipe.body_model)
-    adversary = recipe.adversary
-    if adversary is not None:
-        name = adversary.annotations.rpartition("/")[2].partition(".")[0]
-        yield from _rendered(("adversary", "rendered"), adversary.rendered, name, recipe.body_model)
+        if name in OPEN_SETS and (dataset.rows or 0) > OPEN_SETS[name].rows:
+            yield ("data", "mixture", name, "rows"), f"{name} has {OPEN_SETS[name].rows:,} rows"
     if data.joints not in rules.joints:
         yield ("data", "joints"), f"{rules.name} learns {' or '.join(rules.joints)}"
     if data.joints != "smpl_54" and any(term in recipe.losses for term in rules.terms_of_smpl_54):
@@ -228,10 +223,3 @@ def _sections(recipe: Recipe) -> Iterator[tuple[Key, str]]:
 
 def _no_use(recipe: Recipe) -> str:
     return f"{recipe.algorithm} has no use for it"
-
-
-def _rendered(key: Key, rows: int | None, name: str, body_model: str) -> Iterator[tuple[Key, str]]:
-    if rows is not None and name not in RENDERED_SETS:
-        yield key, f"{name} cannot be rendered, expected one of {', '.join(RENDERED_SETS)}"
-    if rows is not None and body_model != "open":
-        yield key, "rendered people have the open body: expected `body_model: open`"

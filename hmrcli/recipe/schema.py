@@ -110,8 +110,9 @@ class Dataset(Section):
     """A training set; its images lie in the folder of its name below `datasets/`."""
 
     annotations: File
-    rendered: Count | None = None
-    """Sets of the open benchmark: rows that are rendered while training where the annotations are not in place."""
+    rows: Count | None = None
+    """The first so many rows are trained on; None takes all. Of sets of the open benchmark, those not in place are
+    rendered first."""
     share: Probability | None = None
     """Probability that a sample is drawn from this set; None in all sets: each sample once an epoch."""
     fits: File | None = None
@@ -150,8 +151,8 @@ class Adversary(Section):
 
     annotations: File
     """Real examples."""
-    rendered: Count | None = None
-    """Open benchmark: bodies that are drawn as for the pictures of that set where the file is not in place."""
+    rows: Count | None = None
+    """As those of a training set."""
 
 
 class Rotation(Section):

@@ -14,15 +14,19 @@ signs, so no gap can open.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SLIVER = 1e-14
 """A triangle seen edge-on: |det| below this share of |p0||p1||p2| is rounding noise, not a surface."""
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Function) -> Function:
     """Compiles on first call, kept on disk where a place for it can be written.
 
     The function makes no arrays: references to them are not counted, which else takes longer than loops that call
@@ -31,12 +35,12 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return _compiled(function, _nrt=False)
 
 
-def compiled_with_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled_with_arrays(function: Function) -> Function:
     """`compiled` for a function that makes arrays."""
     return _compiled(function)
 
 
-def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+def _compiled(function: Function, **options: Any) -> Function:
     try:
         return numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:  # a read-only installation without a home folder
@@ -44,8 +48,8 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any
 
 
 @compiled
-def _edges(vertices, faces, face):  # type: ignore[no-untyped-def]
-    """The three edge normals of a face, signed so that inside is positive, and |det|; 0 for a sliver."""
+def _edges(vertices: Array, faces: Array, face: int) -> tuple[float, ...]:
+    """Returns the three edge normals of a face, signed so that inside is positive, and |det|; 0 for a sliver."""
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
     ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
     bx, by, bz = vertices[b, 0], vertices[b, 1], vertices[b, 2]
@@ -63,8 +67,18 @@ def _edges(vertices, faces, face):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _weights(vertices, faces, face, dx, dy):  # type: ignore[no-untyped-def]
-    """Barycentric coordinates where the ray (dx, dy, 1) meets a face that it is known to meet."""
+def _turned(vertices: Array, faces: Array, face: int) -> float:
+    """Returns det alone, whose sign tells which side of a face is seen."""
+    a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+    bx, by, bz = vertices[b, 0], vertices[b, 1], vertices[b, 2]
+    cx, cy, cz = vertices[c, 0], vertices[c, 1], vertices[c, 2]
+    x, y, z = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
+    return vertices[a, 0] * x + vertices[a, 1] * y + vertices[a, 2] * z
+
+
+@compiled
+def weights(vertices: Array, faces: Array, face: int, dx: float, dy: float) -> tuple[float, float, float]:
+    """Returns barycentric coordinates where the ray (dx, dy, 1) meets a face that it is known to meet."""
     n0x, n0y, n0z, n1x, n1y, n1z, n2x, n2y, n2z, _ = _edges(vertices, faces, face)
     e0 = n0x * dx + n0y * dy + n0z
     e1 = n1x * dx + n1y * dy + n1z
@@ -74,7 +88,7 @@ def _weights(vertices, faces, face, dx, dy):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def add_face_normals(vertices, faces, sums):  # type: ignore[no-untyped-def]
+def add_face_normals(vertices: Array, faces: Array, sums: Array) -> None:
     """Adds to each vertex the normals of its faces, as long as twice their areas."""
     for face in range(faces.shape[0]):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
@@ -95,8 +109,10 @@ def add_face_normals(vertices, faces, sums):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def bounds(vertices, faces, focal, cx, cy, near, out):  # type: ignore[no-untyped-def]
-    """Pixel box (x0, y0, x1, y1) of what each face has beyond the near plane; inverted if there is none."""
+def bounds(
+    vertices: Array, faces: Array, focal: float, cx: float, cy: float, near: float, out: Array
+) -> None:
+    """Finds the pixel box (x0, y0, x1, y1) of what each face has beyond the near plane; inverted if there is none."""
     for face in range(faces.shape[0]):
         x0, y0, x1, y1 = math.inf, math.inf, -math.inf, -math.inf
         for corner in range(3):
@@ -115,14 +131,25 @@ def bounds(vertices, faces, focal, cx, cy, near, out):  # type: ignore[no-untype
 
 
 @compiled
-def visibility(vertices, faces, boxes, focal, cx, cy, near, left, top, samples, nearest, owner):  # type: ignore[no-untyped-def]
-    """Nearest face and its 1/z at each sample of a window whose corner is (left, top) in pixels.
+def visibility(
+    vertices: Array, values: Array, faces: Array, sides: Array, boxes: Array, focal: float, cx: float, cy: float,
+    limit: float, left: float, top: float, samples: int, nearest: Array, owner: Array,
+) -> None:  # fmt: skip
+    """Finds the face with the greatest value at each sample of a window whose corner is (left, top) in pixels.
 
-    Sample (i, j) lies at pixel (left + (j + 0.5) / samples, top + (i + 0.5) / samples). `nearest` (1/z, 0
-    where nothing is) and `owner` are updated in place; at equal depth the lower face index stays.
+    Sample (i, j) lies at pixel (left + (j + 0.5) / samples, top + (i + 0.5) / samples). `nearest` and `owner` are
+    updated in place; at equal values the lower face index stays.
+
+    Args:
+        vertices: (V, 3) camera coordinates; with z = 1 the projection is parallel.
+        values: (V,) 1 for the nearness 1/z of a perspective, or what is interpolated of a parallel projection.
+        faces: (F, 3) indices.
+        sides: (F,) sign of the determinant with which a face is drawn; 0 draws both sides.
+        boxes: (F, 4) from `bounds`.
+        limit: greater values are left out.
     """
     height, width = nearest.shape
-    step, scale, limit = 1.0 / samples, 1.0 / focal, 1.0 / near
+    step, scale = 1.0 / samples, 1.0 / focal
     slack = 1e-6  # the box only limits the search: a sample on its border is decided by the edge functions
     for face in range(faces.shape[0]):
         j0 = math.ceil(max((boxes[face, 0] - left) * samples - 0.5 - slack, 0.0))
@@ -133,32 +160,37 @@ def visibility(vertices, faces, boxes, focal, cx, cy, near, left, top, samples, 
         i1 = math.floor(min((boxes[face, 3] - top) * samples - 0.5 + slack, height - 1.0))
         if i0 > i1:
             continue
+        if sides[face] != 0 and sides[face] * _turned(vertices, faces, face) < 0.0:
+            continue
         n0x, n0y, n0z, n1x, n1y, n1z, n2x, n2y, n2z, det = _edges(vertices, faces, face)
         if det == 0.0:
             continue
         inverse = 1.0 / det
+        v0, v1, v2 = values[faces[face, 0]], values[faces[face, 1]], values[faces[face, 2]]
         for i in range(i0, i1 + 1):
             dy = (top + (i + 0.5) * step - cy) * scale
+            row0, row1, row2 = n0y * dy + n0z, n1y * dy + n1z, n2y * dy + n2z
             entered = False
             for j in range(j0, j1 + 1):
                 dx = (left + (j + 0.5) * step - cx) * scale
-                e0 = n0x * dx + n0y * dy + n0z
-                e1 = n1x * dx + n1y * dy + n1z
-                e2 = n2x * dx + n2y * dy + n2z
+                e0, e1, e2 = n0x * dx + row0, n1x * dx + row1, n2x * dx + row2
                 if e0 < 0.0 or e1 < 0.0 or e2 < 0.0:
                     if entered:  # a triangle is convex: this row is done
                         break
                     continue
                 entered = True
-                nearness = (e0 + e1 + e2) * inverse
+                nearness = (e0 * v0 + e1 * v1 + e2 * v2) * inverse
                 if nearest[i, j] < nearness <= limit:
                     nearest[i, j] = nearness
                     owner[i, j] = face
 
 
 @compiled
-def interpolate(vertices, faces, attributes, owner, focal, cx, cy, left, top, samples, out):  # type: ignore[no-untyped-def]
-    """Perspective-correct vertex attributes at every sample that a face owns."""
+def interpolate(
+    vertices: Array, faces: Array, attributes: Array, owner: Array, focal: float, cx: float, cy: float, left: float,
+    top: float, samples: int, out: Array,
+) -> None:  # fmt: skip
+    """Finds perspective-correct vertex attributes at every sample that a face owns."""
     for i in range(owner.shape[0]):
         dy = (top + (i + 0.5) / samples - cy) / focal
         for j in range(owner.shape[1]):
@@ -166,7 +198,7 @@ def interpolate(vertices, faces, attributes, owner, focal, cx, cy, left, top, sa
             if face < 0:
                 continue
             dx = (left + (j + 0.5) / samples - cx) / focal
-            w0, w1, w2 = _weights(vertices, faces, face, dx, dy)
+            w0, w1, w2 = weights(vertices, faces, face, dx, dy)
             for k in range(attributes.shape[1]):
                 out[i, j, k] = (
                     w0 * attributes[faces[face, 0], k]
@@ -176,7 +208,10 @@ def interpolate(vertices, faces, attributes, owner, focal, cx, cy, left, top, sa
 
 
 @compiled
-def paint(vertices, linear, faces, owner, focal, cx, cy, left, top, samples, opacity, image):  # type: ignore[no-untyped-def]
+def paint(
+    vertices: Array, linear: Array, faces: Array, owner: Array, focal: float, cx: float, cy: float, left: float,
+    top: float, samples: int, opacity: float, image: Array,
+) -> None:  # fmt: skip
     """Blends the mean colour of the owned samples over `image`, a uint8 window changed in place.
 
     `linear` holds vertex colours in linear light (gamma 2: the square root is what a screen shows), in which
@@ -196,7 +231,7 @@ def paint(vertices, linear, faces, owner, focal, cx, cy, left, top, samples, opa
                     if face != last:  # samples of one face within a pixel share its colour
                         dx = (left + (sj + 0.5) * step - cx) * scale
                         dy = (top + (si + 0.5) * step - cy) * scale
-                        w0, w1, w2 = _weights(vertices, faces, face, dx, dy)
+                        w0, w1, w2 = weights(vertices, faces, face, dx, dy)
                         v0, v1, v2 = faces[face, 0], faces[face, 1], faces[face, 2]
                         r = w0 * linear[v0, 0] + w1 * linear[v1, 0] + w2 * linear[v2, 0]
                         g = w0 * linear[v0, 1] + w1 * linear[v1, 1] + w2 * linear[v2, 1]

@@ -29,6 +29,10 @@ PALETTE = (
 )
 """(8, 3) colours of people in [0, 1], repeated after the eighth."""
 
+_OPACITY = 0.9
+"""Of the mesh over the photo."""
+_SAMPLES = 2
+"""Along each side of a pixel, for smooth edges."""
 _FAINT = 0.65
 """How much of the photo is seen through what is hidden in it."""
 
@@ -40,13 +44,10 @@ def overlay(
     focal_length: float,
     principal_point: tuple[float, float],
     *,
-    identities: Sequence[int] | None = None,
     seen: Sequence[Array] | None = None,
     side_view: bool = True,
     pitch: float = 0.0,
-    opacity: float = 0.9,
     max_side: int = 2048,
-    samples: int = 2,
 ) -> Image:
     """Draws people over a photo and, beside it, from the side.
 
@@ -56,14 +57,10 @@ def overlay(
         faces: (F, 3) indices, the same for everyone.
         focal_length: pixels of the given image.
         principal_point: (cx, cy), pixels of the given image.
-        identities: a number per person that keeps its colour from picture to picture; the position in
-            `people` when not given.
         seen: (V,) in [0, 1] of each person: what the photo does not show of a body is drawn faintly over it.
         side_view: adds the panel on the right. Nearer is further left there; everyone has the same scale.
         pitch: radians by which the camera looks down; the panel is drawn level.
-        opacity: of the mesh over the photo.
         max_side: a photo with a longer side is reduced to it first, with the camera.
-        samples: along each side of a pixel, for smooth edges.
 
     Returns:
         (H', W' + panel, 3) uint8 RGB; the photo alone where there is nobody.
@@ -71,20 +68,16 @@ def overlay(
     picture, scale = _reduced(image, max_side)
     if not people:
         return picture
-    numbers = range(len(people)) if identities is None else identities
     colours = np.concatenate(
-        [
-            np.broadcast_to(PALETTE[number % len(PALETTE)], body.shape)
-            for number, body in zip(numbers, people, strict=True)
-        ]
+        [np.broadcast_to(PALETTE[i % len(PALETTE)], body.shape) for i, body in enumerate(people)]
     )
     camera = Camera(focal_length * scale, (principal_point[0] * scale, principal_point[1] * scale))
     vertices, triangles = merge(people, faces)
     photo = picture.copy()
-    paint(picture, vertices, triangles, shade(vertices, triangles, colours), camera, opacity, samples)
+    paint(picture, vertices, triangles, shade(vertices, triangles, colours), camera, _OPACITY, _SAMPLES)
     if seen is not None and (hidden := 1 - np.concatenate(seen)).any():
         veil = np.zeros_like(picture)
-        paint(veil, vertices, triangles, np.repeat(hidden[:, None], 3, 1), camera, 1.0, samples)
+        paint(veil, vertices, triangles, np.repeat(hidden[:, None], 3, 1), camera, 1.0, _SAMPLES)
         picture[:] = (picture + (photo.astype(np.float32) - picture) * (_FAINT / 255) * veil).round()
     if not side_view:
         return picture
@@ -92,12 +85,12 @@ def overlay(
     sine, cosine = np.sin(pitch), np.cos(pitch)
     level = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
     people, vertices = [body @ level for body in people], vertices @ level
-    panel = _side_panel(people, vertices, triangles, colours, picture.shape[0], picture.shape[1], samples)
+    panel = _side_panel(people, vertices, triangles, colours, picture.shape[0], picture.shape[1])
     return np.concatenate([picture, panel], axis=1)
 
 
 def _reduced(image: Image, max_side: int) -> tuple[Image, float]:
-    """A copy whose longer side is at most `max_side`, and its scale."""
+    """Copies an image so that its longer side is at most `max_side`; also returns its scale."""
     import cv2
 
     height, width = image.shape[:2]
@@ -115,9 +108,8 @@ def _side_panel(
     colours: Array,
     height: int,
     max_width: int,
-    samples: int,
 ) -> Image:
-    """The scene from its right, so depth runs to the right; as high as the photo and at most as wide."""
+    """Draws the scene from its right, so depth runs to the right; as high as the photo and at most as wide."""
     margin = 0.08 * height
     turned = np.stack([vertices[:, 2], vertices[:, 1], -vertices[:, 0]], axis=1)
     low, high = turned.min(axis=0), turned.max(axis=0)
@@ -138,22 +130,22 @@ def _side_panel(
     distance = 100 * float(extent.max())
     camera = Camera(scale * distance, (width / 2, height / 2))
     placed = turned - middle + (0, 0, distance)
-    paint(panel, placed, triangles, shade(placed, triangles, colours), camera, 1.0, samples)
+    paint(panel, placed, triangles, shade(placed, triangles, colours), camera, 1.0, _SAMPLES)
     return panel
 
 
 def _backdrop(height: int, width: int) -> Image:
-    """A neutral sheet, a little darker towards the bottom."""
+    """Makes a neutral sheet, a little darker towards the bottom."""
     shade = np.linspace(247, 226, height).round().astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(shade[:, None, None], (height, width, 3)))
 
 
-def _ground_shadow(panel: Image, centre: tuple[float, float], length: float) -> None:
-    """A soft flat shadow under somebody's lowest point, in place: the hint of a ground."""
+def _ground_shadow(panel: Image, center: tuple[float, float], length: float) -> None:
+    """Draws a soft flat shadow under somebody's lowest point, in place: the hint of a ground."""
     reach, rise = max(0.75 * length, 4.0), max(0.10 * length, 1.5)
-    left, top = max(int(centre[0] - 2 * reach), 0), max(int(centre[1] - 2 * rise), 0)
-    part = panel[top : int(centre[1] + 2 * rise) + 1, left : int(centre[0] + 2 * reach) + 1]
-    x = (left + np.arange(part.shape[1]) + 0.5 - centre[0]) / reach
-    y = (top + np.arange(part.shape[0]) + 0.5 - centre[1]) / rise
+    left, top = max(int(center[0] - 2 * reach), 0), max(int(center[1] - 2 * rise), 0)
+    part = panel[top : int(center[1] + 2 * rise) + 1, left : int(center[0] + 2 * reach) + 1]
+    x = (left + np.arange(part.shape[1]) + 0.5 - center[0]) / reach
+    y = (top + np.arange(part.shape[0]) + 0.5 - center[1]) / rise
     dark = 0.30 * np.exp(-2.0 * x**2)[None, :] * np.exp(-2.0 * y**2)[:, None]
     part[:] = np.rint(part * (1 - dark[..., None]))

@@ -73,7 +73,8 @@ def rasterise(
         ValueError: shapes are wrong, an index is out of range, or a number is not finite.
     """
     points, triangles = _checked(vertices, faces, camera)
-    nearest, face = _visible(points, triangles, _boxes(points, triangles, camera), camera, window, samples)
+    boxes = face_boxes(points, triangles, camera)
+    nearest, face = visible(points, triangles, boxes, camera, window, samples)
     with np.errstate(divide="ignore"):
         return Raster(1 / nearest, face)
 
@@ -99,9 +100,16 @@ def interpolate(
     if values.ndim != 2 or len(values) != len(points):
         raise ValueError(f"attributes have shape {values.shape}, expected ({len(points)}, C)")
     out = np.zeros((*raster.face.shape, values.shape[1]), np.float32)
-    lens = (float(camera.focal_length), *map(float, camera.principal_point))
     kernels.interpolate(
-        points, triangles, values, raster.face, *lens, float(window[0]), float(window[1]), samples, out
+        points,
+        triangles,
+        values,
+        raster.face,
+        *_lens(camera),
+        float(window[0]),
+        float(window[1]),
+        samples,
+        out,
     )
     return out
 
@@ -134,11 +142,10 @@ def paint(
     from hmrcli.render import kernels
 
     points, triangles = _checked(vertices, faces, camera)
-    boxes = _boxes(points, triangles, camera)
+    boxes = face_boxes(points, triangles, camera)
     linear = np.clip(np.ascontiguousarray(colours, np.float64), 0, 1) ** 2
     if linear.shape != points.shape:
         raise ValueError(f"colours have shape {linear.shape}, expected {points.shape}")
-    lens = (float(camera.focal_length), *map(float, camera.principal_point))
     for left, top, width, height in _tiles(boxes, image.shape[1], image.shape[0]):
         inside = (
             (boxes[:, 0] <= left + width)
@@ -149,9 +156,11 @@ def paint(
         if not inside.any():
             continue
         near_tile = triangles[inside]
-        _, face = _visible(points, near_tile, boxes[inside], camera, (left, top, width, height), samples)
+        _, face = visible(points, near_tile, boxes[inside], camera, (left, top, width, height), samples)
         part = image[top : top + height, left : left + width]
-        kernels.paint(points, linear, near_tile, face, *lens, float(left), float(top), samples, opacity, part)
+        kernels.paint(
+            points, linear, near_tile, face, *_lens(camera), float(left), float(top), samples, opacity, part
+        )
 
 
 def _checked(vertices: ArrayLike, faces: ArrayLike, camera: Camera) -> tuple[Array, Array]:
@@ -171,33 +180,80 @@ def _checked(vertices: ArrayLike, faces: ArrayLike, camera: Camera) -> tuple[Arr
     return points, triangles
 
 
-def _boxes(points: Array, triangles: Array, camera: Camera) -> Array:
-    """(F, 4) pixel box of each face."""
+def face_boxes(points: Array, triangles: Array, camera: Camera) -> Array:
+    """Finds the pixel box (F, 4) of each face: x0, y0, x1, y1."""
     from hmrcli.render import kernels
 
     boxes = np.empty((len(triangles), 4))
-    lens = (float(camera.focal_length), *map(float, camera.principal_point))
-    kernels.bounds(points, triangles, *lens, NEAR, boxes)
+    kernels.bounds(points, triangles, *_lens(camera), NEAR, boxes)
     return boxes
 
 
-def _visible(
+def visible(
     points: Array,
     triangles: Array,
     boxes: Array,
     camera: Camera,
     window: tuple[int, int, int, int],
     samples: int,
+    sides: Array | None = None,
 ) -> tuple[Array, Array]:
-    """1/z (0 where nothing is) and face index (-1) at each sample of a window."""
+    """Finds 1/z (0 where nothing is) and face index (-1) at each sample of a window.
+
+    Args:
+        points: (V, 3) float64 camera coordinates.
+        triangles: (F, 3) int32.
+        boxes: from `face_boxes`.
+        camera: of the whole image.
+        window: as in `rasterise`.
+        samples: as in `rasterise`.
+        sides: (F,) as `kernels.visibility` takes them; by default both sides are drawn.
+    """
     from hmrcli.render import kernels
 
     left, top, width, height = window
     nearest = np.zeros((height * samples, width * samples), np.float32)
     face = np.full(nearest.shape, -1, np.int32)
-    lens = (float(camera.focal_length), *map(float, camera.principal_point))
-    kernels.visibility(points, triangles, boxes, *lens, NEAR, float(left), float(top), samples, nearest, face)
+    sides = np.zeros(len(triangles), np.int8) if sides is None else sides
+    kernels.visibility(
+        points, np.ones(len(points)), triangles, sides, boxes, *_lens(camera), 1 / NEAR, float(left), float(top),
+        samples, nearest, face,
+    )  # fmt: skip
     return nearest, face
+
+
+def height_maps(
+    places: Array, triangles: Array, two_sided: Array, shape: tuple[int, int], lowest: bool
+) -> list[Array]:
+    """Finds the greatest third coordinate of a mesh over the cells of a grid, each at its row and column.
+
+    Args:
+        places: (V, 3) float64 column, row and height.
+        triangles: (F, 3) int32.
+        two_sided: (F,) bool; of closed surfaces only one side can be highest, or lowest.
+        shape: of the grid.
+        lowest: find the least, too.
+
+    Returns:
+        float32; -1e9 where no face is, and 1e9 for the least.
+    """
+    from hmrcli.render import kernels
+
+    flat, camera, owner = places.copy(), Camera(1.0, (0.5, 0.5)), np.empty(shape, np.int32)
+    flat[:, 2] = 1.0
+    boxes, found = face_boxes(flat, triangles, camera), []
+    for sign in (1, -1) if lowest else (1,):
+        values, heights = sign * places[:, 2], np.full(shape, -1e9, np.float32)
+        sides = np.where(two_sided, 0, sign)
+        kernels.visibility(
+            flat, values, triangles, sides, boxes, *_lens(camera), np.inf, 0.0, 0.0, 1, heights, owner
+        )
+        found.append(sign * heights)
+    return found
+
+
+def _lens(camera: Camera) -> tuple[float, float, float]:
+    return float(camera.focal_length), float(camera.principal_point[0]), float(camera.principal_point[1])
 
 
 def _tiles(boxes: Array, width: int, height: int) -> Iterator[tuple[int, int, int, int]]:

@@ -9,7 +9,7 @@ _KEY = np.array([-0.45, -0.70, -0.55]) / np.linalg.norm([-0.45, -0.70, -0.55])
 
 
 def vertex_normals(vertices: Array, faces: Array) -> Array:
-    """Unit normals (V, 3): the mean of the face normals around, weighted by area; 0 for a lone vertex."""
+    """Returns unit normals (V, 3): the mean of the face normals around, weighted by area; 0 for a lone vertex."""
     from hmrcli.render import kernels
 
     sums = np.zeros((len(vertices), 3))
@@ -20,7 +20,7 @@ def vertex_normals(vertices: Array, faces: Array) -> Array:
 
 
 def shade(vertices: Array, faces: Array, colour: Array) -> Array:
-    """Colours of a lit surface: bright sky over dim ground, a soft key light, a little gloss and rim.
+    """Colours a lit surface: bright sky over dim ground, a soft key light, a little gloss and rim.
 
     Args:
         vertices: (V, 3) camera coordinates, metres; the camera is at the origin.

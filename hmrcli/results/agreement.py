@@ -1,4 +1,4 @@
-"""Whether recipes stand in the same order in two lists, and how much of that order the test samples support."""
+"""The agreement of two orders of recipes, and how much of it the test samples support."""
 
 from collections.abc import Sequence
 from itertools import combinations, pairwise
@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hmrcli.results.per_sample import image_folders, read_errors
-from hmrcli.results.runs import Run
+from hmrcli.results.runs import Run, read_errors
 
 LEAST_CELLS = 3
 """Of fewer recipes an order says nothing."""
@@ -21,14 +20,9 @@ class Place(NamedTuple):
     published: float
     run: Run
 
-    @property
-    def measured(self) -> float:
-        """Of the score that counts, in mm."""
-        return self.run.results.scores[0].metrics[_METRIC].value
-
 
 class Agreement(NamedTuple):
-    """How two orders of recipes agree."""
+    """The agreement of two orders."""
 
     cells: int
     spearman: float | None
@@ -48,58 +42,63 @@ class Agreement(NamedTuple):
 
 
 def agreement(places: Sequence[Place]) -> Agreement | None:
-    """How the measured order agrees with the published one; None for fewer than `LEAST_CELLS` recipes."""
+    """Compares the measured order with the published one; None for fewer than `LEAST_CELLS` recipes."""
     if len(places) < LEAST_CELLS:
         return None
-    published, measured = [p.published for p in places], [p.measured for p in places]
-    order = sorted(range(len(places)), key=lambda index: measured[index])
-    told_apart = {
-        (a, b): apart(places[a].run, places[b].run) for a, b in combinations(order, 2)
-    }  # a is before b in the measured order
-    pairs_apart = [pair for pair, is_so in told_apart.items() if is_so]
+    published = [place.published for place in places]
+    measured = [place.run.score.metrics[_METRIC].value for place in places]
+    order = np.argsort(measured, kind="stable").tolist()
+    # In each pair the first is the better one of the measured order.
+    told_apart = {(a, b) for a, b in combinations(order, 2) if apart(places[a].run, places[b].run)}
     return Agreement(
         cells=len(places),
         spearman=spearman(published, measured),
         kendall=kendall(published, measured),
-        neighbours_apart=sum(told_apart[pair] for pair in pairwise(order)),
-        pairs_apart=len(pairs_apart),
-        pairs_agreeing=sum(published[a] < published[b] for a, b in pairs_apart),
+        neighbours_apart=sum(pair in told_apart for pair in pairwise(order)),
+        pairs_apart=len(told_apart),
+        pairs_agreeing=sum(published[a] < published[b] for a, b in told_apart),
     )
 
 
 def spearman(first: ArrayLike, second: ArrayLike) -> float | None:
-    """Spearman's rho: the correlation of ranks, equal values sharing the mean of theirs."""
-    ranks = np.stack([_ranks(np.asarray(values, np.float64)) for values in (first, second)])
-    centred = ranks - ranks.mean(1, keepdims=True)
-    scale = np.sqrt((centred**2).sum(1).prod())
-    return float(centred.prod(0).sum() / scale) if scale else None
+    """Returns Spearman's rho: the correlation of ranks, equal values sharing the mean of theirs."""
+    return _cosine(_ranks(first), _ranks(second))
 
 
 def kendall(first: ArrayLike, second: ArrayLike) -> float | None:
-    """Kendall's tau-b: pairs in the same order less pairs in the other, corrected for equal values (Kendall 1945)."""
-    one, two = (np.asarray(values, np.float64) for values in (first, second))
-    upper = np.triu_indices(len(one), 1)
-    signs = [np.sign(values[:, None] - values)[upper] for values in (one, two)]
-    scale = np.sqrt(np.prod([np.abs(sign).sum() for sign in signs]))
-    return float((signs[0] * signs[1]).sum() / scale) if scale else None
+    """Returns Kendall's tau-b: pairs in the same order less pairs in the other, corrected for equal values (1945)."""
+    return _cosine(_order_of_pairs(first), _order_of_pairs(second))
 
 
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ranks(values: ArrayLike) -> NDArray[np.float64]:
+    """Returns ranks from their mean."""
     _, member, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[member]
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[member]
+    return ranks - ranks.mean()
+
+
+def _order_of_pairs(values: ArrayLike) -> NDArray[np.float64]:
+    """Returns 1, 0 or -1 for each pair of values."""
+    values = np.asarray(values, np.float64)
+    return np.sign(values[:, None] - values)[np.triu_indices(len(values), 1)]
+
+
+def _cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float | None:
+    scale = np.sqrt((one**2).sum() * (other**2).sum())
+    return float((one * other).sum() / scale) if scale else None
 
 
 def apart(one: Run, other: Run) -> bool:
-    """Whether the test samples tell the means of two runs apart.
+    """Tells whether the test samples tell the means of two runs apart.
 
     Where the errors of each sample are stored for both, and are of the same images, the 95 % bootstrap interval of
     their mean difference must leave out zero; else the intervals of the two means must not meet.
     """
     first, second = (read_errors(run, _METRIC) for run in (one, other))
     if first is not None and second is not None and np.array_equal(first.images, second.images):
-        from hmrcli.evaluation.interval import aggregate  # brings torch
+        from hmrcli.evaluation.interval import aggregate, image_folders  # brings torch
 
         difference = aggregate(first.values - second.values, image_folders(first.images))
         return not difference.low <= 0 <= difference.high
-    ours, theirs = (run.results.scores[0].metrics[_METRIC] for run in (one, other))
+    ours, theirs = (run.score.metrics[_METRIC] for run in (one, other))
     return ours.high < theirs.low or theirs.high < ours.low

@@ -1,6 +1,6 @@
 """Which measured result stands beside which published figure, and what that says."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from hmrcli.results.published import Benchmark, Cell
@@ -11,7 +11,6 @@ BenchmarkName = Literal["3dpw", "open"]
 
 TOLERANCE_MM = 1.0
 """A difference of the means up to this counts as reproduced: a convention, stated with every comparison."""
-
 RULE = (
     f"Reproduced where the published figure lies in the 95 % interval of the measured mean or differs from that mean "
     f"by at most {TOLERANCE_MM:g} mm; else better (measured is lower) or worse. The interval tells of the test samples "
@@ -23,7 +22,7 @@ LATEST = "Of several runs of one recipe the latest counts."
 
 
 def verdict(published: float, measured: Estimate) -> Verdict:
-    """What a measured mean says about a published figure, both in mm and both better when lower."""
+    """Says what a measured mean means for a published figure, both in mm and both better when lower."""
     difference = measured.value - published
     # Figures have two decimals; what binary fractions add to 1.00 must not decide.
     if measured.low <= published <= measured.high or round(abs(difference), 6) <= TOLERANCE_MM:
@@ -40,16 +39,18 @@ class Apart(NamedTuple):
 
 
 class Arranged(NamedTuple):
-    """Runs by the recipe whose cell they fill, and the scores that fill none."""
+    """Runs by the recipe whose cell they fill, and the others."""
 
     cells: dict[str, Run]
-    apart: list[Apart]
     wild: dict[str, Run]
     """Open benchmark: the same weights on the second test set."""
+    beyond: list[Run]
+    """Measured as the cells are, of recipes that are none of them."""
+    apart: list[Apart]
 
 
 def cell_recipe(cell: Cell, which: BenchmarkName) -> str:
-    """The recipe that fills a cell; the open benchmark has an `open_` one for each of the 20."""
+    """Names the recipe that fills a cell; the open benchmark has an `open_` one for each of the 20."""
     return cell.recipe if which == "3dpw" else f"open_{cell.recipe}"
 
 
@@ -63,33 +64,29 @@ def arrange(runs: Iterable[Run], benchmark: Benchmark, which: BenchmarkName) -> 
         benchmark: the cells and what a result must be to stand among them.
         which: the benchmark of 3DPW with SMPL, or the one that needs no licensed file.
     """
-    recipes = [cell_recipe(cell, which) for cell in benchmark.cells]
+    recipes = {cell_recipe(cell, which) for cell in benchmark.cells}
     cells: dict[str, Run] = {}
     wild: dict[str, Run] = {}
     apart: list[Apart] = []
-    for run in sorted(runs, key=lambda run: test_set(run.results) == OPEN_WILD):
-        counted, *others = run.results.scores
-        recipe = run.results.recipe
-        places = wild if which == "open" and test_set(run.results) == OPEN_WILD else cells
-        reason = _mismatch(run.results, recipes, benchmark, which)
-        if not reason and places is wild and not _same_weights(cells.get(str(recipe)), run):
+    for run in sorted(runs, key=lambda run: run.results.test_set == OPEN_WILD):
+        recipe = str(run.results.recipe)
+        places = wild if which == "open" and run.results.test_set == OPEN_WILD else cells
+        reason = _mismatch(run.results, benchmark, which)
+        if not reason and places is wild and not _same_weights(cells.get(recipe), run):
             reason = f"not the weights that were measured on {OPEN_TEST}"
         if not reason and recipe in places:
-            if run.shipped != places[str(recipe)].shipped and _same_weights(places[str(recipe)], run):
+            if run.shipped != places[recipe].shipped and _same_weights(places[recipe], run):
                 continue  # the same result, once in its run's folder and once with the package
             reason = "an earlier run of this recipe"
-        if not reason:
-            assert recipe is not None  # a result without a recipe is a mismatch
-            places[recipe] = run
+        if reason:
+            apart.append(Apart(run, run.score, reason))
         else:
-            apart.append(Apart(run, counted, reason))
+            places[recipe] = run
+        others = run.results.scores[1:]
         apart += [Apart(run, score, reason or "another mesh of the same network") for score in others]
-    return Arranged(cells, apart, wild)
-
-
-def test_set(results: Results) -> str:
-    """Name of the data set; its file may be written with underscores."""
-    return results.dataset.replace("_", "-")
+    beyond = [run for places in (cells, wild) for recipe, run in places.items() if recipe not in recipes]
+    cells, wild = ({k: run for k, run in places.items() if k in recipes} for places in (cells, wild))
+    return Arranged(cells, wild, beyond, apart)
 
 
 def _same_weights(one: Run | None, other: Run) -> bool:
@@ -97,17 +94,17 @@ def _same_weights(one: Run | None, other: Run) -> bool:
     return all(checkpoints) and len({c.sha256 for c in checkpoints if c}) == 1
 
 
-def _mismatch(results: Results, recipes: Sequence[str], benchmark: Benchmark, which: BenchmarkName) -> str:
-    """Why results cannot stand among the cells; empty when they can."""
+def _mismatch(results: Results, benchmark: Benchmark, which: BenchmarkName) -> str:
+    """Says why results were not measured as the cells are; nothing where they were."""
     protocol, body = (benchmark.protocol, benchmark.body_model) if which == "3dpw" else ("open", "open")
     found_body = results.body_model.name if results.body_model else "unknown"
     if results.protocol != protocol:
         return f"protocol {results.protocol}, not {protocol}"
     if found_body != body:
         return f"body {found_body}, not {body}"
-    if results.recipe not in recipes:
-        return f"{results.recipe or 'no recipe'} is none of the {len(recipes)}"
-    if which == "open" and test_set(results) not in (OPEN_TEST, OPEN_WILD):
+    if results.recipe is None:
+        return f"no recipe is none of the {len(benchmark.cells)}"
+    if which == "open" and results.test_set not in (OPEN_TEST, OPEN_WILD):
         return f"set {results.dataset}, not {OPEN_TEST} or {OPEN_WILD}"
     if which == "3dpw" and results.samples != benchmark.samples:
         return f"{results.samples:,} samples, not the {benchmark.samples:,} of the set"

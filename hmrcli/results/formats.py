@@ -1,28 +1,4 @@
-"""A report as Markdown, LaTeX, CSV and JSON.
-
-The JSON document:
-
-    {"table": "algorithms", "benchmark": "3dpw" | "open", "title": "…", "caption": "…",
-     "rows": [{…}], "others": [{"title": "…", "rows": [{…}]}], "notes": {"a": "…"}, "remarks": ["…"],
-     "version": "0.1.0"}
-
-A row of the 20 has `recipe`, `algorithm`, `variant`, `published`, `first_listed`, `datasets`, `backbone`,
-`initialisation`, `sources` ([{`value`, `source`}]) and `notes` (letters). With measured results it also has
-`pa_mpjpe_mm`, `pa_mpjpe_mm_low`, `pa_mpjpe_mm_high`, the same three of `mpjpe_mm`, `surface`, `difference` (measured
-minus published), `verdict`, `run`, `protocol`, `dataset`, `samples`, `body_model`, `checkpoint`, `checkpoint_sha256`
-and `created`, all null where nothing was measured.
-
-A row of the open benchmark has the measured keys of `open-test`; those of `open-wild` begin with `wild_`. It has no
-difference or verdict; with --compare, `published_3dpw`. `backbone`, `image_size`, `images_seen`, `initialisation`,
-`changes` (from the bundled recipe), `without` (training sets left out), `finished` and `curve` ([[images seen,
-PA-MPJPE]]) say what was trained, and `from` whether the result is `shipped` or of `this machine`. How the orders agree
-is in `others`: `dataset`, `group`, `cells`, `spearman`, `kendall`, `neighbours`, `neighbours_apart`, `pairs`,
-`pairs_apart`, `pairs_agreeing` and `changed_alike`.
-
-A row of a wider table has the keys of `published.yaml`. Results set apart are in `others`, with the `reason`.
-
-CSV has the same rows under the same names, without `sources`, `curve` and `others`; lists are joined by `; `.
-"""
+"""A report as Markdown, LaTeX, CSV and JSON; docs/results.md says what is in the last two."""
 
 import csv
 import io
@@ -31,11 +7,11 @@ import re
 from typing import Any
 
 from hmrcli import __version__
-from hmrcli.results.sheet import Column, Record, Report, Sheet, marks
+from hmrcli.results.report import Column, Record, Report, Sheet
 
 
 def to_json(report: Report) -> str:
-    """One JSON document."""
+    """Returns one JSON document."""
     document = {
         "table": report.name,
         "benchmark": report.benchmark,
@@ -51,7 +27,7 @@ def to_json(report: Report) -> str:
 
 
 def to_csv(report: Report) -> str:
-    """The rows of the main table with a heading; no notes, and nothing that is set apart."""
+    """Returns the rows of the main table with a heading; no notes, and nothing that is set apart."""
     keys = [key for key in report.main.records[0] if key not in ("sources", "curve")]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -65,7 +41,7 @@ def _plain(value: Any) -> Any:
 
 
 def to_markdown(report: Report) -> str:
-    """Tables of GitHub's Markdown, with footnotes below."""
+    """Returns tables of GitHub's Markdown, with footnotes below."""
     parts = [f"## {_md(report.main.title)}", _md(report.caption), _md_table(report.main)]
     parts += [f"<sup>{letter}</sup> {_md(text)}" for letter, text in report.notes.items()]
     parts += [_md(remark) for remark in report.remarks]
@@ -84,7 +60,7 @@ def _md_table(sheet: Sheet) -> str:
 
 
 def _md_cell(record: Record, column: Column) -> str:
-    letters = marks(record, column)
+    letters = column.marks(record)
     return _md(column.text(record)) + (f"<sup>{letters}</sup>" if letters else "")
 
 
@@ -113,7 +89,7 @@ _TEX = {
 
 
 def to_latex(report: Report) -> str:
-    """Tables for a document with `booktabs` (and an engine that reads UTF-8)."""
+    """Returns tables for a document with `booktabs` (and an engine that reads UTF-8)."""
     below = [f"\\textsuperscript{{{letter}}} {_tex(text)}" for letter, text in report.notes.items()]
     below += [_tex(remark) for remark in report.remarks]
     parts = ["% Needs \\usepackage{booktabs}.", _tex_table(report.main, report.caption, below)]
@@ -154,7 +130,7 @@ def _tex_row(cells: list[str]) -> str:
 def _tex_cell(record: Record, column: Column, repeated: bool) -> str:
     if column.shared and repeated:
         return ""
-    letters = marks(record, column)
+    letters = column.marks(record)
     return _tex(column.text(record)) + (f"\\textsuperscript{{{letters}}}" if letters else "")
 
 

@@ -1,23 +1,13 @@
-"""Measured results: the `results.json` that `hmr eval` writes and `hmr table --compare` reads.
-
-One file holds one evaluation of one network:
-
-    {"recipe": "graphcmr_l1", "protocol": "3dpw", "dataset": "pw3d", "samples": 35515,
-     "scores": [{"surface": "parametric",
-                 "metrics": {"pa_mpjpe_mm": {"value": 67.31, "low": 67.02, "high": 67.6}, "mpjpe_mm": {…}}},
-                {"surface": "free", "metrics": {…}}],
-     "body_model": {"name": "smpl", "vertices": 6890, "sha256": "…"},
-     "checkpoint": {"path": "…", "sha256": "…"},
-     "environment": {…}, "created": "2026-01-31T12:00:00+00:00", "version": "0.1.0", "details": {…}}
-
-`recipe`, `checkpoint` and `body_model` are null where arrays of another system were scored. `surface` is null for a
-network with one mesh; the first score is the one compared. `low` and `high` are the ends of a 95 % interval.
+"""Measured results: the `results.json` that `hmr eval` writes and `hmr table --compare` reads. docs/results.md has
+an example.
 """
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -28,11 +18,14 @@ from pydantic import (
     model_validator,
 )
 
-from hmrcli.assets.reading import open_file
+from hmrcli.assets.bundled import bundled
+from hmrcli.assets.npz import read_npz
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import whole_file
+from hmrcli.files import open_file, whole_file
 
-RESULTS_FILE = "results.json"
+RESULTS_FILE, ERRORS_FILE = "results.json", "errors.npz"
+SHIPPED_FOLDER = "results/open"
+"""Results that travel with the package, below the bundled files; benchmarks/publish.py writes them."""
 _LARGEST = 16_000_000
 """Bytes; a longer file is no summary of an evaluation."""
 _NEXT = "`hmr eval` writes such a file anew"
@@ -46,7 +39,7 @@ def _printable(text: str) -> str:
 
 Text = Annotated[str, Field(min_length=1, max_length=500), AfterValidator(_printable)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Surface = Literal["parametric", "free"]
+Count = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):
@@ -73,17 +66,16 @@ class Estimate(Part):
 class Score(Part):
     """The metrics of one mesh."""
 
-    surface: Surface | None = None
+    surface: Literal["parametric", "free"] | None = None
     """GraphCMR: the body of its regressed parameters, or the mesh that its graph network moves freely."""
     metrics: Annotated[Mapping[Text, Estimate], Field(min_length=1)]
     """By name with unit: `pa_mpjpe_mm`, `mpjpe_mm`, `pve_mm`, …"""
 
 
 class BodyModel(Part):
-    """The body that made the ground truth and, for parametric networks, the prediction."""
+    """The body, `open` or `smpl`, that made the targets and, for parametric networks, the prediction."""
 
     name: Text
-    """`open` or `smpl`."""
     vertices: Annotated[int, Field(ge=1)]
     sha256: Sha256
 
@@ -114,6 +106,11 @@ class Results(Part):
     details: Mapping[str, Any] = {}
     """What a reader may want to know beside: the protocol in full, errors by joint, files."""
 
+    @property
+    def test_set(self) -> str:
+        """Name of the data set; its file may be written with underscores."""
+        return self.dataset.replace("_", "-")
+
 
 class Run(NamedTuple):
     """Results and where they lie."""
@@ -125,6 +122,20 @@ class Run(NamedTuple):
     """Where the file lies."""
     shipped: bool = False
     """Measured by the developers: it travels with the package."""
+
+    @property
+    def score(self) -> Score:
+        """The score that counts."""
+        return self.results.scores[0]
+
+
+class SampleErrors(NamedTuple):
+    """Errors of one metric, which `hmr eval` stores beside its results."""
+
+    images: NDArray[np.str_]
+    """(N,) paths below the folder of the data set."""
+    values: NDArray[np.float64]
+    """(N,) in the metric's unit."""
 
 
 def write_results(path: Path, results: Results) -> None:
@@ -152,21 +163,17 @@ def read_results(path: Path) -> Results:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first wrong field and what was expected of it."""
+    """Returns the first wrong field and what was expected of it."""
     first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
+    field = ".".join(map(str, first["loc"]))
     message = "is missing" if first["type"] == "missing" else first["msg"]
-    for words, ours in (
-        ("Input should be", "expected"),
-        ("Value error, ", ""),
-        ("Invalid JSON:", "is no JSON:"),
-    ):
-        message = message.replace(words, ours)
+    message = message.replace("Input should be", "expected").replace("Value error, ", "")
+    message = message.replace("Invalid JSON:", "is no JSON:")
     return f"`{field}`: {message}" if field else message
 
 
 def read_runs(folder: Path, shipped: bool = False) -> tuple[list[Run], list[BadInput]]:
-    """Every readable `results.json` below a folder, newest first, and what is wrong with the others.
+    """Reads every `results.json` below a folder, newest first; also returns what is wrong with those it cannot read.
 
     A folder that does not exist holds no results.
     """
@@ -184,6 +191,38 @@ def read_runs(folder: Path, shipped: bool = False) -> tuple[list[Run], list[BadI
     return newest_first(runs), bad
 
 
+def shipped_runs() -> list[Run]:
+    """Reads the results that travel with the package, newest first.
+
+    Raises:
+        BadInput: one cannot be read, so the installation is damaged.
+    """
+    runs, bad = read_runs(bundled(SHIPPED_FOLDER), shipped=True)
+    if bad:
+        raise bad[0]
+    return runs
+
+
 def newest_first(runs: Iterable[Run]) -> list[Run]:
-    """Runs by the time of their evaluation."""
+    """Sorts runs by the time of their evaluation."""
     return sorted(runs, key=lambda run: run.results.created, reverse=True)
+
+
+def read_errors(run: Run, metric: str) -> SampleErrors | None:
+    """Reads the errors of the score that counts; None where there are none, or none that fit the result.
+
+    Args:
+        metric: by its key, such as `pa_mpjpe_mm`.
+    """
+    name = f"{run.score.surface}_{metric}" if run.score.surface else metric
+    try:
+        arrays = read_npz(run.folder / ERRORS_FILE, ("image_path", name))
+    except (BadInput, MissingFile):
+        return None
+    images, values = (np.asarray(arrays[key]) for key in ("image_path", name))
+    if images.dtype.kind != "U" or values.dtype.kind != "f":
+        return None
+    shape = (run.results.samples,)
+    if not images.shape == values.shape == shape or not np.isfinite(values).all():
+        return None
+    return SampleErrors(images, values.astype(np.float64))

@@ -1,5 +1,6 @@
 """A report for a terminal; readable from 80 columns on."""
 
+import io
 from collections.abc import Iterable
 
 from rich.box import SIMPLE_HEAD
@@ -8,19 +9,27 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hmrcli.results.sheet import Column, Record, Report, Sheet, marks
+from hmrcli.results.report import NOT_RUN, Column, Record, Report, Sheet
 
 WIDE = 120
 """Terminal columns from which on a table shows all of its own."""
-
+FILE_WIDTH = 140
+"""Characters of a line in a file."""
 VERDICT_STYLES = {"reproduced": "green", "better": "cyan", "worse": "red"}
-
 _SUPERSCRIPTS = str.maketrans("abcdefghij", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲ")
 
 
-def print_report(report: Report, console: Console) -> None:
+def print_report(report: Report, console: Console | None = None) -> None:
     """Prints tables and notes."""
+    console = console or Console(highlight=False)
     console.print(Group(*_parts(report, console.width >= WIDE)))
+
+
+def to_text(report: Report) -> str:
+    """Returns what is printed as plain text for a file."""
+    console = Console(file=io.StringIO(), width=FILE_WIDTH, color_system=None, record=True)
+    print_report(report, console)
+    return "".join(f"{line.rstrip()}\n" for line in console.export_text().splitlines())
 
 
 def _parts(report: Report, wide: bool) -> Iterable[RenderableType]:
@@ -28,7 +37,9 @@ def _parts(report: Report, wide: bool) -> Iterable[RenderableType]:
     yield Text(report.caption)
     yield _table(report.main, wide)
     for letter, text in report.notes.items():
-        yield _note(letter.translate(_SUPERSCRIPTS), text)
+        row = Table.grid(padding=(0, 1))
+        row.add_row(letter.translate(_SUPERSCRIPTS), Text(text))
+        yield row
     if report.notes:
         yield Text()
     for remark in report.remarks:
@@ -38,14 +49,8 @@ def _parts(report: Report, wide: bool) -> Iterable[RenderableType]:
         yield _table(sheet, wide)
 
 
-def _note(letter: str, text: str) -> Table:
-    row = Table.grid(padding=(0, 1))
-    row.add_row(letter, Text(text))
-    return row
-
-
 def _table(sheet: Sheet, wide: bool) -> Table:
-    """One row of the terminal's table for each group, its lines aligned, so that what is shared has room."""
+    """Returns one row of the terminal's table for each group, lines aligned, so that what is shared has room."""
     columns = [column for column in sheet.columns if wide or not column.wide]
     table = Table(
         box=SIMPLE_HEAD, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0), collapse_padding=True
@@ -58,9 +63,9 @@ def _table(sheet: Sheet, wide: bool) -> Table:
             no_wrap=column.number or column is columns[0] or (grouped and not column.shared),
             overflow="fold",
         )
-    for index, group in enumerate(sheet.groups):
-        last = index == len(sheet.groups) - 1
-        table.add_row(*(_cell(sheet, group, column) for column in columns), end_section=grouped and not last)
+    for index, group in enumerate(sheet.groups, 1):
+        ends = grouped and index < len(sheet.groups)
+        table.add_row(*(_cell(sheet, group, column) for column in columns), end_section=ends)
     return table
 
 
@@ -77,5 +82,5 @@ def _line(record: Record, column: Column, width: int) -> Text:
     text = column.text(record)
     if column.styled:
         return Text(text, style=VERDICT_STYLES.get(text, ""))
-    line = Text(text.rjust(width), style="dim" if text == "not run" else "")
-    return line.append(marks(record, column).translate(_SUPERSCRIPTS))
+    line = Text(text.rjust(width), style="dim" if text == NOT_RUN else "")
+    return line.append(column.marks(record).translate(_SUPERSCRIPTS))

@@ -1,31 +1,28 @@
-"""What the weights behind a result were trained with: the recipe as resolved, and how far training went.
+"""The training of the weights behind a result: the recipe as resolved, and how far training went.
 
 A run of `hmr train` says it in its folder; results that are published say it in a `training.json` beside their
 recipe. Weights are recognised by their SHA-256, so that a result never gets the recipe of other weights.
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from hmrcli.assets.reading import read_document
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.recipe import Recipe, load_recipe, recipe_names
-from hmrcli.results.runs import Part, Run, Sha256, Text
+from hmrcli.files import read_document
+from hmrcli.recipe import Recipe, load_recipe, source_of
+from hmrcli.results.runs import Count, Part, Run, Sha256, Text
+from hmrcli.training.checkpoints import FOLDER, META_FILE, MODEL_FILE
 from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
 
 TRAINING_FILE = "training.json"
-_METAS = "checkpoints/*/meta.json"
-"""Named here because `hmrcli.training.checkpoints` brings torch, which a table has no use for."""
-_MODEL = "model.safetensors"
 _ABSENT = "absent"
 _NO_TRAINING = ("published", "leaves")
 """Keys that change nothing of a training."""
-
-Count = Annotated[int, Field(ge=0)]
+_3DPW = ("pw3d", "3dpw")
+"""Beginnings of the names of 3DPW's files."""
 
 
 class Point(Part):
@@ -80,17 +77,28 @@ class Trained(NamedTuple):
         return [(point.step * batch, point.pa_mpjpe_mm) for point in self.training.validation]
 
     @property
+    def saw_3dpw(self) -> bool:
+        """True where a set of 3DPW was in the training."""
+        names = {
+            name
+            for key, each in self.recipe.data.mixture.items()
+            if key not in self.training.without
+            for name in (key, Path(each.annotations).name)
+        }
+        return any(name.startswith(_3DPW) for name in names)
+
+    @property
     def initialisation(self) -> str:
         """Where the weights started."""
         start = self.recipe.network.initialisation
         if self.training.initialisation is not None:
             return self.training.initialisation
         files = start and (start.backbone, start.network and f"{start.network} (whole network)")
-        return ", ".join(file for file in files or () if file) or "random"
+        return ", ".join(filter(None, files or ())) or "random"
 
     @property
     def described(self) -> str:
-        """What sets the training apart from the bundled recipe, in words; empty for that recipe as it stands."""
+        """Differences of the training from the bundled recipe, in words; empty for that recipe as it stands."""
         parts = [f"Reduced or changed: {', '.join(map(str, self.changes))}."] if self.changes else []
         if self._other_start:
             parts.append(f"Started from {self.training.initialisation}.")
@@ -103,13 +111,16 @@ class Trained(NamedTuple):
     @property
     def changes(self) -> list[Change]:
         """Where the recipe differs from the bundled one of its name."""
-        if self.recipe.name not in recipe_names():
+        source = source_of(self.recipe.name)
+        if source is None:
             return [Change("name", self.recipe.name, "none of the bundled ones")]
-        ours, theirs = (_leaves(r.as_dict()) for r in (self.recipe, load_recipe(self.recipe.name)))
+        ours, theirs = (
+            _values(r.as_dict()) for r in (self.recipe, load_recipe(source.name, open=source.open))
+        )
         return [
-            Change(key, _plain(ours.get(key, _ABSENT)), _plain(theirs.get(key, _ABSENT)))
+            Change(key, ours.get(key, _ABSENT), theirs.get(key, _ABSENT))
             for key in dict.fromkeys([*theirs, *ours])
-            if ours.get(key, _ABSENT) != theirs.get(key, _ABSENT)
+            if ours.get(key) != theirs.get(key)
         ]
 
     @property
@@ -120,14 +131,14 @@ class Trained(NamedTuple):
 
     @property
     def _other_start(self) -> bool:
-        """Whether the run records that it did not start from the recipe's file."""
+        """True where the run records that it did not start from the recipe's file."""
         start, recorded = self.recipe.network.initialisation, self.training.initialisation
         wanted = start and (start.backbone or start.network)
         return bool(wanted and recorded and recorded != Path(wanted).name)
 
 
 def read_trained(run: Run) -> Trained | None:
-    """What the evaluated weights were trained with; None where nothing says so."""
+    """Reads what the evaluated weights were trained with; None where nothing says so."""
     checkpoint = run.results.checkpoint
     if checkpoint is None:
         return None
@@ -135,7 +146,7 @@ def read_trained(run: Run) -> Trained | None:
     if not run.shipped:  # those of the package name no place on this machine
         folders += Path(checkpoint.path).parents[2:3]
     for folder in folders:
-        training = _stated(folder, checkpoint.sha256) or _recorded(folder, checkpoint.sha256)
+        training = _training(folder, checkpoint.sha256)
         if training is not None:
             try:
                 return Trained(folder, load_recipe(folder / RECIPE_FILE), training)
@@ -144,65 +155,56 @@ def read_trained(run: Run) -> Trained | None:
     return None
 
 
-def _stated(folder: Path, sha256: str) -> Training | None:
+def _training(folder: Path, sha256: str) -> Training | None:
+    """Reads what a folder says of weights, in a document of its own or in the record of a run."""
+    stated = _document(folder / TRAINING_FILE)
     try:
-        training = Training.model_validate_json(json.dumps(read_document(folder / TRAINING_FILE)))
-    except (BadInput, MissingFile, ValidationError):
-        return None
-    return training if training.checkpoint_sha256 == sha256 else None
+        if stated.get("checkpoint_sha256") == sha256:
+            return Training.model_validate_json(json.dumps(stated))
+        return Training.model_validate(_recorded(folder, sha256))
+    except (BadInput, ValidationError, ValueError, TypeError, AttributeError, RecursionError, OSError):
+        return None  # a record of something else
 
 
-def _recorded(folder: Path, sha256: str) -> Training | None:
-    """From a run's checkpoints and record."""
-    metas = [_document(path) for path in sorted(folder.glob(_METAS))]
-    steps = next((meta.get("step") for meta in metas if _sha256(meta) == sha256), None)
+def _recorded(folder: Path, sha256: str) -> dict[str, Any]:
+    """Gathers the fields of `Training` from a run's checkpoints and metrics; `steps` is None for other weights."""
+    metas = [_document(path) for path in sorted(folder.glob(f"{FOLDER}/*/{META_FILE}"))]
     environment = _document(folder / ENVIRONMENT_FILE)
-    try:
-        return Training.model_validate(
-            {
-                "checkpoint_sha256": sha256,
-                "steps": steps,
-                "finished": any(meta.get("finished") is True for meta in metas),
-                "without": tuple(environment.get("without", ())),
-                "initialisation": environment.get("initialisation"),
-                "validation": tuple(_validation(folder)),
-            }
-        )
-    except (BadInput, ValueError, TypeError, RecursionError, OSError):  # a record of something else
-        return None
+    measured = [(line["step"], line.get("validation", {})) for line in read_metrics(folder)]
+    return {
+        "checkpoint_sha256": sha256,
+        "steps": next((meta.get("step") for meta in metas if _hash_of_model(meta) == sha256), None),
+        "finished": any(meta.get("finished") is True for meta in metas),
+        "without": tuple(environment.get("without", ())),
+        "initialisation": environment.get("initialisation"),
+        "validation": tuple(
+            Point(step=step, pa_mpjpe_mm=float(values["pa_mpjpe_mm"]))
+            for step, values in measured
+            if "pa_mpjpe_mm" in values
+        ),
+    }
 
 
-def _validation(folder: Path) -> Iterator[Point]:
-    for line in read_metrics(folder):
-        measured = line.get("validation")
-        if isinstance(measured, dict) and "pa_mpjpe_mm" in measured:
-            yield Point(step=line["step"], pa_mpjpe_mm=float(measured["pa_mpjpe_mm"]))
-
-
-def _sha256(meta: dict[str, Any]) -> Any:
+def _hash_of_model(meta: dict[str, Any]) -> Any:
     files = meta.get("sha256")
-    return files.get(_MODEL) if isinstance(files, dict) else None
+    return files.get(MODEL_FILE) if isinstance(files, dict) else None
 
 
 def _document(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is none."""
+    """Reads a JSON object; an empty one where there is none."""
     try:
         return read_document(path)
     except (BadInput, MissingFile):
         return {}
 
 
-def _leaves(value: Any, key: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
+def _values(value: Any, key: str = "") -> dict[str, str]:
+    """Flattens a recipe to the texts of its values by dotted key."""
     if not isinstance(value, dict):
-        return {key: value}
+        return {key: value if isinstance(value, str) else json.dumps(value)}
     return {
-        inner: leaf
+        inner: text
         for name, part in value.items()
         if f"{key}{name}" not in _NO_TRAINING
-        for inner, leaf in _leaves(part, f"{key}.{name}" if key else name).items()
+        for inner, text in _values(part, f"{key}.{name}" if key else name).items()
     }
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -1,10 +1,11 @@
-"""What is behind the people: photographs, views out of panoramas, rooms, landscapes, studios and textures.
+"""What is behind the people: views out of panoramas, photographs, and empty rooms.
 
-A backdrop is a kind and two seeds: `layout` says what is there, `view` from where it is seen. Walls, floors,
-horizons and panoramas agree with the camera and the ground; flat photographs and textures cannot.
+A backdrop is a kind and two seeds: `layout` says what is there, `view` from where it is seen. Rooms and panoramas
+agree with the camera and the ground; flat photographs cannot.
 """
 
 import json
+from colorsys import hsv_to_rgb
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,7 @@ from numpy.typing import NDArray
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.render.rasteriser import Camera
-from hmrcli.scenes.layouts import STUDIOS, draw_landscape, draw_room, studio_room
-from hmrcli.scenes.noise import SIDE, fractal
+from hmrcli.scenes.noise import fractal
 
 if TYPE_CHECKING:
     from hmrcli.scenes.scene import Ground
@@ -25,12 +25,21 @@ Array = NDArray[Any]
 
 POOLS = ("studio", "train", "test", "wild")
 
-_KINDS = ("panorama", "photograph", "room", "landscape", "cyclorama", "texture")
-_SHARES = {
-    "train": (0.34, 0.10, 0.26, 0.18, 0.07, 0.05),
-    "test": (0.34, 0.10, 0.26, 0.18, 0.07, 0.05),
-    "wild": (0.40, 0.14, 0.16, 0.26, 0.02, 0.02),
-}
+_KINDS = ("panorama", "photograph", "room")
+_SHARES = {"train": (0.62, 0.18, 0.2), "test": (0.62, 0.18, 0.2), "wild": (0.68, 0.22, 0.1)}
+
+PLAIN, PLANKS, TILES, CARPET = range(4)
+"""Patterns of a floor."""
+SMOOTH, STRIPES, BRICKS, PANELLED, TWO_TONE = range(5)
+"""Patterns of a wall."""
+STUDIOS = (
+    ((0.62, 0.64, 0.66), (0.80, 0.80, 0.78), PLAIN, SMOOTH),
+    ((0.45, 0.33, 0.22), (0.72, 0.75, 0.80), PLANKS, PANELLED),
+    ((0.25, 0.38, 0.30), (0.22, 0.42, 0.28), CARPET, SMOOTH),
+    ((0.30, 0.31, 0.36), (0.35, 0.36, 0.42), TILES, TWO_TONE),
+)
+"""Floor's colour, wall's, and their patterns, of the four rooms of the studio pool."""
+
 _PHOTOGRAPHER = 1.6
 """Metres from the floor to the camera that took a panorama: an eye's height, as they are usually taken."""
 
@@ -49,14 +58,14 @@ class Backdrop:
     """What is behind the people, as numbers and the name of a file."""
 
     kind: str
-    """studio, panorama, photograph, room, landscape, cyclorama or texture."""
+    """studio, panorama, photograph or room."""
     picture: str
     """Name of a bundled picture, or nothing."""
     layout: int
     """What is there; for a studio which of them."""
     view: int
     """From where it is seen."""
-    gain: tuple[float, float, float]
+    gain: tuple[float, ...]
     """Factors of red, green and blue."""
     blur: float
     """Deviation of the blur of what lies out of focus, as a share of the picture's side."""
@@ -71,10 +80,10 @@ def pictures() -> tuple[dict[str, Any], ...]:
 def draw_backdrop(
     random: np.random.Generator, pool: str, camera: Camera, ground: "Ground | None"
 ) -> Backdrop:
-    """One backdrop of a pool.
+    """Draws a backdrop of a pool.
 
-    Pools train and test share nothing: neither photographs nor layouts; wild shows the photographs of test,
-    and more of the outdoors. Where there is no ground, photographs and textures come as often as rooms.
+    Pools train and test share nothing: neither photographs nor layouts; wild shows the photographs of test. Where
+    there is no ground, flat photographs come more often.
 
     Args:
         random: where the numbers come from.
@@ -94,19 +103,19 @@ def draw_backdrop(
         return Backdrop("studio", "", int(random.integers(len(STUDIOS))), view, (1.0, 1.0, 1.0), 0.002)
     shares = np.array(_SHARES[pool])
     if ground is None:
-        shares = shares * (0.6, 3, 0.6, 0.6, 1, 2)
+        shares = shares * (0.6, 3, 0.6)
     kind = str(random.choice(_KINDS, p=shares / shares.sum()))
     layout = int(random.integers(_STRIDE)) + (0 if pool == "train" else _STRIDE)
     split = "train" if pool == "train" else "test"
     names = [entry["name"] for entry in pictures() if entry["kind"] == kind and entry["split"] == split]
     picture = names[int(random.integers(len(names)))] if names else ""
-    return Backdrop(kind, picture, layout, view, (gain[0], gain[1], gain[2]), blur)
+    return Backdrop(kind, picture, layout, view, gain, blur)
 
 
 def paint_backdrop(
     backdrop: Backdrop, size: int, camera: Camera, ground: "Ground | None"
 ) -> NDArray[np.uint8]:
-    """The backdrop as a camera sees it.
+    """Paints a backdrop as a camera sees it.
 
     Args:
         backdrop: from `draw_backdrop`.
@@ -119,10 +128,8 @@ def paint_backdrop(
     """
     deviation = backdrop.blur * size
     if deviation > _COARSE and size % 2 == 0:  # what is out of focus needs half the pixels
-        half = camera._replace(
-            focal_length=camera.focal_length / 2,
-            principal_point=(camera.principal_point[0] / 2, camera.principal_point[1] / 2),
-        )
+        x, y = camera.principal_point
+        half = Camera(camera.focal_length / 2, (x / 2, y / 2))
         small = _painted(backdrop, size // 2, half, ground, deviation / 2)
         return cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
     return _painted(backdrop, size, camera, ground, deviation)
@@ -136,12 +143,10 @@ def _painted(
     layout, view = np.random.default_rng(backdrop.layout), np.random.default_rng(backdrop.view)
     if backdrop.kind == "photograph":
         image = _photograph(_decoded(backdrop.picture), size, view)
-    elif backdrop.kind == "texture":
-        _texture(layout, view, image)
     else:
         _paint_place(backdrop, layout, view, camera, ground, image)
     if backdrop.gain != (1.0, 1.0, 1.0):
-        image = _graded(image, backdrop.gain)
+        image = cv2.multiply(image, (*backdrop.gain, 1.0))  # type: ignore[call-overload]
     return cv2.GaussianBlur(image, (0, 0), deviation) if deviation > 0.3 else image  # type: ignore[return-value]
 
 
@@ -161,28 +166,58 @@ def _paint_place(
     if backdrop.kind == "panorama":
         squash = float(np.clip(_PHOTOGRAPHER / height, 0.25, 4.0))
         turn = float(view.uniform(0, 2 * np.pi))
-        kernels.paint_panorama(_decoded(backdrop.picture), lens, level, squash, turn, image)
+        image[:] = _panorama(_decoded(backdrop.picture), lens, level, squash, turn, len(image))
         return
     studio = backdrop.kind == "studio"
     distance = _STUDIO if studio else _distance(lens, level, height, len(image))
-    spread = 0.15 if backdrop.kind == "cyclorama" else 0.45
-    yaw = float(view.normal(0, spread))
-    frame = _turned(level, yaw)
+    yaw = float(view.normal(0, 0.45))
     eye = np.array([distance * np.sin(yaw), height, -distance * np.cos(yaw)])
-    noise = fractal()
-    detail = backdrop.layout % 65521
-    if backdrop.kind == "landscape":
-        kernels.paint_outdoors(noise, lens, frame, eye, *draw_landscape(layout), detail, image)
-    elif backdrop.kind == "cyclorama":
-        colour = np.clip(layout.uniform(0.1, 1.0) + layout.normal(0, 0.12, 3), 0.03, 1.0)
-        spot = np.array(
-            [layout.normal(0, 1), layout.uniform(0, 2), layout.uniform(1.5, 5), layout.uniform(0.4, 0.9)]
+    bounds, colours, patterns, lamp = _studio(backdrop.layout) if studio else _room(layout)
+    kernels.paint_room(
+        fractal(), lens, _turned(level, yaw), eye, _around(bounds, eye), colours, patterns, lamp,
+        backdrop.layout % 65521, image,
+    )  # fmt: skip
+
+
+def _room(random: np.random.Generator) -> tuple[Array, Array, Array, Array]:
+    """Draws bounds, colours, patterns and lamp of a room, as `paint_room` takes them."""
+    ceiling = random.uniform(2.4, 3.6)
+    bounds = [-random.uniform(1.3, 4), random.uniform(1.3, 4), -random.uniform(1, 3), random.uniform(0.9, 4)]
+    wall, side = _colour(random, (0.0, 0.35), (0.45, 0.98)), random.uniform(0.85, 1.0)
+    second = _colour(random, (0.0, 0.6), (0.25, 0.95)) if random.random() < 0.6 else 0.8 * wall
+    pattern = int(random.choice([PLAIN, PLANKS, TILES, CARPET], p=[0.15, 0.4, 0.25, 0.2]))
+    floor = _colour(random, (0.0, 0.35), (0.25, 0.85))
+    if pattern == PLANKS:  # from pale birch to dark walnut
+        floor = random.uniform(0.35, 1.0) * np.array(
+            [0.85, random.uniform(0.58, 0.70), random.uniform(0.35, 0.52)]
         )
-        kernels.paint_cyclorama(noise, lens, frame, eye, float(layout.uniform(1.2, 3.5)), colour, spot, image)
-    else:
-        drawn = studio_room(backdrop.layout) if studio else draw_room(layout)
-        bounds, *rest = drawn
-        kernels.paint_room(noise, lens, frame, eye, _around(bounds, eye), *rest, detail, image)
+    scale = random.uniform(0.08, 0.2) if pattern == PLANKS else random.uniform(0.25, 0.9)
+    papered = int(random.choice(5, p=[0.4, 0.15, 0.15, 0.15, 0.15]))
+    light, above, skirting = random.uniform(0.75, 1.1), np.full(3, random.uniform(0.8, 1.0)), np.full(3, 0.92)
+    return (
+        np.array([*bounds, ceiling]),
+        np.stack([floor, 0.6 * floor, wall, second, side * wall, above, skirting if side < 0.93 else wall]),
+        np.array([pattern, scale, papered, random.uniform(0.08, 0.35)]),
+        np.array([random.normal(0, 1), ceiling, random.normal(0, 1), light * 1.15, light * 0.6]),
+    )
+
+
+def _studio(index: int) -> tuple[Array, Array, Array, Array]:
+    """Returns one of the four fixed rooms in the same form."""
+    floor, wall = np.array(STUDIOS[index][0]), np.array(STUDIOS[index][1])
+    return (
+        np.array([-4.0, 4.0, -4.0, 2.6 + 0.5 * index, 3.4]),
+        np.stack([floor, 0.7 * floor, wall, 0.85 * wall, 0.95 * wall, wall, 0.6 * wall]),
+        np.array([STUDIOS[index][2], (0.4, 0.12, 0.4, 0.5)[index], STUDIOS[index][3], 0.3]),
+        np.array([0.5 * index - 0.75, 3.2, -1.0, 1.1, 0.7]),
+    )
+
+
+def _colour(
+    random: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float]
+) -> Array:
+    """Draws RGB (3,) of any hue."""
+    return np.array(hsv_to_rgb(random.random(), random.uniform(*saturation), random.uniform(*value)))
 
 
 def _floor(ground: "Ground | None", view: np.random.Generator) -> tuple[Array, float]:
@@ -218,15 +253,30 @@ def _distance(lens: Array, level: Array, height: float, size: int) -> float:
 def _around(bounds: Array, eye: Array) -> Array:
     """The walls of a room, moved out where the camera would be beyond them."""
     left, right, back, front, ceiling = bounds
-    return np.array(
-        [
-            min(left, eye[0] - 0.7),
-            max(right, eye[0] + 0.7),
-            min(back, eye[2] - 0.7),
-            front,
-            max(ceiling, eye[1] + 0.4),
-        ]
+    sides = [min(left, eye[0] - 0.7), max(right, eye[0] + 0.7), min(back, eye[2] - 0.7), front]
+    return np.array([*sides, max(ceiling, eye[1] + 0.4)])
+
+
+def _panorama(picture: Array, lens: Array, level: Array, squash: float, turn: float, size: int) -> Array:
+    """Looks out of an equirectangular picture, its floor moved to the camera's height.
+
+    A ray that meets the floor h below the camera shows what the photographer, `squash` h above the same floor, saw at
+    that place: its slope is multiplied by `squash`.
+    """
+    height, width = picture.shape[:2]
+    steps = np.arange(size, dtype=np.float32) + np.float32(0.5)
+    across, down = np.meshgrid(*((steps - np.float32(middle)) / np.float32(lens[0]) for middle in lens[1:]))
+    right, up, ahead = np.tensordot(level, np.stack([across, down, np.ones_like(across)]), 1).astype(
+        np.float32
     )
+    up = np.where(up < 0, squash * up, up)
+    bearing, rise = cv2.phase(ahead, right), cv2.phase(cv2.magnitude(right, ahead), up)
+    x = (bearing + np.float32(turn)) % np.float32(2 * np.pi) * np.float32(width / (2 * np.pi)) - np.float32(
+        0.5
+    )
+    rise = np.where(rise > np.pi, rise - np.float32(2 * np.pi), rise)
+    y = np.clip(np.float32(height / 2 - 0.5) - rise * np.float32(height / np.pi), 0, height - 1)
+    return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
 def _photograph(picture: Array, size: int, view: np.random.Generator) -> NDArray[np.uint8]:
@@ -238,21 +288,6 @@ def _photograph(picture: Array, size: int, view: np.random.Generator) -> NDArray
         square = square[:, ::-1]
     method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     return cv2.resize(np.ascontiguousarray(square), (size, size), interpolation=method)  # type: ignore[return-value]
-
-
-def _texture(layout: np.random.Generator, view: np.random.Generator, image: Array) -> None:
-    """Noise between three colours."""
-    from hmrcli.scenes import backdrop_kernels as kernels
-
-    stripes = layout.uniform(0.02, 0.4) if layout.random() < 0.4 else 0.0
-    place = np.array([*view.uniform(0, SIDE, 2), 2 ** layout.uniform(4, 8), layout.uniform(0, 120), stripes])
-    kernels.paint_texture(fractal(), place, layout.uniform(0.05, 1.0, (3, 3)), image)
-
-
-def _graded(image: Array, gain: tuple[float, float, float]) -> Array:
-    """The image with its channels multiplied."""
-    table = np.clip(np.arange(256)[:, None] * np.array(gain), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.LUT(image, table[None]))
 
 
 @lru_cache(maxsize=128)

@@ -1,4 +1,4 @@
-"""From looks to what kernels take: numbers of garments, and meshes of skirts, long hair and bags."""
+"""From looks to what kernels take: numbers of garments, and meshes of skirts and long hair."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ class Wear(NamedTuple):
     cuts: Array
     """(CUTS,) float32"""
     materials: Array
-    """(10, 15) float32, colours in linear light."""
+    """(6, 15) float32, colours in linear light."""
 
 
 class Sheet(NamedTuple):
@@ -41,15 +41,12 @@ class Sheet(NamedTuple):
 
 @lru_cache(maxsize=1)
 def noise_table() -> Array:
-    """A lattice (16, 16, 16, 4), flat, of float32 in [-1, 1]; the same on every machine: hashes of the places."""
-    h = np.arange(LATTICE**3 * 4, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    for shift in (30, 27):
-        h = (h ^ (h >> np.uint64(shift))) * np.uint64(0xBF58476D1CE4E5B9)
-    return (h >> np.uint64(40)).astype(np.float32) / np.float32(1 << 23) - 1
+    """Makes a lattice (16, 16, 16, 4), flat, of float32 in [-1, 1]."""
+    return np.random.default_rng(0).uniform(-1, 1, LATTICE**3 * 4).astype(np.float32)
 
 
 def wear(look: Look) -> Wear:
-    """The numbers of a look."""
+    """Returns the numbers of a look."""
     from hmrcli.scenes import surface_kernels as k
 
     cuts = np.zeros(k.CUTS, np.float32)
@@ -57,40 +54,29 @@ def wear(look: Look) -> Wear:
         if garment is not None:
             cuts[first : first + 6] = _cuts(garment)
     cuts[k.WAIST], cuts[k.BOTTOM_HEM] = look.waist, look.bottom_hem
-    skirted = look.bottom in ("skirt", "dress")
-    cuts[k.BOTTOM_LOOSE] = 0.003 if skirted else look.bottom_loose
+    cuts[k.BOTTOM_LOOSE] = 0.003 if look.bottom in ("skirt", "dress") else look.bottom_loose
     cuts[k.SHOE_TOP] = NOWHERE if look.shoes is None else look.shoe_top
-    cuts[k.SOCK_TOP] = look.sock_top
-    cuts[k.HAIRLINE] = look.hairline + (0.04 if look.hair_style == "bald" else 0.0)
     cuts[k.VOLUME] = 0.0 if look.hair_style == "bald" else look.hair_volume
-    cuts[k.LONG], cuts[k.BEARD] = look.hair_style == "long", look.beard
-    cuts[k.HATTED], cuts[k.GLASSES], cuts[k.SKIRT] = look.hat is not None, look.glasses, skirted
+    cuts[k.LONG] = look.hair_style == "long"
 
-    seed = look.seed % 1000 / 7.0
-    lips, iris = (
-        _lips(look.skin),
-        ((0.25, 0.15, 0.08), (0.3, 0.4, 0.5), (0.25, 0.3, 0.15))[min(2, look.seed % 5 // 2)],
-    )
-    plain = {
-        k.SKIN: Cloth((look.skin, lips, iris), fold=0.0, weave=0.0, gloss=0.10),
-        k.SOCKS: Cloth((look.socks,) * 3, fold=0.2),
+    irises = ((0.25, 0.15, 0.08), (0.3, 0.4, 0.5), (0.25, 0.3, 0.15))
+    worn: dict[int, Cloth | None] = {
+        k.SKIN: Cloth(
+            (look.skin, _lips(look.skin), irises[min(2, look.seed % 5 // 2)]), fold=0.0, gloss=0.10
+        ),
         k.HAIR: Cloth((look.hair,) * 3, gloss=0.15),
-        k.SOLE: Cloth((look.sole,) * 3, fold=0.0),
         k.BOTTOM: look.bottom_cloth,
-    }
-    optional: dict[int, Cloth | None] = {
         k.TOP: look.top.cloth if look.top else None,
         k.OUTER: look.outer.cloth if look.outer else None,
         k.SHOES: look.shoes,
-        k.HAT: look.hat,
-        k.BAG: look.bag,
     }
-    materials = np.zeros((10, 15), np.float32)
-    for slot, cloth in {**plain, **optional}.items():
+    materials = np.zeros((len(worn), 15), np.float32)
+    for slot, cloth in worn.items():
         if cloth is not None:
             materials[slot, :9] = np.square(np.array(cloth.colours)).ravel()
             materials[slot, 9:] = (
-                PATTERNS.index(cloth.pattern), cloth.scale, cloth.fold, cloth.weave, cloth.gloss, seed,
+                PATTERNS.index(cloth.pattern), cloth.scale, cloth.fold, cloth.weave, cloth.gloss,
+                look.seed % 1000 / 7.0,
             )  # fmt: skip
     return Wear(cuts, materials)
 
@@ -128,13 +114,6 @@ def sheets(look: Look, shaped: Array, rest: Rest) -> list[Sheet]:
     head = np.array([0.0, crown[:, 1].max() - 0.522, crown[:, 2].max() - 0.263], np.float32)
     if look.hair_style == "long":
         found.append(_long_hair(look, head, k.HAIR))
-    elif look.hair_style in ("ponytail", "bun"):
-        length = 0.18 if look.hair_style == "ponytail" else 0.05
-        found.append(_blob((0.0, 0.44 - 0.75 * length, 0.014), (0.03, length, 0.03), 15, head, k.HAIR))
-    if look.hat is not None and look.brim:
-        found.append(_brim(head, k.HAT))
-    if look.bag is not None:
-        found.append(_blob((0.0, 0.06, -0.06), (0.15, 0.2, 0.075), 9, head * 0, k.BAG, 3.0))
     return found
 
 
@@ -154,16 +133,12 @@ def _skirt(
     opening: float = 0.0,
 ) -> Sheet:  # fmt: skip
     """A tube round hips and legs as wide as they are, wider towards the hem, with waves there."""
-    from hmrcli.scenes import mesh_kernels
-
     rows, columns = 12, 44
     heights = np.linspace(waist, hem, rows)
     angles = np.linspace(0, 2 * np.pi, columns, endpoint=opening > 0)
     if opening > 0:  # from one edge of the open front round the back to the other
         angles = np.linspace(opening / 0.16, 2 * np.pi - opening / 0.16, columns)
-    trunk = np.empty((4, rows))
-    mesh_kernels.rings(rest.template, shaped, heights, 0.03, trunk.T)
-    wide, front, back, risen = trunk
+    wide, front, back, risen = _trunk(rest.template, shaped, heights)
     level = heights + risen
     wide[1:] = np.maximum(wide[1:], np.maximum.accumulate(wide)[:-1] * 0.98)
     front, back = np.maximum.accumulate(front), np.minimum.accumulate(back)
@@ -182,6 +157,20 @@ def _skirt(
     )
     joints = np.broadcast_to(np.array([0, 1, 2, 4, 5], np.int32), weights.shape)
     return _sheet(points, _grid(rows, columns, opening == 0), joints, weights, slot)
+
+
+def _trunk(template: Array, shaped: Array, heights: Array) -> tuple[Array, ...]:
+    """Measures a trunk at heights (R,) of rest: half its width, its front and its back, and how much it rose.
+
+    What is wider than arms let it be, or above the waist, is no trunk.
+    """
+    trunk = (np.abs(template[:, 0]) < 0.3) & (template[:, 1] < 0.1)
+    near, rest = shaped[trunk], template[trunk]
+    ring = np.abs(rest[:, 1] - heights[:, None]) < 0.03
+    wide = np.where(ring, np.abs(near[:, 0]), 0).max(1)
+    front, back = np.where(ring, near[:, 2], -np.inf).max(1), np.where(ring, near[:, 2], np.inf).min(1)
+    risen = np.where(ring, near[:, 1] - rest[:, 1], 0).sum(1) / np.maximum(ring.sum(1), 1)
+    return wide, front, back, risen
 
 
 def _long_hair(look: Look, head: Array, slot: int) -> Sheet:
@@ -206,39 +195,6 @@ def _long_hair(look: Look, head: Array, slot: int) -> Sheet:
     weights = np.stack([1 - low, low], 1)
     joints = np.broadcast_to(np.array([15, 9], np.int32), weights.shape)
     return _sheet(points, _grid(rows, columns, False), joints, weights, slot)
-
-
-def _blob(
-    centre: tuple[float, float, float], radii: tuple[float, float, float], joint: int, shift: Array, slot: int,
-    square: float = 2.0,
-) -> Sheet:  # fmt: skip
-    """A superellipsoid that one joint moves."""
-    rows, columns = 9, 16
-    polar, angles = (
-        np.linspace(0.02, np.pi - 0.02, rows)[:, None],
-        np.linspace(0, 2 * np.pi, columns, endpoint=False),
-    )
-    directions = np.stack(
-        np.broadcast_arrays(np.sin(polar) * np.sin(angles), np.cos(polar), np.sin(polar) * np.cos(angles)), -1
-    )
-    directions /= (np.abs(directions) ** square).sum(-1, keepdims=True) ** (1 / square)
-    points = (np.array(centre) + directions * radii).reshape(-1, 3) + shift
-    return _sheet(
-        points, _grid(rows, columns, True), np.full((len(points), 1), joint), np.ones((len(points), 1)), slot
-    )
-
-
-def _brim(head: Array, slot: int) -> Sheet:
-    """Of a cap: a bent plate before the forehead."""
-    rows, columns = 3, 11
-    out, angles = np.linspace(0, 1, rows)[:, None], np.linspace(-1.1, 1.1, columns)
-    x = 0.088 * np.sin(angles) * (1 + 0.02 * out)
-    z = 0.115 + 0.112 * np.cos(angles) + 0.07 * out * np.cos(0.9 * angles)
-    y = 0.455 - 0.02 * out - 0.02 * np.square(angles) * out + 0 * x
-    points = np.stack([x, y, z], -1).reshape(-1, 3) + head
-    return _sheet(
-        points, _grid(rows, columns, False), np.full((len(points), 1), 15), np.ones((len(points), 1)), slot
-    )
 
 
 def _eased(t: Array) -> Array:

@@ -8,7 +8,7 @@ import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from hmrcli.body.joints import COCO_17_FLIP, COCO_17_FROM_54, PARENTS
+from hmrcli.body.joints import COCO_17, COCO_DEVIATIONS, PARENTS
 from hmrcli.body.rotations import pose_from_rotmat, rotmat_from_axis_angle, rotmat_from_pose
 
 IN_DEPTH, IN_PLANE = np.radians(11.0), np.radians(4.0)
@@ -27,12 +27,6 @@ FITS_WORSE = 1.6
 
 ANNOTATION = 0.01
 """Deviation of fitted sets' keypoints along each axis, as a share of the box's longer side: a pixel or two."""
-COCO_DEVIATIONS = np.array(
-    [0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087]
-    + [0.089, 0.089]
-)
-"""Of COCO's annotators from one another, as a share of the root of the person's area (cocodataset.org, keypoint
-evaluation: measured on 5000 images)."""
 SWAPPED = 0.03
 """Probability that the sides of arms, legs or both are exchanged, as annotators do for people seen from behind."""
 
@@ -106,15 +100,15 @@ def annotated_keypoints(
         area: of the person that is seen, square pixels.
         random: of this sample's faults.
     """
-    columns = list(COCO_17_FROM_54)
+    columns = list(COCO_17.from_54)
     points = keypoints2d[columns]
     # Published for distances in the plane; half of the variance along each axis.
-    deviation = COCO_DEVIATIONS[:, None] * np.sqrt(area / 2)
+    deviation = np.array(COCO_DEVIATIONS)[:, None] * np.sqrt(area / 2)
     points[:, :2] += deviation * random.standard_normal((17, 2))
     swaps, which = random.random() < SWAPPED, random.integers(3)
     if swaps:
         chosen = [*(_ARMS if which != 1 else ()), *(_LEGS if which != 0 else ())]
-        points[chosen] = points[[COCO_17_FLIP[joint] for joint in chosen]]
+        points[chosen] = points[[COCO_17.flip[joint] for joint in chosen]]
     noisy = np.zeros_like(keypoints2d)
     noisy[columns] = points
     return noisy

@@ -6,7 +6,7 @@ at y = 0.52, its shoulders at 0.21, its waist at -0.05, its crotch at -0.33, its
 """
 
 from colorsys import hsv_to_rgb
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,22 +15,10 @@ from numpy.typing import ArrayLike
 
 RGB = tuple[float, float, float]
 
-PATTERNS = (
-    "plain",
-    "stripes",
-    "pinstripes",
-    "checks",
-    "dots",
-    "flowers",
-    "camouflage",
-    "print",
-    "denim",
-    "blocks",
-    "bands",
-)
+PATTERNS = ("plain", "stripes", "checks", "dots", "flowers", "camouflage", "denim")
 """Of cloth, by the number that the shader knows them by."""
 
-HAIR_STYLES = ("bald", "short", "long", "ponytail", "bun")
+HAIR_STYLES = ("bald", "short", "long")
 BOTTOMS = ("trousers", "shorts", "skirt", "dress")
 
 NOWHERE = -9.0
@@ -77,14 +65,10 @@ class Look:
     skin: RGB
     hair: RGB
     hair_style: str
-    hairline: float
-    """How much higher than usual."""
     hair_length: float
     """Height of the lower end of long hair."""
     hair_volume: float
     """Thickness of hair on the head."""
-    beard: float
-    """How much of the skin it hides."""
     top: Top | None
     outer: Top | None
     bottom: str
@@ -96,13 +80,6 @@ class Look:
     """Growth of a skirt's radius per metre down."""
     shoes: Cloth | None
     shoe_top: float
-    sole: RGB
-    socks: RGB
-    sock_top: float
-    hat: Cloth | None
-    brim: bool
-    bag: Cloth | None
-    glasses: bool
     seed: int
 
 
@@ -115,37 +92,23 @@ def draw_look(random: Generator, betas: ArrayLike) -> Look:
     """
     shape = np.asarray(betas, np.float64)
     feminine = random.random() < 1 / (1 + np.exp(-1.2 * shape[1]))
-    age = random.uniform(18, 80)
-    outfit = _outfit(random, feminine)
-    style = str(
-        random.choice(
-            HAIR_STYLES, p=(0.02, 0.25, 0.43, 0.2, 0.1) if feminine else (0.13, 0.8, 0.05, 0.01, 0.01)
-        )
-    )
-    hat = _cloth(random, 0.1) if random.random() < 0.14 else None
+    shares = (0.02, 0.35, 0.63) if feminine else (0.13, 0.8, 0.07)
+    style = str(random.choice(HAIR_STYLES, p=shares))
+    thick = random.uniform(0.006, 0.03) if style in ("short", "bald") else random.uniform(0.01, 0.022)
     return Look(
         skin=_skin(random),
-        hair=_hair(random, age),
+        hair=_hair(random, random.uniform(18, 80)),
         hair_style=style,
-        hairline=0.0 if feminine else float(max(0.0, random.normal(0.0, 0.02)) * (age > 30)),
         hair_length=float(random.uniform(-0.02, 0.3)),
-        hair_volume=float(
-            random.uniform(0.006, 0.03) if style in ("short", "bald") else random.uniform(0.01, 0.022)
-        ),
-        beard=0.0 if feminine or random.random() < 0.5 else float(random.uniform(0.15, 0.95)),
-        hat=hat,
-        brim=bool(random.random() < 0.6),
-        bag=_cloth(random, 0.1) if random.random() < 0.1 else None,
-        glasses=bool(random.random() < 0.2),
+        hair_volume=float(thick),
         seed=int(random.integers(2**31)),
-        **outfit,
+        **_outfit(random, feminine),
     )
 
 
 def _outfit(random: Generator, feminine: bool) -> dict[str, Any]:
-    bottom = str(
-        random.choice(BOTTOMS, p=(0.62, 0.14, 0.12, 0.12) if feminine else (0.76, 0.23, 0.005, 0.005))
-    )
+    shares = (0.62, 0.14, 0.12, 0.12) if feminine else (0.76, 0.23, 0.005, 0.005)
+    bottom = str(random.choice(BOTTOMS, p=shares))
     waist = float(random.uniform(-0.13, -0.06))
     hem = {
         "trousers": random.choice([-1.12, -1.08, -0.98, -0.85], p=[0.4, 0.4, 0.1, 0.1]),
@@ -169,9 +132,6 @@ def _outfit(random: Generator, feminine: bool) -> dict[str, Any]:
             depth=float(random.uniform(-0.1, 0.15)),
             opening=float(random.choice([0.0, 0.012, random.uniform(0.03, 0.08)])),
         )
-    barefoot = random.random() < 0.08
-    boots = random.random() < 0.15
-    white = float(random.uniform(0.6, 0.95))
     return {
         "top": top if top.hem < 0.4 else None,
         "outer": outer,
@@ -181,11 +141,10 @@ def _outfit(random: Generator, feminine: bool) -> dict[str, Any]:
         "bottom_loose": float(random.uniform(0.002, 0.005) if tight else random.uniform(0.008, 0.03)),
         "waist": waist,
         "flare": float(random.uniform(0.0, 0.35)),
-        "shoes": None if barefoot else _shoe(random),
-        "shoe_top": float(random.uniform(-0.98, -0.85) if boots else random.uniform(-1.11, -1.07)),
-        "sole": (white, white, white) if random.random() < 0.5 else _scaled(_colour(random), 0.4),
-        "socks": _grey(random, 0.05, 0.95),
-        "sock_top": NOWHERE if barefoot or random.random() < 0.3 else float(random.uniform(-1.08, -0.9)),
+        "shoes": None if random.random() < 0.08 else _shoe(random),
+        "shoe_top": float(
+            random.uniform(-0.98, -0.85) if random.random() < 0.15 else random.uniform(-1.11, -1.07)
+        ),
     }
 
 
@@ -200,24 +159,23 @@ def _top(random: Generator, feminine: bool, waist: float, cloth: Cloth) -> Top:
     kind = random.random()
     tucked, cropped = kind < 0.25, feminine and kind > 0.9
     hem = waist - 0.01 if tucked else random.uniform(-0.02, 0.06) if cropped else random.uniform(-0.33, -0.18)
-    v_neck = random.random() < 0.25
     return Top(
         cloth=cloth,
         sleeve=float(sleeve),
         hem=float(hem),
         loose=float(random.uniform(0.002, 0.008) if random.random() < 0.4 else random.uniform(0.008, 0.024)),
         neck=float(random.choice([0.0, 0.08, 0.09, random.uniform(0.09, 0.13)], p=[0.08, 0.5, 0.22, 0.2])),
-        depth=float(random.uniform(0.08, 0.2)) if v_neck else NOWHERE,
+        depth=float(random.uniform(0.08, 0.2)) if random.random() < 0.25 else NOWHERE,
     )
 
 
 def _cloth(random: Generator, patterned: float, dark: bool = False) -> Cloth:
-    shares = (0, 3, 1, 2, 1.5, 2, 0.7, 3, 0.4, 2, 1.5)
+    shares = (0, 3, 2, 1.5, 2, 0.7, 0.4)
     fancy = random.random() < max(patterned, 0.0) * 1.6
     pattern = str(random.choice(PATTERNS, p=np.array(shares) / sum(shares))) if fancy else "plain"
     first = _scaled(_colour(random), 0.6 if dark else 1.0)
     second = _grey(random, 0.0, 1.0) if random.random() < 0.5 else _colour(random)
-    scale = {"pinstripes": 0.018, "dots": 0.04, "denim": 0.03, "checks": 0.06}.get(pattern, 0.07)
+    scale = {"dots": 0.04, "denim": 0.03, "checks": 0.06}.get(pattern, 0.07)
     return Cloth(
         colours=(first, second, _colour(random)),
         pattern=pattern,
@@ -237,9 +195,7 @@ def _trouser_cloth(random: Generator) -> Cloth:
     cloth = _cloth(random, 0.1, dark=bool(random.random() < 0.5))
     if random.random() < 0.55:
         tone = hsv_to_rgb(random.uniform(0.05, 0.13), random.uniform(0.05, 0.4), random.uniform(0.08, 0.7))
-        cloth = Cloth(
-            (tone, *cloth.colours[1:]), cloth.pattern, cloth.scale, cloth.fold, cloth.weave, cloth.gloss
-        )
+        cloth = replace(cloth, colours=(tone, *cloth.colours[1:]))
     return cloth
 
 
@@ -247,16 +203,11 @@ def _shoe(random: Generator) -> Cloth:
     colour = _grey(random, 0.02, 0.95) if random.random() < 0.6 else _colour(random)
     if random.random() < 0.3:
         colour = hsv_to_rgb(random.uniform(0.04, 0.09), random.uniform(0.3, 0.7), random.uniform(0.15, 0.5))
-    return Cloth(
-        (colour, _colour(random), _colour(random)),
-        fold=0.15,
-        weave=0.05,
-        gloss=float(random.uniform(0.02, 0.3)),
-    )
+    return Cloth((colour,) * 3, fold=0.15, gloss=float(random.uniform(0.02, 0.3)))
 
 
 def _colour(random: Generator) -> RGB:
-    """Of cloth: a third are greys, black and white; the others rarely glaring."""
+    """Draws one of cloth: a third are greys, black and white; the others rarely glaring."""
     if random.random() < 0.33:
         return _grey(random, 0.03, 0.97)
     return hsv_to_rgb(random.random(), random.uniform(0.15, 0.9), random.uniform(0.12, 0.97))
@@ -268,16 +219,10 @@ def _grey(random: Generator, low: float, high: float) -> RGB:
 
 
 def _skin(random: Generator) -> RGB:
-    """From very light to very dark along the line that melanin draws, with blood and tan around it."""
+    """Draws from very light to very dark along the line that melanin draws, with blood and tan around it."""
     tones = np.array(
-        [
-            (0.95, 0.80, 0.72),
-            (0.88, 0.69, 0.58),
-            (0.78, 0.58, 0.45),
-            (0.62, 0.42, 0.31),
-            (0.45, 0.29, 0.21),
-            (0.28, 0.18, 0.14),
-        ]
+        [(0.95, 0.80, 0.72), (0.88, 0.69, 0.58), (0.78, 0.58, 0.45)]
+        + [(0.62, 0.42, 0.31), (0.45, 0.29, 0.21), (0.28, 0.18, 0.14)]
     )
     place = random.beta(1.1, 1.4) * (len(tones) - 1.001)
     step = int(place)

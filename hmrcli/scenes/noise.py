@@ -1,7 +1,4 @@
-"""Fractal value noise in a table: what walls, grass, clouds and leaves are made of.
-
-The lattice values are hashes of their places, so every machine has the same table.
-"""
+"""Fractal value noise in a table: what walls, floors and leaves are made of."""
 
 from functools import lru_cache
 
@@ -21,28 +18,15 @@ def fractal() -> NDArray[np.float32]:
     total = np.zeros((SIDE, SIDE))
     for octave in range(_OCTAVES):
         cells = _COARSEST << octave
-        total += _smooth(_lattice(cells, octave), SIDE // cells) * 0.6**octave
+        total += _smooth(np.random.default_rng(octave).random((cells, cells)), SIDE // cells) * 0.6**octave
     ranks = np.empty(SIDE * SIDE, np.float32)
     ranks[np.argsort(total, axis=None, kind="stable")] = np.linspace(0, 1, SIDE * SIDE, dtype=np.float32)
     return ranks.reshape(SIDE, SIDE)
 
 
-def _lattice(cells: int, octave: int) -> NDArray[np.float64]:
-    """(cells, cells) hashed numbers from 0 to 1."""
-    rows, columns = np.meshgrid(np.arange(cells), np.arange(cells), indexing="ij")
-    h = (rows * 374761393 + columns * 668265263 + (octave + 1) * 982451653) & 0xFFFFFFFF
-    h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
-    return ((h ^ (h >> 16)) & 0xFFFFFF) / float(0xFFFFFF)
-
-
 def _smooth(lattice: NDArray[np.float64], step: int) -> NDArray[np.float64]:
-    """The lattice with `step` values per cell, eased between its points, wrapping round."""
-    t = np.arange(step) / step
-    weight = t * t * (3 - 2 * t)
-
-    def along_rows(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        following = np.roll(values, -1, axis=0)
-        between = values[:, None] + (following - values)[:, None] * weight[None, :, None]
-        return between.reshape(-1, values.shape[1])
-
-    return along_rows(along_rows(lattice).T).T
+    """Spreads the lattice to `step` values per cell, eased between its points, wrapping round."""
+    cell, t = np.divmod(np.arange(len(lattice) * step), step)
+    weight, following = (t / step) ** 2 * (3 - 2 * t / step), (cell + 1) % len(lattice)
+    rows = lattice[cell] + (lattice[following] - lattice[cell]) * weight[:, None]
+    return np.asarray(rows[:, cell] + (rows[:, following] - rows[:, cell]) * weight)

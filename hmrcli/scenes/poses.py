@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.assets.bundled import bundled
-from hmrcli.body.joints import SMPL_24_FLIP
+from hmrcli.body.joints import SMPL_24
 
 Array = NDArray[Any]
 
@@ -115,7 +115,7 @@ def _members(pool: str) -> tuple[Array, Array]:
 
 def mirrored(pose: Array) -> Array:
     """Poses (..., 24, 3) as a mirror shows them."""
-    return pose[..., list(SMPL_24_FLIP), :] * _MIRROR
+    return pose[..., list(SMPL_24.flip), :] * _MIRROR
 
 
 def draw_pose(random: np.random.Generator, pool: str) -> Posture:
@@ -156,8 +156,16 @@ def candidates(random: np.random.Generator, pool: str) -> tuple[Array, Array]:
     return np.clip(pose, bank.least, bank.greatest).astype(np.float32), floats[nearest]
 
 
-def collides(spheres: Spheres, pose: Array) -> bool:
-    """Whether a limb of the mean body in a pose (24, 3) passes through another part."""
-    from hmrcli.scenes.pose_kernels import passes_through
+def sphere_places(spheres: Spheres, pose: Array) -> Array:
+    """Finds the centres (S, 3) of a body's spheres in a pose (24, 3), its root at the origin."""
+    from hmrcli.scenes.posing_kernels import chain
 
-    return bool(passes_through(*spheres, pose))
+    local, turns, places = np.empty((24, 3, 3)), np.zeros((24, 3, 3)), np.zeros((24, 3))
+    chain(pose, spheres.bones, local, turns, places)
+    return np.asarray(places[spheres.joint] + np.einsum("sab,sb->sa", turns[spheres.joint], spheres.centre))
+
+
+def collides(spheres: Spheres, pose: Array) -> bool:
+    """Tells whether a limb of the mean body in a pose (24, 3) passes through another part."""
+    at = sphere_places(spheres, pose)
+    return bool((np.square(at[:, None] - at).sum(-1) < spheres.squared_gap).any())

@@ -1,6 +1,5 @@
 """One body at a time, quickly: the body model's own arithmetic, compiled, for bare skin and clothes at once."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -10,20 +9,8 @@ from numpy.typing import NDArray
 from hmrcli.body import BodyModel
 from hmrcli.body.joints import PARENTS
 from hmrcli.render.shading import vertex_normals
-from hmrcli.scenes.scene import Person
 
 Array = NDArray[Any]
-
-
-class Figure(NamedTuple):
-    """Somebody without a look."""
-
-    pose: Array
-    """(72,) axis-angle, radians."""
-    betas: Array
-    """(10,)"""
-    transl: Array
-    """(3,) metres."""
 
 
 class Rest(NamedTuple):
@@ -56,7 +43,7 @@ class Rest(NamedTuple):
     parts: Array
     """(V,) int32."""
     parents: Array
-    """(24,) int32."""
+    """(24,); the root's is itself."""
 
 
 @lru_cache(maxsize=2)
@@ -84,57 +71,62 @@ def rest_of(body: BodyModel) -> Rest:
         joint_shapedirs=_float32(np.einsum("jv,vck->jck", regressor, shapedirs)),
         faces=faces,
         parts=weights.argmax(1).astype(np.int32),
-        parents=np.array(PARENTS, np.int32),
+        parents=np.maximum(PARENTS, 0),
     )
 
 
-def pose_people(people: Sequence[Person | Figure], body: BodyModel) -> tuple[list[Array], list[Array]]:
-    """Bare bodies as the body model poses them.
+class Posed(NamedTuple):
+    """A body and its clothes; all float32, metres, in the camera's frame unless said otherwise."""
 
-    Returns:
-        For each person (V, 3) float32 vertices and (24, 3) float32 joints, metres, in the camera's frame.
-    """
-    rest = rest_of(body)
-    still = np.zeros_like(rest.template)
-    posed = [pose_person(person, rest, still) for person in people]
-    return [each[0] for each in posed], [each[2] for each in posed]
+    skin: Array
+    """(V, 3)"""
+    clothes: Array
+    """(V, 3)"""
+    joints: Array
+    """(24, 3)"""
+    moves: Array
+    """(24, 3, 4) from T-pose to the camera's frame."""
+    shaped: Array
+    """(V, 3) the clothes of this shape in T-pose."""
 
 
-def pose_person(
-    person: Person | Figure, rest: Rest, offsets: Array
-) -> tuple[Array, Array, Array, Array, Array]:
-    """A body and its clothes.
+def pose_people(pose: Array, betas: Array, transl: Array, body: BodyModel) -> tuple[Array, Array]:
+    """Poses bare bodies as the body model does.
 
     Args:
-        person: who.
-        rest: the body.
-        offsets: (V, 3) of the clothes from the skin, T-pose.
+        pose: (N, 72) axis-angle, radians.
+        betas: (N, 10)
+        transl: (N, 3) metres.
+        body: on the CPU.
 
     Returns:
-        (V, 3) skin, (V, 3) clothes, (24, 3) joints, (24, 3, 4) moves from T-pose to the camera's frame, and
-        (V, 3) the clothes of this shape in T-pose; all float32, metres.
+        (N, V, 3) float32 vertices and (N, 24, 3) float32 joints, metres, in the camera's frame.
     """
+    rest = rest_of(body)
+    posed = [pose_person(*each, rest, np.zeros_like(rest.template)) for each in zip(pose, betas, transl)]
+    return np.stack([each.skin for each in posed]), np.stack([each.joints for each in posed])
+
+
+def pose_person(pose: Array, betas: Array, transl: Array, rest: Rest, offsets: Array) -> Posed:
+    """Poses a body whose clothes lie off its skin by offsets (V, 3) in T-pose."""
     from hmrcli.scenes import posing_kernels as kernels
 
-    betas = _float32(person.betas)
-    moves, joints, factors = (
-        np.empty((24, 3, 4), np.float32),
-        np.empty((24, 3), np.float32),
-        np.empty(207, np.float32),
-    )
-    kernels.skeleton(
-        _float32(person.pose).reshape(24, 3), rest.joints + rest.joint_shapedirs @ betas, rest.parents,
-        _float32(person.transl), moves, joints, factors,
-    )  # fmt: skip
-    bare, shaped, skin, clothes = (np.empty_like(rest.template) for _ in range(4))
-    kernels.shape(
-        rest.template.ravel(), rest.shapedirs, betas, offsets.ravel(), bare.reshape(-1), shaped.reshape(-1)
-    )
+    betas, transl = _float32(betas), _float32(transl)
+    rest_joints = rest.joints + rest.joint_shapedirs @ betas
+    local, turns, places = (np.zeros(size, np.float32) for size in ((24, 3, 3), (24, 3, 3), (24, 3)))
+    bones = rest_joints - rest_joints[rest.parents]
+    kernels.chain(_float32(pose).reshape(24, 3), bones, local, turns, places)
+    joints = places + (rest_joints[0] + transl)
+    moved = joints - np.einsum("jab,jb->ja", turns, rest_joints)
+    moves = np.concatenate([turns, moved[:, :, None]], 2)
+    factors = (local[1:] - np.eye(3, dtype=np.float32)).ravel()
+    bare = rest.template + (betas @ rest.shapedirs).reshape(-1, 3)
+    skin, clothes = np.empty_like(bare), np.empty_like(bare)
     kernels.pose(
         bare, rest.pointers, rest.columns, rest.values, factors, rest.skin_joints, rest.skin_weights,
         rest.skin_counts, moves, offsets, skin, clothes,
     )  # fmt: skip
-    return skin, clothes, joints, moves, shaped
+    return Posed(skin, clothes, joints, moves, bare + offsets)
 
 
 def _smoothed(template: Array, faces: Array, rounds: int = 25) -> Array:

@@ -11,7 +11,7 @@ from hmrcli.body import BodyModel, load_body
 from hmrcli.scenes.backdrops import Backdrop, draw_backdrop
 from hmrcli.scenes.looks import Look, draw_look
 from hmrcli.scenes.occluders import Occluder, draw_occluder, hidden_by
-from hmrcli.scenes.posing import Figure, pose_people
+from hmrcli.scenes.posing import pose_people
 from hmrcli.scenes.scene import Ground, Lens, Light, Person, Scene
 from hmrcli.scenes.splits import SIZE, SPLITS, Split
 from hmrcli.scenes.subjects import Subject, draw_betas, draw_posture, draw_subject, generator
@@ -85,10 +85,9 @@ def posed(pose: NDArray[np.float32], betas: NDArray[np.float32]) -> tuple[Vertic
         pose: (N, 72) axis-angle, radians.
         betas: (N, 10)
     """
-    still = np.zeros(3, np.float32)
-    bodies = pose_people([Figure(*each, still) for each in zip(pose, betas)], open_body())
-    joints = [smpl_54_joints(*body) for body in zip(*bodies)]
-    return np.stack(bodies[0]).astype(np.float64), np.stack(joints).astype(np.float64)
+    vertices, joints = pose_people(pose, betas, np.zeros((len(pose), 3), np.float32), open_body())
+    every = [smpl_54_joints(*body) for body in zip(vertices, joints)]
+    return vertices.astype(np.float64), np.stack(every).astype(np.float64)
 
 
 def smpl_54_joints(vertices: NDArray[np.float32], joints: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -174,22 +173,19 @@ def _places(
 
 
 def touching(one: Vertices, other: Vertices) -> bool:
-    """Whether two meshes (V, 3) come closer than `APART`, or are one in the other."""
-    from hmrcli.scenes import mesh_kernels as kernels
-
+    """Tells whether two meshes (V, 3) come closer than `APART`, or are one in the other; by every 8th vertex."""
     (low, high, _), (other_low, other_high, _) = spread(one), spread(other)
     if (high + APART < other_low).any() or (other_high + APART < low).any():
         return False
-    return bool(kernels.touching(one, other, other_low, other_high, APART, 8))
+    low, high = np.maximum(low, other_low) - APART, np.minimum(high, other_high) + APART
+    near = [each[::8][((each[::8] > low) & (each[::8] < high)).all(1)] for each in (one, other)]
+    return bool((np.square(near[0][:, None] - near[1]).sum(-1) < APART**2).any())
 
 
 def spread(points: Vertices) -> Vertices:
-    """Least, greatest and mean coordinates (3, D) of points (N, D)."""
-    from hmrcli.scenes import mesh_kernels as kernels
-
-    out = np.empty((3, points.shape[1]))
-    kernels.spread(points, out)
-    return out
+    """Finds least, greatest and mean coordinates (3, D) of points (N, D)."""
+    columns = np.ascontiguousarray(points.T)  # much faster than along the first axis
+    return np.stack([columns.min(1), columns.max(1), columns.mean(1)])
 
 
 def _light(dim: float, view: View, random: Generator) -> Light:
@@ -204,19 +200,12 @@ def _light(dim: float, view: View, random: Generator) -> Light:
     key = dim * random.uniform(0.5, 1.3) * np.array([1 + warmth, 1 + tint / 2, 1 - warmth])
     # What comes from everywhere is the sky's where the key is the sun's: cold where that is warm.
     ambient = dim * random.uniform(0.25, 0.7) * np.array([1 - warmth / 2, 1 + tint, 1 + warmth / 2])
-    return Light((x, y, z), _rgb(key), _rgb(ambient), float(random.beta(0.8, 0.8)))
+    return Light((x, y, z), tuple(key.tolist()), tuple(ambient.tolist()), float(random.beta(0.8, 0.8)))
 
 
 def _dimmed(backdrop: Backdrop, dim: float) -> Backdrop:
-    """A backdrop in less light; `dim` is a factor on linear light, the backdrop's gain one on grey levels."""
-    red, green, blue = backdrop.gain
-    less = min(1.0, dim) ** (1 / 2.2)
-    return replace(backdrop, gain=(less * red, less * green, less * blue))
-
-
-def _rgb(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    red, green, blue = values.tolist()
-    return red, green, blue
+    """Puts a backdrop in less light; `dim` is a factor on linear light, the backdrop's gain one on grey levels."""
+    return replace(backdrop, gain=tuple(min(1.0, dim) ** (1 / 2.2) * gain for gain in backdrop.gain))
 
 
 def _occluders(split: Split, joints2d: NDArray[np.float64], random: Generator) -> tuple[Occluder, ...]:

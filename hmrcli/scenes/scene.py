@@ -33,9 +33,9 @@ class Light:
 
     direction: tuple[float, float, float]
     """Unit vector from the scene towards the light, camera axes."""
-    colour: tuple[float, float, float]
+    colour: tuple[float, ...]
     """Linear RGB of the key light."""
-    ambient: tuple[float, float, float]
+    ambient: tuple[float, ...]
     """Linear RGB from above; from below comes less, in the colour of the ground."""
     softness: float
     """0 for hard shadows, 1 for an overcast sky."""

@@ -1,16 +1,13 @@
-"""The open data set's parts: who and what is in their pictures, how hard these are, and what their labels are worth."""
+"""The sets of the open benchmark: who and what their pictures show, how hard they are, and what labels are worth."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-EDITION = 2
+EDITION = 3
 """Changes whenever a sample changes; files of another edition are made anew."""
 
 SIZE = 256
 """Side of the pictures, pixels."""
-
-ROW_BYTES, ROW_SECONDS = 11_000, 0.02
-"""Of a picture with its labels, on average, and of making one on one core of a server of 2023."""
 
 Labels = Literal["exact", "fitted", "keypoints"]
 """What is known of a person: everything; a body fitted to keypoints, which errs; keypoints alone, as annotators err."""
@@ -21,14 +18,11 @@ Pool = Literal["studio", "train", "test", "wild"]
 
 @dataclass(frozen=True)
 class Split:
-    """A part of the data set. Pairs of numbers are ranges that are drawn from evenly."""
+    """What a set of `OPEN_SETS` shows. Pairs of numbers are ranges that are drawn from evenly."""
 
     name: str
-    about: str
     stream: int
     """Of random numbers: no two parts share one, so none shares a body, a place or a picture."""
-    rows: int
-    training: bool
     pool: Pool
     labels: Labels
     subjects: int | None = None
@@ -55,80 +49,18 @@ class Split:
     """Of the JPEG file."""
 
 
-_TRAINING_ROWS, _TEST_ROWS = 20_000, 2_000
-
 SPLITS = {
-    split.name: split
-    for split in (
-        Split(
-            "open-studio",
-            "8 people before 4 fixed cameras, exact labels",
-            stream=1,
-            rows=_TRAINING_ROWS,
-            training=True,
-            pool="studio",
-            labels="exact",
-            subjects=8,
-            cameras=4,
-            others=(1.0,),
-            occluders=(1.0,),
-            truncated=0.0,
-            motion=(0.0, 0.0),
-            dim=(0.95, 1.05),
-            noise=(0.5, 1.5),
-            quality=(90, 95),
-        ),
-        Split(
-            "open-fitted",
-            "varied pictures, bodies as fitted to keypoints",
-            stream=2,
-            rows=_TRAINING_ROWS,
-            training=True,
-            pool="train",
-            labels="fitted",
-        ),
-        Split(
-            "open-keypoints",
-            "varied pictures, 17 keypoints each",
-            stream=3,
-            rows=_TRAINING_ROWS,
-            training=True,
-            pool="train",
-            labels="keypoints",
-        ),
-        Split(
-            "open-test",
-            "test: varied pictures of unseen people, poses and places, exact labels",
-            stream=4,
-            rows=_TEST_ROWS,
-            training=False,
-            pool="test",
-            labels="exact",
-        ),
-        Split(
-            "open-wild",
-            "harder test: rare poses and views, crowds, occlusion, blur, low light",
-            stream=5,
-            rows=_TEST_ROWS,
-            training=False,
-            pool="wild",
-            labels="exact",
-            elevation=(-45.0, 75.0, 12.0, 32.0),
-            others=(0.3, 0.25, 0.25, 0.2),
-            covered=0.6,
-            occluders=(0.25, 0.4, 0.35),
-            truncated=0.35,
-            motion=(0.4, 9.0),
-            dim=(0.2, 1.1),
-            noise=(1.0, 12.0),
-            quality=(30, 85),
-        ),
-    )
-}
-"""All parts by name."""
-
-
-def row_count(split_name: str, rows: int | None = None) -> int:
-    """How many rows of a part are meant, which are all of them unless fewer are asked for."""
-    own = SPLITS[split_name].rows
-    return own if rows is None else min(rows, own)
+    "open-studio": Split(
+        "open-studio", stream=1, pool="studio", labels="exact", subjects=8, cameras=4, others=(1.0,), occluders=(1.0,),
+        truncated=0.0, motion=(0.0, 0.0), dim=(0.95, 1.05), noise=(0.5, 1.5), quality=(90, 95),
+    ),
+    "open-fitted": Split("open-fitted", stream=2, pool="train", labels="fitted"),
+    "open-keypoints": Split("open-keypoints", stream=3, pool="train", labels="keypoints"),
+    "open-test": Split("open-test", stream=4, pool="test", labels="exact"),
+    "open-wild": Split(
+        "open-wild", stream=5, pool="wild", labels="exact", elevation=(-45.0, 75.0, 12.0, 32.0),
+        others=(0.3, 0.25, 0.25, 0.2), covered=0.6, occluders=(0.25, 0.4, 0.35), truncated=0.35, motion=(0.4, 9.0),
+        dim=(0.2, 1.1), noise=(1.0, 12.0), quality=(30, 85),
+    ),
+}  # fmt: skip
+"""All sets by name."""

@@ -67,25 +67,14 @@ def draw_betas(random: Generator) -> NDArray[np.float32]:
     return np.clip(random.standard_normal(10), -LARGEST_BETA, LARGEST_BETA).astype(np.float32)
 
 
-def labelled_bodies(split_name: str, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Poses (rows, 72) and shapes (rows, 10) as the labels of a part's first rows give them, without painting.
-
-    Where the labels are keypoints, they are the true ones.
-    """
-    split = SPLITS[split_name]
-    true = _true_bodies(split, rows)
-    if split.labels != "fitted":
-        return true
-    return fitted_bodies(*true, [draw_misfit(generator(split, index, "faults")) for index in range(rows)])
+def true_bodies(split_name: str, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Draws poses (rows, 72) and shapes (rows, 10) of the people of a set's first rows, without painting them."""
+    subjects = [draw_subject(SPLITS[split_name], index) for index in range(rows)]
+    return np.stack([each.pose for each in subjects]), np.stack([each.betas for each in subjects])
 
 
 def first_fits(split_name: str, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What SPIN starts from: for each of a part's first rows a body that is fitted worse than any label is."""
     split = SPLITS[split_name]
     misfits = [draw_misfit(generator(split, index, "fits"), FITS_WORSE) for index in range(rows)]
-    return fitted_bodies(*_true_bodies(split, rows), misfits)
-
-
-def _true_bodies(split: Split, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    subjects = [draw_subject(split, index) for index in range(rows)]
-    return np.stack([each.pose for each in subjects]), np.stack([each.betas for each in subjects])
+    return fitted_bodies(*true_bodies(split_name, rows), misfits)

@@ -8,21 +8,20 @@ import math
 
 import numpy as np
 
-from hmrcli.render.kernels import compiled, compiled_with_arrays
+from hmrcli.render.kernels import Array, compiled, compiled_with_arrays, weights
 
-SKIN, TOP, OUTER, BOTTOM, SHOES, SOCKS, HAIR, HAT, BAG, SOLE = range(10)
+SKIN, TOP, OUTER, BOTTOM, SHOES, HAIR = range(6)
 """Rows of the materials."""
 PATTERN, SCALE, FOLD, WEAVE, GLOSS, SEED = range(9, 15)
 """Columns of the materials, after three linear colours."""
 GARMENT = 6
 """Columns of `cuts` that each of the two garments on the upper body takes: neck, depth, sleeve, hem, opening, loose."""
-WAIST, BOTTOM_HEM, BOTTOM_LOOSE, SHOE_TOP, SOCK_TOP = range(12, 17)
-HAIRLINE, VOLUME, LONG, BEARD, HATTED, GLASSES, SKIRT = range(17, 24)
-CUTS = 24
+WAIST, BOTTOM_HEM, BOTTOM_LOOSE, SHOE_TOP, VOLUME, LONG = range(12, 18)
+CUTS = 18
 
 
 @compiled
-def noise(table, x, y, z, out):  # type: ignore[no-untyped-def]
+def noise(table: Array, x: float, y: float, z: float, out: Array) -> None:
     """Two or four values in [-1, 1], as `out` has room, that vary smoothly; from `clothing.noise_table`."""
     fx, fy, fz = math.floor(x), math.floor(y), math.floor(z)
     u, v, w = np.float32(x - fx), np.float32(y - fy), np.float32(z - fz)
@@ -42,7 +41,7 @@ def noise(table, x, y, z, out):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _upper(cuts, who, first, x, y, z):  # type: ignore[no-untyped-def]
+def _upper(cuts: Array, who: int, first: int, x: float, y: float, z: float) -> float:
     """Signed distance into a garment on the upper body."""
     ax = abs(x)
     inside = min(y - cuts[who, first + 3], cuts[who, first + 2] - ax)
@@ -60,17 +59,18 @@ def _upper(cuts, who, first, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _scalp(cuts, who, x, y, z):  # type: ignore[no-untyped-def]
+def _scalp(cuts: Array, who: int, x: float, y: float, z: float) -> float:
     """Signed distance into the hair of the head."""
-    line = 0.407 + 0.62 * (z - 0.09) + cuts[who, HAIRLINE]
-    inside = (y - line) * 0.85
+    inside = (y - 0.407 - 0.62 * (z - 0.09)) * 0.85
     if abs(x) > 0.083 and cuts[who, LONG] == 0.0:  # ears
         inside = min(inside, (y - 0.437) * 0.8)
     return min(inside, y - 0.32)
 
 
 @compiled_with_arrays
-def drape(points, normals, smoothed, cuts, table, seed, out):  # type: ignore[no-untyped-def]
+def drape(
+    points: Array, normals: Array, smoothed: Array, cuts: Array, table: Array, seed: float, out: Array
+) -> None:
     """How far clothes and hair lie off the skin of the mean body: (V, 3)."""
     n = np.empty(2, np.float32)
     who = 0
@@ -102,8 +102,6 @@ def drape(points, normals, smoothed, cuts, table, seed, out):  # type: ignore[no
                 noise(table, x * 30 + seed, y * 30, z * 30, n)
                 rise = min(1.0, inside / 0.03)
                 thick = max(thick, rise * cuts[who, VOLUME] * (1.0 + 0.5 * n[0] + 0.3 * n[1]))
-            if cuts[who, HATTED] > 0.0 and y > 0.44:
-                thick = max(thick, min(1.0, (y - 0.44) / 0.01) * 0.016)
         inwards = 0.0
         for k in range(3):
             out[v, k] = thick * normals[v, k] + smooth * 0.8 * (smoothed[v, k] - points[v, k])
@@ -113,64 +111,55 @@ def drape(points, normals, smoothed, cuts, table, seed, out):  # type: ignore[no
 
 
 @compiled
-def _mixed(base, other, share):  # type: ignore[no-untyped-def]
+def _mixed(base: float, other: float, share: float) -> float:
     return base + share * (other - base)
 
 
 @compiled
-def _edge(distance, footprint):  # type: ignore[no-untyped-def]
+def _edge(distance: float, footprint: float) -> float:
     """Share of a pixel that lies within something whose border is that far away."""
     return min(1.0, max(0.0, distance / footprint + 0.5))
 
 
 @compiled
-def _pattern(table, kind, scale, x, y, z, footprint, n):  # type: ignore[no-untyped-def]
+def _pattern(
+    table: Array, kind: int, scale: float, x: float, y: float, z: float, footprint: float, n: Array
+) -> tuple[float, float]:
     """Shares of the second and third colour."""
     p = y if abs(x) < 0.17 else abs(x)
     q = x if abs(x) < 0.17 else y
     blur = max(footprint / scale, 0.02)
-    if kind == 1 or kind == 2:
-        t = (p if kind == 1 else q) / scale
-        width = 0.5 if kind == 1 else 0.16
-        return _edge(0.5 * width - abs(t - math.floor(t) - 0.5), blur), 0.0
-    if kind == 3:
+    if kind == 1:  # stripes
+        t = p / scale
+        return _edge(0.25 - abs(t - math.floor(t) - 0.5), blur), 0.0
+    if kind == 2:  # checks
         s, t = p / scale, q / scale
         first = _edge(0.25 - abs(s - math.floor(s) - 0.5), blur)
         second = _edge(0.25 - abs(t - math.floor(t) - 0.5), blur)
         fine = _edge(0.06 - abs(2 * s - math.floor(2 * s) - 0.5), 2 * blur)
         return 0.5 * (first + second), 0.4 * fine
-    if kind == 4:
+    if kind == 3:  # dots
         s, t = p / scale, q / scale
         row = math.floor(s)
         t += 0.5 * (int(row) & 1)
         return _edge(0.3 - math.hypot(s - row - 0.5, t - math.floor(t) - 0.5), blur), 0.0
-    if kind == 5 or kind == 6:
-        size = scale * (0.6 if kind == 5 else 1.4)
+    if kind == 4 or kind == 5:  # flowers, camouflage
+        size, least = (scale * 0.6, 0.3) if kind == 4 else (scale * 1.4, 0.05)
         noise(table, x / size, y / size, z / size, n)
         sharp = max(footprint / size, 0.08)
-        if kind == 5:
-            return _edge(n[0] - 0.3, sharp), _edge(n[1] - 0.35, sharp)
-        return _edge(n[0] - 0.05, sharp), _edge(n[1] - 0.15, sharp)
-    if kind == 7:
-        if z < 0.09 or abs(x) > 0.11 or y < -0.02 or y > 0.15:
-            return 0.0, 0.0
-        noise(table, x / 0.035 + scale * 99, y / 0.03, 0.5, n)
-        round_ = _edge(0.075 - math.hypot(x, 1.1 * (y - 0.07)) + 0.03 * n[1], 0.004)
-        return round_, round_ * _edge(n[0] - 0.1, 0.15)
-    if kind == 8:
+        return _edge(n[0] - least, sharp), _edge(n[1] - least - 0.08, sharp)
+    if kind == 6:  # denim
         noise(table, x / 0.004, y / 0.012, z / 0.004, n)
         worn = max(0.0, 1 - abs(y + 0.52) / 0.2) * 0.35 if z > 0.08 else 0.0
         return min(1.0, 0.1 + worn + 0.12 * n[0]), 0.0
-    if kind == 9:
-        return (_edge(abs(x) - 0.165, footprint) if y > 0.13 else _edge(-y - 0.7, footprint)), 0.0
-    if kind == 10:
-        centre = 0.05 if y > -0.2 else -0.45
-        return _edge(0.045 - abs(y - centre), footprint), _edge(0.02 - abs(y - centre - 0.075), footprint)
     return 0.0, 0.0
 
 
 @compiled
-def _add(materials, who, row, table, share, x, y, z, footprint, n, out):  # type: ignore[no-untyped-def]
+def _add(
+    materials: Array, who: int, row: int, table: Array, share: float, x: float, y: float, z: float, footprint: float,
+    n: Array, out: Array,
+) -> None:  # fmt: skip
     """Adds a share of a cloth's colour, folds and gloss."""
     second, third = _pattern(
         table, int(materials[who, row, PATTERN]), materials[who, row, SCALE], x, y, z, footprint, n
@@ -187,84 +176,36 @@ def _add(materials, who, row, table, share, x, y, z, footprint, n, out):  # type
 
 
 @compiled
-def _add_skin(cuts, materials, who, table, share, x, y, z, footprint, n, out):  # type: ignore[no-untyped-def]
-    """Skin, and a face where it is."""
+def _add_skin(
+    materials: Array, who: int, table: Array, share: float, x: float, y: float, z: float, footprint: float, n: Array,
+    out: Array,
+) -> None:  # fmt: skip
+    """Adds skin, and a face where it is: lips, eyes and brows."""
     noise(table, x * 40, y * 40, z * 40, n)
-    r = materials[who, SKIN, 0] * (1 + 0.05 * n[0])
-    g = materials[who, SKIN, 1] * (1 + 0.07 * n[0])
-    b = materials[who, SKIN, 2] * (1 + 0.07 * n[0])
-    gloss = materials[who, SKIN, GLOSS]
-    if y > 0.29 and z > 0.1:
-        ax = abs(x)
-        blur = footprint + 0.003
-        if z > 0.15:
-            flush = 0.35 * max(0.0, 1 - math.hypot(ax - 0.045, y - 0.375) / 0.03)
-            g, b = g * (1 - 0.35 * flush), b * (1 - 0.3 * flush)
+    lips = eye = iris = brow = dark = 0.0
+    if y > 0.29 and z > 0.15:
+        ax, blur = abs(x), footprint + 0.003
+        if ax < 0.026:
             lips = _edge(0.0085 * (1 - (ax / 0.026) ** 2) - abs(y - 0.343), blur)
-            lips = lips if ax < 0.026 else 0.0
-            r, g, b = (
-                _mixed(r, materials[who, SKIN, 3], lips),
-                _mixed(g, materials[who, SKIN, 4], lips),
-                _mixed(b, materials[who, SKIN, 5], lips),
-            )
-            slit = 0.6 * _edge(0.0016 - abs(y - 0.3435), blur) if ax < 0.022 else 0.0
-            r, g, b = r * (1 - slit), g * (1 - slit), b * (1 - slit)
-            dx, dy = (ax - 0.031) / 0.0155, (y - 0.412) / 0.0075
-            socket = 0.25 * max(0.0, 1 - math.hypot(ax - 0.031, y - 0.414) / 0.03)
-            r, g, b = r * (1 - socket), g * (1 - socket), b * (1 - socket)
-            eye = _edge((1 - math.sqrt(dx * dx + dy * dy)) * 0.008, blur)
-            if eye > 0.0:
-                iris = _edge(0.0062 - math.hypot(ax - 0.031, y - 0.412), blur)
-                pupil = _edge(0.003 - math.hypot(ax - 0.031, y - 0.412), blur)
-                for_white = 0.62
-                er = _mixed(for_white, materials[who, SKIN, 6], iris) * (1 - 0.9 * pupil)
-                eg = _mixed(for_white, materials[who, SKIN, 7], iris) * (1 - 0.9 * pupil)
-                eb = _mixed(for_white, materials[who, SKIN, 8], iris) * (1 - 0.9 * pupil)
-                r, g, b = _mixed(r, er, eye), _mixed(g, eg, eye), _mixed(b, eb, eye)
-                gloss += 0.2 * eye
-            lash = (
-                0.75 * _edge(0.0022 - abs(y - 0.4185 + 8 * (ax - 0.031) ** 2), blur)
-                if abs(ax - 0.031) < 0.018
-                else 0.0
-            )
-            r, g, b = r * (1 - lash), g * (1 - lash), b * (1 - lash)
-            brow = (
-                0.85 * _edge(0.0038 - abs(y - 0.434 + 12 * (ax - 0.034) ** 2), blur)
-                if 0.012 < ax < 0.055
-                else 0.0
-            )
-            r, g, b = (
-                _mixed(r, materials[who, HAIR, 0], brow),
-                _mixed(g, materials[who, HAIR, 1], brow),
-                _mixed(b, materials[who, HAIR, 2], brow),
-            )
-            if cuts[who, GLASSES] > 0.0:
-                rim = math.sqrt(((ax - 0.034) / 0.025) ** 2 + ((y - 0.41) / 0.019) ** 2)
-                frame = _edge(0.0028 - abs(rim - 1) * 0.021, blur)
-                frame = max(frame, _edge(0.002 - abs(y - 0.416), blur) if ax < 0.011 else 0.0)
-                frame *= 0.92
-                r, g, b = r * (1 - frame), g * (1 - frame), b * (1 - frame)
-        if cuts[who, BEARD] > 0.0:
-            jaw = min(0.372 - y + 0.25 * max(0.0, ax - 0.03), z - 0.115 + 0.4 * (0.36 - y), y - 0.295)
-            mouth = math.sqrt((ax / 0.03) ** 2 + ((y - 0.343) / 0.011) ** 2)
-            nose = math.hypot(ax / 0.02, (y - 0.37) / 0.014) - 1.0
-            whiskers = _edge(min(jaw, (mouth - 1) * 0.012, nose * 0.015), 0.012) * cuts[who, BEARD]
-            r, g, b = (
-                _mixed(r, materials[who, HAIR, 0], whiskers),
-                _mixed(g, materials[who, HAIR, 1], whiskers),
-                _mixed(b, materials[who, HAIR, 2], whiskers),
-            )
-    elif cuts[who, GLASSES] > 0.0 and y > 0.4 and 0.075 < abs(x) < 0.09:
-        arm = 0.9 * _edge(0.0025 - abs(y - 0.418), footprint)
-        r, g, b = r * (1 - arm), g * (1 - arm), b * (1 - arm)
-    out[0] += share * r
-    out[1] += share * g
-    out[2] += share * b
-    out[4] += share * gloss
+            dark = 0.6 * _edge(0.0016 - abs(y - 0.3435), blur)
+        from_eye = math.hypot(ax - 0.031, y - 0.412)
+        dark = max(dark, 0.25 * (1 - from_eye / 0.03))
+        eye = _edge((1 - math.hypot((ax - 0.031) / 0.0155, (y - 0.412) / 0.0075)) * 0.008, blur)
+        iris = _edge(0.0055 - from_eye, blur)
+        if 0.012 < ax < 0.055:
+            brow = 0.85 * _edge(0.0038 - abs(y - 0.434 + 12 * (ax - 0.034) ** 2), blur)
+    for k in range(3):
+        colour = materials[who, SKIN, k] * (1 + 0.06 * n[0])
+        colour = _mixed(colour, materials[who, SKIN, 3 + k], lips) * (1 - dark)
+        colour = _mixed(colour, _mixed(0.62, 0.5 * materials[who, SKIN, 6 + k], iris), eye)
+        out[k] += share * _mixed(colour, materials[who, HAIR, k], brow)
+    out[4] += share * (materials[who, SKIN, GLOSS] + 0.2 * eye)
 
 
 @compiled
-def _add_hair(materials, who, table, share, x, y, z, n, out):  # type: ignore[no-untyped-def]
+def _add_hair(
+    materials: Array, who: int, table: Array, share: float, x: float, y: float, z: float, n: Array, out: Array
+) -> None:
     noise(table, x * 120, y * 22, z * 120, n)
     strand = 1.0 + 0.45 * n[0] + 0.25 * n[1]
     for k in range(3):
@@ -274,7 +215,10 @@ def _add_hair(materials, who, table, share, x, y, z, n, out):  # type: ignore[no
 
 
 @compiled
-def surface(cuts, materials, who, table, slot, x, y, z, footprint, n, out):  # type: ignore[no-untyped-def]
+def surface(
+    cuts: Array, materials: Array, who: int, table: Array, slot: int, x: float, y: float, z: float, footprint: float,
+    n: Array, out: Array,
+) -> None:  # fmt: skip
     """Linear colour, strength of folds and gloss at a point, the garments from the outermost inwards."""
     for k in range(5):
         out[k] = 0.0
@@ -285,45 +229,38 @@ def surface(cuts, materials, who, table, slot, x, y, z, footprint, n, out):  # t
         _add(materials, who, slot, table, 1.0, x, y, z, footprint, n, out)
         return
     left = 1.0
-    if y > 0.3:
-        if cuts[who, HATTED] > 0.0:
-            share = _edge(y - 0.445, footprint)
-            if share > 0.0:
-                _add(materials, who, HAT, table, share, x, y, z, footprint, n, out)
-                left -= share
-        if left > 0.0 and cuts[who, VOLUME] > 0.0:
-            inside = _scalp(cuts, who, x, y, z)
-            if inside > -0.02:
-                noise(table, x * 70, y * 70, z * 70, n)
-                share = left * _edge(inside + 0.006 * n[0], footprint + 0.004)
-                if share > 0.0:
-                    _add_hair(materials, who, table, share, x, y, z, n, out)
-                    left -= share
-    for layer in range(5):
+    inside = _scalp(cuts, who, x, y, z)
+    if cuts[who, VOLUME] > 0.0 and inside > -0.02:
+        noise(table, x * 70, y * 70, z * 70, n)
+        share = _edge(inside + 0.006 * n[0], footprint + 0.004)
+        if share > 0.0:
+            _add_hair(materials, who, table, share, x, y, z, n, out)
+            left -= share
+    for layer in range(4):
         if left <= 0.0:
             return
         row, inside = SKIN, -1.0
         if layer == 0:
             if y < -0.7:
-                row, inside = SOLE if y < -1.147 else SHOES, cuts[who, SHOE_TOP] - y - 0.15 * (z - 0.06)
+                row, inside = SHOES, cuts[who, SHOE_TOP] - y - 0.15 * (z - 0.06)
         elif layer == 1 or layer == 2:
             first = GARMENT if layer == 1 else 0
             if cuts[who, first + 5] > 0.0:
                 row, inside = OUTER if layer == 1 else TOP, _upper(cuts, who, first, x, y, z)
-        elif layer == 3:
+        else:
             row, inside = BOTTOM, min(cuts[who, WAIST] - y, y - cuts[who, BOTTOM_HEM])
-        elif y < -0.7:
-            row, inside = SOCKS, cuts[who, SOCK_TOP] - y
         share = left * _edge(inside, footprint)
         if share > 0.0:
             _add(materials, who, row, table, share, x, y, z, footprint, n, out)
             left -= share
     if left > 0.0:
-        _add_skin(cuts, materials, who, table, left, x, y, z, footprint, n, out)
+        _add_skin(materials, who, table, left, x, y, z, footprint, n, out)
 
 
 @compiled
-def _gathered(nearest, owner, left, top, focal, found, at):  # type: ignore[no-untyped-def]
+def _gathered(
+    nearest: Array, owner: Array, left: int, top: int, focal: float, found: Array, at: Array
+) -> int:
     """Points to shade: one a pixel where all that it sees is one surface, else the nearest one's and one behind it.
 
     Args:
@@ -368,8 +305,11 @@ def _gathered(nearest, owner, left, top, focal, found, at):  # type: ignore[no-u
 
 
 @compiled
-def _interpolate(found, at, screen, faces, attributes, focal, cx, cy, points):  # type: ignore[no-untyped-def]
-    """The attributes of faces at places in the picture, and the size of a pixel there, into (N, 9).
+def _interpolate(
+    found: Array, at: Array, vertices: Array, faces: Array, attributes: Array, focal: float, cx: float, cy: float,
+    points: Array,
+) -> None:  # fmt: skip
+    """Finds the attributes of faces at places in the picture, and the size of a pixel there, into (N, 9).
 
     In `found` a face's number gives way to the corner that is nearest to the place.
     """
@@ -377,18 +317,13 @@ def _interpolate(found, at, screen, faces, attributes, focal, cx, cy, points):  
         f = found[m, 0]
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
         px, py = at[m, 0], at[m, 1]
-        ax, ay, bx, by = screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1]
-        dx, dy = screen[c, 0], screen[c, 1]
-        inverse = 1.0 / ((bx - ax) * (dy - ay) - (by - ay) * (dx - ax))
-        u = ((px - ax) * (dy - ay) - (py - ay) * (dx - ax)) * inverse
-        v = ((py - ay) * (bx - ax) - (px - ax) * (by - ay)) * inverse
-        u, v = min(max(u, 0.0), 1.0), min(max(v, 0.0), 1.0)
-        w0, w1, w2 = max(0.0, 1 - u - v) * screen[a, 2], u * screen[b, 2], v * screen[c, 2]
+        w0, w1, w2 = weights(vertices, faces, f, (px - cx) / focal, (py - cy) / focal)
+        w0, w1, w2 = max(0.0, w0), max(0.0, w1), max(0.0, w2)  # the place may lie beside the samples
         total = 1.0 / (w0 + w1 + w2)
-        w0, w1, w2 = np.float32(w0 * total), np.float32(w1 * total), np.float32(w2 * total)
+        w0, w1, w2 = w0 * total, w1 * total, w2 * total
         for k in range(8):
             points[m, k] = w0 * attributes[a, k] + w1 * attributes[b, k] + w2 * attributes[c, k]
-        points[m, 8] = total / focal
+        points[m, 8] = (w0 * vertices[a, 2] + w1 * vertices[b, 2] + w2 * vertices[c, 2]) / focal
         towards = points[m, 0] * (cx - px) + points[m, 1] * (cy - py) - points[m, 2] * focal
         if towards < 0.0:  # the inside of a skirt
             for k in range(3):
@@ -398,7 +333,16 @@ def _interpolate(found, at, screen, faces, attributes, focal, cx, cy, points):  
 
 
 @compiled_with_arrays
-def _surfaces(found, points, person, slot, cuts, materials, table, colours):  # type: ignore[no-untyped-def]
+def _surfaces(
+    found: Array,
+    points: Array,
+    person: Array,
+    slot: Array,
+    cuts: Array,
+    materials: Array,
+    table: Array,
+    colours: Array,
+) -> None:
     """`surface` at all points, into (N, 5)."""
     n, out = np.empty(2, np.float32), np.empty(5, np.float32)
     for m in range(found.shape[0]):
@@ -410,7 +354,10 @@ def _surfaces(found, points, person, slot, cuts, materials, table, colours):  # 
 
 
 @compiled_with_arrays
-def _light(found, at, points, colours, person, materials, table, focal, cx, cy, light):  # type: ignore[no-untyped-def]
+def _light(
+    found: Array, at: Array, points: Array, colours: Array, person: Array, materials: Array, table: Array, focal: float,
+    cx: float, cy: float, light: Array,
+) -> None:  # fmt: skip
     """Turns the colour, folds and gloss of surfaces (N, 5) into the light that comes from them."""
     n = np.empty(4, np.float32)
     for m in range(found.shape[0]):
@@ -454,7 +401,9 @@ def _light(found, at, points, colours, person, materials, table, focal, cx, cy, 
 
 
 @compiled
-def _blend(found, colours, person, part, image, people, parts):  # type: ignore[no-untyped-def]
+def _blend(
+    found: Array, colours: Array, person: Array, part: Array, image: Array, people: Array, parts: Array
+) -> None:
     """Mixes points of one pixel, which follow each other, with what is behind them."""
     m = 0
     while m < found.shape[0]:
@@ -479,10 +428,11 @@ def _blend(found, colours, person, part, image, people, parts):  # type: ignore[
 
 
 @compiled_with_arrays
-def shade(  # type: ignore[no-untyped-def]
-    image, people, parts, left, top, nearest, owner, screen, faces, attributes, person, slot, part, cuts, materials,
-    table, focal, cx, cy, light,
-):  # fmt: skip
+def shade(
+    image: Array, people: Array, parts: Array, left: int, top: int, nearest: Array, owner: Array, vertices: Array,
+    faces: Array, attributes: Array, person: Array, slot: Array, part: Array, cuts: Array, materials: Array,
+    table: Array, focal: float, cx: float, cy: float, light: Array,
+) -> None:  # fmt: skip
     """Paints people over an image and says where they are; 2 by 2 samples tell outlines from surfaces.
 
     `light` holds the direction of the key, its colour, the colour from above, the direction up and the softness.
@@ -492,7 +442,7 @@ def shade(  # type: ignore[no-untyped-def]
     count = _gathered(nearest, owner, left, top, focal, found, at)
     found, at = found[:count], at[:count]
     points, colours = np.empty((count, 9), np.float32), np.empty((count, 5), np.float32)
-    _interpolate(found, at, screen, faces, attributes, focal, cx, cy, points)
+    _interpolate(found, at, vertices, faces, attributes, focal, cx, cy, points)
     _surfaces(found, points, person, slot, cuts, materials, table, colours)
     _light(found, at, points, colours, person, materials, table, focal, cx, cy, light)
     _blend(found, colours, person, part, image, people, parts)

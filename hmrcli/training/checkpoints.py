@@ -7,23 +7,21 @@
 A checkpoint is written under a temporary name, flushed to disk and renamed; the one before stays until then.
 """
 
-import hashlib
-import json
-import math
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-import torch
-from torch import nn
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import whole_file
-from hmrcli.layers import save_weights
+from hmrcli.files import sha256, whole_file
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "training_state.pt"
@@ -38,25 +36,53 @@ _TEMPORARY = re.compile(r"\.(.+\.)?[0-9a-f]{32}(\.\w+)?")
 """Names of what is being written, in a run's folder and among its checkpoints."""
 _LARGEST = 16_000_000
 """Bytes; a longer file is no summary of a checkpoint."""
+_NEXT = "resume from another checkpoint (--resume PATH) or start anew (--resume never)"
+
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class Meta(BaseModel):
+    """A checkpoint's `meta.json`: whose it is, and where its run stands."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    recipe: str
+    step: Count
+    """Steps that are done."""
+    epoch: Count
+    """Of the last of them, from 0."""
+    finished: bool
+    metrics: dict[str, FiniteFloat]
+    """On the test set, when it was measured last."""
+    best: FiniteFloat | None
+    """The lowest error so far by which checkpoints are compared."""
+    validated: Count
+    """Steps after which the metrics were measured last, or were not due."""
+    body_model: dict[str, str | int] = {}
+    version: str = ""
+    sha256: dict[str, str] = {}
+    """Of the two files beside it."""
 
 
 class Checkpoint(NamedTuple):
     """A checkpoint whose files are those that were written."""
 
     path: Path
-    meta: dict[str, Any]
+    meta: Meta
 
     @property
     def model(self) -> Path:
-        """The network's weights."""
+        """Gives the file of the network's weights."""
         return self.path / MODEL_FILE
 
     def training_state(self) -> dict[str, Any]:
-        """What was saved beside the network, on the CPU; read without running anything.
+        """Reads what was saved beside the network, on the CPU, without running anything of it.
 
         Raises:
             BadInput: it holds more than numbers, text and containers of them.
         """
+        import torch
+
         path = self.path / STATE_FILE
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -64,44 +90,44 @@ class Checkpoint(NamedTuple):
             raise BadInput(f"{path}: is no training state that is safe to read; {_NEXT}") from error
 
 
-_NEXT = "resume from another checkpoint (--resume PATH) or start anew (--resume never)"
-
-
-def save_checkpoint(
-    path: Path, network: nn.Module, state: Mapping[str, Any], meta: Mapping[str, Any]
-) -> None:
+def save_checkpoint(path: Path, network: "nn.Module", state: Mapping[str, Any], meta: Meta) -> None:
     """Writes a checkpoint folder in the place of the one that has its name.
 
     Args:
         path: the folder, `checkpoints/last` or another.
         network: without the wrapper of several processes.
         state: tensors, numbers, text and containers of them.
-        meta: as JSON; the SHA-256 of both files are added.
+        meta: the SHA-256 of both files are added.
     """
+    import torch
+
+    from hmrcli.layers import save_weights
+
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     temporary.mkdir()
     try:
-        save_weights(network, temporary / MODEL_FILE, {"recipe": str(meta["recipe"])})
+        save_weights(network, temporary / MODEL_FILE, {"recipe": meta.recipe})
         torch.save(dict(state), temporary / STATE_FILE)
-        _write_meta(temporary / META_FILE, meta, _sums(temporary))
+        sums = {name: sha256(temporary / name) for name in (MODEL_FILE, STATE_FILE)}
+        _write_meta(temporary / META_FILE, meta.model_copy(update={"sha256": sums}))
         _take_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def change_meta(path: Path, meta: Mapping[str, Any]) -> None:
-    """Replaces what stands in a checkpoint's `meta.json`, except for the sums of the files, which stay."""
-    before = json.loads((path / META_FILE).read_text(encoding="utf-8"))
+def change_meta(path: Path, **changes: Any) -> None:
+    """Replaces fields of a checkpoint's `meta.json`."""
+    meta = read_meta(path).model_copy(update=changes)
     with whole_file(path / META_FILE) as temporary:
-        _write_meta(temporary, meta, before["sha256"])
+        _write_meta(temporary, meta)
         _flush(temporary)
 
 
 def clear_leftovers(run: Path) -> None:
     """Removes what a killed run was writing; a checkpoint whose replacement was cut short gets its name back.
 
-    To be called by the process that holds the run (`folders.Held`) alone.
+    To be called by the process that holds the run alone.
     """
     for folder in (run, run / FOLDER):
         for path in folder.glob(".*"):
@@ -127,7 +153,7 @@ def copy_checkpoint(source: Path, target: Path) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint folder, or the last one of a run's folder, with its files checked.
+    """Reads a checkpoint folder, or the last one of a run's folder, and checks its files.
 
     Raises:
         MissingFile: there is none.
@@ -140,77 +166,50 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if not (path / name).is_file():
             raise BadInput(f"{path / name}: is missing, though {META_FILE} names it; {_NEXT}")
         try:
-            found = _sha256(path / name)
+            found = sha256(path / name)
         except OSError as error:
             raise BadInput(f"{path / name}: cannot be read ({error.strerror}); {_NEXT}") from error
-        if found != meta["sha256"][name]:
+        if found != meta.sha256.get(name):
             raise BadInput(
                 f"{path / name}: is torn or was changed, its SHA-256 is not the one in {META_FILE}; {_NEXT}"
             )
     return Checkpoint(path, meta)
 
 
-def read_meta(path: Path) -> dict[str, Any]:
-    """What a checkpoint's `meta.json` says; its files are not looked at.
+def read_meta(path: Path) -> Meta:
+    """Reads a checkpoint's `meta.json`; its files are not looked at.
 
     Raises:
         MissingFile: there is none.
         BadInput: it is not of this program; names the field.
     """
-    file, name = path / META_FILE, ""
+    file = path / META_FILE
     if not file.is_file():
         raise MissingFile(
             f"{path}: is no checkpoint, {META_FILE} is not there; expected a run's folder or one of its checkpoints"
         )
+    field = ""
     try:
-        if file.stat().st_size > _LARGEST:
-            raise ValueError("too large")
-        meta = json.loads(file.read_text(encoding="utf-8"))
-        for name, right in _FIELDS.items():
-            if not right(meta[name]):
-                raise TypeError(name)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if file.stat().st_size <= _LARGEST:
+            return Meta.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        name = ".".join(str(part) for part in error.errors()[0]["loc"])
         field = f", `{name}` is missing or of another kind" if name else ""
-        raise BadInput(f"{file}: is not what `hmr train` writes{field}; {_NEXT}") from error
-    return meta
-
-
-def _is_count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**53
-
-
-def _is_number(value: object) -> bool:
-    return _is_count(value) or (isinstance(value, float) and math.isfinite(value))
-
-
-_FIELDS: dict[str, Callable[[Any], bool]] = {
-    "recipe": lambda value: isinstance(value, str),
-    "step": _is_count,
-    "epoch": _is_count,
-    "finished": lambda value: isinstance(value, bool),
-    "metrics": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
-    "best": lambda value: value is None or _is_number(value),
-    "validated": _is_count,
-    "sha256": lambda value: {MODEL_FILE, STATE_FILE} <= set(value) and isinstance(value, dict),
-}
-"""What a run goes on with, and whether it is of its kind."""
+    except OSError as error:
+        field = f" ({error.strerror})"
+    raise BadInput(f"{file}: is not what `hmr train` writes{field}; {_NEXT}")
 
 
 def newest_checkpoint(run: Path) -> Path | None:
-    """The checkpoint from which a run goes on: the last one, also where its replacement was cut short."""
+    """Finds the checkpoint from which a run goes on: the last one, also where its replacement was cut short."""
     folder = run / FOLDER
     if (folder / LAST / META_FILE).is_file():
         return folder / LAST
     return next(folder.glob(f"{_OLD}{LAST}*"), None)
 
 
-def _write_meta(path: Path, meta: Mapping[str, Any], sums: Mapping[str, str]) -> None:
-    document = json.dumps({**meta, "sha256": sums}, indent=2, allow_nan=False)
-    path.write_text(document + "\n", encoding="utf-8")
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    return {name: _sha256(folder / name) for name in (MODEL_FILE, STATE_FILE)}
+def _write_meta(path: Path, meta: Meta) -> None:
+    path.write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def _temporary(path: Path) -> Path:
@@ -246,8 +245,3 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from hmrcli.data.needed import CHECKPOINTS
+from hmrcli.assets.data_root import CHECKPOINTS
 from hmrcli.layers import load_weights
 from hmrcli.layers.unused import unused_names
 from hmrcli.layers.weight_files import write_weights
@@ -32,7 +32,7 @@ def export_weights(exports: Exports, network: nn.Module, run: Path, root: Path) 
         MissingFile, BadInput: there is no checkpoint, or it is damaged.
     """
     last = read_checkpoint(run)
-    if not last.meta["finished"]:
+    if not last.meta.finished:
         return None
     best = run / FOLDER / BEST
     checkpoint = read_checkpoint(best) if best.is_dir() else last
@@ -40,7 +40,9 @@ def export_weights(exports: Exports, network: nn.Module, run: Path, root: Path) 
     part = network if exports.backbone is None else backbone_of(network)
     # What a pose network does not train would only look trained.
     state = {name: value for name, value in part.state_dict().items() if name not in unused_names(part)}
-    header = {name: json.dumps(checkpoint.meta[name]) for name in ("recipe", "step", "epoch", "metrics")}
+    header = {
+        name: json.dumps(getattr(checkpoint.meta, name)) for name in ("recipe", "step", "epoch", "metrics")
+    }
     path = root / CHECKPOINTS / (exports.backbone or exports.network or "")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_weights(state, path, header)

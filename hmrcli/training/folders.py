@@ -1,4 +1,4 @@
-"""Where a run lives, from which checkpoint it goes on, and that no other process writes there."""
+"""Finds where a run lives and from which checkpoint it goes on, and sees that no other process writes there."""
 
 import errno
 import os
@@ -53,7 +53,7 @@ class Busy(UsageError):
 def find_place(
     recipe: Recipe, out: Path | None, resume: str, say: Callable[[str], None] = lambda text: None
 ) -> Place:
-    """The folder of a run, held by this process.
+    """Finds the folder of a run and holds it for this process.
 
     Args:
         recipe: as resolved.
@@ -92,7 +92,7 @@ def find_place(
 
 
 def trained(folder: Path) -> tuple[Path, Path]:
-    """Recipe and weights of a run: of its best checkpoint, or of its last where none was validated.
+    """Finds recipe and weights of a run: of its best checkpoint, or of its last where none was validated.
 
     Args:
         folder: the run's, or one of its checkpoints, whose weights are taken then.
@@ -152,7 +152,7 @@ else:
 
 
 def _new_place(recipe: Recipe) -> Place:
-    """A folder that no other run has, also none that starts in the same second."""
+    """Makes a folder that no other run has, also none that starts in the same second."""
     parent, name = RUNS / recipe.name, datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     writable_folder(parent)
     for folder in (parent / name, *(parent / f"{name}-{number}" for number in range(2, 1000))):
@@ -163,18 +163,18 @@ def _new_place(recipe: Recipe) -> Place:
 
 
 def _unfinished(recipe: Recipe, say: Callable[[str], None]) -> Place | None:
-    """The latest run of a recipe that was stopped before its end and that nobody is at."""
+    """Finds the latest run of a recipe that was stopped before its end and that nobody is at."""
     for recipe_file in sorted(RUNS.glob(f"{recipe.name}/*/{RECIPE_FILE}"), reverse=True):
         folder, place = recipe_file.parent, None
         try:
             if load_recipe(recipe_file) != recipe:
                 continue
             found = newest_checkpoint(folder)
-            if found is not None and read_meta(found)["finished"]:
+            if found is not None and read_meta(found).finished:
                 continue
             place = Place(folder, None, hold(folder))
             found = newest_checkpoint(folder)
-            if found is not None and not (checkpoint := read_checkpoint(found)).meta["finished"]:
+            if found is not None and not (checkpoint := read_checkpoint(found)).meta.finished:
                 return place._replace(checkpoint=checkpoint)
         except Busy as error:
             say(f"this run gets a folder of its own: {error}")

@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hmrcli.algorithms.targets import JOINTS_FROM_54
 from hmrcli.body.camera import CROP_SIZE
+from hmrcli.body.joints import JOINT_SETS
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.data.annotations import FLIPS
 from hmrcli.data.training import Batch
 from hmrcli.files import whole_file
 from hmrcli.render.overlay import PALETTE
@@ -72,7 +71,7 @@ def _with_joints(crop: NDArray[np.uint8], keypoints: NDArray[np.float32], joints
     drawn = crop.copy()
     for joint, (x, y, confidence) in enumerate(keypoints):
         if confidence > 0 and max(abs(x), abs(y)) < 1e4:
-            other = FLIPS[joints][joint]
+            other = JOINT_SETS[joints].flip[joint]
             colour = _MIDDLE if other == joint else _ONE_SIDE if joint < other else _OTHER_SIDE
             place = (round(float(x)), round(float(y)))
             cv2.circle(drawn, place, 3, (0, 0, 0), -1, cv2.LINE_AA)
@@ -96,7 +95,7 @@ def _meshes(batch: Batch, joints: str, body: BodyModel) -> list[NDArray[np.float
     device = body.v_template.device
     with torch.no_grad():
         output = body(rotmat_from_pose(batch.pose.to(device)), batch.betas.to(device))
-        points = body.smpl_54_joints(output)[:, list(JOINTS_FROM_54[joints])].cpu().double().numpy()
+        points = body.smpl_54_joints(output)[:, list(JOINT_SETS[joints].from_54)].cpu().double().numpy()
         vertices = output.vertices.cpu().double().numpy()
     meshes: list[NDArray[np.float64] | None] = []
     for i, known in enumerate(batch.has_smpl.tolist()):

@@ -1,21 +1,23 @@
-"""What a run leaves behind for a reader: metrics by the step, TensorBoard events, curves, surroundings."""
+"""Keeps what a run leaves behind for a reader: metrics by the step, TensorBoard events, curves, surroundings."""
 
 import json
-import re
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from hmrcli import __version__
 from hmrcli.environment import describe
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 from hmrcli.recipe import Recipe
+from hmrcli.training.checkpoints import Count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,13 +26,27 @@ RECIPE_FILE = "recipe.yaml"
 ENVIRONMENT_FILE = "environment.json"
 METRICS_FILE = "metrics.jsonl"
 CURVES_FILE = "curves.png"
-_MOST = 200
-"""Numbers of a line; more are not ours."""
 _NEXT = "put the run's own file back, or begin another run with --out"
+
+_Name = Annotated[str, StringConstraints(pattern=r"^\w{1,40}$")]
+_Group = dict[_Name, Annotated[float, Field(gt=-1e300, lt=1e300)]]
+
+
+class _Line(BaseModel):
+    """A line of the metrics, as `Record.write` makes it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    step: Count
+    epoch: Count = 0
+    loss: _Group = {}
+    speed: _Group = {}
+    validation: _Group = {}
+    mean_pose: _Group = {}
 
 
 class Record:
-    """The open record of a run; lines of steps that a resumed run is about to repeat are dropped."""
+    """Keeps the record of a run; lines of steps that a resumed run is about to repeat are dropped."""
 
     def __init__(
         self, folder: Path, recipe: Recipe, start: int, device: str, notes: Mapping[str, Any]
@@ -73,6 +89,13 @@ class Record:
             for name, value in named.items():
                 self._events.add_scalar(f"{group}/{name}".rstrip("/"), value, step)
 
+    def __enter__(self) -> "Record":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with nullcontext() if kind is None else suppress(Exception):  # what ended the run is what is said
+            self.close()
+
     def close(self) -> None:
         """Writes what is still held back, and the curves."""
         self._lines.close()
@@ -106,7 +129,7 @@ def _hold_back(args: threading.ExceptHookArgs) -> None:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's metrics; a last line that was cut short is left out.
+    """Reads the lines of a run's metrics; a last line that was cut short is left out.
 
     Raises:
         BadInput: another line is none of `Record.write`; names it.
@@ -119,31 +142,15 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     lines = []
     for number, text in enumerate(texts, start=1):
         try:
-            lines.append(_metrics(json.loads(text)))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            lines.append(_Line.model_validate_json(text).model_dump(exclude_unset=True))
+        except ValidationError as error:
             if number < len(texts):
                 raise BadInput(f"{path}:{number}: is no line that `hmr train` writes; {_NEXT}") from error
     return lines
 
 
-def _metrics(line: Any) -> dict[str, Any]:
-    """A line of the metrics; raises ValueError, TypeError or KeyError for another."""
-    numbers = {"step": line["step"]}
-    for name, group in line.items():
-        numbers |= group if isinstance(group, dict) else {name: group}
-    if any(not isinstance(line.get(name, {}), dict) for name in ("loss", "validation")):
-        raise ValueError("groups")
-    if len(numbers) > _MOST or not all(re.fullmatch(r"\w+", name) for name in numbers):
-        raise ValueError("names")
-    if any(type(value) not in (int, float) or not abs(value) < 1e300 for value in numbers.values()):
-        raise ValueError("numbers")
-    if type(line["step"]) is not int or line["step"] < 0:
-        raise ValueError("step")
-    return line
-
-
 def git_commit() -> str | None:
-    """The commit of the checkout that the package runs from; None where it is installed."""
+    """Gives the commit of the checkout that the package runs from; None where it is installed."""
     package = Path(__file__).resolve().parents[2]
     if not (package / ".git").exists():
         return None
@@ -183,7 +190,7 @@ def draw_curves(folder: Path) -> None:
 
 
 def _draw_losses(axis: "Axes", lines: Sequence[dict[str, Any]]) -> None:
-    """Each term's running mean over a fiftieth of the run, over its values in a pale tone."""
+    """Draws each term's running mean over a fiftieth of the run, over its values in a pale tone."""
     window = max(1, len(lines) // 50)
     lowest, highest = np.inf, 0.0
     for name in lines[-1]["loss"]:

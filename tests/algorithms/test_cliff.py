@@ -9,8 +9,8 @@ import torch
 from hmrcli.algorithms.cliff import CLIFF, bbox_info, build_cliff, diagonal, losses, through_photo
 from hmrcli.algorithms.targets import make_targets
 from hmrcli.body.camera import full_image_translation
+from hmrcli.body.joints import SMPL_54
 from hmrcli.body.model import BodyOutput
-from hmrcli.data.annotations import FLIPS
 from hmrcli.data.augmentation import SampleAugmentation, augment_joints2d, augmented_affine
 from hmrcli.data.crop import crop_image, crop_people, square_around
 from hmrcli.errors import BadInput
@@ -65,7 +65,7 @@ def test_boxes_and_crops_are_those_of_the_published_code(data, i):
     made = SampleAugmentation(flip=flip, scale=scale, rotation=np.radians(degrees))
     center, side = square_around(given["bbox_xywh"])
     affine = augmented_affine(made, center, float(side), SHAPE)
-    joints = augment_joints2d(given["keypoints2d"], made, affine, FLIPS["smpl_54"])
+    joints = augment_joints2d(given["keypoints2d"], made, affine, SMPL_54.flip)
     expected = data[f"box/{i}/out/keypoints2d"]
     seen = expected[:, 2] > 0  # the published code leaves the others where they were
     np.testing.assert_allclose(joints[seen], expected[seen], atol=1e-3)

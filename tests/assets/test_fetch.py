@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from hmrcli.assets.download import Limits
 from hmrcli.assets.fetch import fetch
 from hmrcli.assets.registry import Registry, load_registry
-from hmrcli.assets.transfer import Limits
 from hmrcli.errors import MissingFile
 from tests.assets.serving import BODY, Server, cut, html, in_turn, npy, tar_of, whole
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from hmrcli.assets.archive import extract_tree, open_archive
-from hmrcli.assets.fetch import known_sha256, place, sha256, verify
-from hmrcli.assets.refusal import Refused
+from hmrcli.assets.fetch import known_sha256, place, verify
 from hmrcli.assets.registry import Asset, load_registry
-from hmrcli.errors import BadInput, UsageError
+from hmrcli.errors import BadInput, Refused, UsageError
+from hmrcli.files import sha256
 from tests.assets.serving import npy, tar_of
 
 REGISTRY = load_registry()

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hmrcli.assets.pickles import SparseMatrix, read_npy, read_npz, read_pickle
+from hmrcli.assets.npz import read_npy, read_npz
+from hmrcli.assets.pickles import SparseMatrix, read_pickle
 from hmrcli.errors import BadInput, MissingFile
 
 

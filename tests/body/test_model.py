@@ -11,8 +11,8 @@ import torch
 import hmrcli.body
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
-from hmrcli.body.joints import EXTRA_NAMES, H36M_NAMES, LANDMARKS, PARENTS, SMPL_24_FLIP, SMPL_54_NAMES
-from hmrcli.body.load import _SmplxEngine
+from hmrcli.body.joints import EXTRA_NAMES, H36M, LANDMARKS, PARENTS, SMPL_24, SMPL_54
+from hmrcli.body.load import SmplxEngine
 from hmrcli.body.rotations import rotmat_from_pose
 
 REST = torch.eye(3).expand(1, 24, 3, 3)
@@ -71,7 +71,7 @@ def test_forward_is_smpl(body, people):
 
 def test_forward_agrees_with_smplx_on_the_same_file(body, people, arrays):
     rotmat, betas, transl = people
-    vertices, joints = _SmplxEngine(arrays)(betas, rotmat, transl)
+    vertices, joints = SmplxEngine(arrays)(betas, rotmat, transl)
     output = body(rotmat, betas, transl)
     torch.testing.assert_close(output.vertices, vertices, atol=1e-5, rtol=0)
     torch.testing.assert_close(output.joints, joints, atol=1e-5, rtol=0)
@@ -94,7 +94,7 @@ def test_unmodified_smplx_loads_the_pickled_file(tmp_path, body):
 
 
 def test_gradients_are_those_of_smplx(body, people, arrays):
-    engine = _SmplxEngine(arrays)
+    engine = SmplxEngine(arrays)
     weight = torch.randn(body.num_vertices, 3, generator=torch.Generator().manual_seed(2))
     gradients = []
     for pose_body in (lambda r, b, t: body(r, b, t).vertices, lambda r, b, t: engine(b, r, t)[0]):
@@ -136,7 +136,7 @@ def test_nothing_of_a_body_enters_a_checkpoint(body):
 
 def test_rest_pose_is_smpl_like(body):
     joints = body(REST, torch.zeros(1, 10)).joints[0]
-    named = dict(zip(SMPL_54_NAMES, body.smpl_54_joints(body(REST, torch.zeros(1, 10)))[0]))
+    named = dict(zip(SMPL_54.names, body.smpl_54_joints(body(REST, torch.zeros(1, 10)))[0]))
     torch.testing.assert_close(joints[0], torch.tensor([0.0, -0.23, 0.03]), atol=0.01, rtol=0)
     for left, right in (("shoulder", "elbow"), ("elbow", "wrist")):  # arms level and sideways
         along = named[f"left_{right}"] - named[f"left_{left}"]
@@ -164,7 +164,7 @@ def test_landmarks_lie_at_the_ends_of_the_body(body):
 
 
 def test_body_is_mirror_symmetric(body):
-    mirror, flip = body.mirror, list(SMPL_24_FLIP)
+    mirror, flip = body.mirror, list(SMPL_24.flip)
     assert torch.equal(mirror[mirror], torch.arange(body.num_vertices))
     torch.testing.assert_close(body.v_template[mirror] * MIRROR, body.v_template, atol=1e-6, rtol=0)
     torch.testing.assert_close(body.shapedirs[mirror] * MIRROR[:, None], body.shapedirs, atol=1e-4, rtol=0)
@@ -174,7 +174,7 @@ def test_body_is_mirror_symmetric(body):
 
 def test_a_mirrored_pose_gives_the_mirrored_body(body, people):
     rotmat, betas, _ = people
-    flipped = rotmat[:, list(SMPL_24_FLIP)] * torch.outer(MIRROR, MIRROR)
+    flipped = rotmat[:, list(SMPL_24.flip)] * torch.outer(MIRROR, MIRROR)
     mirrored = body(flipped, betas).vertices
     expected = body(rotmat, betas).vertices[:, body.mirror] * MIRROR
     torch.testing.assert_close(mirrored, expected, atol=2e-3, rtol=0)
@@ -195,7 +195,7 @@ def test_skin_weights_and_regressors(body):
     assert ((body.weights > 0).sum(1) <= 4).all()
     for regressor, rows in (
         (body.joint_regressor, 24),
-        (body.h36m_regressor, len(H36M_NAMES)),
+        (body.h36m_regressor, len(H36M.names)),
         (body.extra_regressor, len(EXTRA_NAMES)),
     ):
         assert regressor.shape == (rows, body.num_vertices)
@@ -206,8 +206,8 @@ def test_skin_weights_and_regressors(body):
 
 def test_h36m_joints_are_where_their_names_say(body):
     vertices = body(REST, torch.zeros(1, 10)).vertices
-    h36m = dict(zip(H36M_NAMES, body.h36m_joints(vertices)[0]))
-    smpl = dict(zip(SMPL_54_NAMES, body.smpl_54_joints(body(REST, torch.zeros(1, 10)))[0]))
+    h36m = dict(zip(H36M.names, body.h36m_joints(vertices)[0]))
+    smpl = dict(zip(SMPL_54.names, body.smpl_54_joints(body(REST, torch.zeros(1, 10)))[0]))
     for name in ("left_knee", "right_knee", "left_ankle", "left_elbow", "right_wrist", "right_shoulder"):
         assert (h36m[name] - smpl[name]).norm() < 0.03
     middle = (h36m["left_hip"] + h36m["right_hip"]) / 2

@@ -138,6 +138,8 @@ AT_ONCE = [
     (["train", "--recipe", "run/best.pyth"], 4, "did you mean run/best.pth"),
     (["eval", "--predictions", "run/best.npz", "--targets", "t.npz"], 3, "did you mean run/best.pth"),
     (["eval", "--recipe", "hmr_l1", "--checkpoint", "nix.pth"], 3, "nix.pth"),
+    (["eval", "--recipe", "hmr_l1", "--checkpoint", "run/best.pth", "--dataset", "nix"], 3, "nix.npz"),
+    (["eval", "--checkpoint", "stopped"], 3, "stopped/checkpoints/last: is no checkpoint"),
     (["eval", "--recipe", "hmr_l1", "--checkpoint", "run/best.pth", "--out", "page.jpg"], 2, "a file stands"),
     (["table", "--out", "x.pdf"], 2, ".tex, .csv"),
     (["table", "--results", "rnu"], 2, "did you mean run"),
@@ -146,8 +148,8 @@ AT_ONCE = [
 
 
 def test_what_is_wrong_with_arguments_is_said_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
-    for name in ("photos/walk.jpg", "run/best.pth"):
-        (tmp_path / name).parent.mkdir()
+    for name in ("photos/walk.jpg", "run/best.pth", "stopped/checkpoints/odd"):
+        (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     (tmp_path / "page.jpg").write_text("<html>")
     code = (

@@ -17,9 +17,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.cli.download import download
 from hmrcli.errors import BadInput, MissingFile, UsageError
-from hmrcli.scenes.splits import SPLITS
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -181,18 +181,18 @@ def test_verify(served: Path, tmp_path: Path) -> None:
     states = {file["name"]: file["state"] for file in json.loads(done.stdout)["files"]}
     assert states == {
         **{"gone.npy": "missing", "good.npy": "bad", "page.npy": "missing", "body.npy": "missing"},
-        **dict.fromkeys(SPLITS, "missing"),
+        **dict.fromkeys(OPEN_SETS, "missing"),
     }
 
 
 def test_open_parts_are_rendered_here(served: Path, tmp_path: Path) -> None:
     folder = tmp_path / "root/preprocessed_datasets"
     listed = {line.split()[0]: line.split() for line in run("--list").stdout.splitlines()}
-    assert all(listed[name][1] == "open" and listed[name][-1] == "missing" for name in SPLITS)
+    assert all(listed[name][1] == "open" and listed[name][-1] == "missing" for name in OPEN_SETS)
     planned = run("open", "--dry-run").stdout.splitlines()[1:]
-    assert [line.split()[0] for line in planned] == list(SPLITS)
+    assert [line.split()[0] for line in planned] == list(OPEN_SETS)
     assert all(
-        f"{folder}/{name}.npz" in line and "rendered here" in line for name, line in zip(SPLITS, planned)
+        f"{folder}/{name}.npz" in line and "rendered here" in line for name, line in zip(OPEN_SETS, planned)
     )
     assert "CC0" in planned[0] and "20,000 pictures" in planned[0] and not folder.exists()
     more = run("open-test", "--rows", "9999", "--dry-run").stdout

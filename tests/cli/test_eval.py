@@ -15,10 +15,11 @@ import roma
 import torch
 from typer.testing import CliRunner, Result
 
+from benchmarks.world import SMALL, open_recipe
 from hmrcli.algorithms import build_network
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import BodyModel, load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, HUMAN_DATA_FROM_H36M
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.body.rotations import sixd_from_rotmat
 from hmrcli.cli.app import app
 from hmrcli.cli.eval import ARRAY_KEYS, TARGET_KEYS
@@ -27,7 +28,6 @@ from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import HmrError
 from hmrcli.evaluation.array_files import KEYS
 from hmrcli.layers import save_weights
-from hmrcli.recipe import load_recipe
 
 ROWS = 21
 ROOT_UP = torch.tensor([torch.pi, 0.0, 0.0])
@@ -47,7 +47,7 @@ def code(result: Result) -> int:
 
 def constant_network(path: Path, body: BodyModel) -> Path:
     """HMR that answers every image with the upright rest pose and mean shape."""
-    network = build_network(load_recipe("hmr_normal"), body)
+    network = build_network(open_recipe("hmr_normal", *SMALL), body)
     with torch.no_grad():
         for name in ("decpose", "decshape", "deccam"):
             getattr(network.head, name).weight.zero_()
@@ -124,12 +124,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "preprocessed_datasets").mkdir()
     write_human_data(root / "preprocessed_datasets" / "people.npz", annotations(root / "datasets" / "pw3d"))
     constant_network(root / "hmr.safetensors", body)
+    (root / "hmr_normal.yaml").write_text(open_recipe("hmr_normal", *SMALL).dump())
     return root
 
 
 def arguments(world: Path, protocol: str, out: Path) -> list[str]:
     return [
-        *("--recipe", "hmr_normal", "--checkpoint", str(world / "hmr.safetensors"), "--dataset", "people"),
+        *(
+            "--recipe",
+            str(world / "hmr_normal.yaml"),
+            "--checkpoint",
+            str(world / "hmr.safetensors"),
+            "--dataset",
+            "people",
+        ),
         *(
             "--protocol",
             protocol,
@@ -277,8 +285,8 @@ def test_true_joints_that_are_absent_are_left_out_and_counted(world: Path, tmp_p
     body = load_body("open")
     joints = body.h36m_regressor.numpy() @ upright(body)
     keypoints = np.zeros((5, 190, 4), np.float32)
-    keypoints[:, HUMAN_DATA_FROM_H36M, :3] = np.array([turned(joints, 0.1 * i) for i in range(5)]) + [0, 0, 4]
-    keypoints[:, HUMAN_DATA_FROM_H36M, 3] = 1
+    keypoints[:, H36M.human_data, :3] = np.array([turned(joints, 0.1 * i) for i in range(5)]) + [0, 0, 4]
+    keypoints[:, H36M.human_data, 3] = 1
     keypoints[3] = 0
     keypoints[:, [7, 8]] = 0  # the ankles
     few = replace(annotations(tmp_path / "images")[:5], joints="human_data", keypoints3d=keypoints)

@@ -185,6 +185,11 @@ def test_a_missing_body_says_how_to_get_it() -> None:
     assert done.code == 3 and "absent/SMPL_NEUTRAL.pkl" in done.stderr and "hmr download" in done.stderr
 
 
+def test_a_misspelt_body_is_proposed() -> None:
+    done = Done([str(PHOTO), "--body-model", "opne"])
+    assert done.code == 3 and done.stderr.rstrip().endswith("did you mean open?")
+
+
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of fresh weights, in the layout of a published file."""

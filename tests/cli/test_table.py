@@ -35,7 +35,7 @@ class Done:
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("hmrcli.results.shipped.bundled", lambda name: tmp_path / "bundled" / name)
+    monkeypatch.setattr("hmrcli.results.runs.bundled", lambda name: tmp_path / "bundled" / name)
 
 
 def test_the_published_figures_need_nothing() -> None:

@@ -16,18 +16,19 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from hmrcli.cli.train import TrainingBar, train
+from benchmarks.world import SMALL, open_overrides, open_recipe, write_world
+from hmrcli.cli.train import train
+from hmrcli.cli.training_bar import TrainingBar
 from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe
 from hmrcli.training.checkpoints import read_checkpoint
 from hmrcli.training.record import read_metrics
 from hmrcli.training.run import Progress
-from tests.training.world import open_overrides, open_recipe, write_world
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-NAME = "graphcmr_l1"
-CHANGES = [*open_overrides(NAME, batch_size=2), "data.epoch_length=4"]
+NAME = "hmr_l1"
+CHANGES = [*open_overrides(NAME, batch_size=2), *SMALL, "data.epoch_length=4"]
 
 alone = typer.Typer(pretty_exceptions_enable=False)
 alone.command()(train)
@@ -67,7 +68,7 @@ def test_an_epoch_with_validation(root: Path, tmp_path: Path) -> None:
     assert re.search(shown, done.stderr) and 0 < mean_pose < 300
     assert f"hmr eval --checkpoint {out} --data-root {root}" in done.stderr
     meta = read_checkpoint(out / "checkpoints" / "best").meta
-    assert meta["finished"] and meta["metrics"] == errors
+    assert meta.finished and meta.metrics == errors
     again = run(*arguments, "--workers", "0")
     assert code(again) == 0 and "nothing left to do" in again.stderr and read_metrics(out) == lines
 
@@ -160,7 +161,7 @@ def progress(step: int, ends: bool = False) -> Progress:
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_bar_steps_and_time_left_are_seen_at_any_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    monkeypatch.setattr("hmrcli.cli.train.log", Console(file=stream, width=width, force_terminal=True))
+    monkeypatch.setattr("hmrcli.cli.training_bar.log", Console(file=stream, width=width, force_terminal=True))
     with TrainingBar(True) as bar:
         bar(progress(12345))
         bar.bar.refresh()
@@ -173,7 +174,7 @@ def test_bar_steps_and_time_left_are_seen_at_any_width(width: int, monkeypatch: 
 
 def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    monkeypatch.setattr("hmrcli.cli.train.log", Console(file=stream, width=80))
+    monkeypatch.setattr("hmrcli.cli.training_bar.log", Console(file=stream, width=80))
     with TrainingBar(True) as bar:
         for step in range(1, 7):
             bar(progress(step, ends=step % 3 == 0))
@@ -225,4 +226,4 @@ def test_an_interruption_saves_and_says_so(root: Path, tmp_path: Path) -> None:
     _, said = running.communicate(timeout=120)
     assert running.returncode == 130 and f"is saved in {out}" in said.replace("\n", "")
     steps = [line["step"] for line in read_metrics(out)]
-    assert read_checkpoint(out).meta["step"] == steps[-1]
+    assert read_checkpoint(out).meta.step == steps[-1]

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from hmrcli.data.annotations import Annotations, joint_set
+from hmrcli.body.joints import joint_set
+from hmrcli.data.annotations import Annotations
 
 
 def people(count: int = 7, joints: str = "human_data", seed: int = 0, **changes) -> Annotations:

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from hmrcli.body import joints as sets
-from hmrcli.data.annotations import JOINT_SETS, joint_set
+from hmrcli.body.joints import JOINT_SETS
 from tests.data.people import assert_same, people
 
 
@@ -16,29 +15,13 @@ def test_rows_are_chosen_by_slices_indices_and_masks():
     assert everyone[2:3].intrinsics is None and len(everyone[3]) == 1
 
 
-def test_sets_have_the_sizes_and_places_of_their_names():
-    for name, size in {
-        "smpl_54": 54,
-        "smpl_49": 49,
-        "common_24": 24,
-        "evaluation_14": 14,
-        "h36m": 17,
-    }.items():
-        assert len(set(joint_set(name))) == size
-    names_54 = dict(zip(JOINT_SETS["smpl_54"], sets.SMPL_54_NAMES))
-    assert tuple(names_54[place] for place in JOINT_SETS["common_24"]) == tuple(
-        sets.SMPL_54_NAMES[i] for i in sets.COMMON_24_FROM_54
-    )
-    assert names_54[JOINT_SETS["evaluation_14"][13]] == "head_h36m"
-
-
 @pytest.mark.parametrize("joints", JOINT_SETS)
 def test_selected_joints_are_those_of_the_set(joints):
     everyone = people(3)
     everyone.keypoints2d[..., 0] = np.arange(190)
     chosen = everyone.select(joints)
-    assert chosen.keypoints2d[0, :, 0].tolist() == list(JOINT_SETS[joints])
-    np.testing.assert_array_equal(chosen.keypoints3d, everyone.keypoints3d[:, JOINT_SETS[joints]])
+    assert chosen.keypoints2d[0, :, 0].tolist() == list(JOINT_SETS[joints].human_data)
+    np.testing.assert_array_equal(chosen.keypoints3d, everyone.keypoints3d[:, JOINT_SETS[joints].human_data])
     assert chosen.joints == joints and chosen.select(joints) is chosen
 
 

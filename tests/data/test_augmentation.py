@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hmrcli.body.joints import SMPL_54_FLIP, SMPL_54_NAMES
+from hmrcli.body.joints import SMPL_54
 from hmrcli.data.augmentation import (
     Patch,
     SampleAugmentation,
@@ -49,9 +49,9 @@ def test_equals_published_augmentation(golden, case):
     image = np.ascontiguousarray(golden["image"][..., ::-1])
     crop = augment_crop(crop_image(image, affine), augmentation)
     assert np.abs(crop[..., ::-1].astype(int) - expected["img"]).max() <= 1
-    joints2d = augment_joints2d(given["keypoints2d"], augmentation, affine, SMPL_54_FLIP)
+    joints2d = augment_joints2d(given["keypoints2d"], augmentation, affine, SMPL_54.flip)
     assert joints2d == pytest.approx(expected["keypoints2d"], abs=1e-4)
-    joints3d = augment_joints3d(given["keypoints3d"], augmentation, SMPL_54_FLIP)
+    joints3d = augment_joints3d(given["keypoints3d"], augmentation, SMPL_54.flip)
     assert joints3d == pytest.approx(expected["keypoints3d"], abs=1e-4)
 
     pose, expected_pose = (
@@ -67,7 +67,7 @@ def test_nothing_is_changed_without_augmentation():
     pose = rng.uniform(-1, 1, 72)
     assert np.array_equal(augment_crop(crop, nothing), crop)
     assert np.array_equal(augmented_affine(nothing, [30, 40], 50), crop_affine([30, 40], 50))
-    assert np.array_equal(augment_joints3d(joints, nothing, SMPL_54_FLIP), joints)
+    assert np.array_equal(augment_joints3d(joints, nothing, SMPL_54.flip), joints)
     assert augment_pose(pose, nothing) == pytest.approx(pose)
 
 
@@ -81,18 +81,18 @@ def test_flip_twice_is_identity(seed):
     rng = np.random.default_rng(seed)
     joints, pose = rng.standard_normal((2, 54, 4)), rng.standard_normal((2, 72)).astype(np.float32)
     before = joints.copy()
-    assert np.array_equal(flip_joints3d(flip_joints3d(joints, SMPL_54_FLIP), SMPL_54_FLIP), joints)
+    assert np.array_equal(flip_joints3d(flip_joints3d(joints, SMPL_54.flip), SMPL_54.flip), joints)
     assert np.array_equal(flip_pose(flip_pose(pose)), pose)
     assert np.array_equal(joints, before)  # never in place
 
 
 def test_flip_takes_left_for_right():
-    left, right = SMPL_54_NAMES.index("left_knee"), SMPL_54_NAMES.index("right_knee")
+    left, right = SMPL_54.names.index("left_knee"), SMPL_54.names.index("right_knee")
     joints = np.zeros((54, 4))
     joints[left] = 1, 2, 3, 0.5
-    assert flip_joints3d(joints, SMPL_54_FLIP)[right].tolist() == [-1, 2, 3, 0.5]
+    assert flip_joints3d(joints, SMPL_54.flip)[right].tolist() == [-1, 2, 3, 0.5]
     joints2d = augment_joints2d(
-        joints[:, [0, 1, 3]], SampleAugmentation(flip=True), np.eye(2, 3), SMPL_54_FLIP
+        joints[:, [0, 1, 3]], SampleAugmentation(flip=True), np.eye(2, 3), SMPL_54.flip
     )
     assert joints2d[right].tolist() == [1, 2, 0.5]  # the affine mirrors, the permutation only renames
     pose = np.zeros(72)
@@ -137,8 +137,8 @@ def test_projected_3d_joints_follow_the_crop():
     augmentation = SampleAugmentation(flip=True, scale=0.9, rotation=0.7)
     joints2d = joints3d[:, :2] * 100 + [300, 200]
     affine = augmented_affine(augmentation, [300, 200], 250)
-    moved = augment_joints2d(joints2d, augmentation, affine, SMPL_54_FLIP)
-    turned = augment_joints3d(joints3d, augmentation, SMPL_54_FLIP)
+    moved = augment_joints2d(joints2d, augmentation, affine, SMPL_54.flip)
+    turned = augment_joints3d(joints3d, augmentation, SMPL_54.flip)
     assert moved == pytest.approx(turned[:, :2] * 100 * 224 / 225 + 112)
 
 
@@ -257,4 +257,4 @@ def test_labels_know_nothing_of_colour_and_patch():
     plain = replace(mixing, gains=(1.0, 1.0, 1.0), patch=None)
     joints = np.random.default_rng(2).standard_normal((54, 4))
     assert np.array_equal(augmented_affine(mixing, [9, 9], 50), augmented_affine(plain, [9, 9], 50))
-    assert np.array_equal(*(augment_joints3d(joints, a, SMPL_54_FLIP) for a in (mixing, plain)))
+    assert np.array_equal(*(augment_joints3d(joints, a, SMPL_54.flip) for a in (mixing, plain)))

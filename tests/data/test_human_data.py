@@ -5,10 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hmrcli.data import npz
-from hmrcli.data.annotations import JOINT_SETS
+from hmrcli.body.joints import JOINT_SETS
+from hmrcli.data import annotation_npz
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.human_data import write_human_data
-from hmrcli.data.read import read_annotations
 from hmrcli.errors import BadInput
 from tests.data.people import assert_same, people, rewrite
 
@@ -36,7 +36,7 @@ def test_joints_that_the_file_lacks_are_zeros(tmp_path):
         write_human_data(path, written, compressed)
         everything = read_annotations(path)
         assert_same(everything.select("h36m"), written)
-        others = np.setdiff1d(np.arange(190), JOINT_SETS["h36m"])
+        others = np.setdiff1d(np.arange(190), JOINT_SETS["h36m"].human_data)
         assert not everything.keypoints2d[:, others].any() and not everything.keypoints3d[:, others].any()
         assert_same(read_annotations(path, "smpl_54"), everything.select("smpl_54"))
 
@@ -147,7 +147,7 @@ def test_mmhuman3d_reads_what_is_written(tmp_path):
     assert fields["bbox_xywh"].shape == (5, 5) and fields["config"] == "walks"
     whole = np.zeros((5, 190, 4))
     whole[:, fields["keypoints3d_mask"] == 1] = fields["keypoints3d"]
-    np.testing.assert_array_equal(whole[:, JOINT_SETS["smpl_54"]], written.keypoints3d)
+    np.testing.assert_array_equal(whole[:, JOINT_SETS["smpl_54"].human_data], written.keypoints3d)
     assert fields["smpl"]["body_pose"].shape == (5, 23, 3) and fields["smpl"]["transl"].shape == (5, 3)
     assert fields["meta"]["gender"].tolist() == written.gender.tolist()
     assert fields["cam_param"][0] == {"intrinsic": np.eye(3).tolist()}
@@ -163,7 +163,7 @@ def test_blocks_make_no_difference(tmp_path, monkeypatch, compressed, block, ord
     with np.load(path) as stored:
         keypoints = np.array(stored["keypoints2d"], np.float64, order=order)
     rewrite(path, keypoints2d=keypoints)
-    monkeypatch.setattr(npz, "BLOCK_BYTES", block)
+    monkeypatch.setattr(annotation_npz, "BLOCK_BYTES", block)
     assert_same(read_annotations(path, "common_24"), written)
 
 

@@ -90,7 +90,8 @@ def test_a_jpeg_that_only_has_more_than_its_pixels_is_read(tmp_path, picture, ki
     content = encoded(picture, *KINDS[kind])
     whole = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     path = tmp_path / "whole.jpg"
-    for more in (b"", b"\0" * 300, content):  # nothing, padding, a second picture
+    film = b"ftypmp42\xff\xda" + b"\0" * 300
+    for more in (b"", b"\0" * 300, content, film):  # nothing, padding, a second picture, a phone's film
         path.write_bytes(content + more)
         assert np.array_equal(read_bgr(path), whole)
     path.write_bytes(content[:-2] + b"\0" * 30 + content[-2:])

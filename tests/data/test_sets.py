@@ -35,20 +35,17 @@ def test_every_file_of_a_recipe_is_listed_and_missing_in_an_empty_folder(tmp_pat
     assert all(file.source for file in files)
     listed = [file.path.name for file in files]
     assert len({file.path for file in files}) == len(files)
-    rendered = {name for name, dataset in resolved.data.mixture.items() if dataset.rendered is not None}
-    for name, dataset in resolved.data.mixture.items():
+    for dataset in resolved.data.mixture.values():
         assert dataset.annotations in listed
-        assert dataset.fits is None or name in rendered or dataset.fits in listed
+        assert dataset.fits is None or dataset.fits in listed
     start = resolved.network.initialisation
     assert start is None or start.optional or (start.backbone or start.network) in listed
     assert ("mesh_downsampling.npz" in listed) == (
         resolved.body_model == "smpl" and resolved.algorithm in ("graphcmr", "graphormer")
     )
-    assert ("cmu_mosh.npz" in listed) == (
-        resolved.adversary is not None and resolved.adversary.rendered is None
-    )
+    assert resolved.adversary is None or resolved.adversary.annotations in listed
     for file in files:
-        assert file.found == file.use.endswith(", rendered") or not file.path.is_relative_to(tmp_path)
+        assert not file.found or not file.path.is_relative_to(tmp_path)
 
 
 def test_missing_files_are_listed_with_their_sources(root):
@@ -144,7 +141,7 @@ def test_annotations_are_converted_once_and_again_when_the_original_changes(tmp_
     path = tmp_path / "walks.npz"
     write_human_data(path, people(5, seed=1))
     first = open_annotations(path, "smpl_54", "walks")
-    compact = tmp_path / "walks.smpl_54.safetensors"
+    compact = tmp_path / "walks.smpl_54.npy"
     made = compact.stat().st_ino
     assert_same(open_annotations(path, "smpl_54", "walks"), first)
     assert compact.stat().st_ino == made

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hmrcli.data.read import read_annotations
-from hmrcli.data.spin_npz import write_spin
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.errors import BadInput
 from tests.data.people import assert_same, people, rewrite
+from tests.data.spin import write_spin
 
 
 def squares(count: int) -> np.ndarray:

@@ -11,27 +11,20 @@ import numpy as np
 import pytest
 import torch
 
-from hmrcli.body.joints import COMMON_24_NAMES, EVALUATION_14_FROM_COMMON_24
-from hmrcli.data.annotations import joint_set
+from hmrcli.body.joints import EVALUATION_14, JOINT_SETS, joint_set
 from hmrcli.data.augmentation import SampleAugmentation, augment_pose, rotate_joints3d
 from hmrcli.data.crop import crop_affine, crop_image, square_around
 from hmrcli.data.mixture import BatchSampler, Draw, Mixture, mixture_of
 from hmrcli.data.sets import ImageSet, load_sets
-from hmrcli.data.training import (
-    FLIPS,
-    Batch,
-    TrainingSet,
-    pose_from_crop,
-    pose_into_crop,
-    training_batches,
-)
-from hmrcli.data.unreadable import LIST_FILE, Unreadable
+from hmrcli.data.training import Batch, TrainingSet, pose_from_crop, pose_into_crop, training_batches
+from hmrcli.data.unreadable_rows import LIST_FILE, Unreadable
 from hmrcli.errors import BadInput
 from hmrcli.recipe.algorithms import CropShape
 from tests.data.image_sets import recipe, write_sets
 from tests.data.people import people
 
 SQUARE = CropShape(224, 224)
+LEARNED = [name for name in JOINT_SETS if name not in ("human_data", "h36m")]
 STILL = {
     "augmentation__channel_noise": 0,
     "augmentation__flip": 0,
@@ -117,7 +110,7 @@ def dotted(joints: str, joint: int, folder) -> ImageSet:
     return ImageSet("h36m", annotations, folder)
 
 
-@pytest.mark.parametrize("joints", list(FLIPS))
+@pytest.mark.parametrize("joints", LEARNED)
 def test_labels_stay_on_their_pixels_under_every_augmentation(tmp_path, joints):
     seen = set()
     for joint in (0, 5, len(joint_set(joints)) - 1):
@@ -126,7 +119,7 @@ def test_labels_stay_on_their_pixels_under_every_augmentation(tmp_path, joints):
         for position in range(25):
             draw = Draw(0, position, 0, 0)
             augmentation, sample = samples.augmentation(draw), samples.sample(draw)
-            own = FLIPS[joints].index(joint) if augmentation.flip else joint
+            own = JOINT_SETS[joints].flip.index(joint) if augmentation.flip else joint
             brightness = sample["images"].astype(float).sum(2)
             y, x = np.mgrid[:224, :224]
             dot = np.array([(x * brightness).sum(), (y * brightness).sum()]) / brightness.sum()
@@ -149,7 +142,7 @@ def test_3d_labels_are_mirrored_and_turned(sets):
         augmentation, sample = samples.augmentation(draw), samples.sample(draw)
         joints3d = original["keypoints3d"][draw.row]
         if augmentation.flip:
-            joints3d = joints3d[list(FLIPS["smpl_54"])] * np.float32([-1, 1, 1, 1])
+            joints3d = joints3d[list(JOINT_SETS["smpl_54"].flip)] * np.float32([-1, 1, 1, 1])
         assert sample["keypoints3d"] == pytest.approx(
             rotate_joints3d(joints3d, augmentation.rotation), abs=1e-6
         )
@@ -243,15 +236,15 @@ def test_fits_go_into_crops_and_back():
     assert pose_from_crop(inside, flip, rotation) == pytest.approx(pose, abs=1e-5)
 
 
-@pytest.mark.parametrize("joints", list(FLIPS))
+@pytest.mark.parametrize("joints", LEARNED)
 def test_mirrors_exchange_sides(joints):
-    assert [FLIPS[joints][i] for i in FLIPS[joints]] == list(range(len(joint_set(joints))))
+    assert [JOINT_SETS[joints].flip[i] for i in JOINT_SETS[joints].flip] == list(
+        range(len(joint_set(joints)))
+    )
     if joints == "evaluation_14":
-        names = [COMMON_24_NAMES[i] for i in EVALUATION_14_FROM_COMMON_24]
-        assert [names[i].replace("left", "right") for i in FLIPS[joints]] == [
-            name.replace("left", "right") for name in names
-        ]
-        assert FLIPS[joints] != tuple(range(14))
+        names = [name.replace("left", "right") for name in EVALUATION_14.names]
+        assert [names[i] for i in JOINT_SETS[joints].flip] == names
+        assert JOINT_SETS[joints].flip != tuple(range(14))
 
 
 def broken(sets, folder, *rows: int, content: bytes | None = b"no image"):

@@ -12,7 +12,8 @@ from hmrcli.body import load_body
 from hmrcli.data.annotations import Annotations
 from hmrcli.errors import BadInput
 from hmrcli.evaluation import PROTOCOLS, mpjpe
-from hmrcli.evaluation.evaluate import Samples, evaluate, metric_names
+from hmrcli.evaluation.evaluate import Samples, evaluate
+from hmrcli.evaluation.protocols import SCORED
 from hmrcli.layers import Crops, Prediction
 from hmrcli.recipe.algorithms import CropShape
 
@@ -73,14 +74,13 @@ def test_each_sample_has_its_own_error(samples: Samples) -> None:
     network = Grey()
     rows, (errors,) = scored(network, samples)
     assert rows.tolist() == list(range(ROWS)) and network.calls == 4
-    assert set(errors.metrics) == set(metric_names(PROTOCOLS["open"]))
+    assert set(errors.metrics) == set(PROTOCOLS["open"].network_metrics)
     means = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
     betas = torch.zeros(ROWS, 10)
     betas[:, 2] = torch.tensor([((20 * i - means[0]) / means[1]).mean() for i in range(ROWS)])
     body, rotmat = network.body, torch.eye(3).repeat(ROWS, 24, 1, 1)
     own, true = (body.h36m_joints(body(rotmat, b).vertices) for b in (betas, torch.zeros(ROWS, 10)))
-    picked = list(PROTOCOLS["open"].joints)
-    own, true = (1000 * (j - j[:, :1])[:, picked] for j in (own, true))
+    own, true = (1000 * (j - j[:, :1])[:, SCORED] for j in (own, true))
     assert np.allclose(errors.metrics["mpjpe"], mpjpe(own, true), atol=1e-2)
     assert np.allclose(errors.joints.mean(1), errors.metrics["mpjpe"], atol=1e-3)
     assert np.allclose(errors.joints_aligned.mean(1), errors.metrics["pa_mpjpe"], atol=1e-3)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.world import people
 from hmrcli.algorithms.pose import SIGMA
 from hmrcli.algorithms.terms import gaussians
 from hmrcli.body.camera import CROP_SIZE
@@ -13,7 +14,6 @@ from hmrcli.evaluation.evaluate import Samples
 from hmrcli.evaluation.keypoints import keypoint_errors, keypoint_metrics
 from hmrcli.layers import Crops
 from hmrcli.recipe.algorithms import CropShape
-from tests.training.world import people
 
 
 class Oracle(nn.Module):

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.loop import pa_mpjpe_loop
 from hmrcli.errors import BadInput
 from hmrcli.evaluation import (
     METRICS,
@@ -25,7 +26,6 @@ from hmrcli.evaluation import (
     pve,
 )
 from hmrcli.evaluation.alignment import nearest_rotation
-from tests.evaluation.loop import pa_mpjpe_loop
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "metrics.npz"
 MIRROR = np.array([-1.0, 1.0, 1.0])

@@ -8,21 +8,11 @@ import pytest
 import torch
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M_NAMES
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.body.rotations import rotmat_from_axis_angle, rotmat_from_pose
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.evaluation import (
-    METRICS,
-    PROTOCOLS,
-    Mesh,
-    Points,
-    Target,
-    load_bodies,
-    mesh_of,
-    points,
-    score,
-    summarise,
-)
+from hmrcli.evaluation import METRICS, PROTOCOLS, load_bodies
+from hmrcli.evaluation.protocols import SCORED, Mesh, Points, Target, mesh_of, points, score, summarise
 from hmrcli.layers import Prediction
 from hmrcli.recipe import load_recipe
 from hmrcli.recipe.schema import Evaluation
@@ -117,7 +107,7 @@ def test_size_and_turn_count_for_mpjpe_alone(body, parameters, vertices):
 )
 def test_h36m_counts_14_joints_from_the_pelvis(body, vertices, joint, error):
     joints17 = body.h36m_joints(vertices) + torch.tensor([1.0, 2.0, 3.0])
-    joints17[:, H36M_NAMES.index(joint), 1] += 0.07
+    joints17[:, H36M.names.index(joint), 1] += 0.07
     found = scored("h36m", {"neutral": body}, Mesh(vertices), Target(joints3d=joints17))
     np.testing.assert_allclose(found["mpjpe"], error, **CLOSE)
     assert "pve" not in found
@@ -161,7 +151,7 @@ def test_which_mesh_is_scored(parameters, vertices):
 
 def test_what_a_protocol_lacks_is_named(genders, parameters, vertices):
     mesh = Mesh(vertices, *parameters)
-    with pytest.raises(BadInput, match="needs the gender of each row"):
+    with pytest.raises(BadInput, match=r"needs a gender, m or f, of each row$"):
         scored("3dpw", genders, mesh, Target(*parameters))
     with pytest.raises(BadInput, match="needs a gender, m or f, of each row, not 'neutral'"):
         scored("3dpw", genders, mesh, Target(*parameters, gender=["m", "f", "neutral", "m"]))
@@ -184,7 +174,7 @@ def test_protocols_are_those_of_recipes():
     for name, protocol in PROTOCOLS.items():
         assert protocol.name == name
         assert set(protocol.metrics) <= set(METRICS)
-        assert len(set(protocol.joints)) == 14
+    assert len(set(SCORED)) == 14
 
 
 def test_another_number_of_samples_is_noted_and_not_refused():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hmrcli.body.camera import crop_translation, project
-from hmrcli.body.joints import SMPL_49_FROM_54
+from hmrcli.body.joints import SMPL_49
 from hmrcli.body.model import BodyModel
 from hmrcli.fitting.points import BodyState
 from hmrcli.fitting.priors import pose_prior
@@ -73,4 +73,4 @@ def turned(state: BodyState, angle: float, seed: int) -> Tensor:
 
 def joints(body: BodyModel, state: BodyState) -> Tensor:
     """(B, 49, 3) from the body's own forward pass."""
-    return body.smpl_54_joints(body(*state))[:, SMPL_49_FROM_54]
+    return body.smpl_54_joints(body(*state))[:, SMPL_49.from_54]

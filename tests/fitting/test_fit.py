@@ -6,7 +6,7 @@ import torch
 
 from hmrcli.body import BodyModel, load_body
 from hmrcli.fitting.fit import Fit, fit_landmarks
-from hmrcli.fitting.landmarks import ATTACHMENTS, INDICES, NAMES, TRUST
+from hmrcli.fitting.landmarks import INDICES, NAMES, TRUST, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.priors import pose_prior
 from hmrcli.fitting.targets import GUESSED, Targets, view_rotation
@@ -37,7 +37,7 @@ def people(count: int, seed: int = 0) -> BodyState:
 
 
 def seen(body: BodyModel, state: BodyState) -> Targets:
-    points = pose_points(body_points(body, ATTACHMENTS), state).points
+    points = pose_points(body_points(body, attachments()), state).points
     count = len(points)
     points2d = torch.zeros(count, 33, 2, dtype=torch.float64)
     points3d = torch.zeros(count, 33, 3, dtype=torch.float64)
@@ -54,17 +54,17 @@ def seen(body: BodyModel, state: BodyState) -> Targets:
 
 def pixels_off(body: BodyModel, fit: Fit, targets: Targets) -> torch.Tensor:
     state = BodyState(fit.rotmat.double(), fit.betas.double(), fit.transl.double())
-    points = pose_points(body_points(body, ATTACHMENTS), state).points
+    points = pose_points(body_points(body, attachments()), state).points
     projected = FOCAL * points[..., :2] / points[..., 2:] + torch.tensor(CENTRE)
     return (projected - targets.points2d[:, INDICES]).norm(dim=-1).mean(1)
 
 
 def test_every_landmark_has_a_place() -> None:
-    assert len(NAMES) == len(set(NAMES)) == len(ATTACHMENTS) == len(TRUST) == 27
+    assert len(NAMES) == len(set(NAMES)) == len(attachments()) == len(TRUST) == 27
     assert [LANDMARKS[i] for i in INDICES] == list(NAMES)
-    for name, place in zip(NAMES, ATTACHMENTS):
+    for name, place in zip(NAMES, attachments()):
         if name.startswith("left"):
-            right = ATTACHMENTS[NAMES.index(name.replace("left", "right"))]
+            right = attachments()[NAMES.index(name.replace("left", "right"))]
             assert right.offset == (-place.offset[0], *place.offset[1:])
 
 

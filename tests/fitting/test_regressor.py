@@ -9,15 +9,16 @@ import torch
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import BodyModel, load_body
-from hmrcli.body.joints import SMPL_24_FLIP
+from hmrcli.body.joints import SMPL_24
 from hmrcli.fitting.fit import Start, fit_landmarks
 from hmrcli.fitting.points import BodyState
 from hmrcli.fitting.priors import pose_prior, shape_terms
 from hmrcli.fitting.regressor import crop_axes, evidence, mirrored_rotations, regress, regressor
 from hmrcli.fitting.targets import Targets
 from hmrcli.inference import Predictor
+from hmrcli.inference.fit import landmark_targets
 from hmrcli.inference.images import read_image
-from hmrcli.inference.predictor import find_landmarks, landmark_targets
+from hmrcli.inference.photo import Photo, find_landmarks
 from hmrcli.people import Landmarks
 
 from .test_fit import people, pixels_off, seen
@@ -36,12 +37,12 @@ def photo() -> np.ndarray:
 @pytest.fixture(scope="module")
 def found(photo: np.ndarray) -> tuple[Landmarks, Targets]:
     landmarks, boxes = find_landmarks(photo, None, None)
-    return landmarks, landmark_targets(landmarks, boxes, photo.shape)
+    return landmarks, landmark_targets(landmarks, boxes, Photo(photo))
 
 
 def test_mirrored_rotations_pose_the_mirrored_body(body: BodyModel) -> None:
     rotmat, betas = roma.random_rotmat((2, 24)), torch.zeros(2, 10)
-    expected = body(rotmat, betas).joints[:, list(SMPL_24_FLIP)] * torch.tensor([-1.0, 1, 1])
+    expected = body(rotmat, betas).joints[:, list(SMPL_24.flip)] * torch.tensor([-1.0, 1, 1])
     moved = body(mirrored_rotations(rotmat), betas).joints
     torch.testing.assert_close(moved - moved[:, :1], expected - expected[:, :1], atol=2e-3, rtol=0)
 
@@ -78,7 +79,7 @@ def test_place_size_and_turn_in_the_image_change_nothing_but_the_root(
 def test_a_mirrored_photo_shows_mirrored_people(photo: np.ndarray, found: tuple[Landmarks, Targets]) -> None:
     mirrored = np.ascontiguousarray(photo[:, ::-1])
     landmarks, boxes = find_landmarks(mirrored, None, None)
-    there = regress(landmarks, landmark_targets(landmarks, boxes, mirrored.shape))
+    there = regress(landmarks, landmark_targets(landmarks, boxes, Photo(mirrored)))
     here = regress(*found)
     off = roma.rotmat_geodesic_distance(mirrored_rotations(here.rotmat), there.rotmat)
     assert off.mean() < 0.1 and (here.betas - there.betas).abs().mean() < 0.2

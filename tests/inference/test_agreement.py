@@ -11,16 +11,17 @@ import roma
 import torch
 
 from hmrcli.assets.bundled import bundled
-from hmrcli.body.joints import SMPL_24_NAMES
+from hmrcli.body.joints import SMPL_24
 from hmrcli.errors import UsageError
 from hmrcli.fitting.fit import Fit
-from hmrcli.inference import Predictor, predictor
-from hmrcli.inference.images import read_image
+from hmrcli.inference import Predictor, fit
+from hmrcli.inference.images import Picture, read_image
 from hmrcli.inference.person import People, camera_pitch
+from hmrcli.inference.recover import Job
 from hmrcli.inference.save import document, save_image
 
 WALKER, GRASS = [900.0, 540.0, 240.0, 380.0], [100.0, 100.0, 300.0, 400.0]
-JOINT = {name: index for index, name in enumerate(SMPL_24_NAMES)}
+JOINT = {name: index for index, name in enumerate(SMPL_24.names)}
 LEGS = [JOINT[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle", "foot")]
 
 
@@ -72,21 +73,21 @@ def test_a_box_without_anybody_gives_a_note_and_no_body(default: Predictor, phot
 def test_a_body_that_agrees_scores_high_and_one_beside_the_person_is_left_out(
     default: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = predictor.find_landmarks(photo, None, None)
-    monkeypatch.setattr(predictor, "find_landmarks", lambda *_: found)
-    fit = predictor.fit_landmarks
+    found = fit.find_landmarks(photo, None, None)
+    monkeypatch.setattr(fit, "find_landmarks", lambda *_: found)
+    fitted = fit.fit_landmarks
 
     def shifted(metres: float) -> People:
         def moved(*args: Any, **options: Any) -> Fit:
-            fits = fit(*args, **options)
+            fits = fitted(*args, **options)
             return fits._replace(transl=fits.transl + torch.tensor([metres, 0, 0]))
 
-        monkeypatch.setattr(predictor, "fit_landmarks", moved)
+        monkeypatch.setattr(fit, "fit_landmarks", moved)
         return default(photo)
 
     right, beside = shifted(0.0), shifted(0.05)
     assert all(person.score > 0.8 for person in right)
-    assert all(a.score > b.score > predictor.CONTRADICTED for a, b in zip(right, beside, strict=True))
+    assert all(a.score > b.score > fit.CONTRADICTED for a, b in zip(right, beside, strict=True))
     gone = shifted(0.8)
     assert gone == [] and len(gone.notes) == 2 and "no body agrees" in gone.notes[0]
 
@@ -101,10 +102,11 @@ def test_joints_outside_the_picture_are_said_not_to_be_seen(
     assert seen.shape == (24,) and ((seen >= 0) & (seen <= 1)).all()
     assert (seen[LEGS] < 0.1).all() and seen[JOINT["head"]] > 0.8
     assert (whole.joints_visibility[LEGS] > 0.5).all()
-    entry = save_image(Path("half.jpg"), half, people, default, tmp_path / "half", {"npz", "json"})
+    job = Job(Path("half.jpg"), tmp_path / "half", Picture(half, None, ()), {"focal_source": "diagonal"})
+    entry = save_image(job, people, default, {"npz", "json"})
     assert np.allclose(np.load(entry["people"][0]["vertices"])["joints_visibility"], seen)
     written = json.loads((tmp_path / "half.json").read_text())
-    assert written["joint_names"] == list(SMPL_24_NAMES) == document([], default)["joint_names"]
+    assert written["joint_names"] == list(SMPL_24.names) == document([], default)["joint_names"]
     assert np.allclose(written["images"][0]["people"][0]["joints_visibility"], seen, atol=1e-5)
 
 
@@ -133,12 +135,12 @@ def test_hidden_legs_go_on_behind_what_hides_them(default: Predictor, photo: np.
 def test_one_person_found_in_two_sizes_is_one(
     default: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    landmarks, boxes = predictor.find_landmarks(photo, np.array([WALKER]), None)
+    landmarks, boxes = fit.find_landmarks(photo, np.array([WALKER]), None)
     (nose,) = landmarks.points2d[:, :1]
     smaller = replace(landmarks, points2d=nose + 0.9 * (landmarks.points2d - nose))
     both = {name: np.concatenate([value, getattr(smaller, name)]) for name, value in vars(landmarks).items()}
     found = replace(landmarks, **both), np.concatenate([boxes, boxes])
-    monkeypatch.setattr(predictor, "find_landmarks", lambda *_: found)
+    monkeypatch.setattr(fit, "find_landmarks", lambda *_: found)
     (kept,) = default(photo)
     assert kept.score > 0.8
     assert len(default(photo, [WALKER, WALKER])) == 2  # the caller tells these apart

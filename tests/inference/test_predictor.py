@@ -1,17 +1,21 @@
 """Networks in the loop: from crops to bodies in the full image, with fresh weights on the open body."""
 
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
+import trimesh
+from PIL import Image
 
 from hmrcli.algorithms import build_network
 from hmrcli.algorithms.predict import predict
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
 from hmrcli.data.crop import crop_people
-from hmrcli.errors import BadInput
+from hmrcli.errors import BadInput, UsageError
 from hmrcli.inference import Predictor
 from hmrcli.inference.images import read_image
 from hmrcli.layers import save_weights
@@ -119,12 +123,14 @@ def test_recipe_and_checkpoint_go_together(hmr: Predictor) -> None:
 def test_a_network_is_told_where_the_box_lies_in_the_photo(tmp_path: Path, photo: np.ndarray) -> None:
     predictor = Predictor("cliff", checkpoint_of("cliff", tmp_path), device="cpu")
     (person,) = predictor(photo, [BOX])
-    shape = predictor.recipe.crop_shape
+    shape = load_recipe("cliff").crop_shape
     assert shape == (192, 256)
     crops = crop_people(photo, [BOX], 1.25, shape)
-    expected = predict(predictor.network, crops)
+    expected = predict(predictor.method.network, crops)
     assert np.allclose(person.cam, expected.cam.detach().numpy()[0], atol=1e-5)
-    elsewhere = predict(predictor.network, crops._replace(box=crops.box - torch.tensor([400.0, 0.0, 0.0])))
+    elsewhere = predict(
+        predictor.method.network, crops._replace(box=crops.box - torch.tensor([400.0, 0.0, 0.0]))
+    )
     assert not np.allclose(person.rotmat, elsewhere.rotmat.detach().numpy()[0], rtol=0, atol=1e-5)
     s, tx, ty = person.cam
     x, y, width, height = BOX
@@ -133,3 +139,57 @@ def test_a_network_is_told_where_the_box_lies_in_the_photo(tmp_path: Path, photo
     assert focal == pytest.approx(np.hypot(*photo.shape[:2]))
     offset = 2 * (np.array([x + width / 2, y + height / 2]) - middle) / pixels
     assert np.allclose(person.transl, [tx + offset[0], ty + offset[1], 2 * focal / pixels], rtol=1e-4)
+
+
+def test_a_file_a_pillow_image_and_an_array_are_the_same_photo(photo: np.ndarray, hmr: Predictor) -> None:
+    path = bundled("photos/walk.jpg")
+    with Image.open(path) as opened:
+        people = [hmr(image, [BOX]) for image in (path, str(path), opened, photo)]
+    for (one,) in people:
+        assert np.array_equal(one.vertices, people[0][0].vertices)
+        assert one.focal_length == people[0][0].focal_length
+
+
+def test_a_pillow_image_is_turned_as_its_exif_says_and_its_lens_is_known(
+    hmr: Predictor, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif.get_ifd(0x8769)[0xA405] = 6, 50
+    path = tmp_path / "turned.jpg"
+    Image.new("RGB", (300, 200), "grey").save(path, exif=exif.tobytes())
+    with Image.open(path) as opened:
+        ((from_file,), (from_image,)) = (hmr(image, [[50, 50, 100, 200]]) for image in (path, opened))
+    for person in (from_file, from_image):
+        assert person.image.shape == (300, 200, 3)
+        assert person.focal_length == pytest.approx(50 / np.hypot(36, 24) * np.hypot(300, 200), rel=1e-5)
+    assert any("one tone" in note for note in hmr(path).notes)
+
+
+@pytest.mark.parametrize("image", [np.zeros((64, 64), np.uint8), np.zeros((64, 64, 3)), None, [1]])
+def test_what_is_no_image_is_refused_by_its_kind(hmr: Predictor, image: Any) -> None:
+    with pytest.raises(UsageError, match="expected a path, a PIL image or an array"):
+        hmr(image)
+
+
+@pytest.mark.parametrize("suffix", ["glb", "obj", "ply"])
+def test_a_person_saves_its_mesh_before_the_camera(
+    hmr: Predictor, photo: np.ndarray, tmp_path: Path, suffix: str
+) -> None:
+    (person,) = hmr(photo, [BOX])
+    mesh = trimesh.load_mesh(person.save(tmp_path / f"me.{suffix}"), process=False)
+    assert np.allclose(mesh.vertices, (person.vertices + person.transl) * [1, -1, -1], atol=1e-5)
+
+
+def test_a_person_shows_itself_in_a_notebook(hmr: Predictor, photo: np.ndarray) -> None:
+    (person,) = hmr(photo, [BOX])
+    shown = cv2.imdecode(np.frombuffer(person._repr_png_(), np.uint8), cv2.IMREAD_COLOR)
+    height, width = photo.shape[:2]
+    assert shown.shape[0] == height and shown.shape[1] > width
+    changed = (np.abs(shown[:, :width, ::-1].astype(int) - photo) > 20).any(2)
+    _, x = np.nonzero(changed)
+    assert len(x) > 1000 and abs(np.median(x) - (BOX[0] + BOX[2] / 2)) < BOX[2]
+    assert "vertices" not in repr(person)
+
+
+def test_both_ways_have_the_same_attributes(hmr: Predictor) -> None:
+    assert set(vars(hmr)) == set(vars(Predictor.from_default()))

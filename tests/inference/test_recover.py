@@ -39,7 +39,7 @@ def people(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             "betas": np.zeros(10), "cam": np.ones(3), "transl": np.array([0, 0, 5.0]),
             "focal_length": (focal_lengths or [None])[0] or 100.0, "principal_point": np.array([32.0, 32]),
             "vertices": posed.vertices[0].numpy(), "joints3d": posed.joints[0].numpy(), "joints2d": np.zeros((24, 2)),
-            "joints_visibility": np.ones(24),
+            "joints_visibility": np.ones(24), "body": self.body, "image": images[0],
         }  # fmt: skip
         person = Person(**{field.name: values[field.name] for field in fields(Person)})
         return [People([person] * (max_people or 2)) for _ in images]
@@ -268,7 +268,7 @@ def test_images_of_a_trained_network_go_through_together_but_not_all(tmp_path: P
         paths[-1].write_bytes((photos / "a.png").read_bytes())
     predictor = Predictor()
     predictor.recipe, predictor.checkpoint = load_recipe("hmr_l1"), None
-    asked = Asked({"json"}, "glb", None, None, None, None, False)
+    asked = Asked({"json"})
     results = recover_images(paths, tmp_path / "out", lambda: predictor, asked)
     assert next(results).path == paths[0] and [number for number, _ in CALLS] == [BATCH]
     assert len(list(results)) == BATCH + 1 and [number for number, _ in CALLS] == [BATCH, 2]
@@ -287,7 +287,7 @@ def test_one_image_that_fails_costs_no_other_of_its_batch(tmp_path: Path, photos
     monkeypatch.setattr(Predictor, "many", failing)
     predictor = Predictor()
     predictor.recipe, predictor.checkpoint = load_recipe("hmr_l1"), None
-    asked = Asked({"json"}, "glb", None, None, None, None, False)
+    asked = Asked({"json"})
     paths = sorted(photos.iterdir())
     results = list(recover_images(paths, tmp_path / "out", lambda: predictor, asked))
     assert [result.error is None for result in results] == [True, False, True]

@@ -20,9 +20,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hmrcli.assets.refusal import Refused
-from hmrcli.assets.structure import tensor_shapes
-from hmrcli.errors import BadInput
+from hmrcli.assets.content_checks import tensor_shapes
+from hmrcli.errors import BadInput, Refused
 from hmrcli.layers.weight_files import read_weights
 
 STATE = {

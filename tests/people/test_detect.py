@@ -131,9 +131,15 @@ def test_a_crowd_is_not_cut(photo):
     assert len(detect_people(np.tile(woman, (8, 15, 1)))) > 100
 
 
-def test_a_flower_that_fills_the_image_is_nobody():
-    flower = cv2.imread(str(bundled("scenes/backdrops/dahlia.jpg")))[:, :, ::-1]
-    assert len(body_landmarks(flower, detect_people(flower))) == 0
+@pytest.mark.parametrize(
+    ("name", "turns"), [("dahlia", 0), ("autumn", 1), ("hotel", 3), ("pagoda", 1), ("shed", 2)]
+)
+def test_a_flower_or_a_landscape_that_fills_the_image_is_nobody(name, turns):
+    image = cv2.imread(str(bundled(f"scenes/backdrops/{name}.jpg")))[:, :, ::-1]
+    scale = min(1, 1024 / max(image.shape[:2]))
+    image = np.rot90(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), turns)
+    image = np.ascontiguousarray(image)
+    assert len(body_landmarks(image, detect_people(image))) == 0
 
 
 def test_two_people_who_overlap_are_both_found(overlapping):

@@ -1,15 +1,8 @@
-from hmrcli.people.skeleton import (
-    KEYPOINT_SIGMAS,
-    KEYPOINTS,
-    LANDMARK_EDGES,
-    LANDMARK_KEYPOINTS,
-    LANDMARK_MIRROR,
-    LANDMARKS,
-)
+from hmrcli.people.skeleton import KEYPOINTS, LANDMARK_EDGES, LANDMARK_KEYPOINTS, LANDMARK_MIRROR, LANDMARKS
 
 
 def test_order_is_that_of_the_networks():
-    assert len(KEYPOINTS) == len(KEYPOINT_SIGMAS) == 17
+    assert len(KEYPOINTS) == 17
     assert KEYPOINTS[5:7] == ("left_shoulder", "right_shoulder")
     assert KEYPOINTS[15:] == ("left_ankle", "right_ankle")
     assert len(LANDMARKS) == len(set(LANDMARKS)) == 33

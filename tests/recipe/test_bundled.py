@@ -1,13 +1,15 @@
 """The 20 rows: what they share, what sets them apart, and what in them is inferred."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from hmrcli.assets.registry import load_registry
 from hmrcli.recipe import load_recipe, recipe_names
 from hmrcli.recipe.document import Document
-from hmrcli.recipe.load import _bundled
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 PUBLISHED = {
     "hmr": (64.55, 58.20, 51.80, 51.66),
@@ -135,7 +137,7 @@ def test_aug_changes_the_augmentation_alone(algorithm):
 @pytest.mark.parametrize(("algorithm", "variant"), ROWS)
 def test_what_is_inferred_says_so_with_a_reason(algorithm, variant):
     """The lines with such a comment are exactly those of the table, so neither can be forgotten."""
-    document = Document(_bundled()[f"{algorithm}_{variant}"])
+    document = Document(RECIPES / f"{algorithm}_{variant}.yaml")
     lines = document.path.read_text(encoding="utf-8").splitlines()
     marked = {number for number, line in enumerate(lines, start=1) if "# inferred" in line}
     expected = {key: document.line(tuple(key.split("."))) for key in inferred(algorithm, variant)}

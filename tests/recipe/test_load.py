@@ -15,11 +15,12 @@ from hmrcli.errors import BadInput, UsageError
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
 from hmrcli.recipe.algorithms import ALGORITHMS
 from hmrcli.recipe.document import dump_document, parse_value
-from hmrcli.recipe.load import _bundled
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def text_of(name: str) -> str:
-    return _bundled()[name].read_text(encoding="utf-8")
+    return (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def edited(folder: Path, name: str, old: str, new: str) -> tuple[Path, int]:

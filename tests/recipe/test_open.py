@@ -4,32 +4,58 @@ import functools
 
 import pytest
 
+from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.assets.registry import load_registry
 from hmrcli.data.mixture import mixture_of
-from hmrcli.errors import BadInput
-from hmrcli.recipe import load_recipe, recipe_names
-from hmrcli.recipe.recipe import RENDERED_SETS
-from hmrcli.scenes.splits import SPLITS
+from hmrcli.errors import BadInput, UsageError
+from hmrcli.recipe import Recipe, load_recipe, recipe_names, source_of
 from tests.recipe.test_bundled import PUBLISHED, ROWS, SWITCHED, flat
 
-POSE = ("open_pose_resnet50", "open_pose_hrnet_w32", "open_pose_hrnet_w48")
-CELLS = [(algorithm, f"open_{algorithm}_{variant}", f"{algorithm}_{variant}") for algorithm, variant in ROWS]
+FILES = ("open_pose_hrnet_w32", "open_pose_hrnet_w48", "open_pose_resnet50", "open_quick")
+CELLS = [f"open_{algorithm}_{variant}" for algorithm, variant in ROWS]
+
+
+def load(name: str, *overrides: str) -> Recipe:
+    source = source_of(name)
+    assert source is not None
+    return load_recipe(source.name, overrides, open=source.open)
 
 
 def changes(before: str, after: str) -> dict[str, object]:
-    old, new = (flat(load_recipe(name).as_dict()) for name in (before, after))
+    old, new = (flat(load(name).as_dict()) for name in (before, after))
     own = ("name", "variant", "exports.network")
     return {key: new.get(key) for key in old | new if old.get(key) != new.get(key) and key not in own}
 
 
-def test_there_are_the_cells_their_backbones_and_the_quick_one():
-    named = {name for name in recipe_names() if name.startswith("open_")}
-    assert named == {cell for _, cell, _ in CELLS} | {*POSE, "open_quick"}
+def test_the_cells_have_no_files_of_their_own():
+    assert [name for name in recipe_names() if name.startswith("open_")] == list(FILES)
+    with pytest.raises(
+        BadInput, match="open_hmr_l1: no recipe has this name; did you mean --recipe hmr_l1 --open"
+    ):
+        load_recipe("open_hmr_l1")
+    with pytest.raises(UsageError, match="open_quick: is of the open benchmark already"):
+        load_recipe("open_quick", open=True)
 
 
-@pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("open_")])
+def test_any_recipe_of_ones_own_can_be_put_on_the_open_benchmark(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(load_recipe("hmr_l1", ["name=mine", "schedule.epochs=7"]).dump())
+    recipe = load_recipe(path, ["seed=5"], open=True)
+    assert (recipe.name, recipe.seed, recipe.schedule.epochs) == ("open_mine", 5, 3)
+    path.write_text(recipe.dump())
+    assert load_recipe(path) == recipe
+
+
+def test_a_row_that_is_no_recipe_is_refused_with_the_overlay_as_without(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: 3\ndata: []\nschedule: fast\n")
+    with pytest.raises(BadInput, match=r"mine\.yaml"):
+        load_recipe(path, open=True)
+
+
+@pytest.mark.parametrize("name", [*CELLS, *FILES])
 def test_open_recipes_need_nothing_that_is_not_free(name):
-    recipe = load_recipe(name)
+    recipe = load(name)
     assert recipe.name == name
     assert recipe.published is None
     assert recipe.body_model == "open"
@@ -37,9 +63,9 @@ def test_open_recipes_need_nothing_that_is_not_free(name):
     assert (recipe.evaluation.dataset, recipe.evaluation.annotations) == ("open-test", "open-test.npz")
     for dataset, settings in recipe.data.mixture.items():
         assert settings.annotations == f"{dataset}.npz"
-        assert settings.rendered is not None and settings.rendered <= SPLITS[dataset].rows
+        assert settings.rows is not None and settings.rows <= OPEN_SETS[dataset].rows
     if recipe.adversary is not None:
-        assert recipe.adversary.rendered is not None
+        assert (recipe.adversary.annotations, recipe.adversary.rows) == ("open-studio.npz", 20_000)
     if recipe.in_the_loop is not None:
         assert recipe.in_the_loop.pose_prior is None
     start = recipe.network.initialisation
@@ -47,9 +73,9 @@ def test_open_recipes_need_nothing_that_is_not_free(name):
         assert start.optional
 
 
-@pytest.mark.parametrize(("algorithm", "cell", "row"), CELLS)
-def test_a_cell_learns_as_its_row_does(algorithm, cell, row):
-    ours, theirs = load_recipe(cell), load_recipe(row)
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_cell_learns_as_its_row_does(cell):
+    ours, theirs = load(cell), load_recipe(cell.removeprefix("open_"))
     assert (ours.algorithm, ours.variant) == (theirs.algorithm, theirs.variant)
     assert ours.losses == theirs.losses
     assert ours.camera == theirs.camera
@@ -83,16 +109,16 @@ def test_aug_changes_the_augmentation_alone(algorithm):
     changed = changes(f"open_{algorithm}_l1_coco", f"open_{algorithm}_l1_coco_aug")
     changed.pop("network.initialisation.network", None)
     assert all(key.startswith("augmentation.") for key in changed)
-    augmentation = load_recipe(f"open_{algorithm}_l1_coco_aug").augmentation
+    augmentation = load(f"open_{algorithm}_l1_coco_aug").augmentation
     assert augmentation.self_mix is not None
     assert augmentation.self_mix.datasets == ("open-studio",)
 
 
 @functools.cache
 def left() -> dict[str, str]:
-    """Each file that a finished run exports, and the recipe of the run."""
-    exports = {name: load_recipe(name).exports for name in recipe_names()}
-    return {str(part.backbone or part.network): name for name, part in exports.items() if part is not None}
+    """Each file that a finished run leaves, and the recipe of the run."""
+    leaves = {name: load(name).exports for name in (*CELLS, *FILES)}
+    return {str(part.backbone or part.network): name for name, part in leaves.items() if part is not None}
 
 
 def test_files_are_called_as_the_recipes_that_leave_them():
@@ -100,24 +126,23 @@ def test_files_are_called_as_the_recipes_that_leave_them():
 
 
 def test_what_a_backbone_is_left_for_stands_on_it():
-    for name in recipe_names():
-        recipe = load_recipe(name)
+    for name in (*CELLS, *FILES):
+        recipe = load(name)
         start = recipe.network.initialisation
         file = start and (start.backbone or start.network)
         if file in left():
-            assert load_recipe(left()[file]).network.backbone == recipe.network.backbone
-
-
-def test_rendered_sets_are_the_training_parts():
-    assert {split.name for split in SPLITS.values() if split.training} == set(RENDERED_SETS)
+            assert load(left()[file]).network.backbone == recipe.network.backbone
 
 
 @pytest.mark.parametrize(
     ("name", "override", "message"),
     [
         ("hmr_l1", "network.backbone=resnet18", "`network.backbone`: resnet18 is for the open body"),
-        ("hmr_l1", "data.mixture.h36m.rendered=9", "`data.mixture.h36m.rendered`: h36m cannot be rendered"),
-        ("hmr_l1", "adversary.rendered=9", "`adversary.rendered`: cmu_mosh cannot be rendered"),
+        (
+            "open_hmr_l1",
+            "data.mixture.open-studio.rows=20001",
+            "`data.mixture.open-studio.rows`: open-studio has 20,000",
+        ),
         ("open_graphormer_l1", "data.image_size=128", "`data.image_size`: expected 224, found 128"),
         ("open_hmr_l1", "data.image_size=160", "`data.image_size`: expected 128 or 224, found 160"),
         ("open_hmr_l1", "data.joints=coco_17", "`data.joints`: hmr learns smpl_54 or smpl_49"),
@@ -145,12 +170,12 @@ def test_rendered_sets_are_the_training_parts():
 )
 def test_what_the_open_benchmark_refuses(name, override, message):
     with pytest.raises(BadInput) as caught:
-        load_recipe(name, [override])
+        load(name, override)
     assert message in str(caught.value)
 
 
 def test_the_open_benchmark_need_not_freeze_statistics():
     for kept in ("synchronised", "local", "frozen"):
-        assert load_recipe("open_pare_l1", [f"network.batch_norm={kept}"]).network.batch_norm == kept
+        assert load("open_pare_l1", f"network.batch_norm={kept}").network.batch_norm == kept
     with pytest.raises(BadInput, match="pare on hrnet_w32 has frozen"):
         load_recipe("pare_l1", ["network.batch_norm=local"])

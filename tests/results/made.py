@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hmrcli.recipe import load_recipe, recipe_names
+from hmrcli.recipe import load_recipe, source_of
 
 SMPL = {"name": "smpl", "vertices": 6890, "sha256": "ab" * 32}
 OPEN = {"name": "open", "vertices": 2400, "sha256": "cd" * 32}
@@ -77,8 +77,11 @@ def open_run(
     """
     run = folder / recipe
     (run / "checkpoints" / "last").mkdir(parents=True)
-    source = (recipe,) if recipe in recipe_names() else ("hmr_l1", f"name={recipe}")
-    resolved = load_recipe(source[0], (*source[1:], "schedule.batch_size=64", *overrides))
+    source = source_of(recipe)
+    name, named = (source.name, ()) if source else ("hmr_l1", (f"name={recipe}",))
+    resolved = load_recipe(
+        name, (*named, "schedule.batch_size=64", *overrides), open=source is not None and source.open
+    )
     (run / "recipe.yaml").write_text(resolved.dump())
     (run / "environment.json").write_text(json.dumps(environment or {"seed": 0, "without": []}))
     meta = {"recipe": recipe, "step": 1000, "finished": finished, "sha256": {"model.safetensors": checkpoint}}

@@ -8,21 +8,23 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from hmrcli.results.chart import chart
+from hmrcli.results.charts import dots
 from hmrcli.results.formats import to_csv, to_json, to_latex, to_markdown
 from hmrcli.results.open_table import open_report
 from hmrcli.results.page import to_html
 from hmrcli.results.published import published
+from hmrcli.results.report import Column, Report, Sheet
 from hmrcli.results.runs import read_runs
-from hmrcli.results.sheet import Column, Report, Sheet
 from hmrcli.results.table import algorithms_report, wide_report
 from hmrcli.results.terminal import print_report
 from tests.results.made import document, open_document, put, score
 
 FIGURES = [f"{cell.published:.2f}" for cell in published().benchmark.cells]
+SVG = "{http://www.w3.org/2000/svg}"
 LETTERS = {
     "hmr_l1_coco": "a",
     "spin_normal": "b",
@@ -40,6 +42,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Report:
     put(folder, "c", document("spin_normal", 62.25))
     put(folder, "d", document("graphcmr_l1", 67.1, scores=[score(67.1, "parametric"), score(64.2, "free")]))
     put(folder, "e", open_document("open_hmr_l1", 81.75))
+    put(folder, "g", document("my_hmr", 58.0))
     put(folder, "f&<b>|_x_%$", document("hmr_l1", 57.0, created="2025-01-01T00:00:00+00:00"))
     runs, bad = read_runs(folder)
     assert not bad
@@ -72,7 +75,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        self.links += [str(value) for name, value in attrs if name in ("src", "href", "xlink:href", "style")]
+        self.links += [str(value) for name, value in attrs if name in ("src", "href", "xlink:href")]
         if tag == "table":
             self.tables.append([])
         elif tag == "tr":
@@ -105,12 +108,35 @@ def test_json_has_every_row_with_plain_values(compared: Report) -> None:
     assert {name: "".join(rows[name]["notes"]) for name in LETTERS} == LETTERS
     assert rows["pare_l1_coco_aug"]["first_listed"] == 51.66
     assert [each["value"] for each in rows["hmr_l1_coco"]["sources"]] == [51.80, 51.8, 51.66]
-    apart = {(row["run"], row["surface"]): row["reason"] for row in whole["others"][1]["rows"]}
+    apart = {(row["run"], row["surface"]): row["reason"] for row in whole["others"][2]["rows"]}
     assert apart == {
         ("d", "free"): "another mesh of the same network",
         ("e", None): "protocol open, not 3dpw",
         ("f&<b>|_x_%$", None): "an earlier run of this recipe",
     }
+
+
+def test_rows_beyond_the_benchmark_have_a_section_that_says_what_they_were_trained_on(
+    compared: Report,
+) -> None:
+    for report, names in (
+        (algorithms_report(), ["cliff", "cliff"]),
+        (compared, ["cliff", "cliff", "my_hmr"]),
+    ):
+        (rows,) = [
+            sheet["rows"] for sheet in json.loads(to_json(report))["others"] if "Beyond" in sheet["title"]
+        ]
+        assert [row["recipe"] for row in rows] == names
+        assert [(row["pa_mpjpe_mm"], row["mpjpe_mm"], row["saw_3dpw"]) for row in rows[:2]] == [
+            (48.65, 76.49, True),
+            (47.38, 75.08, True),
+        ]
+        assert all("configs/cliff" in row["source"] for row in rows[:2])
+        said = " ".join(terminal(report, 140).split())
+        assert "yes published for CLIFF, ResNet-50, stage 1" in said and "not comparable" in said
+        assert "48.65" not in to_csv(report) + dots(report)
+    assert (rows[2]["pa_mpjpe_mm"], rows[2]["saw_3dpw"], rows[2]["run"]) == (58.0, None, "g")
+    assert "not known measured on pw3d_test: g" in " ".join(terminal(compared, 140).split())
 
 
 def test_csv_has_every_row_and_none_that_is_set_apart(compared: Report) -> None:
@@ -125,7 +151,7 @@ def test_csv_has_every_row_and_none_that_is_set_apart(compared: Report) -> None:
 def test_markdown_tables_have_as_many_cells_as_headings(compared: Report) -> None:
     text = to_markdown(compared)
     tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
-    assert [len(table) - 2 for table in tables] == [20, 4, 3]
+    assert [len(table) - 2 for table in tables] == [20, 3, 5, 3]
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
     figures = [re.sub("<sup>.*", "", line.split("|")[3].strip()) for line in tables[0][2:]]
@@ -137,7 +163,7 @@ def test_markdown_tables_have_as_many_cells_as_headings(compared: Report) -> Non
 def test_latex_rows_match_their_columns_and_specials_are_escaped(compared: Report) -> None:
     text = to_latex(compared)
     tables = re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}(.*?)\\end\{tabular\}", text, re.S)
-    assert [len(re.findall(r" \\\\\n", body)) - 1 for _, body in tables] == [20, 4, 3]
+    assert [len(re.findall(r" \\\\\n", body)) - 1 for _, body in tables] == [20, 3, 5, 3]
     for columns, body in tables:
         for row in re.findall(r"(.*) \\\\\n", body):
             assert len(re.split(r"(?<!\\)&", row)) == len(columns)
@@ -155,12 +181,16 @@ def test_latex_keeps_a_bracket_from_the_line_break_before_it() -> None:
 def test_html_page_has_the_tables_and_needs_nothing_else(compared: Report) -> None:
     text = to_html(compared)
     page = Page(text)
-    assert [len(table) - 1 for table in page.tables] == [20, 4, 3]
+    assert [len(table) - 1 for table in page.tables] == [20, 3, 5, 3]
     first = page.tables[0][1]
     assert first[:4] == ["HMR", "Normal", "64.55", "64.50"] and "reproduced" in first
     assert page.tables[0][3][1] == "51.80a" and page.tables[0][3][2] == "not run"
-    assert page.links == [] and not page.tags & {"script", "link", "img", "iframe", "object", "base"}
-    assert "url(" not in text and "@import" not in text and "http" not in text
+    assert all(link.startswith("#") for link in page.links)
+    assert not page.tags & {"script", "link", "img", "iframe", "object", "base"}
+    reached = re.findall(
+        r"url\((?!#)|@import|http[^\s\"]*|href=\"(?!#)", re.sub(r'xmlns(:\w+)?="[^"]*"', "", text)
+    )
+    assert reached == []
     assert len(re.findall("<li>", text)) == len(compared.notes) == 6
     assert "f&amp;&lt;b&gt;|_x_%$" in text
 
@@ -170,25 +200,32 @@ def test_html_of_hostile_words_stays_text() -> None:
     assert "script" not in page.tags and page.tables[0][1][0].startswith("<script>alert(1)")
 
 
+def marks(svg: str) -> dict[str, list[float]]:
+    """What is told of each row that has marks, and where these are, in pixels from the left."""
+    told: dict[str, list[float]] = {}
+    for group in ElementTree.fromstring(svg).iter(f"{SVG}g"):
+        if (title := group.findtext(f"{SVG}title")) is not None:
+            told.setdefault(title, []).extend(float(use.get("x", "")) for use in group.iter(f"{SVG}use"))
+    return told
+
+
 def test_the_chart_shows_each_row_where_its_figure_says(compared: Report) -> None:
-    svg = ElementTree.fromstring(chart(compared))
-    rows = svg.findall("g")
+    rows = marks(dots(compared))
     assert len(rows) == 20
-    published_at = [float(row.find("circle").get("cx")) for row in rows]  # type: ignore[union-attr, arg-type]
-    ticks = {float(t.text): float(t.get("x")) for t in svg.findall("text") if (t.text or "").isdigit()}  # type: ignore[arg-type]
-    (low, left), *_, (high, right) = sorted(ticks.items())
-    for figure, x in zip(FIGURES, published_at):
-        assert low < float(figure) < high
-        assert x == pytest.approx(left + (float(figure) - low) / (high - low) * (right - left), abs=0.1)
-    measured = [row for row in rows if row.find("path") is not None]
-    assert len(measured) == 4
-    told = measured[0].findtext("title")
-    assert told == "HMR Normal: published 64.55 mm, measured 64.50 mm (95 % interval 64.20 to 64.80)"
+    places = np.array([(float(value), x) for value, (x, *_) in zip(FIGURES, rows.values())])
+    slope, left = np.polyfit(*places.T, 1)
+    np.testing.assert_allclose(places[:, 0] * slope + left, places[:, 1], atol=0.1)
+    assert [len(each) for each in rows.values()].count(2) == 4, "published and measured"
+    told = "HMR L1: published 58.20 mm, measured 55.00 mm (95 % interval 54.70 to 55.30)"
+    assert rows[told] == pytest.approx([58.2 * slope + left, 55.0 * slope + left], abs=0.1)
+    words = "".join(ElementTree.fromstring(dots(compared)).itertext())
+    assert "PA-MPJPE, mm (lower is better)" in words and "measured, with 95 % interval" in words
+    assert "#0060a8" not in dots(compared), "colours are the page's, which follow a dark screen"
 
 
 def test_the_chart_of_nothing_measured_is_left_out() -> None:
     report = open_report([])
-    assert chart(report) == "" and "<svg" not in to_html(report)
+    assert dots(report) == "" and "<svg" not in to_html(report)
     assert Page(to_html(report)).tables[0][1][:3] == ["HMR", "Normal", "not run"]
 
 

@@ -24,6 +24,7 @@ class Commands:
         options = dict(pairwise(arguments))
         named = (options.get(key) for key in ("--recipe", "--dataset", "--benchmark"))
         name = next((value for value in named if value), arguments[1])
+        name = f"open_{name}" if "--open" in arguments else name
         self.ran.append(f"{arguments[0]} {name}")
         if self.ran[-1] in self.broken:
             raise self.broken[self.ran[-1]]
@@ -56,7 +57,8 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
 def _read_checkpoint(path: Path):  # type: ignore[no-untyped-def]
     """The meta file alone: there are no weights here."""
     folder = path if (path / "meta.json").is_file() else path / "checkpoints" / "last"
-    return type("Checkpoint", (), {"meta": json.loads((folder / "meta.json").read_text())})
+    meta = json.loads((folder / "meta.json").read_text())
+    return type("Checkpoint", (), {"meta": type("Meta", (), meta)})
 
 
 def grid(tmp_path: Path, *arguments: str) -> int:

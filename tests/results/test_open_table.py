@@ -10,16 +10,16 @@ from xml.etree import ElementTree
 import pytest
 from rich.console import Console
 
-from hmrcli.results.chart import chart
-from hmrcli.results.curves import curves
+from hmrcli.results.charts import curves, dots
 from hmrcli.results.formats import to_csv, to_json, to_latex, to_markdown
 from hmrcli.results.open_table import open_report
 from hmrcli.results.page import to_html
 from hmrcli.results.published import published
+from hmrcli.results.report import Report
 from hmrcli.results.runs import read_runs
-from hmrcli.results.sheet import Report
 from hmrcli.results.terminal import print_report
-from tests.results.made import open_run
+from tests.results.made import open_document, open_run, put
+from tests.results.test_formats import SVG, marks
 
 REDUCED = ("network.iterations=2",)
 CELLS = {
@@ -135,20 +135,16 @@ def test_the_other_formats_have_the_same_rows(report: Report) -> None:
 
 
 def test_the_chart_has_both_test_sets_and_no_published_mark(report: Report) -> None:
-    svg = ElementTree.fromstring(chart(report))
-    rows = svg.findall("g")
-    assert len(rows) == 20 and not svg.findall(".//circle")
-    marks = [[path.get("class") for path in row.findall("path")] for row in rows]
-    assert marks[:6] == [["measured", "wild"]] * 4 + [["measured"], []]
-    told = rows[1].findtext("title") or ""
+    rows = marks(dots(report))
+    assert [len(places) for places in rows.values()] == [2, 2, 2, 2, 1]
+    told = list(rows)[1]
     assert told.startswith("HMR L1: open-test 80.00 mm (95 %") and "open-wild 104.00 mm (95 %" in told
-    assert rows[5].findtext("title") == "SPIN L1: not run"
+    assert "published" not in dots(report)
 
 
 def test_the_curves_have_a_panel_for_each_algorithm_that_has_some(report: Report) -> None:
     svg = ElementTree.fromstring(curves(report))
-    lines = svg.findall("g")
-    assert [line.findtext("title") for line in lines] == [
+    assert list(marks(curves(report))) == [
         f"{name}: {error + 50:.2f} mm after 64,000 images"
         for name, error in (
             ("HMR Normal", 84.0),
@@ -158,11 +154,15 @@ def test_the_curves_have_a_panel_for_each_algorithm_that_has_some(report: Report
             ("SPIN Normal", 82.0),
         )
     ]
-    first, second = (float(dot.get("cy", "")) for dot in lines[0].findall("circle"))
+    words = [text.text for text in svg.iter(f"{SVG}text")]
+    assert words.count("images seen") == 2 and {"HMR", "SPIN", "60k"} <= set(words) and "PARE" not in words
+    (first, second) = (
+        float(use.get("y", ""))
+        for group in svg.iter(f"{SVG}g")
+        if (group.findtext(f"{SVG}title") or "").startswith("SPIN")
+        for use in group.iter(f"{SVG}use")
+    )
     assert second > first, "lower errors are further down"
-    width, height = map(float, svg.get("viewBox", "").split()[2:])
-    for dot in svg.findall(".//circle"):
-        assert 0 < float(dot.get("cx", "")) < width and 0 < float(dot.get("cy", "")) < height
     assert "PA-MPJPE in mm while training" in to_html(report)
 
 
@@ -196,3 +196,16 @@ def test_results_without_their_training_are_marked(tmp_path: Path) -> None:
     run = open_run(tmp_path, "open_hmr_l1", 80.0)
     (run / "recipe.yaml").unlink()
     assert report_of(tmp_path).notes == {"a": "What these weights were trained with is not known."}
+
+
+def test_recipes_beyond_the_20_have_a_section_of_their_own(tmp_path: Path) -> None:
+    open_run(tmp_path, "open_extra", 80.0, wild=95.0)
+    put(tmp_path, "quick", open_document("open_quick", 120.0))
+    report = report_of(tmp_path)
+    (sheet,) = [sheet for sheet in report.others if sheet.title == "Beyond the benchmark"]
+    assert [(row["recipe"], row["dataset"], row["saw_3dpw"]) for row in sheet.records] == [
+        ("open_extra", "open_test", False),
+        ("open_quick", "open_test", None),
+        ("open_extra", "open_wild", False),
+    ]
+    assert not [record for record in report.main.records if record["run"]]

@@ -70,6 +70,11 @@ def test_every_figure_names_its_sources() -> None:
         assert all("configs/" in source for _, source in cell.sources)
 
 
+def test_rows_beyond_the_20_say_what_they_saw_and_where_they_are_from() -> None:
+    assert not {each.recipe for each in published().beyond} & set(CELLS)
+    assert all(each.saw_3dpw and "configs/" in each.source for each in published().beyond)
+
+
 def test_notes_speak_of_rows_that_exist() -> None:
     assert {name for note in BENCHMARK.notes for name in note.rows} <= set(CELLS)
     for table in published().tables.values():
@@ -78,6 +83,11 @@ def test_notes_speak_of_rows_that_exist() -> None:
 
 def test_the_set_has_as_many_samples_as_the_protocol_expects() -> None:
     assert PROTOCOLS[BENCHMARK.protocol].expected_samples == BENCHMARK.samples
+
+
+def test_wider_tables_have_a_value_for_each_column() -> None:
+    for table in published().tables.values():
+        assert {len(row) for row in table.rows} == {len(table.columns)}
 
 
 def test_wider_tables_agree_where_they_speak_of_the_same_training() -> None:

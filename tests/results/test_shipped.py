@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.publish import publish, without_folders, without_machine
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.results.runs import read_runs
-from hmrcli.results.shipped import publish, shipped_runs, without_folders, without_machine
+from hmrcli.results.runs import read_runs, shipped_runs
 from hmrcli.results.trained import read_trained
 from tests.results.made import open_run
 
@@ -35,7 +35,7 @@ def published(tmp_path: Path) -> Path:
 
 def test_what_is_published_is_read_with_its_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     published(tmp_path)
-    monkeypatch.setattr("hmrcli.results.shipped.bundled", lambda name: tmp_path / "bundled" / name)
+    monkeypatch.setattr("hmrcli.results.runs.bundled", lambda name: tmp_path / "bundled" / name)
     runs = {run.results.dataset: run for run in shipped_runs()}
     assert set(runs) == {"open_test", "open_wild"} and all(run.shipped for run in runs.values())
     trained = read_trained(runs["open_wild"])
@@ -122,6 +122,6 @@ def test_without_its_training_or_errors_a_result_is_not_published(tmp_path: Path
 def test_a_damaged_installation_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = published(tmp_path)
     (target / "open-test" / "results.json").write_text("{")
-    monkeypatch.setattr("hmrcli.results.shipped.bundled", lambda name: tmp_path / "bundled" / name)
+    monkeypatch.setattr("hmrcli.results.runs.bundled", lambda name: tmp_path / "bundled" / name)
     with pytest.raises(BadInput, match="open-test"):
         shipped_runs()

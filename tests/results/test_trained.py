@@ -118,6 +118,14 @@ def test_without_the_run_s_folder_nothing_is_known(tmp_path: Path) -> None:
     assert read_trained(run) is None
 
 
+def test_training_on_3dpw_is_seen(tmp_path: Path) -> None:
+    sets = "data.mixture={train: {annotations: pw3d_train.npz, share: 0.5}, h36m: {annotations: h36m.npz, share: 0.5}}"
+    assert trained(tmp_path / "a", "hmr_l1", sets).saw_3dpw
+    assert not trained(tmp_path / "b", "hmr_l1").saw_3dpw
+    without = {"without": ["train"]}
+    assert not trained(tmp_path / "c", "hmr_l1", sets, environment=without).saw_3dpw
+
+
 def test_departures_are_compared_without_what_the_recipes_say(tmp_path: Path) -> None:
     short = ("schedule.epochs=2", "schedule.lr_decay=null")
     one = trained(tmp_path / "a", "open_hmr_l1", *short)

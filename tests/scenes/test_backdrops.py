@@ -14,7 +14,7 @@ from hmrcli.scenes.scene import Ground
 
 SIZE = 96
 CAMERA = Camera(120.0, (48.0, 48.0))
-KINDS = ("studio", "panorama", "photograph", "room", "landscape", "cyclorama", "texture")
+KINDS = ("studio", "panorama", "photograph", "room")
 
 
 def level(height: float = 1.5, pitch: float = 0.0) -> Ground:
@@ -51,7 +51,7 @@ def test_paints_without_ground_at_odd_sizes(kind: str) -> None:
     assert paint_backdrop(sharp(kind), 65, Camera(90.0, (32.5, 32.5)), None).shape == (65, 65, 3)
 
 
-@pytest.mark.parametrize("kind", ("panorama", "photograph", "room", "landscape", "cyclorama", "texture"))
+@pytest.mark.parametrize("kind", ("panorama", "photograph", "room"))
 def test_another_view_is_another_picture(kind: str) -> None:
     first = paint_backdrop(sharp(kind, view=3), SIZE, CAMERA, level())
     assert (first != paint_backdrop(sharp(kind, view=4), SIZE, CAMERA, level())).any()
@@ -115,17 +115,15 @@ def test_a_studio_stays_where_it_is_when_another_part_of_it_is_cut_out() -> None
     np.testing.assert_array_equal(shifted[10:, :-8], whole[:-10, 8:])
 
 
-def test_the_horizon_of_a_landscape_follows_the_camera() -> None:
-    """Sky above and ground below the line at infinity: cy - f tan(pitch)."""
+def test_the_horizon_follows_the_camera() -> None:
+    """What lies above the line at infinity, cy - f tan(pitch), does not change with the camera's height."""
     for pitch in (-0.15, 0.0, 0.15):
-        horizon = 48 - 120 * np.tan(pitch)
         first, second = (
-            paint_backdrop(sharp("landscape", layout=11), SIZE, CAMERA, level(height, pitch)).astype(int)
+            paint_backdrop(sharp("panorama"), SIZE, CAMERA, level(height, pitch)).astype(int)
             for height in (1.0, 1.6)
         )
-        # Raising the camera changes the ground and leaves the sky alone.
-        changed = np.flatnonzero((first != second).any((1, 2)))
-        assert abs(changed.min() - horizon) <= 6
+        changed = np.flatnonzero((np.abs(first - second) > 8).any((1, 2)))
+        assert abs(changed.min() - (48 - 120 * np.tan(pitch))) <= 6
         assert changed.max() == SIZE - 1
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import COCO_17_FLIP, COCO_17_FROM_54, COCO_17_NAMES, PARENTS
+from hmrcli.body.joints import COCO_17, PARENTS
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.scenes import labels
 from hmrcli.scenes.faults import (
@@ -26,7 +26,7 @@ from hmrcli.scenes.faults import (
 )
 from hmrcli.scenes.labels import MARGIN, render_sample
 from hmrcli.scenes.splits import SIZE, SPLITS
-from hmrcli.scenes.subjects import draw_subject, first_fits, labelled_bodies
+from hmrcli.scenes.subjects import draw_subject, first_fits, generator, true_bodies
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +95,21 @@ def test_what_stands_before_a_joint_hides_it(monkeypatch):
     assert (hidden.parts > 0).sum() < (plain.parts > 0).sum()
 
 
+def labelled(rows):
+    """Poses and shapes that the labels of open-fitted's first rows give."""
+    misfits = [draw_misfit(generator(SPLITS["open-fitted"], row, "faults")) for row in range(rows)]
+    return fitted_bodies(*true_bodies("open-fitted", rows), misfits)
+
+
 def test_each_part_knows_what_it_says(samples):
     for sample in samples["open-keypoints"]:
         assert not sample.has_smpl and sample.keypoints3d is None and not sample.pose.any()
-        others = np.setdiff1d(np.arange(54), COCO_17_FROM_54)
-        assert not sample.keypoints2d[others].any() and sample.keypoints2d[list(COCO_17_FROM_54), 2].any()
+        others = np.setdiff1d(np.arange(54), COCO_17.from_54)
+        assert not sample.keypoints2d[others].any() and sample.keypoints2d[list(COCO_17.from_54), 2].any()
     for index, sample in enumerate(samples["open-fitted"]):
         truth = draw_subject(SPLITS["open-fitted"], index)
         assert sample.has_smpl and not np.allclose(sample.pose, truth.pose, atol=0.05)
-        pose, betas = labelled_bodies("open-fitted", index + 1)
+        pose, betas = labelled(index + 1)
         assert sample.pose == pytest.approx(pose[index], abs=1e-5)
         assert sample.betas == pytest.approx(betas[index], abs=1e-5)
     for index, sample in enumerate(samples["open-studio"]):
@@ -142,7 +148,7 @@ def test_fitted_bodies_err_as_much_as_is_stated(worse):
 
 def test_the_error_of_a_joint_relative_to_its_parent_is_10_to_20_degrees():
     true = np.stack([draw_subject(SPLITS["open-fitted"], index).pose for index in range(200)])
-    wrong, _ = labelled_bodies("open-fitted", 200)
+    wrong, _ = labelled(200)
     a, b = (rotmat_from_pose(torch.from_numpy(pose).double()) for pose in (true, wrong))
     between = (b @ a.mT).numpy().reshape(-1, 3, 3)
     angles = np.degrees([np.linalg.norm(cv2.Rodrigues(matrix)[0]) for matrix in between]).reshape(-1, 24)
@@ -156,15 +162,15 @@ def test_the_error_of_a_joint_relative_to_its_parent_is_10_to_20_degrees():
 def test_annotators_err_as_cocos_do():
     keypoints = np.ones((54, 3), np.float32)
     keypoints[:, :2] = 500 * np.arange(108).reshape(54, 2)  # apart, so that swaps are seen
-    area, columns = 5000.0, list(COCO_17_FROM_54)
+    area, columns = 5000.0, list(COCO_17.from_54)
     drawn = np.stack([annotated_keypoints(keypoints, area, np.random.default_rng(s)) for s in range(3000)])
     assert not drawn[:, np.setdiff1d(np.arange(54), columns)].any() and (drawn[:, columns, 2] == 1).all()
     moved = drawn[:, columns, :2] - keypoints[columns, :2]
     distances = np.linalg.norm(moved, axis=-1)
     swapped = distances > 200
     assert swapped.any(1).mean() == pytest.approx(SWAPPED, abs=0.012)
-    assert not swapped[:, : COCO_17_NAMES.index("left_shoulder")].any()
-    mirrored = drawn[:, columns, :2] - keypoints[np.array(columns)[list(COCO_17_FLIP)], :2]
+    assert not swapped[:, : COCO_17.names.index("left_shoulder")].any()
+    mirrored = drawn[:, columns, :2] - keypoints[np.array(columns)[list(COCO_17.flip)], :2]
     assert np.linalg.norm(mirrored, axis=-1)[swapped].max() < 200
     plain = np.where(swapped, np.nan, distances)
     deviation = np.sqrt(np.nanmean(np.square(plain), 0))

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from hmrcli.scenes.occluders import LEAST, MOST, Occluder, coverage, draw_occluder, hidden_by, paint_occluder
+from hmrcli.scenes.occluders import LEAST, MOST, Occluder, draw_occluder, hidden_by, paint_occluder
 
 SIZE = 128
 BOX = (40.0, 20.0, 45.0, 90.0)
@@ -31,18 +31,17 @@ def test_the_mask_is_what_was_painted() -> None:
         np.testing.assert_array_equal(hidden, mask.ravel())
 
 
+def share(occluder: Occluder, box: tuple[float, ...]) -> float:
+    """Of the box, as far as it lies in the picture, that is painted over; the soft edge counts, too."""
+    left, top, wide, tall = (round(value) for value in box)
+    mask = paint_occluder(np.zeros((SIZE, SIZE, 3), np.uint8), occluder)
+    return float(mask[max(0, top) : top + tall, max(0, left) : left + wide].mean())
+
+
 def test_covers_between_a_tenth_and_half_of_the_box() -> None:
-    shares = [coverage(occluder, BOX, SIZE) for occluder in drawn(150)]
-    assert min(shares) >= LEAST - 0.02 and max(shares) <= MOST + 0.02
+    shares = [share(occluder, BOX) for occluder in drawn(150)]
+    assert min(shares) >= LEAST - 0.02 and max(shares) <= MOST + 0.1
     assert np.ptp(shares) > 0.25
-
-
-def test_coverage_is_that_of_the_mask() -> None:
-    for occluder in drawn(40, 256, (80, 40, 90, 180)):
-        mask = paint_occluder(np.zeros((256, 256, 3), np.uint8), occluder)
-        share = mask[40:220, 80:170].mean()
-        said = coverage(occluder, (80, 40, 90, 180), 256)
-        assert said - 0.02 <= share <= said + 0.12  # the mask holds the soft edge too
 
 
 def test_is_the_same_from_the_same_generator_and_travels_to_other_processes() -> None:
@@ -53,7 +52,7 @@ def test_is_the_same_from_the_same_generator_and_travels_to_other_processes() ->
         paint_occluder(first, occluder)
         paint_occluder(second, occluder)
     np.testing.assert_array_equal(first, second)
-    assert len({occluder.kind for occluder in drawn(150)}) == 7
+    assert len({occluder.kind for occluder in drawn(150)}) == 4
 
 
 def test_looks_alike_at_every_size() -> None:
@@ -66,7 +65,7 @@ def test_looks_alike_at_every_size() -> None:
 def test_a_box_that_leaves_the_picture_is_hidden_in_the_picture() -> None:
     box = (-30.0, -10.0, 80.0, 200.0)
     for occluder in drawn(30, box=box):
-        assert LEAST - 0.02 <= coverage(occluder, box, SIZE) <= MOST + 0.02
+        assert LEAST - 0.02 <= share(occluder, box) <= MOST + 0.1
 
 
 def test_a_box_outside_the_picture_is_refused() -> None:

@@ -10,11 +10,19 @@ import torch
 import yaml
 
 from hmrcli.body import load_body
-from hmrcli.body.joints import SMPL_24_FLIP
+from hmrcli.body.joints import SMPL_24
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.fitting.priors import pose_prior
-from hmrcli.scenes.pose_kernels import sphere_places
-from hmrcli.scenes.poses import POOLS, Spheres, candidates, collides, draw_pose, mirrored, read_bank
+from hmrcli.scenes.poses import (
+    POOLS,
+    Spheres,
+    candidates,
+    collides,
+    draw_pose,
+    mirrored,
+    read_bank,
+    sphere_places,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,12 +107,13 @@ def test_a_mirrored_pose_mirrors_the_joints() -> None:
     assert np.array_equal(mirrored(mirrored(pose)), pose)
     centred = [places - places[:, :1] for places in (joints(mirrored(pose)), joints(pose))]
     # The body itself is only nearly symmetric.
-    assert np.allclose(centred[0], centred[1][:, list(SMPL_24_FLIP)] * (-1, 1, 1), atol=4e-3)
+    assert np.allclose(centred[0], centred[1][:, list(SMPL_24.flip)] * (-1, 1, 1), atol=4e-3)
 
 
 def test_spheres_follow_the_joints_of_the_body() -> None:
     pose, spheres = read_bank().pose[:20], read_bank().spheres
-    places = [sphere_places(spheres.bones, np.arange(24), np.zeros((24, 3)), each) for each in pose]
+    each_joint = spheres._replace(joint=np.arange(24), centre=np.zeros((24, 3)))
+    places = [sphere_places(each_joint, each) for each in pose]
     expected = joints(pose)
     assert np.allclose(places, expected - expected[:, :1], atol=1e-4)
 

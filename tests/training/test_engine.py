@@ -1,13 +1,8 @@
 """One step, on networks small enough for a test: the engine's rules rather than the algorithms'."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.world import open_recipe
 from hmrcli.algorithms.hmr import HMRHead
 from hmrcli.body import BodyModel, load_body
 from hmrcli.data.sets import Bodies
@@ -32,7 +28,7 @@ from hmrcli.training.engine import (
     set_training,
     train_step,
 )
-from tests.training.world import open_recipe
+from tests.processes import together
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -172,12 +168,15 @@ def test_bfloat16_is_close(body: BodyModel) -> None:
 def test_a_compiled_network_learns_the_same(body: BodyModel) -> None:
     """Dropout included; what is saved has the names and values of a network that is not compiled."""
     recipe, batch = open_recipe("hmr_l1"), samples(2)
-    plain, compiled = learner(recipe, body), learner(recipe, body, compiled=True)
+    plain, compiled = (
+        learner(recipe, body, 1),
+        learner(recipe, body, 1, compiled=True),
+    )  # one round: a third to compile
     assert compiled.parallel is not compiled.network and plain.parallel is plain.network
     for step in range(2):
         losses = [train_step(one, [batch], step, 0).losses for one in (plain, compiled)]
         assert losses[1] == pytest.approx(losses[0], rel=1e-3)
-    resumed = learner(recipe, body)
+    resumed = learner(recipe, body, 1)
     resumed.network.load_state_dict(compiled.network.state_dict())
     resumed.load_state(deepcopy(compiled.state()))
     after = [train_step(one, [batch], 2, 0).losses for one in (plain, resumed)]
@@ -244,44 +243,19 @@ def test_a_wish_to_stop_is_passed_on(body: BodyModel) -> None:
     assert train_step(one, [samples(2)], 1, 0, lambda: True).stop
 
 
-SHARED = """
-import json, sys
-import torch
-from hmrcli.body import load_body
-from hmrcli.training.engine import train_step
-from hmrcli.distributed import joined, rank_and_size
-from tests.training.test_engine import learner, part, samples, weights, without_noise
-from tests.training.world import open_recipe
-torch.set_num_threads(1)
-with joined(torch.device("cpu")):
-    rank, size = rank_and_size()
-    one = without_noise(learner(open_recipe("hmr_l1"), load_body("open")))
+def steps(rank: int, size: int, body: BodyModel) -> list[dict[str, float]]:
+    """Losses of this process's share of six samples."""
     own = part(samples(6), slice(6 // size * rank, 6 // size * (rank + 1)))
+    one = without_noise(learner(open_recipe("hmr_l1"), body))
     losses = [train_step(one, [own], step, 0).losses for step in range(3)]
     # A loss that reaches neither pose nor camera, which the network gives all the same.
     changes = ["losses={betas: {kind: l1, weight: 1}}", "adversary=null", "optimizer.lr=1e-4"]
-    some = without_noise(learner(open_recipe("hmr_l1", *changes), load_body("open"), iterations=1))
-    losses += [train_step(some, [own], step, 0).losses for step in range(2)]
-    if rank == 0:
-        print(json.dumps(losses))
-"""
+    some = without_noise(learner(open_recipe("hmr_l1", *changes), body, iterations=1))
+    return losses + [train_step(some, [own], step, 0).losses for step in range(2)]
 
 
-def test_two_processes_learn_as_one(tmp_path: Path) -> None:
+def test_two_processes_learn_as_one(body: BodyModel) -> None:
     """Labels are spread unevenly over the two, and the adversary learns too."""
-    script = tmp_path / "steps.py"
-    script.write_text(SHARED)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    curves = []
-    for count in ("1", "2"):
-        done = subprocess.run(
-            [*launch, count, str(script)],
-            capture_output=True,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        curves.append(json.loads(done.stdout.splitlines()[-1]))
-    assert len(curves[0]) == 5
-    for alone, together in zip(*curves):
-        assert together == pytest.approx(alone, rel=1e-3)
+    curve, _ = together(lambda rank: steps(rank, 2, body))
+    for ours, alone in zip(curve, steps(0, 1, body), strict=True):
+        assert ours == pytest.approx(alone, rel=1e-3)

@@ -16,7 +16,7 @@ from torch import Tensor
 from hmrcli.algorithms.spin import Fitter
 from hmrcli.algorithms.spin_fits import Changes, FitStore, Origin, merged
 from hmrcli.body import BodyModel, load_body
-from hmrcli.body.joints import EVALUATION_14_FROM_H36M, SMPL_49_FLIP
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, SMPL_49
 from hmrcli.body.rotations import pose_from_rotmat, rotmat_from_pose
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.augmentation import SampleAugmentation, augment_joints2d, augmented_affine
@@ -273,7 +273,7 @@ def test_a_better_fit_of_one_crop_serves_another(body: BodyModel) -> None:
     fitter(batch_of(crowd), prediction_of(crowd))
     change = SampleAugmentation(flip=True, rotation=0.6, scale=1.1)
     affine = augmented_affine(change, (112.0, 112.0), 224.0)
-    turned2d = [augment_joints2d(k, change, affine, SMPL_49_FLIP) for k in crowd.keypoints2d.float().numpy()]
+    turned2d = [augment_joints2d(k, change, affine, SMPL_49.flip) for k in crowd.keypoints2d.float().numpy()]
     count = len(turned2d)
     batch = batch_of(
         crowd,

@@ -4,9 +4,9 @@ import torch
 from torch.nn.functional import l1_loss, mse_loss
 
 from hmrcli.algorithms import ALGORITHMS
-from hmrcli.algorithms.targets import JOINTS_FROM_54, Counts, count_labels
+from hmrcli.algorithms.targets import Counts, count_labels
 from hmrcli.body import load_body
-from hmrcli.body.joints import COMMON_24_FROM_54, EVALUATION_14_FROM_H36M
+from hmrcli.body.joints import COMMON_24, EVALUATION_14_FROM_H36M, JOINT_SETS
 from hmrcli.body.model import BodyOutput
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.layers import Discriminator, Prediction
@@ -128,7 +128,7 @@ def test_graphcmr_against_its_paper(name, body):
     }
     for prefix, vertices in (("", prediction.vertices), ("free_", prediction.mesh_levels[1])):
         regressed = torch.cat([body.joint_regressor @ vertices, vertices[:, body.landmark_vertices]], 1)
-        joints = torch.cat([regressed, body.extra_regressor @ vertices], 1)[:, list(COMMON_24_FROM_54)]
+        joints = torch.cat([regressed, body.extra_regressor @ vertices], 1)[:, list(COMMON_24.from_54)]
         projected = prediction.cam[:, None, :1] * (joints[..., :2] + prediction.cam[:, None, 1:])
         flags = labels["has_keypoints3d"]
         expected[f"{prefix}keypoints3d"] = keypoint_error(
@@ -171,8 +171,7 @@ def test_graphormer_against_its_paper(name, body):
         expected[f"{prefix}keypoints2d"] = 100 * keypoint_error(projected, points2d, square)
     levels = [true]
     for level in (1, 2):
-        down = body.levels.down_matrix(level).to_dense()
-        levels.append(down @ levels[-1])
+        levels.append(levels[-1][:, body.levels.down[level - 1]])
     for term, predicted, target in zip(
         ("vertices", "middle_vertices", "coarse_vertices"), prediction.mesh_levels[::-1], levels
     ):
@@ -188,7 +187,7 @@ def test_perfect_predictions_have_no_loss(joints, body):
     prediction = made_prediction(recipe, body)
     pose = torch.tensor(np.random.default_rng(0).normal(0, 0.3, (3, 72)), dtype=torch.float32)
     output = body(rotmat_from_pose(pose), labels["betas"])
-    joints3d = body.smpl_54_joints(output)[:, list(JOINTS_FROM_54[joints])]
+    joints3d = body.smpl_54_joints(output)[:, list(JOINT_SETS[joints].from_54)]
     s, tx, ty = prediction.cam.detach().unbind(1)
     placed = joints3d + torch.stack([tx, ty, 2 * 5000 / (224 * s)], 1)[:, None]
     # Crop pixels from the middle of the last pixels, as the perspective losses take them.
@@ -209,7 +208,7 @@ def test_local_joints_do_not_feel_a_turn_of_the_body(body):
     labels = made_labels(recipe, 3)
     labels |= dict.fromkeys(FLAGS, torch.ones(3, dtype=torch.bool))
     rotmat, betas = rotmat_from_pose(labels["pose"]), labels["betas"]
-    from_54 = list(JOINTS_FROM_54[recipe.data.joints])
+    from_54 = list(JOINT_SETS[recipe.data.joints].from_54)
 
     def joints(rotmat):
         return body.smpl_54_joints(body(rotmat, betas))[:, from_54]
@@ -237,7 +236,9 @@ def test_a_batch_in_parts_has_the_loss_of_the_whole(algorithm, body):
     recipe = row_of(algorithm)
     labels, prediction = made_labels(recipe, 4), made_prediction(recipe, body, 4)
     discriminator = Discriminator() if recipe.adversary else None
-    whole = training_losses(recipe, prediction, labels, whole_photos(torch.zeros(4, 3, 224, 224)), body, discriminator)
+    whole = training_losses(
+        recipe, prediction, labels, whole_photos(torch.zeros(4, 3, 224, 224)), body, discriminator
+    )
     parts = [slice(0, 2), slice(2, 4)]
     split_labels = [{name: value[part] for name, value in labels.items()} for part in parts]
     counts = Counts(*torch.stack([torch.stack(count_labels(part)) for part in split_labels]).mean(0))
@@ -250,7 +251,17 @@ def test_a_batch_in_parts_has_the_loss_of_the_whole(algorithm, body):
         }
         levels = prediction.mesh_levels and tuple(level[part] for level in prediction.mesh_levels)
         found = prediction._replace(**fields, mesh_levels=levels)
-        split.append(training_losses(recipe, found, part_labels, whole_photos(torch.zeros(2, 3, 224, 224)), body, discriminator, counts))
+        split.append(
+            training_losses(
+                recipe,
+                found,
+                part_labels,
+                whole_photos(torch.zeros(2, 3, 224, 224)),
+                body,
+                discriminator,
+                counts,
+            )
+        )
     for term, loss in whole.items():
         torch.testing.assert_close((split[0][term] + split[1][term]) / 2, loss, msg=term)
 

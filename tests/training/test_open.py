@@ -1,6 +1,7 @@
 """The open benchmark as a user trains it: rendered people, backbones that know poses, and cells that start there."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,8 @@ from safetensors import safe_open
 from typer.testing import CliRunner
 
 from hmrcli.cli.train import train
-from hmrcli.data.rendered import write_open_set
 from hmrcli.errors import HmrError
-from hmrcli.recipe import load_recipe
+from hmrcli.recipe import load_recipe, source_of
 from hmrcli.training.checkpoints import read_checkpoint
 from hmrcli.training.folders import trained
 from hmrcli.training.record import read_metrics
@@ -24,25 +24,28 @@ BACKBONE = "open_pose_resnet18.safetensors"
 SMALL = ["data.image_size=128", "data.epoch_length=4", "schedule.batch_size=2", "schedule.epochs=1"]
 POSE = [*SMALL, "schedule.lr_decay=null", "network.backbone=resnet18", f"exports.backbone={BACKBONE}"]
 CELL = [*SMALL, "schedule.lr_decay=null", "network.backbone=resnet18"]
-CELL += [f"network.initialisation.backbone={BACKBONE}", "adversary.rendered=4"]
+CELL += [f"network.initialisation.backbone={BACKBONE}", "adversary.rows=4"]
 
 alone = typer.Typer(pretty_exceptions_enable=False)
 alone.command()(train)
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with a test set of four rows; the training sets are rendered."""
+def root(open_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root to write to, with four rows of the sets."""
     folder = tmp_path_factory.mktemp("root")
-    write_open_set(folder, "open-test", 4)
+    shutil.copytree(open_root, folder, dirs_exist_ok=True)
     return folder
 
 
 def run(root: Path, out: Path, name: str, *changes: str) -> str:
     """Trains, and returns what was said on stderr."""
-    rows = [f"data.mixture.{part}.rendered=3" for part in load_recipe(name).data.mixture]
+    source = source_of(name)
+    assert source is not None
+    mixture = load_recipe(source.name, open=source.open).data.mixture
+    rows = [f"data.mixture.{part}.rows=3" for part in mixture]
     options = ["--data-root", str(root), "--out", str(out), "--device", "cpu", "--workers", "0"]
-    done = CliRunner().invoke(alone, ["--recipe", name, *rows, *changes, *options])
+    done = CliRunner().invoke(alone, [*source.arguments.split(), *rows, *changes, *options])
     if done.exception is not None:
         raise done.exception
     assert done.stdout == f"written to {out}\n"
@@ -66,7 +69,7 @@ def test_pose_training_measures_keypoints_and_leaves_a_backbone(
     metrics = measured["validation"]
     assert set(metrics) == {"error_percent", "pck5_percent", "pck10_percent"}
     assert 0 < metrics["error_percent"] < 150
-    assert read_checkpoint(out / "checkpoints" / "best").meta["best"] == metrics["error_percent"]
+    assert read_checkpoint(out / "checkpoints" / "best").meta.best == metrics["error_percent"]
     assert (out / "crops.png").is_file() and (out / "curves.png").is_file()
 
     left = root / "checkpoints" / BACKBONE

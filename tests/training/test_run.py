@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.world import SMALL, open_overrides, open_recipe, people, write_world
 from hmrcli.data.human_data import write_human_data
-from hmrcli.errors import BadInput, MissingFile, UsageError
+from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, MODEL_FILE, STATE_FILE, copy_checkpoint, read_checkpoint
 from hmrcli.training.record import read_metrics
 from hmrcli.training.run import Progress, Settings, train
-from tests.training.world import open_overrides, open_recipe, people, write_world
+from hmrcli.training.validation import Validation
+from tests.processes import together
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -30,7 +32,7 @@ ROWS = 6
 
 @pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    return open_recipe("hmr_normal", "data.epoch_length=6", batch_size=2, epochs=2)
+    return open_recipe("hmr_normal", *SMALL, "data.epoch_length=6", batch_size=2, epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,8 @@ def whole(root: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) 
     torch.set_num_threads(1)
     errors = iter([{"pa_mpjpe_mm": 80.0, "mpjpe_mm": 120.0}])
     return train(
-        recipe, Settings(root, out, max_steps=4, keep_every=2, validate=lambda network: next(errors))
+        recipe,
+        Settings(root, out, max_steps=4, keep_every=2, validation=Validation(lambda network: next(errors))),
     )
 
 
@@ -68,11 +71,11 @@ def test_the_folder_of_a_run(whole: Path, recipe: Recipe) -> None:
     for picture in ("crops.png", "curves.png"):
         assert cv2.imread(str(whole / picture)).std() > 10
     assert next(whole.glob("events.out.tfevents*")).stat().st_size > 500
-    steps = {path.name: read_checkpoint(path).meta["step"] for path in (whole / "checkpoints").iterdir()}
+    steps = {path.name: read_checkpoint(path).meta.step for path in (whole / "checkpoints").iterdir()}
     assert steps == {"last": 4, "best": 3, "step-2": 2, "step-4": 4}
     meta = read_checkpoint(whole).meta
-    assert meta["recipe"] == recipe.name and meta["best"] == 80.0 and not meta["finished"]
-    assert meta["body_model"]["name"] == "open"
+    assert meta.recipe == recipe.name and meta.best == 80.0 and not meta.finished
+    assert meta.body_model["name"] == "open"
 
 
 def test_going_on_repeats_the_run_bit_for_bit(
@@ -108,7 +111,7 @@ with exit_codes():
 
 
 def start(root: Path, out: Path, steps: str) -> subprocess.Popen[str]:
-    overrides = [*open_overrides("hmr_normal", batch_size=2, epochs=2), "data.epoch_length=6"]
+    overrides = [*open_overrides("hmr_normal", batch_size=2, epochs=2), *SMALL, "data.epoch_length=6"]
     return subprocess.Popen(
         [sys.executable, "-c", COMMAND, str(root), str(out), steps, *overrides],
         stdin=subprocess.PIPE,
@@ -133,7 +136,7 @@ def test_a_stopped_run_goes_on(
         running.stdin.write("\n")
     _, said = running.communicate(timeout=120)
     assert running.returncode == code, said
-    assert read_checkpoint(out).meta["step"] == saved
+    assert read_checkpoint(out).meta.step == saved
     train(recipe, Settings(root, out, max_steps=4))
     assert losses(out) == losses(whole)
 
@@ -154,14 +157,14 @@ def test_an_epoch_that_ends_with_an_interruption_is_measured_later(
             time.sleep(2.1)
             os.kill(os.getpid(), signal.SIGINT)
 
-    settings = Settings(root, tmp_path, max_steps=4, validate=validate)
+    settings = Settings(root, tmp_path, max_steps=4, validation=Validation(validate))
     with pytest.raises(KeyboardInterrupt):
         train(recipe, replace(settings, watch=interrupt))
-    assert (read_checkpoint(tmp_path).meta["step"], measured) == (3, [])
+    assert (read_checkpoint(tmp_path).meta.step, measured) == (3, [])
     train(recipe, settings)
     assert measured == [3]
     best = read_checkpoint(tmp_path / "checkpoints" / "best").meta
-    assert (best["step"], best["metrics"]) == (3, {"pa_mpjpe_mm": 89.0})
+    assert (best.step, best.metrics) == (3, {"pa_mpjpe_mm": 89.0})
     train(recipe, replace(settings, max_steps=5))
     assert measured == [3]
 
@@ -169,6 +172,7 @@ def test_an_epoch_that_ends_with_an_interruption_is_measured_later(
 def test_fits_in_the_loop_go_on(tmp_path: Path) -> None:
     fitted = open_recipe(
         "spin_l1",
+        *SMALL,
         "data.mixture={people: {annotations: people.npz}}",
         "data.epoch_length=sum",
         "augmentation.rotation.probability=1",
@@ -225,7 +229,7 @@ def test_a_replacement_that_was_cut_short(whole: Path, tmp_path: Path) -> None:
     folder.mkdir()
     copy_checkpoint(whole / "checkpoints" / "step-2", folder / ".previous-last")
     (folder / ".last.1234").mkdir()
-    assert read_checkpoint(tmp_path).meta["step"] == 2
+    assert read_checkpoint(tmp_path).meta.step == 2
     shutil.rmtree(folder / ".previous-last")
     with pytest.raises(MissingFile, match="no checkpoint"):
         read_checkpoint(tmp_path)
@@ -235,7 +239,8 @@ def test_where_a_run_may_go_on(whole: Path, root: Path, recipe: Recipe, tmp_path
     settings = Settings(root, whole, max_steps=4)
     with pytest.raises(UsageError, match="--out"):
         train(recipe, replace(settings, resume="never"))
-    other = open_recipe("hmr_normal", "data.epoch_length=6", "optimizer.lr=1e-3", batch_size=2, epochs=2)
+    changes = [*SMALL, "data.epoch_length=6", "optimizer.lr=1e-3"]
+    other = open_recipe("hmr_normal", *changes, batch_size=2, epochs=2)
     with pytest.raises(BadInput, match=r"optimizer\.lr"):
         train(other, settings)
     with pytest.raises(MissingFile, match="nothing"):
@@ -252,6 +257,7 @@ def test_where_a_run_may_go_on(whole: Path, root: Path, recipe: Recipe, tmp_path
 def test_a_loss_that_is_not_finite_stops_the_run(root: Path, tmp_path: Path) -> None:
     recipe = open_recipe(
         "hmr_normal",
+        *SMALL,
         "optimizer.lr={backbone: 1e30, head: 1e30, adversary: 1e-4}",
         "data.epoch_length=6",
         batch_size=2,
@@ -263,51 +269,31 @@ def test_a_loss_that_is_not_finite_stops_the_run(root: Path, tmp_path: Path) -> 
     saved = next((tmp_path / "run" / "not_finite").iterdir())
     assert str(saved) in str(raised.value)
     stored = torch.load(saved, weights_only=True)
-    assert "total" in stored["terms"] and stored["samples"][0]["images"].shape == (2, 224, 224, 3)
+    assert "total" in stored["terms"] and stored["samples"][0]["images"].shape == (2, 128, 128, 3)
     step = int(saved.name.split("-")[1])
-    assert read_checkpoint(tmp_path / "run").meta["step"] == step - 1
-
-
-SHARED = """
-import sys
-from pathlib import Path
-import torch
-from hmrcli.errors import BadInput, HmrError
-from hmrcli.recipe import load_recipe
-from hmrcli.distributed import joined, rank_and_size
-from hmrcli.training.run import Settings, train
-torch.set_num_threads(1)
-root, out, *overrides = sys.argv[1:]
-rank, _ = rank_and_size()
-def validate(network):
-    if rank == 1:
-        raise BadInput("3.png: is no image")
-    return {}
-with joined(torch.device("cpu")):
-    try:
-        train(load_recipe("hmr_normal", overrides), Settings(Path(root), Path(out), validate=validate))
-    except HmrError as error:
-        print(f"{rank} {type(error).__name__} {error}", flush=True)
-"""
+    assert read_checkpoint(tmp_path / "run").meta.step == step - 1
 
 
 def test_two_processes_make_one_run(root: Path, tmp_path: Path) -> None:
     """They end together where one of them has an error, which it alone says, and nothing is lost."""
-    script, out = tmp_path / "train.py", tmp_path / "run"
-    script.write_text(SHARED)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    overrides = [*open_overrides("hmr_normal", batch_size=2, epochs=2), "data.epoch_length=2"]
-    done = subprocess.run(
-        [*launch, str(script), str(root), str(out), *overrides],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    first, second = sorted(done.stdout.splitlines())
-    assert first.strip() == "0 Elsewhere"
-    assert second.startswith("1 BadInput 3.png: is no image") and "step 1 is saved in" in second
+    out = tmp_path / "run"
+    recipe = open_recipe("hmr_normal", *SMALL, "data.epoch_length=2", batch_size=2, epochs=2)
+
+    def work(rank: int) -> str:
+        def validate(network: torch.nn.Module) -> dict[str, float]:
+            if rank == 1:
+                raise BadInput("3.png: is no image")
+            return {}
+
+        try:
+            train(recipe, Settings(root, out, validation=Validation(validate)))
+        except HmrError as error:
+            return f"{type(error).__name__} {error}"
+        return "trained"
+
+    first, second = together(work)
+    assert first.strip() == "Elsewhere"
+    assert second.startswith("BadInput 3.png: is no image") and "step 1 is saved in" in second
     assert json.loads((out / "environment.json").read_text())["processes"] == 2
-    recipe = open_recipe("hmr_normal", "data.epoch_length=2", batch_size=2, epochs=2)
     train(recipe, Settings(root, out))  # one process goes on with what two began
-    assert list(losses(out)) == [1, 2] and read_checkpoint(out).meta["step"] == 2
+    assert list(losses(out)) == [1, 2] and read_checkpoint(out).meta.step == 2

@@ -14,15 +14,17 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.world import open_recipe, people
 from hmrcli.data.human_data import write_human_data
 from hmrcli.distributed import Elsewhere, met_alike, said_once
 from hmrcli.errors import BadInput, HmrError, UsageError
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, STATE_FILE, clear_leftovers, read_checkpoint
+from hmrcli.training.failures import explained
 from hmrcli.training.folders import Busy, find_place
 from hmrcli.training.record import read_metrics
-from hmrcli.training.run import Progress, Settings, explained, train
-from tests.training.world import open_recipe, people
+from hmrcli.training.run import Progress, Settings, train
+from hmrcli.training.validation import Validation
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,7 +51,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(root: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
-    return train(recipe, Settings(root, tmp_path_factory.mktemp("whole"), validate=lambda network: {}))
+    return train(
+        recipe, Settings(root, tmp_path_factory.mktemp("whole"), validation=Validation(lambda network: {}))
+    )
 
 
 @pytest.fixture
@@ -91,17 +95,17 @@ def test_an_epoch_is_saved_before_it_is_measured(
         measured.append(len(losses(tmp_path)))
         return {"pa_mpjpe_mm": 80.0}
 
-    settings = Settings(root, tmp_path, validate=fail)
+    settings = Settings(root, tmp_path, validation=Validation(fail))
     with pytest.raises(HmrError, match=r"--without evaluation.*step 2 is saved in") as raised:
         train(recipe, settings)
     assert "anything" in str(raised.value) and "\n" not in str(raised.value)
-    assert read_checkpoint(tmp_path).meta["step"] == 2
+    assert read_checkpoint(tmp_path).meta.step == 2
     said: list[str] = []
-    mean_pose = replace(settings, validate=succeed, say=said.append, mean_pose=lambda: {"pa_mpjpe_mm": 99.0})
-    train(recipe, mean_pose)
+    validation = Validation(succeed, mean_pose=lambda: {"pa_mpjpe_mm": 99.0})
+    train(recipe, replace(settings, validation=validation, say=said.append))
     assert measured == [2, 4] and weights(tmp_path) == weights(whole)
     best = read_checkpoint(tmp_path / "checkpoints" / "best").meta
-    assert (best["step"], best["metrics"]) == (2, {"pa_mpjpe_mm": 80.0})
+    assert (best.step, best.metrics) == (2, {"pa_mpjpe_mm": 80.0})
     assert "epoch 2, test set: PA-MPJPE 80.0 mm (the mean pose: PA-MPJPE 99.0 mm)" in said
     tested = [line for line in read_metrics(tmp_path) if "validation" in line]
     assert [line["step"] for line in tested] == [2, 4] and tested[0]["mean_pose"] == {"pa_mpjpe_mm": 99.0}
@@ -136,7 +140,7 @@ def test_a_run_that_ends_in_an_error_goes_on_where_it_was(
         train(replace_epochs(recipe, 40) if workers else recipe, replace(settings, watch=watch))
     saved = max(losses(tmp_path))
     assert f"step {saved} is saved in {tmp_path}, the same command goes on" in str(raised.value)
-    assert read_checkpoint(tmp_path).meta["step"] == saved
+    assert read_checkpoint(tmp_path).meta.step == saved
     if not workers:
         train(recipe, settings)
         assert losses(tmp_path) == losses(whole) and weights(tmp_path) == weights(whole)
@@ -162,7 +166,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     before = weights(stopped)
     with pytest.raises(BadInput, match="make room on the disk; step 3 is saved in"):
         train(recipe, Settings(root, stopped))
-    assert weights(stopped) == before and read_checkpoint(stopped).meta["step"] == 3
+    assert weights(stopped) == before and read_checkpoint(stopped).meta.step == 3
     assert [path.name for path in (stopped / "checkpoints").iterdir()] == ["last"]
 
 
@@ -220,7 +224,7 @@ def test_two_runs_have_two_folders(
     holder.kill()
     holder.wait()
     place = find_place(recipe, None, "auto")
-    assert place.folder == folder and place.checkpoint is not None and place.checkpoint.meta["step"] == 3
+    assert place.folder == folder and place.checkpoint is not None and place.checkpoint.meta.step == 3
     place.release()
 
 

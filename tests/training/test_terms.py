@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from hmrcli.algorithms.pare import part_map_loss
-from hmrcli.algorithms.targets import JOINTS_FROM_54, Keypoints, Parameters, centered_on_hips
+from hmrcli.algorithms.targets import Keypoints, Parameters, centered_on_hips
 from hmrcli.algorithms.terms import (
     camera_prior,
     gaussians,
@@ -12,6 +12,7 @@ from hmrcli.algorithms.terms import (
     parameter_mean,
     perspective2d,
 )
+from hmrcli.body.joints import JOINT_SETS
 from hmrcli.body.rotations import rotmat_from_pose
 from tests.algorithms.golden import golden
 
@@ -38,7 +39,7 @@ def keypoints(target, flags=None):
 @pytest.mark.parametrize(("over", "suffix"), [("visible", ""), ("flagged", "_flagged")])
 def test_keypoints_of_the_original(recipe, over, suffix, data):
     kind = KINDS[recipe][0]
-    every = JOINTS_FROM_54["smpl_54"]
+    every = JOINT_SETS["smpl_54"].from_54
     target3d = data["gt_joints"].clone()
     target3d[..., :3] = centered_on_hips(target3d[..., :3], every)
     predicted3d = centered_on_hips(data["pred_joints"], every)

@@ -1,0 +1,257 @@
+"""Checks whether a training set can be learned from: which labels it has, in which units, and whether they agree.
+
+Looked at before the first step, on rows spread evenly over a set. What no right file looks like is refused; what only
+looks wrong is said, with medians, since every threshold has its exceptions.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from math import pi
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from hmrcli.data.annotation_npz import AnnotationNpz
+from hmrcli.data.annotations import Annotations
+from hmrcli.data.crop import square_around
+from hmrcli.data.label_agreement import BODIES, FEWEST, IN_2D, IN_3D, disagreements
+from hmrcli.errors import BadInput
+from hmrcli.recipe import Recipe
+
+_ROWS, _PICTURES = 256, 32
+"""Looked at in a set; a picture is a file to open."""
+
+_LAYOUTS: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
+    "image_path": {IN_2D: (("keypoints2d",),), IN_3D: (("keypoints3d",),), BODIES: (("smpl",),)},
+    "imgname": {IN_2D: (("openpose",), ("part",)), IN_3D: (("S",),), BODIES: (("pose", "shape"),)},
+}
+"""Where HumanData and SPIN have each kind of label, in fields of which any group will do; by the field that tells the
+two apart."""
+_LIKE_LABELS = re.compile(r"kp|key|joint|2d|3d|pose|shape|beta|smpl|theta|body|orient", re.IGNORECASE)
+_NO_LABELS = re.compile(r"__|bbox|has_|.*_(mask|convention)$|.*path")
+
+
+def refuse_without_labels(recipe: Recipe, name: str, path: Path) -> None:
+    """Refuses a file that has no field with labels, whatever else is in it.
+
+    Raises:
+        BadInput: there is none; names fields that look like labels and are not read.
+    """
+    layout, fields = _fields(path)
+    if layout and not any(set(group) <= fields for groups in layout.values() for group in groups):
+        raise _without_labels(recipe, name, path)
+
+
+def check_set(
+    recipe: Recipe, name: str, annotations: Annotations, path: Path, folder: Path, say: Callable[[str], None]
+) -> None:
+    """Says what labels a training set has, and what looks wrong in them.
+
+    Args:
+        recipe: what is to be trained.
+        name: of the set.
+        annotations: of the set.
+        path: of their file.
+        folder: of the images.
+        say: for notes to a person.
+
+    Raises:
+        BadInput: no row has a label that the recipe's losses use, or units or boxes cannot be right.
+    """
+    labelled = {
+        IN_2D: _any_seen(annotations.keypoints2d, len(annotations)),
+        IN_3D: _any_seen(annotations.keypoints3d, len(annotations)),
+        BODIES: np.asarray(annotations.has_smpl),
+    }
+    counts = ", ".join(f"{np.count_nonzero(rows):,} with {kind}" for kind, rows in labelled.items())
+    say(f"training set {name}: {len(annotations):,} rows, {counts}")
+    used = _used(recipe)
+    if not any(np.logical_and.reduce([labelled[kind] for kind in kinds]).any() for kinds in used):
+        raise _without_labels(recipe, name, path)
+    absent = [kind for kind, rows in labelled.items() if not rows.any()]
+    if unread := _unread(path, absent):
+        say(f"training set {name}: {unread}")
+    rows = np.unique(np.linspace(0, len(annotations) - 1, _ROWS).astype(int))
+    looked_at = annotations[rows]
+    for doubt in (
+        *_doubts_about_units(looked_at, path),
+        *_doubts_about_numbers(looked_at),
+        *_doubts_about_boxes(looked_at, rows, path, folder),
+        *disagreements(looked_at),
+    ):
+        say(f"training set {name}: {doubt} (of {len(rows)} rows that were looked at in {path})")
+
+
+def _used(recipe: Recipe) -> list[tuple[str, ...]]:
+    """Lists for each term that learns from labels the kinds of which it needs all."""
+    used: list[tuple[str, ...]] = []
+    for term, loss in recipe.losses.items():
+        if loss.weight == 0 or term in ("camera_prior", "adversarial"):
+            continue
+        if "keypoints2d" in term or term in ("part_maps", "heatmaps"):
+            used.append((IN_2D,))
+        elif term == "local_keypoints3d":
+            used.append((IN_3D, BODIES))
+        elif "keypoints3d" in term:
+            used.append((IN_3D,))
+        else:
+            used.append((BODIES,))
+    # Bodies that are fitted in the loop are fitted to 2D keypoints.
+    return [*used, (IN_2D,)] if recipe.in_the_loop is not None else used
+
+
+def _any_seen(keypoints: NDArray[np.float32] | None, count: int) -> NDArray[np.bool_]:
+    return np.zeros(count, bool) if keypoints is None else np.asarray((keypoints[..., -1] > 0).any(1))
+
+
+def _fields(path: Path) -> tuple[dict[str, tuple[tuple[str, ...], ...]], set[str]]:
+    """Returns where a file's layout has labels, and its fields; nothing for files without fields."""
+    if path.suffix != ".npz":
+        return {}, set()
+    with AnnotationNpz(path) as stored:
+        fields = set(stored)
+    return next((labels for name, labels in _LAYOUTS.items() if name in fields), {}), fields
+
+
+def _unread(path: Path, kinds: list[str]) -> str:
+    """Says which fields look like labels and are not read, and which would be; nothing if there are none."""
+    layout, fields = _fields(path)
+    read = {
+        field for groups in layout.values() for group in groups if set(group) <= fields for field in group
+    }
+    like = [f for f in sorted(fields - read) if _LIKE_LABELS.search(f) and not _NO_LABELS.match(f)]
+    if not (layout and like and kinds):
+        return ""
+    wanted = (f"{' or '.join(map(' and '.join, layout[kind]))} for {kind}" for kind in kinds)
+    return f"{path.name} has {', '.join(like)}, which are not read; expected {', '.join(wanted)}"
+
+
+def _without_labels(recipe: Recipe, name: str, path: Path) -> BadInput:
+    kinds = list(dict.fromkeys(kind for kinds in _used(recipe) for kind in kinds))
+    unread = _unread(path, kinds) or "They are not there, or their confidence or has_smpl is 0"
+    return BadInput(
+        f"{path}: no row has labels that {recipe.name} learns from ({', '.join(kinds)}). "
+        f"{unread}; convert the file, or train with --without {name}"
+    )
+
+
+def _doubts_about_units(rows: Annotations, path: Path) -> Iterator[str]:
+    """Finds numbers that are off by factors that no right row has.
+
+    Raises:
+        BadInput: most rows are.
+    """
+    extent3d, extent2d = (_extents(points) for points in (rows.keypoints3d, rows.keypoints2d))
+    angles = np.linalg.norm(rows.pose.reshape(-1, 24, 3), axis=2).max(1)[rows.has_smpl]
+    betas = np.abs(rows.betas).max(1)[rows.has_smpl]
+    side = rows.bbox_xywh[:, 2:].max(1)
+    for kind, values, low, high, unit, got in (
+        (IN_3D, extent3d, 0.02, 20.0, "metres", "a person measures {:.4g} from end to end"),
+        (IN_2D, extent2d, 3.0, np.inf, "pixels", "a person measures {:.4g} from end to end"),
+        ("boxes", side, 3.0, np.inf, "pixels", "the longer side is {:.4g}"),
+        (BODIES, angles, 0.0, 4 * pi, "radians", "the largest angle of a pose is {:.4g}"),
+        (BODIES, betas, 0.0, 100.0, "SMPL's shape numbers", "the largest is {:.4g}"),
+    ):
+        wrong = values[(values < low) | (values > high)]
+        if len(wrong) > len(values) / 20 or (values > high).any():
+            found = f"{kind}: expected {unit}, but {got.format(np.median(wrong))} in {len(wrong)} of {len(values)} rows"
+            if len(wrong) > len(values) / 2:
+                raise BadInput(f"{path}: {found} that were looked at; bring the file to {unit}")
+            yield found
+
+
+def _extents(points: NDArray[np.float32] | None) -> NDArray[np.float64]:
+    """Measures the diagonals of the boxes around the joints with confidence, of the rows that have some."""
+    if points is None:
+        return np.empty(0)
+    known = np.where(points[..., -1:] > 0, points[..., :-1], np.nan)[(points[..., -1] > 0).sum(1) >= FEWEST]
+    return np.linalg.norm(np.nanmax(known, 1) - np.nanmin(known, 1), axis=1)
+
+
+def _doubts_about_numbers(rows: Annotations) -> Iterator[str]:
+    """Finds numbers that are unusual for bodies in most of the rows."""
+    if len(extents := _extents(rows.keypoints3d)) and not 0.2 < (median := np.median(extents)) < 3.5:
+        yield f"people measure {median:.2g} m from end to end in the median of their 3D keypoints"
+    for kind, points in ((IN_2D, rows.keypoints2d), (IN_3D, rows.keypoints3d)):
+        weights = np.empty(0) if points is None else points[..., -1][points[..., -1] > 0]
+        if len(weights) and np.median(weights) > 1.1:
+            yield f"the confidence of {kind} is {np.median(weights):.4g} in the median: expected 0 to 1, a weight"
+    pose = rows.pose[rows.has_smpl]
+    if (still := int((~pose.any(1)).sum())) > len(pose) / 2:
+        yield f"{still} of {len(pose)} bodies have a pose of zeros, though has_smpl says that it is known"
+    if rows.transl is not None and len(pose):
+        away = np.median(np.linalg.norm(rows.transl[rows.has_smpl], axis=1))
+        if away > 200:
+            yield f"bodies are {away:.4g} m away in the median of transl: expected metres"
+
+
+def _doubts_about_boxes(
+    rows: Annotations, numbers: NDArray[np.int64], path: Path, folder: Path
+) -> Iterator[str]:
+    """Finds boxes and 2D keypoints that do not lie where a person is seen.
+
+    Raises:
+        BadInput: most boxes have nothing of their picture in them.
+    """
+    center, side = square_around(rows.bbox_xywh)
+    few = np.unique(np.linspace(0, len(rows) - 1, _PICTURES).astype(int))
+    sizes = [_size(folder / str(rows.image_path[row])) for row in few]
+    few = np.array([row for row, size in zip(few, sizes) if size is not None], int)
+    size = np.array([size for size in sizes if size is not None], float).reshape(-1, 2)
+    low, high = (center[few] + sign * side[few, None] / 2 for sign in (-1, 1))
+    outside = ((high <= 0) | (low >= size)).any(1)
+    if outside.sum() > len(few) / 2:
+        row = few[outside.argmax()]
+        box = ", ".join(f"{number:g}" for number in rows.bbox_xywh[row])
+        width, height = size[outside.argmax()]
+        raise BadInput(
+            f"{path}: boxes: {outside.sum()} of {len(few)} that were looked at lie outside of their pictures, first "
+            f"row {numbers[row]}: {box} in a picture of {width:.0f}×{height:.0f}; expected x and y of the top left "
+            f"corner, width and height, in pixels of the files in {folder}"
+        )
+    if outside.any():
+        yield f"{outside.sum()} of {len(few)} boxes lie outside of their pictures"
+    points = rows.keypoints2d
+    if points is None:
+        return
+    seen = (points[..., 2] > 0) & ((points[..., 2] > 0).sum(1) >= FEWEST)[:, None]
+    places = np.where(seen[..., None], points[..., :2], np.nan)[seen.any(1)]
+    if len(places) < FEWEST:
+        return
+    middle = (np.nanmax(places, 1) + np.nanmin(places, 1)) / 2
+    x, y, width, height = rows.bbox_xywh[seen.any(1)].astype(float).T
+    meant = {
+        "x, y, width, height": (x + width / 2, y + height / 2, np.maximum(width, height)),
+        "two corners": ((x + width) / 2, (y + height) / 2, np.maximum(np.maximum(width - x, height - y), 1)),
+        "the middle and a size": (x, y, np.maximum(width, height)),
+    }
+    away = {
+        word: float(np.median(np.hypot(middle[:, 0] - u, middle[:, 1] - v) / length))
+        for word, (u, v, length) in meant.items()
+    }
+    stated, best = away["x, y, width, height"], min(away, key=lambda word: away[word])
+    better = away[best] < stated - 0.1
+    if better or stated > 0.25:
+        hint = f"; taken as {best} it would be {away[best]:.2f}" if better else ""
+        yield (
+            f"the middle of the 2D keypoints is {stated:.2f} of a box's side away from its middle in the median{hint}"
+        )
+    inside = [
+        float(((known >= 0) & (known <= end)).all(1).mean())
+        for known, end in ((points[row, seen[row], :2], end) for row, end in zip(few, size))
+        if len(known)
+    ]
+    if inside and (median := np.median(inside)) < 0.5:
+        yield f"{1 - median:.0%} of a row's 2D keypoints lie outside of the picture in the median"
+
+
+def _size(path: Path) -> tuple[int, int] | None:
+    """Reads width and height of an image as it is decoded; None if it cannot be read, which is said elsewhere."""
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            return (image.height, image.width) if turned else image.size
+    except Exception:  # a damaged file can fail in any way
+        return None

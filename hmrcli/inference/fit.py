@@ -1,0 +1,122 @@
+"""Bodies fitted to landmarks that bundled networks find."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+
+from hmrcli.body import BodyModel
+from hmrcli.body.camera import crop_camera
+from hmrcli.body.joints import SMPL_24
+from hmrcli.data.crop import square_around
+from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
+from hmrcli.fitting.regressor import regress
+from hmrcli.fitting.targets import GUESSED, Targets
+from hmrcli.inference.person import People, Person
+from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of
+from hmrcli.people import LANDMARK_INDEX, Landmarks
+
+SOMEBODY = 0.5
+"""Landmark score below which a given box shows nobody."""
+CONTRADICTED = 0.05
+"""Score below which a fitted body is not given out: what is seen speaks against it."""
+ONE_HEAD = 0.08
+"""Distance of two heads, as a share of the longer side of the people's boxes, below which they are one."""
+BBOX_SCALE = 1.25
+"""Side of a person's square crop, as a multiple of the longer side of the box (mmhuman3d's inference API)."""
+
+_HEAD = SMPL_24.names.index("head")
+_LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
+
+StartFrom = Literal["landmarks", "regressor"]
+
+
+class FitPredictor:
+    """Fits bodies to the landmarks that bundled networks find."""
+
+    def __init__(
+        self,
+        body: BodyModel,
+        bbox_scale: float = BBOX_SCALE,
+        start: StartFrom = "landmarks",
+        refine: bool = True,
+    ) -> None:
+        """Takes the body and how it is fitted.
+
+        Args:
+            body: to pose.
+            bbox_scale: of the crop whose weak-perspective camera is given.
+            start: a guess from the landmarks in closed form, or the bundled regressor (`data/fitting/regressor.md`),
+                whose shapes are the open body's: another body starts from its mean.
+            refine: whether to fit; False gives what the regressor says.
+        """
+        if start == "landmarks" and not refine:
+            raise ValueError("without a fit, bodies come from the regressor: give start='regressor'")
+        self.body, self.bbox_scale, self.start, self.refine = body, bbox_scale, start, refine
+
+    def people(self, photos: Sequence[Photo], max_people: int | None) -> list[People]:
+        """Gives the people of each photo; a fit gains nothing from company."""
+        return [self._of_photo(photo, max_people) for photo in photos]
+
+    def _of_photo(self, photo: Photo, max_people: int | None) -> People:
+        landmarks, boxes = find_landmarks(photo.pixels, photo.boxes, max_people)
+        somebody = landmarks.score >= (0 if photo.boxes is None else SOMEBODY)
+        notes = [f"nobody was recognised in box {box_text(box)}" for box in boxes[~somebody]]
+        landmarks, boxes = landmarks[somebody], boxes[somebody]
+        if not len(boxes):
+            return People(notes=notes)
+        method = "fit" if self.refine else "regression"
+        bodies = self._bodies(photo, landmarks, boxes)
+        everyone = people_of(photo, landmarks, boxes, bodies, self.body, method)
+        agreeing = [person for person in everyone if person.score >= CONTRADICTED]
+        notes += [
+            f"no body agrees with what is seen in box {box_text(person.bbox_xywh)}, which is left out"
+            for person in everyone
+            if person.score < CONTRADICTED
+        ]
+        return People(_without_doubles(agreeing) if photo.boxes is None else agreeing, notes)
+
+    def _bodies(self, photo: Photo, landmarks: Landmarks, boxes: Array) -> Bodies:
+        targets = landmark_targets(landmarks, boxes, photo)
+        start = None if self.start == "landmarks" else self._start(landmarks, targets)
+        fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
+        with torch.inference_mode():
+            posed = self.body(fits.rotmat, fits.betas)
+        center, side = (torch.from_numpy(value).float() for value in square_around(boxes, self.bbox_scale))
+        cam = crop_camera(fits.transl, center, side, *photo.camera(len(boxes)))
+        return Bodies(posed.vertices, posed.joints, cam, fits.transl, fits.rotmat, fits.betas)
+
+    def _start(self, landmarks: Landmarks, targets: Targets) -> Start:
+        start = regress(landmarks, targets)
+        if self.body.name == "open":
+            return start
+        return start._replace(betas=torch.zeros_like(start.betas), shape_spread=torch.ones(10))
+
+
+def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:
+    """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4)."""
+    focal, principal = photo.camera(len(landmarks))
+    # Where the landmark network is least sure it invents rather than sees.
+    confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
+    guessed = GUESSED * (landmarks.presence[:, _LEGS] >= 0.5)
+    confidence[:, _LEGS] = np.maximum(confidence[:, _LEGS], guessed)
+    return Targets(
+        points2d=torch.from_numpy(landmarks.points2d),
+        points3d=torch.from_numpy(landmarks.points3d),
+        confidence=torch.from_numpy(confidence),
+        extent=torch.from_numpy(boxes[:, 2:].max(1)),
+        focal_length=focal,
+        principal_point=principal,
+    )
+
+
+def _without_doubles(people: Sequence[Person]) -> list[Person]:
+    """Leaves out bodies whose head is where a better one's is: one person, taken for two of different size."""
+    kept: list[Person] = []
+    for person in sorted(people, key=lambda person: -person.score):
+        apart = [np.linalg.norm((person.joints2d - other.joints2d)[_HEAD]) for other in kept]
+        sides = [max(*person.bbox_xywh[2:], *other.bbox_xywh[2:]) for other in kept]
+        if all(distance > ONE_HEAD * side for distance, side in zip(apart, sides)):
+            kept.append(person)
+    return [person for person in people if person in kept]
