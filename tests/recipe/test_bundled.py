@@ -38,7 +38,7 @@ INFERRED = {
     },
     "graphcmr": {
         *(f"data.mixture.{name}" for name in ("h36m", "lsp", "lspet", "mpii", "coco", "up-3d")),
-        *("seed", "evaluation.every_epochs", "evaluation.surfaces"),
+        *("seed", "evaluation.every_epochs", "evaluation.meshes"),
     },
     "pare": {"schedule.batch_size", "seed"},
     "graphormer": {
@@ -94,7 +94,7 @@ def own(key: str) -> bool:
 
 
 def test_there_are_exactly_the_20_rows():
-    rows = {name for name in recipe_names() if not name.startswith("open_")}
+    rows = {name for name in recipe_names() if not name.startswith("open_")} - {"cliff"}
     assert rows == {f"{algorithm}_{variant}" for algorithm, variant in ROWS}
 
 
