@@ -119,7 +119,7 @@ def mpi_tree(folder: Path) -> int:
 
 
 def video(path: Path, side: int, frames: int, kind: str) -> None:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*kind), 25, (side, side))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*kind), 25, (side, side))
     random = np.random.default_rng(0)
     picture = cv2.GaussianBlur(random.integers(0, 256, (side, side, 3), np.uint8), (0, 0), 2)
     for number in range(frames):

@@ -16,6 +16,7 @@ OPEN_MEAN = "open"
 """Mean parameters that no file holds: those of the open training poses."""
 
 _UNPACK = "unpack the images of NAMES there"
+_MAKE = "put the official downloads of NAMES there, each in its folder, then run: hmr data make NAMES"
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,8 @@ def needed_files(
             for asset in registry.files
             if (root / asset.path).is_relative_to(path) and asset.unpack and "*.jpg" in asset.unpack.take
         ]
-        source = _source(registry, name, path) if name in OPEN_SETS else ("", _UNPACK, name)
-        if name in {asset.raw_set for asset in registry.files}:
-            source = ("", "put the official download of NAMES there, then run: hmr data make NAMES", name)
+        unpack = _MAKE if name in {asset.raw_set for asset in registry.files} else _UNPACK
+        source = _source(registry, name, path) if name in OPEN_SETS else ("", unpack, name)
         if known:
             source = (*_source(registry, known[0], path)[:2], " ".join(known))
         return NeededFile(use, path, found, *source, dataset)
@@ -98,7 +98,8 @@ def needed_files(
     files.append(file("evaluation, annotations", ANNOTATIONS, recipe.evaluation.annotations))
     files.append(images("evaluation, images", recipe.evaluation.dataset))
     files += [file("evaluation, body", BODY_MODELS, name) for name in bodies if name in registry.by_name]
-    return list({file.path: file for file in reversed(files)}.values())[::-1]  # each for its first use
+    paths = [file.path for file in files]
+    return [file for number, file in enumerate(files) if file.path not in paths[:number]]
 
 
 def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:

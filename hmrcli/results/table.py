@@ -68,7 +68,8 @@ def _label_notes(arranged: Arranged) -> Iterator[Note]:
             rows.setdefault(f"SMPL labels of {name}: {source}.", []).append(recipe)
     for text, recipes in sorted(rows.items()):
         yield Note(
-            tuple(recipes), f"{text} Figures depend on them; the published ones are with MoSh's of h36m."
+            rows=tuple(recipes),
+            text=f"{text} Figures depend on them; the published ones are with MoSh's of h36m.",
         )
 
 

@@ -173,11 +173,11 @@ def _cloth(random: Generator, patterned: float, dark: bool = False) -> Cloth:
     shares = (0, 3, 2, 1.5, 2, 0.7, 0.4)
     fancy = random.random() < max(patterned, 0.0) * 1.6
     pattern = str(random.choice(PATTERNS, p=np.array(shares) / sum(shares))) if fancy else "plain"
-    first = _scaled(_colour(random), 0.6 if dark else 1.0)
+    red, green, blue = (value * (0.6 if dark else 1.0) for value in _colour(random))
     second = _grey(random, 0.0, 1.0) if random.random() < 0.5 else _colour(random)
     scale = {"dots": 0.04, "denim": 0.03, "checks": 0.06}.get(pattern, 0.07)
     return Cloth(
-        colours=(first, second, _colour(random)),
+        colours=((red, green, blue), second, _colour(random)),
         pattern=pattern,
         scale=float(scale * random.uniform(0.6, 1.7)),
         fold=float(random.uniform(0.15, 0.6)),
@@ -239,10 +239,6 @@ def _hair(random: Generator, age: float) -> RGB:
         tone = np.array(hsv_to_rgb(random.random(), 0.7, 0.7))
     white = np.clip((age - random.uniform(38, 65)) / 20, 0, 1)
     return _clip(tuple((tone + white * (random.uniform(0.55, 0.85) - tone)).tolist()))
-
-
-def _scaled(colour: RGB, factor: float) -> RGB:
-    return (colour[0] * factor, colour[1] * factor, colour[2] * factor)
 
 
 def _clip(colour: tuple[float, ...]) -> RGB:

@@ -174,7 +174,7 @@ def test_annotators_err_as_cocos_do():
     assert np.linalg.norm(mirrored, axis=-1)[swapped].max() < 200
     plain = np.where(swapped, np.nan, distances)
     deviation = np.sqrt(np.nanmean(np.square(plain), 0))
-    assert deviation == pytest.approx(COCO_DEVIATIONS * np.sqrt(area), rel=0.06)
+    assert deviation == pytest.approx(np.array(COCO_DEVIATIONS) * np.sqrt(area), rel=0.06)
 
 
 def test_measured_keypoints_err_by_pixels():

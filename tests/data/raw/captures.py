@@ -76,7 +76,7 @@ def walk(frames: int, seed: int = 0) -> Walk:
 def write_video(path: Path, frames: int, kind: str) -> None:
     """Frame n is grey of the shade 20 + 9 n, so that a picture says which frame it is."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*kind), 25, (SIDE, SIDE))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*kind), 25, (SIDE, SIDE))
     for number in range(frames):
         writer.write(np.full((SIDE, SIDE, 3), 20 + 9 * number, np.uint8))
     writer.release()
