@@ -30,9 +30,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from hmrcli.algorithms.build import build_graphcmr, build_graphormer
-from hmrcli.algorithms.graphcmr import GraphBlock, GraphCMR
-from hmrcli.algorithms.graphormer import Graphormer
+from hmrcli.algorithms.graphcmr import GraphBlock, GraphCMR, build_graphcmr
+from hmrcli.algorithms.graphormer import Graphormer, build_graphormer
 from hmrcli.body import BodyModel, load_body
 from hmrcli.layers.graph import GraphLinear
 from hmrcli.layers.hrnet import ClassificationHRNet

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmarks.world import open_recipe, people
-from hmrcli.algorithms import chosen_device
+from hmrcli.algorithms.spin_fits import FitStore
 from hmrcli.body import BodyModel
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M
 from hmrcli.body.rotations import rotmat_from_pose, sixd_from_rotmat
@@ -36,12 +36,12 @@ from hmrcli.data.human_data import write_human_data
 from hmrcli.data.mixture import BatchSampler, mixture_of
 from hmrcli.data.sets import load_sets
 from hmrcli.data.training import Batch, training_batches
+from hmrcli.environment import chosen_device
 from hmrcli.evaluation import pa_mpjpe
 from hmrcli.layers.graph import GraphLinear
 from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe import Recipe
 from hmrcli.training.engine import Learner, Precision, train_step
-from hmrcli.training.fits import FitStore
 from hmrcli.training.start import prepare
 
 IMAGES = 32
@@ -112,7 +112,7 @@ def start(recipe: Recipe, root: Path, device: torch.device, precision: Precision
     learner = prepare(recipe, root, device, precision, store=store, open_prior=True)
     network, backbone = learner.network, backbone_of(learner.network)
     with torch.no_grad():
-        features = backbone.train()(normalise(batch.crops).contiguous(memory_format=torch.channels_last))
+        features = backbone.train()(normalise(batch.images).contiguous(memory_format=torch.channels_last))
     features = told_apart(features, recipe.algorithm)
     name = next(name for name, module in network.named_modules() if module is backbone)
     owner, _, attribute = name.rpartition(".")
@@ -168,7 +168,7 @@ def settle_graph(network: Any, images: Batch, body: BodyModel) -> None:
     mean = body(rotmat, images.betas).vertices.mean(0)[torch.as_tensor(body.levels.down[0])]
     seen: list[Tensor] = []
     watch = graph.shape[4].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    graph(images.crops.new_zeros(IMAGES, 3, 1, 1, dtype=torch.float32))
+    graph(images.images.new_zeros(IMAGES, 3, 1, 1, dtype=torch.float32))
     watch.remove()
     known = torch.cat([seen[0].mean(0), torch.ones_like(seen[0][0, :1])]).T
     solved = torch.linalg.lstsq(known, mean).solution.T
@@ -185,7 +185,7 @@ def settle_parts(network: Any, images: Batch) -> None:
     head = network.head
     seen: list[Tensor] = []
     watch = head.pose_mlp.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    head(network.backbone(images.crops))
+    head(network.backbone(images.images))
     watch.remove()
     looks = seen[0].mean(0)  # (128, 24)
     sixd = sixd_from_rotmat(rotmat_from_pose(images.pose)).mean(0)  # (24, 6)
@@ -223,7 +223,7 @@ def settle_tokens(network: Any, images: Batch, body: BodyModel) -> None:
     mean = (tokens - joints[:, :1]).mean(0)
     seen: list[Tensor] = []
     watch = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    network.eval()(images.crops)
+    network.eval()(images.images)
     watch.remove()
     known = torch.cat([seen[0], torch.ones_like(seen[0][..., :1])], dim=2)[:, : len(mean)]
     square = torch.einsum("ntc,ntd->cd", known, known)
@@ -272,7 +272,7 @@ def overfit(
     minutes = (time.monotonic() - began) / 60
     backbone.rows = torch.arange(IMAGES, device=device)
     with torch.no_grad():
-        prediction = learner.network.eval()(normalise(images.crops))
+        prediction = learner.network.eval()(normalise(images.images))
         rows = images.row.cpu().numpy()
         pose, betas = (torch.from_numpy(each[rows]).to(device) for each in (known.pose, known.betas))
         truth = body(rotmat_from_pose(pose), betas).vertices

@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.world import open_recipe
 from hmrcli.algorithms import build_network
+from hmrcli.algorithms.targets import count_labels
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
 from hmrcli.body.joints import joint_set
@@ -40,7 +41,7 @@ from hmrcli.data.sets import Bodies, ImageSet
 from hmrcli.data.training import Batch, TrainingSet, training_batches
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.engine import LABELS, Learner, Precision, make_learner, train_step
-from hmrcli.training.losses import total, training_losses
+from hmrcli.training.losses import total
 
 WIDTH, HEIGHT, IMAGES, BATCH = 1920, 1080, 24, 64
 NETWORKS = {"ResNet-50": "hmr_l1", "HRNet-W32": "pare_l1", "HRNet-W48": "graphormer_l1"}
@@ -111,12 +112,14 @@ def measure_rates(images: ImageSet, rounds: int) -> None:
     still = load_recipe("hmr_l1_coco_aug", [f"augmentation.{key}" for key in keys])
     draws = [batch[0] for batch in BatchSampler(Mixture((IMAGES,), None, IMAGES), 0, 1, stop=IMAGES)]
     augmented, unchanged = (
-        TrainingSet([images], chosen.augmentation, "smpl_54", 0, 224) for chosen in (recipe, still)
+        TrainingSet([images], chosen.augmentation, "smpl_54", 0, chosen.crop_shape)
+        for chosen in (recipe, still)
     )
     difference = max(
         float(
             np.abs(
-                normalise(torch.from_numpy(unchanged.sample(draw)["crops"])).numpy() - plain(images, draw.row)
+                normalise(torch.from_numpy(unchanged.sample(draw)["images"])).numpy()
+                - plain(images, draw.row)
             ).max()
         )
         for draw in draws
@@ -203,7 +206,7 @@ def learner_of(recipe: Recipe, device: torch.device) -> Learner:
 
 def resident_seconds(learner: Learner, batch: Batch, warm: int, count: int) -> float:
     """Time of so many forward and backward passes on a batch that lies on the device."""
-    images = normalise(batch.crops).contiguous(memory_format=torch.channels_last)
+    images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
     labels = {name: getattr(batch, name) for name in LABELS}
     for step in range(warm + count):
         if step == warm:
@@ -211,7 +214,7 @@ def resident_seconds(learner: Learner, batch: Batch, warm: int, count: int) -> f
             start = time.perf_counter()
         with torch.autocast(learner.device.type, torch.bfloat16, enabled=learner.precision == "bf16"):
             prediction = learner.network(images)
-        losses = training_losses(learner.recipe, prediction, labels, learner.body, learner.discriminator)
+        losses = learner.losses(prediction, labels, batch.crops, count_labels(labels))
         learner.network.zero_grad(set_to_none=True)
         total(losses).backward()
     wait_for(learner.device)

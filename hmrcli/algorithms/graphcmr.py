@@ -4,11 +4,20 @@ import roma
 import torch
 from torch import Tensor, nn
 
-from hmrcli.body.model import BodyModel
+from hmrcli.algorithms.targets import TrainingTargets
+from hmrcli.algorithms.terms import Pairs, mean_errors, orthographic2d
+from hmrcli.body.camera import CROP_SIZE
+from hmrcli.body.model import BodyModel, BodyOutput
+from hmrcli.layers.crops import Crops, pixels
 from hmrcli.layers.graph import GraphConvolution, GraphLinear, SparseMatrix
+from hmrcli.layers.mean_parameters import MeanParameters
 from hmrcli.layers.prediction import Prediction, full_precision
-from hmrcli.layers.resnet import ResNet
-from hmrcli.layers.stored import stored_only
+from hmrcli.layers.resnet import ResNet, resnet50
+from hmrcli.layers.unused import mark_unused
+from hmrcli.recipe import Recipe
+from hmrcli.recipe.schema import Network
+
+BACKBONES = {"resnet50": resnet50}
 
 
 class GraphBlock(nn.Module):
@@ -23,7 +32,7 @@ class GraphBlock(nn.Module):
         self.skip_conv = GraphLinear(in_channels, out_channels)
         self.project = in_channels != out_channels
         if not self.project:
-            stored_only(self.skip_conv)
+            mark_unused(self.skip_conv)
         self.pre_norm = nn.GroupNorm(in_channels // 8, in_channels)
         self.norm1 = nn.GroupNorm(inner // 8, inner)
         self.norm2 = nn.GroupNorm(inner // 8, inner)
@@ -42,7 +51,7 @@ class GraphCNN(nn.Module):
 
     Args:
         resnet: the backbone; published files also hold its unused classifier.
-        template: (V1, 3) rest vertices, centred and scaled into the unit cube.
+        template: (V1, 3) rest vertices, centered and scaled into the unit cube.
         neighbours: row-normalised adjacency of these vertices.
         layers: number of equal blocks.
         channels: their width.
@@ -55,7 +64,7 @@ class GraphCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.resnet = resnet
-        self.resnet.fc = stored_only(nn.Linear(2048, 1000))
+        self.resnet.fc = mark_unused(nn.Linear(2048, 1000))
         self.register_buffer("template", template.float(), persistent=False)
         self.gc = nn.Sequential(
             GraphLinear(3 + 2048, 2 * channels),
@@ -154,19 +163,65 @@ class GraphCMR(nn.Module):
         self.upsample = upsample
         self.body = body
 
-    def forward(self, images: Tensor) -> Prediction:
-        """(B, 3, 224, 224) normalised RGB -> cam, rotmat, betas, parametric vertices, free mesh_levels."""
-        mesh, cam = self.graph_cnn(images)
+    def forward(self, crops: Tensor | Crops) -> Prediction:
+        """(B, 3, 224, 224) normalised RGB -> cam, rotmat, betas, parametric vertices and joints, free mesh_levels."""
+        mesh, cam = self.graph_cnn(pixels(crops))
         template = self.graph_cnn.template.expand_as(mesh)
         with full_precision(mesh):
             rotmat, betas = self.smpl_param_regressor(torch.cat([mesh.detach(), template], dim=2))
-            vertices = self.body(rotmat, betas).vertices
+            vertices, joints = self.body(rotmat, betas)
         levels = (mesh, self.upsample(mesh))
-        return Prediction(cam=cam, vertices=vertices, rotmat=rotmat, betas=betas, mesh_levels=levels)
+        return Prediction(cam, vertices, rotmat, betas, mesh_levels=levels, joints=joints)
+
+
+def build_graphcmr(body: BodyModel, backbone: str = "resnet50") -> GraphCMR:
+    """Builds GraphCMR on mesh level 1 of the body.
+
+    The template at each vertex is centered on its bounding box and scaled by its largest coordinate.
+    """
+    levels = body.levels
+    template = body.v_template.detach().float().cpu()
+    template = template - (template.amax(0) + template.amin(0)) / 2
+    template = (template / template.abs().max())[torch.as_tensor(levels.down[0])]
+    graph_cnn = GraphCNN(BACKBONES[backbone](), template, SparseMatrix(levels.adjacency(1)))
+    return GraphCMR(graph_cnn, SMPLParamRegressor(len(template)), SparseMatrix(levels.up_matrix(1)), body)
+
+
+def build(network: Network, body: BodyModel, mean: MeanParameters | None) -> GraphCMR:
+    """Builds what a recipe asks for."""
+    return build_graphcmr(body, network.backbone)
+
+
+def losses(
+    prediction: Prediction, targets: TrainingTargets, body: BodyModel, recipe: Recipe
+) -> dict[str, Tensor]:
+    """Compares both meshes: `free_*` is the graph network's, the others are SMPL's.
+
+    Joints of both are regressed from the mesh. The camera learns from the free mesh alone.
+    """
+    assert prediction.rotmat is not None and prediction.betas is not None and prediction.mesh_levels
+
+    def mesh_pairs(prefix: str, vertices: Tensor, cam: Tensor) -> Pairs:
+        regressed = BodyOutput(vertices, body.joint_regressor @ vertices)
+        joints3d = targets.choose(body.smpl_54_joints(regressed))
+        joints2d = orthographic2d(joints3d, cam)
+        return {
+            f"{prefix}keypoints3d": (targets.center(joints3d), targets.keypoints3d),
+            f"{prefix}keypoints2d": (joints2d, targets.keypoints2d.spanning(CROP_SIZE)),
+            **({f"{prefix}vertices": (vertices, targets.vertices)} if targets.vertices else {}),
+        }
+
+    pairs = {
+        **mesh_pairs("", prediction.vertices, prediction.cam.detach()),
+        **mesh_pairs("free_", prediction.mesh_levels[-1], prediction.cam),
+        "rotmat": (prediction.rotmat, targets.rotmat),
+        "betas": (prediction.betas, targets.betas),
+    }
+    return mean_errors(pairs, recipe.losses)
 
 
 def rotation_from_matrix(matrices: Tensor) -> Tensor:
-    """Orthogonal factor of the polar decomposition, times its determinant (GraphCMR's projection).
+    """Returns the orthogonal factor of the polar decomposition, times its determinant (GraphCMR's projection).
 
     A left-handed factor is negated as a whole, which differs from the nearest rotation but is what published
     weights were trained with. The gradient stays finite where singular values coincide.

@@ -1,15 +1,32 @@
 """Mesh Graphormer (Lin et al. 2021): a transformer over joints, coarse vertices and the image's grid."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hmrcli.algorithms.targets import TrainingTargets
+from hmrcli.algorithms.terms import Pairs, mean_errors, orthographic2d
+from hmrcli.body.camera import CROP_SIZE
+from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
+from hmrcli.body.model import BodyModel
+from hmrcli.layers.crops import Crops, pixels
 from hmrcli.layers.graph import GraphConvolution, GraphLinear, SparseMatrix
 from hmrcli.layers.hrnet import ClassificationHRNet
+from hmrcli.layers.mean_parameters import MeanParameters
 from hmrcli.layers.prediction import Prediction, full_precision
-from hmrcli.layers.stored import stored_only
+from hmrcli.layers.unused import mark_unused
+from hmrcli.recipe import Recipe
+from hmrcli.recipe.schema import Network
+
+BACKBONES = {
+    "hrnet_w48": lambda: ClassificationHRNet(width=48),
+    "hrnet_w64": lambda: ClassificationHRNet(width=64),
+}
 
 _JOINTS = 14
+_PELVIS = H36M.names.index("pelvis")
 _GRID = 7 * 7
 _DROPOUT = 0.1
 _MASK_VALUE = 0.01
@@ -23,7 +40,7 @@ class TokenLinear(GraphLinear):
         return F.linear(x, self.W, self.b)
 
 
-class GraphBlock(nn.Module):
+class TokenGraphBlock(nn.Module):
     """GraphCMR's residual block with layer norms, at constant width."""
 
     def __init__(self, channels: int, neighbours: SparseMatrix) -> None:
@@ -32,7 +49,7 @@ class GraphBlock(nn.Module):
         self.lin1 = TokenLinear(channels, inner)
         self.conv = GraphConvolution(inner, inner, neighbours)
         self.lin2 = TokenLinear(inner, channels)
-        self.skip_conv = stored_only(TokenLinear(channels, channels))
+        self.skip_conv = mark_unused(TokenLinear(channels, channels))
         self.pre_norm = nn.LayerNorm(channels, eps=1e-12)
         self.norm1 = nn.LayerNorm(inner, eps=1e-12)
         self.norm2 = nn.LayerNorm(inner, eps=1e-12)
@@ -91,7 +108,7 @@ class EncoderLayer(nn.Module):
         self.attention = nn.ModuleDict(
             {"self": SelfAttention(channels, heads), "output": AddNorm(channels, channels)}
         )
-        self.graph_conv = None if neighbours is None else GraphBlock(channels, neighbours)
+        self.graph_conv = None if neighbours is None else TokenGraphBlock(channels, neighbours)
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(channels, 2 * channels)})
         self.output = AddNorm(2 * channels, channels)
 
@@ -136,8 +153,8 @@ class Bert(nn.Module):
             "token_type_embeddings": nn.Embedding(2, channels),
             "LayerNorm": nn.LayerNorm(channels, eps=1e-12),
         }
-        self.embeddings = stored_only(nn.ModuleDict(language))
-        self.pooler = stored_only(nn.ModuleDict({"dense": nn.Linear(channels, channels)}))
+        self.embeddings = mark_unused(nn.ModuleDict(language))
+        self.pooler = mark_unused(nn.ModuleDict({"dense": nn.Linear(channels, channels)}))
 
     def forward(self, x: Tensor) -> Tensor:
         """Embedded tokens (B, T, channels) -> same shape."""
@@ -217,9 +234,9 @@ class Graphormer(nn.Module):
         self.cam_param_fc2 = nn.Linear(coarse, 250)
         self.cam_param_fc3 = nn.Linear(250, 3)
 
-    def forward(self, images: Tensor) -> Prediction:
+    def forward(self, crops: Tensor | Crops) -> Prediction:
         """(B, 3, 224, 224) normalised RGB -> cam, vertices, mesh_levels, joints3d."""
-        return self.regress(*self.backbone(images))
+        return self.regress(*self.backbone(pixels(crops)))
 
     def regress(self, feature: Tensor, grid: Tensor) -> Prediction:
         """Feature (B, 2048) and grid (B, 1024, 7, 7) -> the prediction, without running the backbone."""
@@ -251,7 +268,7 @@ class Graphormer(nn.Module):
         return torch.cat([queries, linear(cells)], dim=1)
 
     def _hidden(self, batch: int) -> Tensor:
-        """Masked vertex modelling (METRO, Lin et al. 2021, section 3.3): which tokens to hide, (B, 14 + V2).
+        """Draws tokens (B, 14 + V2) to hide: masked vertex modelling (METRO, Lin et al. 2021, section 3.3).
 
         How many, up to `masked_fraction`, is drawn for each sample, for joints and vertices apart. Grid cells stay.
         """
@@ -264,7 +281,77 @@ class Graphormer(nn.Module):
         return torch.cat(parts, dim=1)
 
 
+def build_graphormer(
+    body: BodyModel, backbone: str = "hrnet_w48", masked_fraction: float = 0.3
+) -> Graphormer:
+    """Builds Graphormer on mesh level 2 of the body; published models use `hrnet_w64`."""
+    levels = body.levels
+    full, middle, coarse = levels.sizes[:3]
+    return Graphormer(
+        BACKBONES[backbone](),
+        rest_tokens(body),
+        SparseMatrix(levels.adjacency(2)),
+        (full, middle, coarse),
+        masked_fraction=masked_fraction,
+    )
+
+
+def build(network: Network, body: BodyModel, mean: MeanParameters | None) -> Graphormer:
+    """Builds what a recipe asks for."""
+    return build_graphormer(body, network.backbone, network.masked_fraction or 0.0)
+
+
+def rest_tokens(body: BodyModel) -> Tensor:
+    """Poses the rest body upright in the camera, whose y points down, with its pelvis at the origin.
+
+    Returns:
+        (14 + V2, 3): the evaluation joints, then the vertices of mesh level 2, in metres.
+    """
+    posed = body.v_template.detach().float().cpu() * torch.tensor([1.0, -1.0, -1.0])
+    joints = body.h36m_regressor.detach().float().cpu() @ posed
+    down = body.levels.down
+    coarse = posed[torch.as_tensor(down[0])][torch.as_tensor(down[1])]
+    return torch.cat([joints[list(EVALUATION_14_FROM_H36M)], coarse]) - joints[_PELVIS]
+
+
+def losses(
+    prediction: Prediction, targets: TrainingTargets, body: BodyModel, recipe: Recipe
+) -> dict[str, Tensor]:
+    """Compares meshes and joints: `token_*` are those that it places, the others are regressed from its mesh.
+
+    True meshes have their pelvis at the origin; predicted ones are compared as they are and so learn to be there.
+    """
+    assert prediction.joints3d is not None and prediction.mesh_levels is not None
+    coarse, middle, full = prediction.mesh_levels
+
+    def joint_pairs(prefix: str, joints3d: Tensor) -> Pairs:
+        joints2d = orthographic2d(joints3d, prediction.cam)
+        return {
+            f"{prefix}keypoints3d": (targets.center(joints3d), targets.keypoints3d),
+            f"{prefix}keypoints2d": (joints2d, targets.keypoints2d.spanning(CROP_SIZE)),
+        }
+
+    regressed = body.h36m_joints(full)[:, list(EVALUATION_14_FROM_H36M)]
+    pairs = {**joint_pairs("", regressed), **joint_pairs("token_", prediction.joints3d)}
+    if (true := targets.vertices) is not None:
+        moved = true.values - body.h36m_joints(true.values)[:, _PELVIS, None]
+        true_middle = moved[:, _kept_vertices(body, 1, full.device)]
+        true_coarse = true_middle[:, _kept_vertices(body, 2, full.device)]
+        pairs |= {
+            "vertices": (full, true._replace(values=moved)),
+            "middle_vertices": (middle, true._replace(values=true_middle)),
+            "coarse_vertices": (coarse, true._replace(values=true_coarse)),
+        }
+    return mean_errors(pairs, recipe.losses)
+
+
+@lru_cache(maxsize=8)
+def _kept_vertices(body: BodyModel, level: int, device: torch.device) -> Tensor:
+    """Tells the vertices of the level before that a level keeps; cached since SMPL's come from a file each time."""
+    return torch.as_tensor(body.levels.down[level - 1], device=device)
+
+
 def _split(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, T, C) -> joints (B, 14, C), vertices (B, T - 63, C), grid cells (B, 49, C)."""
+    """Splits (B, T, C) -> joints (B, 14, C), vertices (B, T - 63, C), grid cells (B, 49, C)."""
     joints, vertices, grid = tokens.split([_JOINTS, tokens.shape[1] - _JOINTS - _GRID, _GRID], dim=1)
     return joints, vertices, grid

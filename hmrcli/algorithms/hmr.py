@@ -1,15 +1,34 @@
 """HMR (Kanazawa et al. 2018): iterative regression of pose, shape and camera; SPIN shares the network."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hmrcli.algorithms.targets import TrainingTargets
+from hmrcli.algorithms.terms import (
+    PERSPECTIVE_SPAN,
+    body_joints,
+    body_pairs,
+    mean_errors,
+    perspective2d,
+)
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_6d
+from hmrcli.layers.crops import Crops, pixels
 from hmrcli.layers.hrnet import PoseHRNet
-from hmrcli.layers.mean import MeanParameters
+from hmrcli.layers.mean_parameters import MeanParameters, rest_parameters
 from hmrcli.layers.prediction import Prediction, full_precision
-from hmrcli.layers.resnet import ResNet
+from hmrcli.layers.resnet import ResNet, resnet18, resnet50
+from hmrcli.recipe import Recipe
+from hmrcli.recipe.schema import Network
+
+BACKBONES: dict[str, Callable[[], ResNet | PoseHRNet]] = {
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+    "hrnet_w32": lambda: PoseHRNet(32),
+}
 
 
 class HMRHead(nn.Module):
@@ -80,10 +99,36 @@ class HMR(nn.Module):
         """
         return self.backbone(images).reshape(len(images), self.head.features, -1).mean(dim=2)
 
-    def forward(self, images: Tensor) -> Prediction:
-        """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices."""
-        features = self.features(images)
+    def forward(self, crops: Tensor | Crops) -> Prediction:
+        """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices, joints."""
+        features = self.features(pixels(crops))
         with full_precision(features):
             rotmat, betas, cam = self.head(features.float())
-            vertices = self.body(rotmat, betas).vertices
-        return Prediction(cam=cam, vertices=vertices, rotmat=rotmat, betas=betas)
+            posed = self.body(rotmat, betas)
+        return Prediction(cam=cam, vertices=posed.vertices, rotmat=rotmat, betas=betas, joints=posed.joints)
+
+
+def build_hmr(
+    body: BodyModel, backbone: str = "resnet50", iterations: int = 3, mean: MeanParameters | None = None
+) -> HMR:
+    """Builds HMR, which is also SPIN's network. Without `mean` the iteration starts from the rest pose."""
+    network = BACKBONES[backbone]()
+    features = network.out_channels if isinstance(network, ResNet) else 2048
+    head = HMRHead(rest_parameters() if mean is None else mean, iterations, features)
+    return HMR(network, head, body)
+
+
+def build(network: Network, body: BodyModel, mean: MeanParameters | None) -> HMR:
+    """Builds what a recipe asks for."""
+    return build_hmr(body, network.backbone, network.iterations or 3, mean)
+
+
+def losses(
+    prediction: Prediction, targets: TrainingTargets, body: BodyModel, recipe: Recipe
+) -> dict[str, Tensor]:
+    """Compares bodies and their joints; what the discriminator says comes from `training.adversary`."""
+    assert recipe.camera is not None and recipe.camera.focal_length is not None
+    joints3d = body_joints(body, prediction, targets)
+    joints2d = perspective2d(joints3d, prediction.cam, recipe.camera.focal_length)
+    keypoints2d = targets.keypoints2d.spanning(PERSPECTIVE_SPAN)
+    return mean_errors(body_pairs(prediction, targets, joints3d, joints2d, keypoints2d), recipe.losses)

@@ -1,15 +1,38 @@
 """PARE (Kocabas et al. 2021): part maps attend to the pixels that tell about each joint."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from hmrcli.algorithms.targets import Keypoints, TrainingTargets
+from hmrcli.algorithms.terms import (
+    PERSPECTIVE_SPAN,
+    body_joints,
+    body_pairs,
+    camera_prior,
+    divide,
+    gaussians,
+    keypoint_mean,
+    mean_errors,
+    perspective2d,
+)
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_6d
+from hmrcli.layers.crops import Crops, pixels
 from hmrcli.layers.hrnet import PoseHRNet
-from hmrcli.layers.mean import MeanParameters, rest_parameters
+from hmrcli.layers.mean_parameters import MeanParameters, rest_parameters
 from hmrcli.layers.prediction import Prediction, full_precision
 from hmrcli.layers.resnet import FeaturePyramid
-from hmrcli.layers.stored import stored_only
+from hmrcli.layers.unused import mark_unused
+from hmrcli.recipe import Recipe
+from hmrcli.recipe.schema import Loss, Network
+
+BACKBONES: dict[str, Callable[[], PoseHRNet | FeaturePyramid]] = {
+    "resnet18": FeaturePyramid,
+    "hrnet_w32": lambda: PoseHRNet(32),
+    "hrnet_w48": lambda: PoseHRNet(48),
+}
 
 _JOINTS = 24
 
@@ -54,9 +77,9 @@ class PAREHead(nn.Module):
         self.register_buffer("init_shape", start.shape)
         self.register_buffer("init_cam", start.cam)
         if mean is None:
-            stored_only(self, "temperature", "init_pose", "init_shape", "init_cam")
+            mark_unused(self, "temperature", "init_pose", "init_shape", "init_cam")
         else:
-            stored_only(self, "temperature")
+            mark_unused(self, "temperature")
             with torch.no_grad():  # training starts at the mean
                 for layer in (self.pose_mlp, self.shape_mlp, self.cam_mlp):
                     layer.weight.mul_(0.01)
@@ -92,15 +115,89 @@ class PARE(nn.Module):
         self.head = head
         self.body = body
 
-    def forward(self, images: Tensor) -> Prediction:
-        """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices, part_maps (B, 25, 56, 56).
+    def forward(self, crops: Tensor | Crops) -> Prediction:
+        """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices, joints, part_maps (B, 25, 56, 56).
 
         The pyramid's maps have 1/8 of the picture's size.
         """
+        images = pixels(crops)
         rotmat, betas, cam, part_maps = self.head(self.backbone(images))
         with full_precision(images):
-            vertices = self.body(rotmat, betas).vertices
-        return Prediction(cam=cam, vertices=vertices, rotmat=rotmat, betas=betas, part_maps=part_maps)
+            vertices, joints = self.body(rotmat, betas)
+        return Prediction(cam, vertices, rotmat, betas, part_maps=part_maps, joints=joints)
+
+
+def build_pare(body: BodyModel, backbone: str = "hrnet_w32", mean: MeanParameters | None = None) -> PARE:
+    """Builds PARE with its own HRNet, or on a pyramid of half a ResNet-18.
+
+    What it finds is added to a mean that is given.
+    """
+    network = BACKBONES[backbone]()
+    return PARE(network, PAREHead(network.out_channels, mean), body)
+
+
+def build(network: Network, body: BodyModel, mean: MeanParameters | None) -> PARE:
+    """Builds what a recipe asks for."""
+    if mean is None and network.mean_parameters is not None:
+        mean = rest_parameters()  # weight files bring the recipe's
+    return build_pare(body, network.backbone, mean)
+
+
+def losses(
+    prediction: Prediction, targets: TrainingTargets, body: BodyModel, recipe: Recipe
+) -> dict[str, Tensor]:
+    """Compares bodies and joints as HMR does; two terms are ours."""
+    assert recipe.camera is not None and recipe.camera.focal_length is not None
+    assert prediction.part_maps is not None
+    wanted = recipe.losses
+    joints3d = body_joints(body, prediction, targets)
+    joints2d = perspective2d(joints3d, prediction.cam, recipe.camera.focal_length)
+    keypoints2d = targets.keypoints2d.spanning(PERSPECTIVE_SPAN)
+    terms = mean_errors(body_pairs(prediction, targets, joints3d, joints2d, keypoints2d), wanted)
+    if "camera_prior" in wanted:
+        terms["camera_prior"] = camera_prior(prediction.cam)
+    if "part_maps" in wanted:
+        terms["part_maps"] = part_map_loss(prediction.part_maps, keypoints2d)
+    if "local_keypoints3d" in wanted:
+        terms["local_keypoints3d"] = local_keypoints(
+            prediction, targets, joints3d, wanted["local_keypoints3d"]
+        )
+    return terms
+
+
+def local_keypoints(prediction: Prediction, targets: TrainingTargets, joints3d: Tensor, loss: Loss) -> Tensor:
+    """Averages errors of joints (B, J, 3) in the frame of the pelvis, where the body's turn in the picture is undone.
+
+    Ours: this leaves the pose alone, as PA-MPJPE does, which is learned sooner than where a body faces. Samples
+    without a pose, whose turn is unknown, count as without error.
+    """
+    assert prediction.rotmat is not None
+    true = targets.keypoints3d
+    known = true._replace(
+        values=true.values @ targets.rotmat.values[:, 0],
+        confidence=true.confidence * targets.rotmat.flags[:, None],
+    )
+    return keypoint_mean(targets.center(joints3d) @ prediction.rotmat[:, 0], known, loss.kind, loss.over)
+
+
+def part_map_loss(part_maps: Tensor, keypoints: Keypoints) -> Tensor:
+    """Tells how far PARE's attention is from the joints: mean cross-entropy with Gaussians of one cell.
+
+    Ours. The paper teaches the same maps by segmentation (section 3.3); joints are labelled in more pictures.
+
+    Args:
+        part_maps: (B, 25, H, H) background and 24 joints, before the softmax.
+        keypoints: 2D, in [-1, 1], the body's 24 joints first. Those outside the crop count for nothing.
+    """
+    size = part_maps.shape[-1]
+    joints = part_maps.shape[1] - 1
+    places = (keypoints.values[:, :joints] + 1) / 2 * size - 0.5
+    inside = ((places >= 0) & (places <= size - 1)).all(dim=-1)
+    target = gaussians(places, size, sigma=1.0).flatten(2)
+    target = target / target.sum(dim=2, keepdim=True).clamp(min=1e-6)
+    error = -(target * part_maps[:, 1:].flatten(2).log_softmax(dim=2)).sum(dim=2)
+    seen = keypoints.confidence[:, :joints] * inside * keypoints.flags[:, None]
+    return divide((error * seen).sum(), keypoints.flagged * joints)
 
 
 def _branch(in_channels: int) -> nn.Sequential:

@@ -204,7 +204,7 @@ def _check_resume(resume: str) -> None:
 
 
 def _say_next(recipe: "Recipe", folder: Path, data_root: Path | None) -> None:
-    if recipe.algorithm == "pose":
+    if not recipe.rules.makes_bodies:
         return
     name, root = shlex.quote(str(folder)), f" --data-root {shlex.quote(str(data_root))}" if data_root else ""
     results = "" if folder.parent.parent == Path("runs") else f" --results {shlex.quote(str(folder.parent))}"

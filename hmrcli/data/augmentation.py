@@ -1,6 +1,6 @@
 """Random changes of training samples: mirror, size, turn, colour, and patches mixed into the image.
 
-Drawing and applying are apart. `draw_augmentation` turns random numbers into an `Augmentation`; the other
+Drawing and applying are apart. `draw_augmentation` turns random numbers into a `SampleAugmentation`; the other
 functions apply one and are deterministic. The order is mmhuman3d's: mirror the full image, then scale and
 turn the square, then crop, all in one warp.
 """
@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.joints import SMPL_24
 from hmrcli.data.crop import crop_affine, transform_points
+from hmrcli.recipe.algorithms import CropShape
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class SampleAugmentation:
     """What happens to one sample; without arguments, nothing does."""
 
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -53,7 +54,7 @@ def draw_augmentation(
     rotation_probability: float = 0.6,
     self_mix: float = 0.0,
     size: int = CROP_SIZE,
-) -> Augmentation:
+) -> SampleAugmentation:
     """Draws one sample's augmentation; the defaults are the base recipe of the HMR benchmark.
 
     Numbers are drawn in this order: three gains, flip, scale, rotation, whether to rotate, whether to mix,
@@ -77,7 +78,7 @@ def draw_augmentation(
     turn = rotation * min(max(generator.standard_normal(), -2.0), 2.0)
     turned = generator.random() < rotation_probability
     mixed = generator.random() < self_mix
-    return Augmentation(
+    return SampleAugmentation(
         gains=(red, green, blue),
         flip=flipped,
         scale=factor,
@@ -118,7 +119,7 @@ def draw_patch(
 
 
 def self_mix(crop: NDArray[np.uint8], patch: Patch) -> NDArray[np.uint8]:
-    """A crop (H, W, 3) with one part of it blended over another; fractions of grey levels are dropped."""
+    """Blends one part of a crop (H, W, 3) over another; fractions of grey levels are dropped."""
 
     def part(corner: tuple[int, int]) -> tuple[slice, slice]:
         return slice(corner[0], corner[0] + patch.height), slice(corner[1], corner[1] + patch.width)
@@ -130,22 +131,22 @@ def self_mix(crop: NDArray[np.uint8], patch: Patch) -> NDArray[np.uint8]:
 
 
 def scale_channels(image: NDArray[np.uint8], gains: ArrayLike) -> NDArray[np.uint8]:
-    """An image (H, W, 3) with each channel times its gain, rounded and saturated."""
+    """Multiplies each channel of an image (H, W, 3) by its gain, rounded and saturated."""
     levels = np.arange(256)[:, None] * np.asarray(gains, np.float64)
     table = np.rint(levels).clip(0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(image, table[None]), np.uint8)
 
 
 def augmented_affine(
-    augmentation: Augmentation, center: ArrayLike, side: float, size: int = CROP_SIZE
+    augmentation: SampleAugmentation, center: ArrayLike, side: float, size: int | CropShape = CROP_SIZE
 ) -> NDArray[np.float64]:
-    """The affine (2, 3) that mirrors, scales, turns and crops; arguments as of `crop.crop_affine`."""
+    """Makes the affine (2, 3) that mirrors, scales, turns and crops; arguments as of `crop.crop_affine`."""
     square = side * augmentation.scale
     return crop_affine(center, square, augmentation.rotation, size, mirror=augmentation.flip)
 
 
-def augment_crop(crop: NDArray[np.uint8], augmentation: Augmentation) -> NDArray[np.uint8]:
-    """Colour and patch of an augmentation, on a crop (size, size, 3) made with its `augmented_affine`.
+def augment_crop(crop: NDArray[np.uint8], augmentation: SampleAugmentation) -> NDArray[np.uint8]:
+    """Applies colour and patch of an augmentation to a crop (size, size, 3) made with its `augmented_affine`.
 
     The benchmark scales the channels of the full image. On the crop it costs a tenth, and the values are the
     same to a grey level except at edges between saturated and other pixels.
@@ -157,11 +158,11 @@ def augment_crop(crop: NDArray[np.uint8], augmentation: Augmentation) -> NDArray
 
 def augment_joints2d(
     joints2d: NDArray[np.floating],
-    augmentation: Augmentation,
+    augmentation: SampleAugmentation,
     affine: NDArray[np.float64],
     order: tuple[int, ...],
 ) -> NDArray[np.floating]:
-    """2D joints in an augmented crop.
+    """Moves 2D joints into an augmented crop.
 
     Args:
         joints2d: (N, 2 or more) x, y in the full image, pixels; further columns (a confidence) are kept.
@@ -175,15 +176,18 @@ def augment_joints2d(
 
 
 def augment_joints3d(
-    joints3d: NDArray[np.floating], augmentation: Augmentation, order: tuple[int, ...]
+    joints3d: NDArray[np.floating], augmentation: SampleAugmentation, order: tuple[int, ...]
 ) -> NDArray[np.floating]:
-    """3D joints (N, 3 or more) of an augmented crop; arguments as of `flip_joints3d`."""
+    """Mirrors and turns 3D joints (N, 3 or more) as an augmented crop is; arguments as of `flip_joints3d`."""
     flipped = flip_joints3d(joints3d, order) if augmentation.flip else joints3d
     return rotate_joints3d(flipped, augmentation.rotation)
 
 
-def augment_pose(pose: NDArray[np.floating], augmentation: Augmentation) -> NDArray[np.floating]:
-    """SMPL's pose (72,) of an augmented crop. Undone by `rotate_pose` with -rotation and then `flip_pose`."""
+def augment_pose(pose: NDArray[np.floating], augmentation: SampleAugmentation) -> NDArray[np.floating]:
+    """Mirrors and turns SMPL's pose (72,) as an augmented crop is.
+
+    `rotate_pose` with -rotation and then `flip_pose` undo it.
+    """
     return rotate_pose(flip_pose(pose) if augmentation.flip else pose, augmentation.rotation)
 
 

@@ -1,9 +1,9 @@
-"""Square crops of people, by one affine each and one warp each.
+"""Crops of people, by one affine each and one warp each.
 
 An affine (2, 3) takes pixels of the full image to pixels of the crop. Everything that moves a person within
 the crop (place, size, turn, mirror) is composed into it, so that an image is resampled once and its points go
 the same way. Conventions are mmhuman3d's, pinned by tests/golden/augment.npz: the middle of a box lands on
-pixel size / 2, bilinear sampling without prefilter, black outside the image.
+the crop's size / 2, bilinear sampling without prefilter, black outside the image.
 """
 
 import cv2
@@ -14,6 +14,8 @@ from torch import Tensor
 
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.errors import BadInput
+from hmrcli.layers.crops import Crops
+from hmrcli.recipe.algorithms import CropShape
 
 IMAGE_MEAN = (123.675, 116.28, 103.53)
 IMAGE_STD = (58.395, 57.12, 57.375)
@@ -23,7 +25,7 @@ IMAGE_STD = (58.395, 57.12, 57.375)
 def square_around(
     bbox_xywh: ArrayLike, scale: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The square around the middle of a box, as large as its longer side.
+    """Finds the square around the middle of a box, as large as its longer side.
 
     Args:
         bbox_xywh: (..., 4) x, y of the top left corner, width, height, pixels.
@@ -31,7 +33,7 @@ def square_around(
             boxes drawn tightly around a person.
 
     Returns:
-        (..., 2) centre and (...,) side, pixels.
+        (..., 2) center and (...,) side, pixels.
 
     Raises:
         BadInput: a number is not finite, width or height is negative, or both are zero.
@@ -48,55 +50,88 @@ def crop_affine(
     center: ArrayLike,
     side: ArrayLike,
     rotation: ArrayLike = 0.0,
-    size: int = CROP_SIZE,
+    size: int | CropShape = CROP_SIZE,
     mirror: ArrayLike = False,
 ) -> NDArray[np.float64]:
-    """Affines from the full image to square crops: p' = size / 2 + size / side * R(-rotation) (p - centre).
+    """Makes affines from full images to crops: p' = size / 2 + width / side * R(-rotation) (p - center).
+
+    The square spans the crop's columns; a crop that is higher than wide shows more above and below.
 
     Args:
         center: (..., 2) of the square in the image, pixels.
         side: (...,) of the square, pixels, positive.
         rotation: (...,) radians by which the square is turned, from x (right) to y (down); its content turns
             the other way in the crop.
-        size: side of the crop, pixels.
+        size: of the crop, pixels; one number for a square.
         mirror: (...,) whether image and square are mirrored first (x becomes width - 1 - x), before the
             square is turned. `center` stays that of the unmirrored image.
 
     Returns:
         (..., 2, 3) image pixels → crop pixels.
     """
+    shape = _shape(size)
     center = np.asarray(center, np.float64)
-    zoom = size / np.asarray(side, np.float64)
+    zoom = shape.width / np.asarray(side, np.float64)
     cosine, sine = zoom * np.cos(rotation), zoom * np.sin(rotation)
-    # The mirrored point relative to the mirrored centre is -(x - centre): the image's width cancels.
+    # The mirrored point relative to the mirrored center is -(x - center): the image's width cancels.
     sign = np.where(mirror, -1.0, 1.0)
     linear = np.stack([np.stack([sign * cosine, sine], -1), np.stack([-sign * sine, cosine], -1)], -2)
-    shift = size / 2 - (linear @ center[..., None])[..., 0]
+    shift = np.array(shape) / 2 - (linear @ center[..., None])[..., 0]
     return np.concatenate([linear, shift[..., None]], -1)
 
 
 def invert_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The affine (..., 2, 3) back from the crop to the image."""
+    """Returns the affine (..., 2, 3) back from the crop to the image."""
     linear = np.linalg.inv(affine[..., :2])
     return np.concatenate([linear, -linear @ affine[..., 2:]], -1)
 
 
 def transform_points(points: NDArray[np.floating], affine: NDArray[np.float64]) -> NDArray[np.floating]:
-    """Points (..., N, 2 or more) through affines (..., 2, 3); columns after x, y (a confidence) are kept."""
+    """Moves points (..., N, 2 or more) by affines (..., 2, 3); columns after x, y (a confidence) are kept."""
     moved = points[..., :2] @ affine[..., :2].swapaxes(-1, -2) + affine[..., None, :, 2]
     return np.concatenate([moved.astype(points.dtype), points[..., 2:]], -1)
 
 
 def crop_image(
-    image: NDArray[np.uint8], affine: NDArray[np.float64], size: int = CROP_SIZE
+    image: NDArray[np.uint8], affine: NDArray[np.float64], size: int | CropShape = CROP_SIZE
 ) -> NDArray[np.uint8]:
-    """One crop (size, size, 3) of an image (H, W, 3), through an affine (2, 3) made for the same size."""
-    crop = cv2.warpAffine(image, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    """Warps an image (H, W, 3) to a crop, by an affine (2, 3) made for the same size."""
+    crop = cv2.warpAffine(image, affine, _shape(size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     return np.asarray(crop, np.uint8)
 
 
+def crop_people(image: NDArray[np.uint8], boxes: ArrayLike, scale: float, shape: CropShape) -> Crops:
+    """Cuts people out of an image.
+
+    Args:
+        image: (H, W, 3) RGB.
+        boxes: (N, 4) x, y, width, height of each person, pixels.
+        scale: of the squares, see `square_around`.
+        shape: of the crops.
+
+    Returns:
+        N crops with pictures (N, height, width, 3), uint8.
+    """
+    centers, sides = square_around(boxes, scale)
+    affines = crop_affine(centers, sides, size=shape)
+    images = np.empty((len(affines), shape.height, shape.width, 3), np.uint8)
+    for crop, affine in zip(images, affines):
+        crop[:] = crop_image(image, affine, shape)
+    photo = torch.tensor([[image.shape[1], image.shape[0]]], dtype=torch.float32)
+    return Crops(
+        torch.from_numpy(images),
+        torch.from_numpy(affines).float(),
+        torch.from_numpy(np.concatenate([centers, sides[:, None]], 1)).float(),
+        photo.expand(len(affines), 2),
+    )
+
+
+def _shape(size: int | CropShape) -> CropShape:
+    return CropShape(size, size) if isinstance(size, int) else size
+
+
 def normalise(crops: Tensor) -> Tensor:
-    """Network input from crops, on the device where they are: upload bytes, a quarter of the floats.
+    """Makes network input of crops, on the device where they are: upload bytes, a quarter of the floats.
 
     Args:
         crops: (..., H, W, 3) RGB, uint8.

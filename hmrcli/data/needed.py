@@ -111,7 +111,7 @@ def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield "body model", BODY_MODELS, "SMPL_NEUTRAL.pkl"
         yield "regressor of extra joints", BODY_MODELS, "J_regressor_extra.npy"
         yield "regressor of Human3.6M's joints", BODY_MODELS, "J_regressor_h36m.npy"
-        if recipe.algorithm in ("graphcmr", "graphormer"):
+        if recipe.rules.mesh_levels:
             yield "mesh levels", BODY_MODELS, "mesh_downsampling.npz"
     if recipe.adversary is not None:
         yield "real poses for the adversary", ANNOTATIONS, recipe.adversary.annotations

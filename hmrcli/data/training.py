@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.joints import JOINT_SETS
 from hmrcli.data.augmentation import (
-    Augmentation,
+    SampleAugmentation,
     augment_crop,
     augment_joints2d,
     augment_joints3d,
@@ -37,8 +37,10 @@ from hmrcli.data.sets import ImageSet
 from hmrcli.data.unreadable_rows import Unreadable, UnreadableRow
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput
+from hmrcli.layers.crops import Crops
 from hmrcli.recipe import Recipe
-from hmrcli.recipe.schema import Augmentation as Settings
+from hmrcli.recipe.algorithms import CropShape
+from hmrcli.recipe.schema import Augmentation
 
 _ATTEMPTS = 10
 """Rows of a set that are drawn before it counts as unreadable altogether."""
@@ -47,8 +49,14 @@ _ATTEMPTS = 10
 class Batch(NamedTuple):
     """B samples of a step."""
 
-    crops: Tensor
-    """(B, size, size, 3) RGB, uint8; `crop.normalise` makes the network's input, on the device."""
+    images: Tensor
+    """(B, height, width, 3) crops, RGB, uint8; this and the next three are what a network gets."""
+    affine: Tensor
+    """(B, 2, 3)"""
+    box: Tensor
+    """(B, 3)"""
+    photo_size: Tensor
+    """(B, 2)"""
     keypoints2d: Tensor
     """(B, J, 3) pixels of a crop of 224, whatever the size of the picture, and confidence."""
     keypoints3d: Tensor
@@ -76,8 +84,13 @@ class Batch(NamedTuple):
     rotation: Tensor
     """(B,) radians by which the square was turned, after mirroring."""
 
+    @property
+    def crops(self) -> Crops:
+        """What the network gets."""
+        return Crops(self.images, self.affine, self.box, self.photo_size)
+
     def to(self, device: torch.device | str) -> "Batch":
-        """The same on a device; pinned memory is copied in the background."""
+        """Returns the same on a device; pinned memory is copied in the background."""
         return Batch(*(values.to(device, non_blocking=True) for values in self))
 
 
@@ -92,21 +105,23 @@ class Made(NamedTuple):
 class TrainingSet(Dataset[Made | BadInput]):
     """Samples of several sets, by `Draw`."""
 
-    def __init__(self, sets: Sequence[ImageSet], settings: Settings, joints: str, seed: int, size: int):
-        """Samples of sets.
+    def __init__(
+        self, sets: Sequence[ImageSet], settings: Augmentation, joints: str, seed: int, shape: CropShape
+    ) -> None:
+        """Takes what samples are made of.
 
         Args:
             sets: what `sets.load_sets` gives.
             settings: the recipe's augmentation.
             joints: the set of the keypoints.
             seed: of the run.
-            size: side of the crops, pixels; labels are in the frame of 224 that losses and cameras are made for.
+            shape: of the crops; labels are in the frame of a square one of 224 all the same.
         """
         self.sets, self.settings, self.flip = sets, settings, JOINT_SETS[joints].flip
-        self.seed, self.size = seed, size
+        self.seed, self.shape = seed, shape
 
-    def augmentation(self, draw: Draw) -> Augmentation:
-        """What happens to the sample of a draw."""
+    def augmentation(self, draw: Draw) -> SampleAugmentation:
+        """Draws what happens to a sample."""
         settings, mix = self.settings, self.settings.self_mix
         numbers = generator("augmentation", self.seed, draw.epoch, draw.position)
         drawn = draw_augmentation(
@@ -116,18 +131,18 @@ class TrainingSet(Dataset[Made | BadInput]):
             settings.scale,
             radians(settings.rotation.degrees),
             settings.rotation.probability,
-            size=self.size,
+            size=self.shape.width,
         )
         if mix is None or self.sets[draw.dataset].name not in mix.datasets:
             return drawn
         if numbers.random() >= mix.probability:
             return drawn
         return replace(
-            drawn, patch=draw_patch(numbers, self.size, mix.area, mix.aspect, mix.blend, mix.attempts)
+            drawn, patch=draw_patch(numbers, self.shape.width, mix.area, mix.aspect, mix.blend, mix.attempts)
         )
 
-    def sample(self, draw: Draw) -> dict[str, NDArray]:
-        """One sample: the fields of `Batch` without their first axis.
+    def sample(self, draw: Draw) -> dict[str, Any]:
+        """Makes a sample: the fields of `Batch` without their first axis.
 
         Raises:
             BadInput: the image cannot be read.
@@ -135,13 +150,18 @@ class TrainingSet(Dataset[Made | BadInput]):
         augmentation = self.augmentation(draw)
         image, box, labels = self.sets[draw.dataset].read(draw.row)
         center, side = square_around(box)  # the box as stored, its padding is in the annotations
-        affine = augmented_affine(augmentation, center, float(side), self.size)
-        crop = crop_image(image, affine, self.size)
-        affine = augmented_affine(augmentation, center, float(side), CROP_SIZE)
+        affine = augmented_affine(augmentation, center, float(side), self.shape)
+        crop = crop_image(image, affine, self.shape)
+        labelled = augmented_affine(augmentation, center, float(side), CROP_SIZE)
+        height, width = image.shape[:2]
+        x = width - 1 - center[0] if augmentation.flip else center[0]
         return {
             **labels,
-            "crops": augment_crop(np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), np.uint8), augmentation),
-            "keypoints2d": augment_joints2d(labels["keypoints2d"], augmentation, affine, self.flip),
+            "images": augment_crop(np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2RGB), np.uint8), augmentation),
+            "affine": affine.astype(np.float32),
+            "box": np.array([x, center[1], side * augmentation.scale], np.float32),
+            "photo_size": np.array([width, height], np.float32),
+            "keypoints2d": augment_joints2d(labels["keypoints2d"], augmentation, labelled, self.flip),
             "keypoints3d": augment_joints3d(labels["keypoints3d"], augmentation, self.flip),
             "pose": augment_pose(labels["pose"], augmentation) if labels["has_smpl"] else labels["pose"],
             **{name: np.int64(number) for name, number in draw._asdict().items()},
@@ -150,7 +170,7 @@ class TrainingSet(Dataset[Made | BadInput]):
         }
 
     def __getitem__(self, draw: Draw) -> Made | BadInput:
-        """The sample of a draw; in place of a row that cannot be read, of another row of its set.
+        """Returns the sample of a draw; in place of a row that cannot be read, of another row of its set.
 
         Which one is drawn depends on the draw alone, and no other draw changes.
         """
@@ -168,7 +188,7 @@ class TrainingSet(Dataset[Made | BadInput]):
 
 
 def collate(samples: Sequence[Made | BadInput]) -> Made | BadInput:
-    """Samples as a `Batch`; or what is wrong with the first that could not be made."""
+    """Makes samples a `Batch`; or says what is wrong with the first that could not be made."""
     good = [sample for sample in samples if isinstance(sample, Made)]
     if len(good) < len(samples):
         return next(sample for sample in samples if isinstance(sample, BadInput))
@@ -185,7 +205,7 @@ def training_batches(
     pin_memory: bool = False,
     unreadable: Unreadable | None = None,
 ) -> Iterator[Batch]:
-    """The batches of a sampler, made ahead by workers; no random state outside of this function is touched.
+    """Yields the batches of a sampler, made ahead by workers; no random state outside of this function is touched.
 
     Args:
         recipe: its augmentation, joints and crop size.
@@ -200,7 +220,7 @@ def training_batches(
     """
     data = recipe.data
     loader = DataLoader(
-        TrainingSet(sets, recipe.augmentation, data.joints, sampler.seed, data.image_size),
+        TrainingSet(sets, recipe.augmentation, data.joints, sampler.seed, recipe.crop_shape),
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
@@ -221,7 +241,7 @@ def training_batches(
 def pose_into_crop(
     pose: NDArray[np.floating], flip: NDArray[np.bool_], rotation: NDArray[np.floating]
 ) -> NDArray[np.floating]:
-    """Poses of the full images, such as stored fits, as they are in augmented crops.
+    """Moves poses of the full images, such as stored fits, into augmented crops.
 
     Args:
         pose: (B, 72) axis-angle, radians.

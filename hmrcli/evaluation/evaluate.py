@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from hmrcli.algorithms import prediction_precision
+from hmrcli.algorithms.predict import predict, prediction_precision
 from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
-from hmrcli.data.crop import crop_affine, crop_image, normalise, square_around
+from hmrcli.data.crop import crop_people
 from hmrcli.data.images import missing_images, read_bgr
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation.metrics import align_similarity
 from hmrcli.evaluation.protocols import SCORED, Protocol, Surface, Target, mesh_of, points, score
 from hmrcli.evaluation.targets import Scorable, check_targets, hints, labelled_joints
 from hmrcli.files import whole_file
-from hmrcli.layers import Prediction
+from hmrcli.layers import Crops, Prediction
+from hmrcli.recipe.algorithms import CropShape
 
 SAVE_EVERY = 30.0
 """Seconds between saves of what is done so far."""
@@ -39,8 +40,8 @@ class Samples(NamedTuple):
     annotations: Annotations
     folder: Path
     """Of the images."""
-    image_size: int
-    """Side of a network's crop, pixels."""
+    crop_shape: CropShape
+    """Of the pictures that a network sees."""
 
 
 class Errors(NamedTuple):
@@ -63,33 +64,36 @@ class Evaluated(NamedTuple):
     errors: list[Errors]
 
 
-class _Crops(Dataset[tuple[Tensor, int]]):
+class _Crops(Dataset[tuple[Crops, int]]):
     def __init__(self, samples: Samples, rows: Sequence[int]) -> None:
         self.samples, self.rows = samples, rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Crops, int]:
         row = self.rows[index]
         try:
-            return torch.from_numpy(sample_crop(self.samples, row)), row
+            return sample_crop(self.samples, row), row
         except BadInput:  # a worker would wrap it into a traceback; the main process meets it again
-            size = self.samples.image_size
-            return torch.zeros(size, size, 3, dtype=torch.uint8), -1 - row
+            width, height = self.samples.crop_shape
+            blank = torch.zeros(height, width, 3, dtype=torch.uint8)
+            return Crops(blank, torch.zeros(2, 3), torch.zeros(3), torch.zeros(2)), -1 - row
 
 
-def sample_crop(samples: Samples, row: int) -> NDArray[np.uint8]:
-    """Cuts the crop (size, size, 3) RGB of a row: the box as stored, its padding is in the annotations.
+def sample_crop(samples: Samples, row: int) -> Crops:
+    """Cuts out a row's person: the box as stored, its padding is in the annotations.
+
+    Returns:
+        the fields of `Crops` without their first axis; the picture is (height, width, 3) RGB, uint8.
 
     Raises:
         BadInput: the image is missing or cannot be decoded.
     """
     path = samples.folder / str(samples.annotations.image_path[row])
-    centre, side = square_around(samples.annotations.bbox_xywh[row])
-    size = samples.image_size
-    crop = crop_image(read_bgr(path), crop_affine(centre, side, size=size), size)
-    return np.ascontiguousarray(crop[..., ::-1])
+    boxes = samples.annotations.bbox_xywh[row : row + 1]
+    crops = Crops(*(values[0] for values in crop_people(read_bgr(path), boxes, 1.0, samples.crop_shape)))
+    return crops._replace(images=crops.images.flip(-1))
 
 
 def check_images(samples: Samples) -> None:
@@ -102,12 +106,13 @@ def check_images(samples: Samples) -> None:
         )
 
 
-def open_samples(path: Path, images: Path, protocol: Protocol, image_size: int) -> tuple[Samples, Scorable]:
+def open_samples(path: Path, images: Path, protocol: Protocol, shape: CropShape) -> tuple[Samples, Scorable]:
     """Opens a test set, and finds what of it can be scored under a protocol.
 
     Args:
         path: of the annotations.
         images: their folder.
+        shape: of the pictures that a network sees.
 
     Raises:
         MissingFile: the annotations or images are not there.
@@ -115,7 +120,7 @@ def open_samples(path: Path, images: Path, protocol: Protocol, image_size: int) 
     """
     annotations = read_annotations(path, "h36m" if protocol.targets == "joints3d" else "evaluation_14")
     scorable = check_targets(annotations, protocol, path)
-    samples = Samples(annotations, images, image_size)
+    samples = Samples(annotations, images, shape)
     check_images(samples)
     return samples, scorable
 
@@ -195,10 +200,8 @@ def outputs(
     for crops, numbers in loader:
         for unreadable in numbers[numbers < 0].tolist():
             sample_crop(samples, -1 - unreadable)
-        with torch.inference_mode():
-            images = normalise(crops.to(device)).contiguous(memory_format=torch.channels_last)
-            with prediction_precision(device):
-                output = network(images)
+        with torch.inference_mode(), prediction_precision(device):
+            output = predict(network, crops.to(device))
         yield numbers.numpy(), output
 
 

@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from hmrcli.body.camera import CROP_FOCAL_LENGTH, crop_translation
-from hmrcli.data.crop import normalise
+from hmrcli.algorithms.predict import predict
+from hmrcli.body.camera import CROP_FOCAL_LENGTH, CROP_SIZE, crop_translation
 from hmrcli.evaluation.evaluate import Errors, Samples, sample_crop
 from hmrcli.evaluation.protocols import SCORED_NAMES, mesh_of
 from hmrcli.files import whole_file
+from hmrcli.layers import Crops
 from hmrcli.render.overlay import PALETTE
 from hmrcli.render.rasteriser import Camera, paint
 from hmrcli.render.shading import shade
@@ -53,16 +54,16 @@ def drawn(
     network: nn.Module, samples: Samples, rows: NDArray[np.int64], errors: Errors, faces: NDArray[np.int64]
 ) -> list[NDArray[np.uint8]]:
     """Draws crops (size, 2 size, 3): as the network saw them, and with the mesh that it predicted."""
-    crops = [sample_crop(samples, int(row)) for row in rows]
+    crops = Crops(*map(torch.stack, zip(*(sample_crop(samples, int(row)) for row in rows))))
     device = next(network.parameters()).device
     with torch.inference_mode():
-        prediction = network(normalise(torch.from_numpy(np.stack(crops)).to(device)))
+        prediction = predict(network, crops.to(device))
         placed = mesh_of(prediction, errors.surface).vertices + crop_translation(prediction.cam)[:, None]
-    size = samples.image_size
+    width, height = samples.crop_shape
     # The crop's camera is given for 224 pixels; another size is the same view.
-    camera = Camera(CROP_FOCAL_LENGTH * size / 224, (size / 2, size / 2))
+    camera = Camera(CROP_FOCAL_LENGTH * width / CROP_SIZE, (width / 2, height / 2))
     pairs = []
-    for crop, vertices in zip(crops, placed.float().cpu().numpy()):
+    for crop, vertices in zip(crops.images.numpy(), placed.float().cpu().numpy()):
         overlaid = crop.copy()
         if np.isfinite(vertices).all():
             paint(overlaid, vertices, faces, shade(vertices, faces, PALETTE[0]), camera, opacity=0.9)

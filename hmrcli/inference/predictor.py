@@ -7,15 +7,17 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from hmrcli.algorithms import chosen_device, load_network
+from hmrcli.algorithms.predict import load_network
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.camera import full_image_translation
-from hmrcli.data.crop import square_around
+from hmrcli.data.crop import crop_people, square_around
+from hmrcli.environment import chosen_device
 from hmrcli.inference.fit import BBOX_SCALE, FitPredictor, StartFrom
 from hmrcli.inference.images import AnyImage, as_picture
-from hmrcli.inference.network import crop_people, predict
+from hmrcli.inference.network import predict
 from hmrcli.inference.person import People
 from hmrcli.inference.photo import Bodies, Boxes, Photo, checked_boxes, find_landmarks, people_of
+from hmrcli.layers import Crops
 from hmrcli.recipe import Recipe, load_recipe
 
 SMALL = 256
@@ -149,7 +151,7 @@ class NetworkPredictor:
         bbox_scale: float = BBOX_SCALE,
     ) -> None:
         self.network, self.report = load_network(recipe, checkpoint, body, device)
-        self.body, self.bbox_scale, self.size = body, bbox_scale, recipe.data.image_size
+        self.body, self.bbox_scale, self.shape = body, bbox_scale, recipe.crop_shape
 
     def people(self, photos: Sequence[Photo], max_people: int | None) -> list[People]:
         """Gives the people of each photo; the crops of all go through the network together."""
@@ -162,10 +164,10 @@ class NetworkPredictor:
         if not any(counts):
             return [People() for _ in photos]
         crops = [
-            crop_people(photo.pixels, boxes, self.bbox_scale, self.size)
+            crop_people(photo.pixels, boxes, self.bbox_scale, self.shape)
             for photo, (_, boxes) in zip(photos, found)
         ]
-        prediction, joints = predict(self.network, self.body, np.concatenate(crops))
+        prediction, joints = predict(self.network, self.body, Crops(*map(torch.cat, zip(*crops))))
         focal, principal = map(torch.cat, zip(*(photo.camera(n) for photo, n in zip(photos, counts))))
         squares = square_around(np.concatenate([boxes for _, boxes in found]), self.bbox_scale)
         center, side = (torch.from_numpy(value).float() for value in squares)

@@ -1,11 +1,13 @@
 """What the algorithms' networks are made of, and the weight files that fill them."""
 
+from hmrcli.layers.crops import Crops
 from hmrcli.layers.discriminator import Discriminator
-from hmrcli.layers.mean import MeanParameters, load_mean_parameters
+from hmrcli.layers.mean_parameters import MeanParameters, load_mean_parameters
 from hmrcli.layers.prediction import Prediction
 from hmrcli.layers.weights import WeightReport, load_backbone, load_weights, save_weights
 
 __all__ = [
+    "Crops",
     "Discriminator",
     "MeanParameters",
     "Prediction",

@@ -1,15 +1,15 @@
-"""HMR's adversary (Kanazawa et al. 2018, section 3.2): is this a human pose and shape?"""
+"""HMR's discriminator of real poses and shapes from predicted ones (Kanazawa et al. 2018, section 3.2)."""
 
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-_JOINTS = 23  # the root's rotation depends on the camera, so it is not judged
+_JOINTS = 23  # the root's rotation depends on the camera, so it has no score
 
 
 class PoseDiscriminator(nn.Module):
-    """A shared embedding of every joint's rotation, then one judge a joint."""
+    """A shared embedding of every joint's rotation, then one score a joint."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class MLPDiscriminator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges each joint, the whole pose and the shape; 1,807,509 parameters."""
+    """Scores each joint, the whole pose and the shape; 1,807,509 parameters."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,13 +4,12 @@ The pose variant feeds PARE, the classification variant feeds Graphormer; both s
 """
 
 from itertools import pairwise
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from hmrcli.layers.resnet import BasicBlock, Bottleneck
-from hmrcli.layers.stored import stored_only
+from hmrcli.layers.unused import mark_unused
 
 
 class HighResolutionModule(nn.Module):
@@ -84,28 +83,16 @@ class PoseHRNet(HighResolutionStages):
 
     Args:
         width: 32 or 48.
-        freeze_statistics: batch statistics stay those of the loaded file while training, as mmhuman3d does by
-            default; scale and shift are still learnt.
     """
 
-    def __init__(self, width: int, freeze_statistics: bool = True) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__(width)
         self.out_channels = 15 * width
-        self.freeze_statistics = freeze_statistics
         self.upsample_stage_2 = _upsample(2 * width, steps=1)
         self.upsample_stage_3 = _upsample(4 * width, steps=2)
         self.upsample_stage_4 = _upsample(8 * width, steps=3)
-        self.final_layer = stored_only(nn.Conv2d(width, 24, 1))
+        self.final_layer = mark_unused(nn.Conv2d(width, 24, 1))
         _initialise(self)
-
-    def train(self, mode: bool = True) -> Self:
-        """Sets the mode; with frozen statistics every batch norm stays in evaluation mode."""
-        super().train(mode)
-        if self.freeze_statistics:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB -> (B, 15·width, H/4, W/4)."""
@@ -134,7 +121,7 @@ class ClassificationHRNet(HighResolutionStages):
         self.final_layer = nn.Sequential(
             nn.Conv2d(1024, 2048, 1), nn.BatchNorm2d(2048), nn.ReLU(inplace=True)
         )
-        self.classifier = stored_only(nn.Linear(2048, 1000))
+        self.classifier = mark_unused(nn.Linear(2048, 1000))
         _initialise(self)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

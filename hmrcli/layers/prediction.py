@@ -27,6 +27,14 @@ class Prediction(NamedTuple):
     """(B, 14, 3) Graphormer's joint tokens, in the order of the 14 evaluation joints."""
     part_maps: Tensor | None = None
     """(B, 25, H, W) PARE's part scores before the softmax: background, then the 24 joints."""
+    joints: Tensor | None = None
+    """(B, 24, 3) joints of the kinematic tree, posed by `rotmat` and `betas` as `vertices` are."""
+
+    def float(self) -> "Prediction":
+        """Returns all fields in float32."""
+        levels = self.mesh_levels and tuple(level.float() for level in self.mesh_levels)
+        fields = {name: value.float() for name, value in self._asdict().items() if isinstance(value, Tensor)}
+        return self._replace(**fields, mesh_levels=levels)
 
 
 def full_precision(x: Tensor) -> torch.autocast:

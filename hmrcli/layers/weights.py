@@ -7,19 +7,18 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from hmrcli.errors import BadInput
-from hmrcli.layers.stored import stored_only_names
+from hmrcli.layers.unused import unused_names
 from hmrcli.layers.weight_files import read_weights, write_weights
+from hmrcli.recipe.algorithms import ALGORITHMS
 
 BACKBONE_SHARE = 0.5
 """A backbone file must hold at least this share of the backbone's numbers."""
 
 _HEADS = {
-    "gc.0.W": "GraphCMR",
-    "trans_encoder.0.cls_head.weight": "Graphormer",
-    "pose_mlp.weight": "PARE",
-    "decpose.weight": "HMR or SPIN",
-    "joint_maps.weight": "a pose network",
+    entry: " or ".join(one.title for one in ALGORITHMS.values() if one.entry == entry)
+    for entry in dict.fromkeys(one.entry for one in ALGORITHMS.values())
 }
+"""Networks by an entry that only they have."""
 _MESH_AXIS = {"upsampling2.weight": 0, "camera_fc.4.weight": 1}
 """Entries that have the size of the mesh, and on which axis."""
 
@@ -28,7 +27,7 @@ _RESNET_DEPTHS = {2: 18, 6: 50, 23: 101, 36: 152}
 
 
 class WeightReport(NamedTuple):
-    """What became of each name when a file was loaded."""
+    """Says what became of each name when a file was loaded."""
 
     matched: tuple[str, ...]
     """The network's entries that were filled."""
@@ -56,7 +55,7 @@ def load_weights(network: nn.Module, path: Path | str) -> WeightReport:
     target = network.state_dict()
     found = {_place(name, target): tensor for name, tensor in read_weights(path).items()}
     missing = tuple(name for name in target if name not in found)
-    optional = stored_only_names(network)
+    optional = unused_names(network)
     lacking = [name for name in missing if name not in optional and not name.endswith("num_batches_tracked")]
     refusal = _mismatch(found, target, lacking)
     if refusal:
@@ -109,7 +108,7 @@ def save_weights(network: nn.Module, path: Path | str, metadata: Mapping[str, st
 
 
 def backbone_of(network: nn.Module) -> nn.Module:
-    """The image backbone inside a network, or the module itself if it is one."""
+    """Finds the image backbone inside a network, or returns the module itself if it is one."""
     children = dict(network.named_children())
     if "graph_cnn" in children:
         return children["graph_cnn"].get_submodule("resnet")
@@ -117,10 +116,11 @@ def backbone_of(network: nn.Module) -> nn.Module:
 
 
 def _place(name: str, target: Mapping[str, Tensor]) -> str:
-    """The network's name for a file's entry: the same, or under a prefix that the file left out."""
+    """Returns the network's name for a file's entry: the same, or under a prefix that the file left out."""
     if name in target:
         return name
-    return next((p + name for p in ("backbone.", "head.", "graph_cnn.") if p + name in target), name)
+    inner = name.removeprefix("encoder.")  # the backbone in CLIFF's own files
+    return next((p + inner for p in ("backbone.", "head.", "graph_cnn.") if p + inner in target), name)
 
 
 def _bare(name: str) -> str:
@@ -128,7 +128,7 @@ def _bare(name: str) -> str:
 
 
 def _mismatch(found: Mapping[str, Tensor], target: Mapping[str, Tensor], lacking: list[str]) -> str:
-    """Why a file does not fit a network; empty if it does."""
+    """Says why a file does not fit a network; empty if it does."""
     theirs, ours = _describe(found), _describe(target)
     if theirs != ours:
         return f"holds {theirs}, this network is {ours}; give the recipe it was trained with (--recipe)"

@@ -14,8 +14,8 @@ from hmrcli.errors import BadInput, UsageError
 from hmrcli.files import did_you_mean
 from hmrcli.recipe import schema
 from hmrcli.recipe.document import NEXT, Document, parse_value
-from hmrcli.recipe.rules import Impossible
-from hmrcli.recipe.schema import Recipe, Section
+from hmrcli.recipe.recipe import Impossible, Recipe
+from hmrcli.recipe.schema import Section
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _FOLDERS = (_PACKAGE / "bundled" / "recipes", _PACKAGE.parent / "recipes")
@@ -259,7 +259,7 @@ def _unknown(key: _Key, values: dict[str, Any]) -> str:
     """Says so, with the recipe's keys of the same last name wherever they are, or of one much like it."""
     fields = {
         field
-        for value in vars(schema).values()
+        for value in (*vars(schema).values(), Recipe)
         if isinstance(value, type) and issubclass(value, Section)
         for field in value.model_fields
     }

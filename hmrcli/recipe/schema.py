@@ -1,4 +1,4 @@
-"""The schema of a recipe: everything that a row of the benchmark needs, by name.
+"""The sections of a recipe: everything that a row of the benchmark needs, by name.
 
 Lengths are in metres unless a name says otherwise. A key that an algorithm has no use for is left out.
 """
@@ -6,12 +6,11 @@ Lengths are in metres unless a name says otherwise. A key that an algorithm has 
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-from hmrcli.recipe.document import dump_document
-from hmrcli.recipe.rules import LearningRateGroup, check
+LearningRateGroup = Literal["backbone", "head", "adversary"]
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -83,8 +82,8 @@ class Initialisation(Section):
     """Where the file is not in place, training starts from random weights; the run's record says which it was."""
 
 
-class Leaves(Section):
-    """A file that a finished run leaves below `checkpoints/`, with the weights of its best epoch."""
+class Exports(Section):
+    """A file that a finished run writes below `checkpoints/`, with the weights of its best epoch."""
 
     backbone: Written | None = None
     network: Written | None = None
@@ -99,9 +98,9 @@ class Network(Section):
     batch_norm: Literal["synchronised", "local", "frozen"]
     """The backbone's statistics in training: of the batch on all devices or on each, or the weight file's."""
     iterations: Count | None = None
-    """HMR and SPIN: how often the head corrects its estimate."""
+    """Iterative heads: how often they correct their estimate."""
     mean_parameters: File | None = None
-    """HMR and SPIN: where that iteration starts; None is the rest pose, `open` the mean of open-studio's poses.
+    """Where that iteration starts; None is the rest pose, `open` the mean of open-studio's poses.
     PARE: what its output is added to; None, as published, is nothing."""
     masked_fraction: Probability | None = None
     """Graphormer: largest share of joint and vertex tokens that training hides."""
@@ -123,8 +122,8 @@ class Dataset(Section):
 class Data(Section):
     """Images and labels to learn from."""
 
-    image_size: Literal[128, 224]
-    """Side of the picture that the network sees. Labels and cameras are those of a crop of 224 pixels all the same."""
+    image_size: Count
+    """Width of the picture that the network sees. Labels and cameras are those of a crop of 224 pixels all the same."""
     joints: Literal["smpl_54", "smpl_49", "common_24", "evaluation_14", "coco_17"]
     """The joint set of the keypoint losses (see `hmrcli.body.joints`)."""
     epoch_length: Count | Literal["max", "sum"]
@@ -295,43 +294,5 @@ class Evaluation(Section):
     """Folder of the images below `datasets/`."""
     annotations: File
     every_epochs: Count
-    surfaces: Annotated[tuple[Literal["parametric", "free"], ...], Field(min_length=1)] | None = None
+    meshes: Annotated[tuple[Literal["parametric", "free"], ...], Field(min_length=1)] | None = None
     """GraphCMR: which of its two meshes are scored; the first is compared with the published figure."""
-
-
-class Recipe(Section):
-    """A whole recipe; `load_recipe` reads one."""
-
-    name: Name
-    algorithm: Literal["hmr", "spin", "graphcmr", "pare", "graphormer", "pose"]
-    """`pose` trains a backbone on heatmaps of 2D joints, for the others to start from."""
-    variant: Literal["normal", "l1", "l1_coco", "l1_coco_aug", "open"]
-    published: Published | None
-    body_model: Literal["smpl", "open"]
-    network: Network
-    data: Data
-    camera: Camera | None = None
-    """Not for pose, which places nothing in space."""
-    adversary: Adversary | None = None
-    augmentation: Augmentation
-    losses: Annotated[Mapping[str, Loss], Field(min_length=1)]
-    optimizer: Optimizer
-    schedule: Schedule
-    in_the_loop: InTheLoop | None = None
-    evaluation: Evaluation
-    leaves: Leaves | None = None
-    """For other recipes to start from."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        check(self)
-        return self
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings, numbers and None, in the order of the schema."""
-        return self.model_dump(mode="json", exclude_unset=True)
-
-    def dump(self) -> str:
-        """YAML that loads to an equal recipe."""
-        return dump_document(self.as_dict())

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from hmrcli import __version__
-from hmrcli.algorithms import chosen_device, load_network, require_bodies
+from hmrcli.algorithms.predict import load_network, require_bodies
 from hmrcli.assets.data_root import IMAGES
 from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.body import BodyModel as Body
 from hmrcli.data.needed import find_test_file
 from hmrcli.distributed import gathered, rank_and_size
-from hmrcli.environment import describe
+from hmrcli.environment import chosen_device, describe
 from hmrcli.evaluation import METRICS, PROTOCOLS, Protocol, load_bodies
 from hmrcli.evaluation.arrays import ArrayScores
 from hmrcli.evaluation.evaluate import Errors, evaluate, merged, open_samples, seen_wrong
@@ -101,15 +101,15 @@ def evaluate_network(
         MissingFile: a file is not there.
         BadInput: a file cannot be used.
     """
-    samples, scorable = open_samples(test.annotations, test.images, test.protocol, recipe.data.image_size)
+    samples, scorable = open_samples(test.annotations, test.images, test.protocol, recipe.crop_shape)
     annotations = samples.annotations
     chosen = chosen_device(device)
     bodies = load_bodies(test.protocol, root, chosen)
     network, _ = load_network(recipe, checkpoint, bodies["neutral"], chosen)
-    surfaces = recipe.evaluation.surfaces or (None,)
+    surfaces = recipe.evaluation.meshes or (None,)
     digest = sha256(checkpoint)
     hashes = (digest, sha256(test.annotations), {role: body.sha256 for role, body in bodies.items()})
-    signature = _signature(*hashes, test.protocol.name, samples.image_size, surfaces)
+    signature = _signature(*hashes, test.protocol.name, recipe.data.image_size, surfaces)
     out = out or Path("runs") / recipe.name / f"{test.protocol.name}-{signature[:8]}"
     rank, size = rank_and_size()
     mine = scorable.rows[rank::size].tolist()

@@ -1,40 +1,100 @@
-"""HMR's adversary as a least-squares GAN (Mao et al., ICCV 2017, eq. 9 with a = 0, b = c = 1)."""
+"""HMR's adversary, a least-squares GAN (Mao et al., ICCV 2017, eq. 9 with a = 0, b = c = 1)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.data.sets import Bodies
+from hmrcli.distributed import averaged, rank_and_size
 from hmrcli.layers.prediction import full_precision
 
 
+@dataclass(frozen=True)
+class RotationsAndShape:
+    """B bodies: rotmat (B, 24, 3, 3) and betas (B, 10)."""
+
+    rotmat: Tensor
+    betas: Tensor
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """A discriminator of real bodies from predicted ones, and what it learns from."""
+
+    discriminator: nn.Module
+    optimizer: torch.optim.Optimizer
+    real: Bodies
+    """Drawn from motion capture."""
+    seed: int
+
+    def learn(self, predicted: Sequence[RotationsAndShape], step: int) -> dict[str, Tensor]:
+        """Takes a step of the discriminator on predictions and as many real bodies; returns its losses.
+
+        Args:
+            predicted: the parts of this process's batch; no gradient goes back to them.
+            step: of the run, by which the real bodies are drawn.
+        """
+        fake = RotationsAndShape(
+            torch.cat([part.rotmat for part in predicted]), torch.cat([part.betas for part in predicted])
+        )
+        device, count = fake.betas.device, len(fake.betas)
+        rank, processes = rank_and_size()
+        drawn = self.real.draw(self.seed, step, count * processes)
+        own = slice(rank * count, (rank + 1) * count)
+        real = RotationsAndShape(
+            rotmat_from_pose(torch.from_numpy(drawn.pose[own])).to(device),
+            torch.from_numpy(drawn.betas[own]).to(device),
+        )
+        losses = discriminator_losses(self.discriminator, real, fake)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        for parameter in self.discriminator.parameters():
+            if parameter.grad is not None:
+                averaged(parameter.grad)
+        self.optimizer.step()
+        return {f"discriminator_{name}": value for name, value in losses.items()}
+
+    def changes(self) -> list[Tensor]:
+        """Returns the tensors that `learn` changes."""
+        tensors = [parameter.detach() for parameter in self.discriminator.parameters()]
+        return tensors + [v for state in self.optimizer.state.values() for v in state.values()]
+
+    def state(self) -> Mapping[str, Any]:
+        """Returns what a checkpoint keeps."""
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "discriminator_optimizer": self.optimizer.state_dict(),
+        }
+
+
 def least_squares(scores: Tensor, target: float) -> Tensor:
-    """Mean of (score - target)²."""
+    """Averages (score - target)²."""
     return (scores - target).square().mean()
 
 
 def discriminator_losses(
-    discriminator: nn.Module, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]
+    discriminator: nn.Module, real: RotationsAndShape, fake: RotationsAndShape
 ) -> dict[str, Tensor]:
-    """What the discriminator learns from: real bodies score 1, predicted ones 0.
-
-    Args:
-        discriminator: maps rotmat and betas to scores (B, 25); also wrapped for several processes, as it is
-            called once.
-        real: rotmat (R, 24, 3, 3) and betas (R, 10), drawn from motion capture.
-        fake: the same of a prediction, (B, …); no gradient goes back to it.
+    """Compares the scores of real bodies with 1 and those of predicted ones with 0.
 
     Returns:
-        `real` and `fake`, scalars; their sum is to be minimised.
+        `real` and `fake`, scalars, whose sum is to be minimised; no gradient goes back to the prediction.
     """
-    rotmat, betas = (torch.cat([a.float(), b.detach().float()]) for a, b in zip(real, fake))
+    rotmat = torch.cat([real.rotmat.float(), fake.rotmat.detach().float()])
+    betas = torch.cat([real.betas.float(), fake.betas.detach().float()])
     with full_precision(betas):
         scores = discriminator(rotmat, betas)
-    count = len(real[0])
+    count = len(real.betas)
     return {"real": least_squares(scores[:count], 1.0), "fake": least_squares(scores[count:], 0.0)}
 
 
 def generator_loss(discriminator: nn.Module, rotmat: Tensor, betas: Tensor) -> Tensor:
-    """How far predicted bodies are from scoring 1; no gradient goes to the discriminator.
+    """Tells how far predicted bodies are from scoring 1; no gradient goes to the discriminator.
 
     Args:
         discriminator: not wrapped for several processes, which would wait for its gradients.

@@ -15,22 +15,20 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from hmrcli.algorithms.predict import predict
+from hmrcli.algorithms.targets import Counts, blank_labels, count_labels
 from hmrcli.body.model import BodyModel
-from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.data.crop import normalise
 from hmrcli.data.sets import Bodies
 from hmrcli.data.training import Batch
 from hmrcli.distributed import averaged, rank_and_size
 from hmrcli.errors import UsageError
 from hmrcli.layers import Discriminator, Prediction
+from hmrcli.layers.crops import Crops, whole_photos
 from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe import Recipe
-from hmrcli.recipe.rules import LearningRateGroup
-from hmrcli.training.adversary import discriminator_losses
-from hmrcli.training.heatmaps import heatmap_losses
+from hmrcli.recipe.schema import LearningRateGroup
+from hmrcli.training.adversary import Adversary, RotationsAndShape
 from hmrcli.training.losses import total, training_losses
-from hmrcli.training.terms import Counts, count_labels
-from hmrcli.training.truth import blank_labels
 
 Precision = Literal["fp32", "bf16"]
 
@@ -38,16 +36,16 @@ LABELS = ("keypoints2d", "keypoints3d", "pose", "betas", "has_keypoints2d", "has
 
 Labels = dict[str, Tensor]
 Relabel = Callable[[Batch, Prediction], Labels]
-"""Labels of a batch after a look at the prediction: SPIN's fitting in the loop."""
+"""Makes labels of a batch after a look at the prediction: SPIN's fitting in the loop."""
 
 
 class NotFinite(ArithmeticError):
     """A loss that is no number; the network's parameters are as they were before the step."""
 
-    def __init__(self, terms: Sequence[str], pieces: Sequence[Batch]) -> None:
-        """`terms` of the loss that are not finite, and this process's samples."""
+    def __init__(self, terms: Sequence[str], parts: Sequence[Batch]) -> None:
+        """Takes the terms of the loss that are not finite, and this process's samples."""
         super().__init__(", ".join(terms))
-        self.terms, self.pieces = tuple(terms), pieces
+        self.terms, self.parts = tuple(terms), parts
 
 
 class Step(NamedTuple):
@@ -70,21 +68,17 @@ class Learner:
     parallel: nn.Module
     """The same as it computes: compiled where that was asked for, wrapped where several processes train it."""
     optimizer: torch.optim.Optimizer
-    discriminator: nn.Module | None
-    discriminator_optimizer: torch.optim.Optimizer | None
-    real: Bodies | None
-    """Examples for the discriminator."""
+    adversary: Adversary | None
     relabel: Relabel | None
     device: torch.device
     precision: Precision
 
     def state(self) -> dict[str, Any]:
-        """All that changes in training beside the network."""
-        state: dict[str, Any] = {"optimizer": self.optimizer.state_dict()}
-        if self.discriminator is not None and self.discriminator_optimizer is not None:
-            state["discriminator"] = self.discriminator.state_dict()
-            state["discriminator_optimizer"] = self.discriminator_optimizer.state_dict()
-        return state
+        """Returns all that changes in training beside the network."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            **(self.adversary.state() if self.adversary else {}),
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Puts back what `state` gave.
@@ -93,22 +87,14 @@ class Learner:
             Exception: of any kind: it is of another recipe, or was made up.
         """
         _load_optimizer(self.optimizer, state["optimizer"])
-        if self.discriminator is not None and self.discriminator_optimizer is not None:
-            self.discriminator.load_state_dict(state["discriminator"])
-            _load_optimizer(self.discriminator_optimizer, state["discriminator_optimizer"])
+        if self.adversary is not None:
+            self.adversary.discriminator.load_state_dict(state["discriminator"])
+            _load_optimizer(self.adversary.optimizer, state["discriminator_optimizer"])
 
-    def early_changes(self) -> list[Tensor]:
-        """What a step changes before it is certain to succeed: running statistics, and the adversary."""
-        tensors = [
-            buffer
-            for module in self.network.modules()
-            if isinstance(module, _BatchNorm) and module.training
-            for buffer in module.buffers(recurse=False)
-        ]
-        if self.discriminator is not None and self.discriminator_optimizer is not None:
-            tensors += [parameter.detach() for parameter in self.discriminator.parameters()]
-            tensors += [v for state in self.discriminator_optimizer.state.values() for v in state.values()]
-        return tensors
+    def losses(self, prediction: Any, labels: Labels, crops: Crops, counts: Counts) -> dict[str, Tensor]:
+        """Computes the weighted terms of a batch, or of a part of one."""
+        discriminator = self.adversary.discriminator if self.adversary else None
+        return training_losses(self.recipe, prediction, labels, crops, self.body, discriminator, counts)
 
 
 def make_learner(
@@ -139,19 +125,18 @@ def make_learner(
     size = rank_and_size()[1]
     if size > 1 and recipe.network.batch_norm == "synchronised" and device.type == "cuda":
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    discriminator, judge = None, None
-    if recipe.adversary is not None:
+    adversary = None
+    if recipe.adversary is not None and real is not None:
         discriminator = Discriminator().to(device)
-        judge = _adam(recipe, {"adversary": list(discriminator.parameters())}, device)
+        optimizer = _adam(recipe, {"adversary": list(discriminator.parameters())}, device)
+        adversary = Adversary(discriminator, optimizer, real, recipe.seed)
     learner = Learner(
         recipe=recipe,
         body=body,
         network=network,
         parallel=_compiled(network) if compiled else network,
         optimizer=_adam(recipe, parameter_groups(network), device),
-        discriminator=discriminator,
-        discriminator_optimizer=judge,
-        real=real,
+        adversary=adversary,
         relabel=relabel,
         device=device,
         precision=precision,
@@ -171,27 +156,31 @@ def make_learner(
 
 
 def _unreached(learner: Learner) -> list[nn.Parameter]:
-    """Parameters that no loss of the recipe depends on, whatever the labels; found on a grey picture.
+    """Finds parameters that no loss of the recipe depends on, whatever the labels, on a grey picture.
 
     What an output leads to is not enough (`find_unused_parameters`): PARE without losses of the camera has one.
     """
     trained = [parameter for parameter in learner.network.parameters() if parameter.requires_grad]
     labels = blank_labels(learner.recipe, learner.device)
-    size = learner.recipe.data.image_size
-    prediction = learner.network.eval()(torch.zeros(1, 3, size, size, device=learner.device))
-    loss = total(_losses(learner, prediction, labels, count_labels(labels)))
+    crops = _grey(learner, 1)
+    prediction = learner.network.eval()(crops)
+    loss = total(learner.losses(prediction, labels, crops, count_labels(labels)))
     gradients = torch.autograd.grad(loss, trained, allow_unused=True)
     return [parameter for parameter, gradient in zip(trained, gradients) if gradient is None]
 
 
+def _grey(learner: Learner, samples: int) -> Crops:
+    width, height = learner.recipe.crop_shape
+    return whole_photos(torch.zeros(samples, 3, height, width, device=learner.device))
+
+
 def can_train_on(learner: Learner, samples: int) -> bool:
-    """Whether batch norm can make statistics of so few samples; one alone is too few over maps of one cell."""
+    """Tells whether batch norm can make statistics of so few samples; one is too few over maps of one cell."""
     set_training(learner.network, learner.recipe)
-    size = learner.recipe.data.image_size
     put_back = _keep(learner)
     try:
         with torch.no_grad():
-            learner.network(torch.zeros(samples, 3, size, size, device=learner.device))
+            learner.network(_grey(learner, samples))
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -202,12 +191,20 @@ def can_train_on(learner: Learner, samples: int) -> bool:
 
 
 def _keep(learner: Learner) -> Callable[[], None]:
-    """Copies what a step changes early; what this gives puts it back.
+    """Copies what a step changes before it is certain to succeed; what this gives puts it back.
+
+    That is running statistics and the adversary.
 
     Tensors of a kind are copied as one block, because a GPU is given hundreds of small copies in milliseconds.
     """
     kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
-    for tensor in learner.early_changes():
+    statistics = [
+        buffer
+        for module in learner.network.modules()
+        if isinstance(module, _BatchNorm) and module.training
+        for buffer in module.buffers(recurse=False)
+    ]
+    for tensor in statistics + (learner.adversary.changes() if learner.adversary else []):
         kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
     copies = [(own, torch.cat([tensor.flatten() for tensor in own])) for own in kinds.values()]
 
@@ -238,7 +235,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) 
 
 
 def parameter_groups(network: nn.Module) -> dict[LearningRateGroup, list[nn.Parameter]]:
-    """Parameters that are trained: those of the image backbone, and all others."""
+    """Sorts parameters that are trained: those of the image backbone, and all others."""
     inside = {id(parameter) for parameter in backbone_of(network).parameters()}
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return {
@@ -248,14 +245,14 @@ def parameter_groups(network: nn.Module) -> dict[LearningRateGroup, list[nn.Para
 
 
 def learning_rate(recipe: Recipe, group: LearningRateGroup, epoch: int) -> float:
-    """The rate of a group in an epoch, counted from 0."""
+    """Returns the rate of a group in an epoch, counted from 0."""
     rate, decay = recipe.optimizer.learning_rate(group), recipe.schedule.lr_decay
     assert rate is not None  # checked with the recipe
     return rate if decay is None else rate * decay.factor ** sum(epoch >= start for start in decay.epochs)
 
 
 def set_training(network: nn.Module, recipe: Recipe) -> None:
-    """Training mode, in which a backbone with frozen statistics keeps those of its weight file."""
+    """Switches to training mode, in which a backbone with frozen statistics keeps those of its weight file."""
     network.train()
     if recipe.network.batch_norm == "frozen":
         for module in backbone_of(network).modules():
@@ -273,16 +270,16 @@ def share_statistics(network: nn.Module) -> None:
 
 
 def train_step(
-    learner: Learner, pieces: Sequence[Batch], step: int, epoch: int, stop: Callable[[], bool] = lambda: False
+    learner: Learner, parts: Sequence[Batch], step: int, epoch: int, stop: Callable[[], bool] = lambda: False
 ) -> Step:
-    """One step of the optimisers on this process's part of a batch.
+    """Takes one step of the optimisers on this process's share of a batch.
 
-    The means of the losses are over the whole batch, whatever the number of processes and pieces. The adversary
-    learns before it judges; where the batch comes in pieces, it judges first, because all pieces have to be seen
-    before it may change. A step that fails leaves network, adversary and optimisers as they were.
+    The means of the losses are over the whole batch, whatever the number of processes and parts. The discriminator
+    learns before it scores; where gradients are accumulated over parts, it scores first, because all parts have to be
+    seen before it may change. A step that fails leaves network, adversary and optimisers as they were.
 
     Args:
-        pieces: equal parts, of which one at a time is on the device.
+        parts: equal ones, over which gradients are accumulated; one at a time is on the device.
         step: of the run, from 0.
         epoch: from 0.
         stop: whether this process was asked to stop.
@@ -296,7 +293,7 @@ def train_step(
     learner.optimizer.zero_grad(set_to_none=True)
     put_back = _keep(learner)
     try:
-        result = _gradients(learner, pieces, step, stop)
+        result = _accumulate(learner, parts, step, stop)
     except BaseException:
         put_back()
         raise
@@ -304,87 +301,53 @@ def train_step(
     return result
 
 
-def _gradients(learner: Learner, pieces: Sequence[Batch], step: int, stop: Callable[[], bool]) -> Step:
-    """Losses and gradients of a step; the adversary's own optimiser steps here."""
-    counts = _mean_counts(pieces, learner.device)
+def _accumulate(learner: Learner, parts: Sequence[Batch], step: int, stop: Callable[[], bool]) -> Step:
+    """Computes losses and gradients of a step; the discriminator's own optimiser steps here."""
+    counts = _mean_counts(parts, learner.device)
     sums: dict[str, Tensor] = {}
-    bodies: list[tuple[Tensor, Tensor]] = []
-    for number, piece in enumerate(pieces):
-        batch = piece.to(learner.device)
+    bodies: list[RotationsAndShape] = []
+    for number, part in enumerate(parts):
+        batch = part.to(learner.device)
         with ExitStack() as stack:
-            if number < len(pieces) - 1 and isinstance(learner.parallel, DistributedDataParallel):
+            if number < len(parts) - 1 and isinstance(learner.parallel, DistributedDataParallel):
                 stack.enter_context(learner.parallel.no_sync())
             with _autocast(learner):
-                images = normalise(batch.crops).contiguous(memory_format=torch.channels_last)
-                prediction = learner.parallel(images)
-            if learner.discriminator is not None:
-                bodies.append((prediction.rotmat.detach(), prediction.betas.detach()))
-                if len(pieces) == 1:
-                    _add(sums, _train_discriminator(learner, bodies, step))
+                prediction = predict(learner.parallel, batch.crops)
+            if learner.adversary is not None:
+                bodies.append(RotationsAndShape(prediction.rotmat.detach(), prediction.betas.detach()))
+                if len(parts) == 1:
+                    _add(sums, learner.adversary.learn(bodies, step))
             labels, its_counts = _labels(learner, batch, prediction, counts)
-            terms = _losses(learner, prediction, labels, its_counts)
+            terms = learner.losses(prediction, labels, batch.crops, its_counts)
             loss = total(terms)
-            _add(sums, {name: value / len(pieces) for name, value in {**terms, "total": loss}.items()})
-            (loss / len(pieces)).backward()
-    if learner.discriminator is not None and len(pieces) > 1:
-        _add(sums, _train_discriminator(learner, bodies, step))
+            _add(sums, {name: value / len(parts) for name, value in {**terms, "total": loss}.items()})
+            (loss / len(parts)).backward()
+    if learner.adversary is not None and len(parts) > 1:
+        _add(sums, learner.adversary.learn(bodies, step))
     values = torch.stack([*sums.values(), loss.new_tensor(float(stop()))]).detach()
     *numbers, stopped = averaged(values).tolist()
     losses = dict(zip(sums, numbers))
     wrong = [name for name, value in losses.items() if value - value != 0]
     if wrong:
-        raise NotFinite(wrong, pieces)
+        raise NotFinite(wrong, parts)
     return Step(losses, stopped > 0)
 
 
-def _losses(
-    learner: Learner, prediction: Prediction | Tensor, labels: Labels, counts: Counts
-) -> dict[str, Tensor]:
-    """The weighted terms of bodies, or of the heatmaps of a pose network."""
-    if isinstance(prediction, Tensor):
-        return heatmap_losses(learner.recipe, prediction, labels, counts)
-    return training_losses(learner.recipe, prediction, labels, learner.body, learner.discriminator, counts)
-
-
 def _labels(learner: Learner, batch: Batch, prediction: Prediction, counts: Counts) -> tuple[Labels, Counts]:
-    """Labels of a piece and what its means divide by."""
+    """Returns the labels of a part and what its means divide by."""
     if learner.relabel is None:
         return {name: getattr(batch, name) for name in LABELS}, counts
     labels = learner.relabel(batch, prediction)
-    # How many fits are good enough is known for this piece alone.
+    # How many fits are good enough is known for this part alone.
     known = averaged(count_labels(labels).smpl)
     return labels, counts._replace(smpl=known)
 
 
-def _train_discriminator(
-    learner: Learner, fake: Sequence[tuple[Tensor, Tensor]], step: int
-) -> dict[str, Tensor]:
-    """A step of the discriminator on predictions and as many real bodies; returns its losses."""
-    judge, optimizer, real = learner.discriminator, learner.discriminator_optimizer, learner.real
-    assert judge is not None and optimizer is not None and real is not None
-    rotmat, betas = (torch.cat(parts) for parts in zip(*fake))
-    rank, processes = rank_and_size()
-    drawn = real.draw(learner.recipe.seed, step, len(betas) * processes)
-    own = slice(rank * len(betas), (rank + 1) * len(betas))
-    examples = (
-        rotmat_from_pose(torch.from_numpy(drawn.pose[own])).to(learner.device),
-        torch.from_numpy(drawn.betas[own]).to(learner.device),
-    )
-    losses = discriminator_losses(judge, examples, (rotmat, betas))
-    optimizer.zero_grad(set_to_none=True)
-    total(losses).backward()
-    for parameter in judge.parameters():
-        if parameter.grad is not None:
-            averaged(parameter.grad)
-    optimizer.step()
-    return {f"discriminator_{name}": value for name, value in losses.items()}
-
-
 def _compiled(network: nn.Module) -> nn.Module:
-    """A compiled view of a network; dropout draws the numbers that it draws without."""
-    for module in network.modules():
+    """Returns a compiled view of a network; dropout draws the numbers that it draws without."""
+    for name, module in network.named_children():
         if isinstance(module, BodyModel):  # the compiler knows no sparse tensors
-            module.forward = torch.compiler.disable(module.forward)  # type: ignore[method-assign]
+            setattr(network, name, torch.compiler.disable(module))
     return torch.compile(network, options={"fallback_random": True})  # type: ignore[return-value]
 
 
@@ -404,9 +367,9 @@ def _adam(
 
 
 def _set_rates(learner: Learner, epoch: int) -> None:
-    for optimizer in (learner.optimizer, learner.discriminator_optimizer):
-        for group in optimizer.param_groups if optimizer else ():
-            group["lr"] = learning_rate(learner.recipe, group["name"], epoch)
+    adversary = learner.adversary.optimizer.param_groups if learner.adversary else []
+    for group in (*learner.optimizer.param_groups, *adversary):
+        group["lr"] = learning_rate(learner.recipe, group["name"], epoch)
 
 
 def _autocast(learner: Learner) -> AbstractContextManager[object]:
@@ -415,14 +378,14 @@ def _autocast(learner: Learner) -> AbstractContextManager[object]:
     return torch.autocast(learner.device.type, torch.bfloat16)
 
 
-def _mean_counts(pieces: Sequence[Batch], device: torch.device) -> Counts:
-    """Labels of the average piece of all processes."""
-    each = [torch.stack(count_labels({name: getattr(piece, name) for name in LABELS})) for piece in pieces]
+def _mean_counts(parts: Sequence[Batch], device: torch.device) -> Counts:
+    """Counts the labels of the average part of all processes."""
+    each = [torch.stack(count_labels({name: getattr(part, name) for name in LABELS})) for part in parts]
     return Counts(*averaged(torch.stack(each).mean(0).to(device)))
 
 
 def _noise_seed(seed: int, step: int, rank: int) -> int:
-    """A number for each step and process of a run, far from those of its neighbours."""
+    """Returns a number for each step and process of a run, far from those of its neighbours."""
     return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) % 2**63
 
 

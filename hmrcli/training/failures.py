@@ -89,12 +89,12 @@ def not_finite(error: NotFinite, run: Path, step: int, sets: Sequence[ImageSet])
     rank, processes = rank_and_size()
     path = run / "not_finite" / f"step-{step}-process-{rank}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"terms": error.terms, "samples": [piece._asdict() for piece in error.pieces]}, path)
+    torch.save({"terms": error.terms, "samples": [piece._asdict() for piece in error.parts]}, path)
     if rank > 0:
         return Elsewhere()
     named = [
         f"{sets[number].image(row)} (row {row})"
-        for piece in error.pieces
+        for piece in error.parts
         for number, row in zip(piece.dataset.tolist(), piece.row.tolist())
     ]
     shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")

@@ -41,7 +41,7 @@ def crop_sheet(path: Path, batch: Batch, names: Sequence[str], joints: str, body
     """
     from matplotlib.figure import Figure
 
-    count = min(MOST, len(batch.crops))
+    count = min(MOST, len(batch.images))
     columns = min(4, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(3.6 * columns, 2.1 * rows), layout="constrained")
@@ -51,7 +51,7 @@ def crop_sheet(path: Path, batch: Batch, names: Sequence[str], joints: str, body
     meshes = _meshes(batch, joints, body)
     faces = body.faces.cpu().numpy()
     for i, axis in zip(range(count), axes):
-        crop = _as_labelled(batch.crops[i].numpy())
+        crop = _as_labelled(batch.images[i].numpy())
         pair = [_with_joints(crop, batch.keypoints2d[i].numpy(), joints), _with_mesh(crop, meshes[i], faces)]
         axis.imshow(np.concatenate(pair, 1))
         axis.set_title(f"{names[int(batch.dataset[i])]}, row {int(batch.row[i])}", fontsize=7)
@@ -60,8 +60,11 @@ def crop_sheet(path: Path, batch: Batch, names: Sequence[str], joints: str, body
 
 
 def _as_labelled(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The crop in the frame of its labels."""
-    return np.asarray(cv2.resize(crop, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA), np.uint8)
+    """Brings a crop to the frame of its labels: the square in its middle."""
+    high, wide = crop.shape[:2]
+    top = (high - wide) // 2
+    square = crop[top : top + wide]
+    return np.asarray(cv2.resize(square, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _with_joints(crop: NDArray[np.uint8], keypoints: NDArray[np.float32], joints: str) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from hmrcli import __version__
+from hmrcli.algorithms.spin_fits import FitStore
 from hmrcli.data.mixture import BatchSampler, mixture_of
 from hmrcli.data.needed import smpl_labels
 from hmrcli.data.sets import ImageSet, load_sets
@@ -44,10 +45,9 @@ from hmrcli.training.checkpoints import (
     save_checkpoint,
 )
 from hmrcli.training.engine import Learner, NotFinite, Precision, can_train_on, share_statistics, train_step
+from hmrcli.training.exports import export_weights
 from hmrcli.training.failures import explained, ignore_signals, not_finite, stop_signals
-from hmrcli.training.fits import FitStore
 from hmrcli.training.folders import find_place
-from hmrcli.training.leaves import leave
 from hmrcli.training.pictures import MOST, crop_sheet
 from hmrcli.training.record import Record, draw_curves
 from hmrcli.training.start import prepare, start_file
@@ -160,12 +160,12 @@ def train(recipe: Recipe, settings: Settings) -> Path:
                 run = _begin(recipe, settings, folder, checkpoint)
             with run.record or nullcontext(), stop_signals() as stop:
                 _take_steps_or_save(run, stop)
-            if run.record is not None and recipe.leaves is not None:
-                left = leave(recipe.leaves, run.learner.network, folder, settings.root)
+            if run.record is not None and recipe.exports is not None:
+                path = export_weights(recipe.exports, run.learner.network, folder, settings.root)
                 settings.say(
-                    f"left {left} for other recipes"
-                    if left
-                    else "unfinished: nothing is left for other recipes"
+                    f"exported {path} for other recipes"
+                    if path
+                    else "unfinished: nothing is exported for other recipes"
                 )
             return folder
         except HmrError:
@@ -339,7 +339,7 @@ def _validate(run: Run, epoch: int) -> None:
     if run.mean_pose is None:
         run.mean_pose = _measured(validation.mean_pose)
     run.validated = run.done
-    value = run.metrics.get(POSE_METRIC if run.recipe.algorithm == "pose" else METRIC)
+    value = run.metrics.get(METRIC if run.recipe.rules.makes_bodies else POSE_METRIC)
     better = value is not None and (run.best is None or value < run.best)
     run.best = value if better else run.best
     if run.record is None:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hmrcli.algorithms import build_network
+from hmrcli.algorithms.spin import Fitter
+from hmrcli.algorithms.spin_fits import FitStore
 from hmrcli.assets.data_root import BODY_MODELS, CHECKPOINTS
 from hmrcli.assets.registry import find_asset
 from hmrcli.body import BodyModel, load_body
@@ -19,12 +21,10 @@ from hmrcli.data.sets import load_real_bodies
 from hmrcli.evaluation import Protocol, pa_mpjpe
 from hmrcli.evaluation.protocols import Target, scored_joints, target_vertices
 from hmrcli.layers import MeanParameters, load_backbone, load_mean_parameters, load_weights
-from hmrcli.layers.mean import rest_parameters
+from hmrcli.layers.mean_parameters import rest_parameters
 from hmrcli.recipe import Recipe
 from hmrcli.scenes.subjects import true_bodies
 from hmrcli.training.engine import Learner, Precision, make_learner
-from hmrcli.training.fits import FitStore
-from hmrcli.training.in_the_loop import Fitter
 
 
 def prepare(

@@ -44,14 +44,14 @@ def open_validation(
         BadInput: the test set lacks what the protocol compares with.
     """
     folder = root / IMAGES / recipe.evaluation.dataset
-    if recipe.algorithm == "pose":
+    if not recipe.rules.makes_bodies:
         return _of_keypoints(recipe, root, folder, workers)
     protocol = PROTOCOLS[recipe.evaluation.protocol]
-    samples, scorable = open_samples(find_test_file(recipe, root), folder, protocol, recipe.data.image_size)
+    samples, scorable = open_samples(find_test_file(recipe, root), folder, protocol, recipe.crop_shape)
     for text in scorable.notes:
         say(f"validation: {text}")
     bodies = load_bodies(protocol, root, device)
-    surface = (recipe.evaluation.surfaces or (None,))[0]
+    surface = (recipe.evaluation.meshes or (None,))[0]
     rank, size = rank_and_size()
     rows = scorable.rows[rank::size]
 
@@ -77,7 +77,7 @@ def _of_keypoints(recipe: Recipe, root: Path, folder: Path, workers: int) -> Val
     path = locate(ANNOTATIONS, recipe.evaluation.annotations, root)
     annotations = read_annotations(path, recipe.data.joints)
     check_labels(annotations, path)
-    samples = Samples(annotations, folder, recipe.data.image_size)
+    samples = Samples(annotations, folder, recipe.crop_shape)
     check_images(samples)
     rank, size = rank_and_size()
     rows = range(rank, len(annotations), size)

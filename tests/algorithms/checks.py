@@ -4,7 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from hmrcli.layers import Prediction
-from hmrcli.layers.stored import stored_only_names
+from hmrcli.layers.unused import unused_names
+from hmrcli.recipe import Recipe, load_recipe, recipe_names
+
+
+def row_of(algorithm: str, variant: str = "normal") -> Recipe:
+    """A row of an algorithm, or the one recipe of those that are not of the benchmark."""
+    return load_recipe(algorithm if algorithm in recipe_names() else f"{algorithm}_{variant}")
 
 
 def published_state(network: nn.Module) -> set[str]:
@@ -19,7 +25,7 @@ def assert_trains(network: nn.Module, outputs: list[Tensor]) -> None:
     """A loss on all outputs reaches every parameter that is not stored only."""
     network.zero_grad()
     torch.stack([(output * torch.randn_like(output)).sum() for output in outputs]).sum().backward()
-    unread = stored_only_names(network)
+    unread = unused_names(network)
     for name, parameter in network.named_parameters():
         assert (parameter.grad is None) == (name in unread), name
         assert parameter.grad is None or parameter.grad.isfinite().all(), name

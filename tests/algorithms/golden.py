@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from hmrcli.body.levels import MeshLevels
 from hmrcli.body.model import BodyOutput
-from hmrcli.layers.mean import MeanParameters, load_mean_parameters
-from hmrcli.layers.stored import stored_only_names
+from hmrcli.layers.mean_parameters import MeanParameters, load_mean_parameters
+from hmrcli.layers.unused import unused_names
 
 FOLDER = Path(__file__).parents[1] / "golden"
 
@@ -28,7 +28,7 @@ def regenerate(network: nn.Module) -> None:
     """Fills a network with the weights that its parameters' names stand for."""
     mean = dict(zip(("init_pose", "init_shape", "init_cam"), mean_parameters(), strict=True))
     state = network.state_dict()
-    unread = stored_only_names(network)
+    unread = unused_names(network)
     for name, value in state.items():
         last = name.rpartition(".")[2]
         if value.is_floating_point() and last != "temperature" and name not in unread:

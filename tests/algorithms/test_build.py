@@ -2,13 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from hmrcli.algorithms import BUILDERS, build_network, load_network
-from hmrcli.algorithms.build import build_hmr, build_pare
+from hmrcli.algorithms import ALGORITHMS, build_network
+from hmrcli.algorithms.hmr import build_hmr
+from hmrcli.algorithms.predict import load_network, predict
 from hmrcli.body import load_body
 from hmrcli.errors import BadInput, MissingFile, UsageError
-from hmrcli.layers import Prediction, load_mean_parameters
-from hmrcli.layers.mean import rest_parameters
-from hmrcli.recipe import load_recipe, rules
+from hmrcli.layers import Crops, Prediction, load_mean_parameters
+from hmrcli.layers.crops import whole_photos
+from hmrcli.layers.mean_parameters import rest_parameters
+from hmrcli.recipe import load_recipe
+from tests.algorithms.checks import row_of
 from tests.algorithms.golden import images, mean_parameters
 
 
@@ -17,9 +20,9 @@ def open_body():
     return load_body("open")
 
 
-@pytest.mark.parametrize("algorithm", [name for name in BUILDERS if name != "pose"])
+@pytest.mark.parametrize("algorithm", [name for name, one in ALGORITHMS.items() if one.makes_bodies])
 def test_five_algorithms_on_the_open_body(algorithm, open_body):
-    network = build_network(load_recipe(f"{algorithm}_normal"), open_body).eval()
+    network = build_network(row_of(algorithm), open_body).eval()
     assert not any(name.startswith("body") for name in network.state_dict())
     with torch.inference_mode():
         prediction = network(images()[:1])
@@ -30,9 +33,11 @@ def test_five_algorithms_on_the_open_body(algorithm, open_body):
         assert prediction.rotmat is prediction.betas is None
         assert prediction.joints3d.shape == (1, 14, 3)
         assert [level.shape[1] for level in prediction.mesh_levels] == list(open_body.levels.sizes[::-1])
+        assert prediction.joints is None
         return
-    expected = open_body(prediction.rotmat, prediction.betas).vertices
-    torch.testing.assert_close(prediction.vertices, expected)
+    expected = open_body(prediction.rotmat, prediction.betas)
+    torch.testing.assert_close(prediction.vertices, expected.vertices)
+    torch.testing.assert_close(prediction.joints, expected.joints)
     assert (prediction.part_maps is not None) == (algorithm == "pare")
     assert (prediction.mesh_levels is not None) == (algorithm == "graphcmr")
 
@@ -49,14 +54,14 @@ def test_hmr_stands_on_hrnet(body):
         assert network.features(images()[:1]).shape == (1, 2048)
 
 
-def test_recipes_and_builders_know_the_same_networks(body):
-    assert list(BUILDERS) == list(rules.BACKBONES)
-    with pytest.raises(BadInput, match="'vit', expected one of resnet18, hrnet_w32, hrnet_w48"):
-        build_pare(body, "vit")
-    with pytest.raises(
-        BadInput, match=r"`network\.backbone` is 'hrnet_w48', expected one of resnet18, resnet50, hrnet_w32"
-    ):
-        build_hmr(body, "hrnet_w48")
+def test_crops_and_their_pictures_alone_are_answered_alike(open_body):
+    network = build_network(load_recipe("hmr_normal"), open_body).eval()
+    crops = whole_photos(images()[:1])
+    with torch.inference_mode():
+        for ours, theirs in zip(network(crops), network(crops.images)):
+            assert ours is theirs is None or torch.equal(ours, theirs)
+        cut = Crops(torch.randint(0, 255, (2, 224, 224, 3), dtype=torch.uint8), *crops[1:])
+        assert predict(network, cut).vertices.shape == (2, open_body.num_vertices, 3)
 
 
 def test_mean_parameters_are_read_and_checked(tmp_path):

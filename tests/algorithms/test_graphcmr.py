@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from hmrcli.algorithms.build import build_graphcmr
-from hmrcli.algorithms.graphcmr import GraphCMR, rotation_from_matrix
+from hmrcli.algorithms.graphcmr import GraphCMR, build_graphcmr, rotation_from_matrix
 from hmrcli.layers.graph import SparseMatrix
 from tests.algorithms.checks import (
     assert_rotations,

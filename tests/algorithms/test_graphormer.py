@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from hmrcli.algorithms.build import build_graphormer, graphormer_references
-from hmrcli.algorithms.graphormer import Graphormer
+from hmrcli.algorithms.graphormer import Graphormer, build_graphormer, rest_tokens
 from hmrcli.errors import BadInput
 from hmrcli.layers import load_backbone, load_weights
 from hmrcli.layers.hrnet import ClassificationHRNet, PoseHRNet
-from hmrcli.layers.stored import stored_only_names
+from hmrcli.layers.unused import unused_names
 from tests.algorithms.checks import assert_same, assert_trains, parameter_count, published_state
 from tests.algorithms.golden import MadeUpBody, assert_close, golden, images, regenerate
 from tests.layers.test_weights import constant
@@ -52,7 +51,7 @@ def test_equals_published_network(network):
 
 
 def test_references_stand_upright_around_the_pelvis(body):
-    references = graphormer_references(body)
+    references = rest_tokens(body)
     joints = (
         body.h36m_regressor @ body.v_template - body.h36m_regressor[0] @ body.v_template
     ) * torch.tensor([1.0, -1.0, -1.0])
@@ -105,7 +104,7 @@ def test_trains_every_parameter_that_is_read(network):
 
 def assert_trains_head(network: Graphormer, outputs: list[torch.Tensor]) -> None:
     torch.stack([output.square().sum() for output in outputs]).sum().backward()
-    unread = stored_only_names(network)
+    unread = unused_names(network)
     for name, parameter in network.named_parameters():
         if not name.startswith("backbone."):
             assert (parameter.grad is None) == (name in unread), name

@@ -2,10 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from hmrcli.algorithms.build import build_hmr
-from hmrcli.algorithms.hmr import HMR
+from hmrcli.algorithms.hmr import HMR, build_hmr
 from hmrcli.layers import Discriminator
-from hmrcli.layers.mean import rest_parameters
+from hmrcli.layers.mean_parameters import rest_parameters
 from tests.algorithms.checks import (
     assert_rotations,
     assert_same,

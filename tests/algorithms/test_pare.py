@@ -3,10 +3,9 @@ import torch
 from torch import nn
 
 from hmrcli.algorithms import build_network
-from hmrcli.algorithms.build import build_pare
-from hmrcli.algorithms.pare import PARE
+from hmrcli.algorithms.pare import PARE, build_pare
 from hmrcli.body.rotations import rotmat_from_6d
-from hmrcli.layers.stored import stored_only_names
+from hmrcli.layers.unused import unused_names
 from hmrcli.recipe import load_recipe
 from hmrcli.training.start import open_mean_parameters
 from tests.algorithms.checks import (
@@ -81,7 +80,7 @@ def test_the_mean_travels_with_the_weights(body):
     recipe = load_recipe("open_quick")
     trained = build_network(recipe, body, open_mean_parameters(bodies=50)).eval()
     loaded = build_network(recipe, body).eval()
-    assert not any("init_" in name for name in stored_only_names(loaded))
+    assert not any("init_" in name for name in unused_names(loaded))
     loaded.load_state_dict(trained.state_dict())
     batch = torch.randn(1, 3, 128, 128)
     with torch.inference_mode():

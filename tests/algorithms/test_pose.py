@@ -1,12 +1,14 @@
 import pytest
 import torch
 
-from hmrcli.algorithms.build import build_graphormer, build_hmr, build_pare, build_pose
-from hmrcli.algorithms.pose import STRIDE, peaks
+from hmrcli.algorithms.graphormer import build_graphormer
+from hmrcli.algorithms.hmr import build_hmr
+from hmrcli.algorithms.pare import build_pare
+from hmrcli.algorithms.pose import STRIDE, build_pose, peaks
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.layers import load_backbone, save_weights
 from hmrcli.layers.resnet import resnet18
-from hmrcli.layers.stored import stored_only_names
+from hmrcli.layers.unused import unused_names
 from tests.algorithms.checks import assert_trains, parameter_count
 
 
@@ -37,7 +39,7 @@ def test_heatmaps_teach_every_parameter(backbone):
     heatmaps = network(torch.randn(2, 3, 64, 64))
     assert heatmaps.shape == (2, 17, 64 // STRIDE, 64 // STRIDE)
     assert_trains(network, [heatmaps])
-    unread = {name.split(".")[1] for name in stored_only_names(network)}
+    unread = {name.split(".")[1] for name in unused_names(network)}
     assert unread <= {"final_layer", "incre_modules", "downsamp_modules", "classifier"}
     assert all(module.training for module in network.modules())
 
@@ -46,9 +48,7 @@ def test_heatmaps_teach_every_parameter(backbone):
 def test_a_pose_backbone_fits_the_network_that_starts_from_it(backbone, build, body, tmp_path):
     torch.manual_seed(0)
     taught = build_pose(backbone).backbone
-    state = {
-        name: value for name, value in taught.state_dict().items() if name not in stored_only_names(taught)
-    }
+    state = {name: value for name, value in taught.state_dict().items() if name not in unused_names(taught)}
     torch.save(state, tmp_path / "pose.pth")
     network = build(body, backbone)
     report = load_backbone(network, tmp_path / "pose.pth")

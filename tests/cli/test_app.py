@@ -184,7 +184,7 @@ def test_any_number_of_threads_runs(value: str, monkeypatch: pytest.MonkeyPatch)
 def test_a_device_that_is_not_there_is_named_without_torch_s_words() -> None:
     import torch
 
-    from hmrcli.algorithms import chosen_device
+    from hmrcli.environment import chosen_device
 
     with pytest.raises(HmrError, match=r"'cuda:99' cannot be used here; torch finds .*cpu$"):
         chosen_device("cuda:99")

@@ -1,6 +1,6 @@
 """Every row of the benchmark, through the command line: train, stop, go on, evaluate, appear in the table.
 
-On the open body, from random weights, on tiny sets in the published formats. All twenty take about ten minutes
+On the open body, from random weights, on tiny sets in the published formats. All of the twenty take about ten minutes
 (`make test-rows`); by default one of each algorithm runs, the one with everything in it.
 """
 
@@ -16,7 +16,7 @@ from hmrcli.cli.app import app
 from hmrcli.recipe import recipe_names
 
 ALL = [name for name in recipe_names() if not name.startswith("open_")]
-ROWS = ALL if os.environ.get("HMR_TEST_ROWS") == "all" else [name for name in ALL if name.endswith("_aug")]
+ROWS = ALL if os.environ.get("HMR_TEST_ROWS") == "all" else [n for n in ALL if n.endswith(("_aug", "cliff"))]
 
 
 def run(*arguments: str) -> Result:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from hmrcli.body.joints import SMPL_54
 from hmrcli.data.augmentation import (
-    Augmentation,
     Patch,
+    SampleAugmentation,
     augment_crop,
     augment_joints2d,
     augment_joints3d,
@@ -41,7 +41,9 @@ def test_equals_published_augmentation(golden, case):
         {key.split("/")[-1]: golden[key] for key in golden if key.startswith(f"{case}/{side}/")}
         for side in ("in", "out")
     )
-    augmentation = Augmentation(flip=bool(given["flip"]), rotation=float(np.deg2rad(given["rotation"][0])))
+    augmentation = SampleAugmentation(
+        flip=bool(given["flip"]), rotation=float(np.deg2rad(given["rotation"][0]))
+    )
     affine = augmented_affine(augmentation, given["center"], given["scale"][0])
 
     image = np.ascontiguousarray(golden["image"][..., ::-1])
@@ -60,7 +62,7 @@ def test_equals_published_augmentation(golden, case):
 
 
 def test_nothing_is_changed_without_augmentation():
-    rng, nothing = np.random.default_rng(0), Augmentation()
+    rng, nothing = np.random.default_rng(0), SampleAugmentation()
     crop, joints = rng.integers(0, 256, (56, 56, 3)).astype(np.uint8), rng.standard_normal((54, 4))
     pose = rng.uniform(-1, 1, 72)
     assert np.array_equal(augment_crop(crop, nothing), crop)
@@ -70,7 +72,7 @@ def test_nothing_is_changed_without_augmentation():
 
 
 def test_scale_widens_the_square():
-    wide = augmented_affine(Augmentation(scale=1.25), [30, 40], 80)
+    wide = augmented_affine(SampleAugmentation(scale=1.25), [30, 40], 80)
     assert wide == pytest.approx(crop_affine([30, 40], 100))
 
 
@@ -89,7 +91,9 @@ def test_flip_takes_left_for_right():
     joints = np.zeros((54, 4))
     joints[left] = 1, 2, 3, 0.5
     assert flip_joints3d(joints, SMPL_54.flip)[right].tolist() == [-1, 2, 3, 0.5]
-    joints2d = augment_joints2d(joints[:, [0, 1, 3]], Augmentation(flip=True), np.eye(2, 3), SMPL_54.flip)
+    joints2d = augment_joints2d(
+        joints[:, [0, 1, 3]], SampleAugmentation(flip=True), np.eye(2, 3), SMPL_54.flip
+    )
     assert joints2d[right].tolist() == [1, 2, 0.5]  # the affine mirrors, the permutation only renames
     pose = np.zeros(72)
     pose[3 * left : 3 * left + 3] = 1, 2, 3
@@ -123,14 +127,14 @@ def test_turning_a_person_at_rest(rotation):
 @given(seeds, angles, st.booleans())
 def test_pose_augmentation_can_be_undone(seed, rotation, flip):
     pose = np.random.default_rng(seed).uniform(-1, 1, 72)
-    back = rotate_pose(augment_pose(pose, Augmentation(flip=flip, rotation=rotation)), -rotation)
+    back = rotate_pose(augment_pose(pose, SampleAugmentation(flip=flip, rotation=rotation)), -rotation)
     assert (flip_pose(back) if flip else back) == pytest.approx(pose)
 
 
 def test_projected_3d_joints_follow_the_crop():
     """Orthographic 2D of the turned 3D joints is the turned 2D: one sign error in either would show."""
     joints3d = np.random.default_rng(5).uniform(-1, 1, (54, 4))
-    augmentation = Augmentation(flip=True, scale=0.9, rotation=0.7)
+    augmentation = SampleAugmentation(flip=True, scale=0.9, rotation=0.7)
     joints2d = joints3d[:, :2] * 100 + [300, 200]
     affine = augmented_affine(augmentation, [300, 200], 250)
     moved = augment_joints2d(joints2d, augmentation, affine, SMPL_54.flip)
@@ -148,7 +152,7 @@ def test_scaling_the_crop_is_scaling_the_image():
     image = np.random.default_rng(6).integers(0, 180, (100, 120, 3)).astype(np.uint8)
     affine = crop_affine([60, 50], 90, 0.3, 56)
     gains = (0.7, 1.05, 1.4)
-    crop = augment_crop(crop_image(image, affine, 56), Augmentation(gains=gains))
+    crop = augment_crop(crop_image(image, affine, 56), SampleAugmentation(gains=gains))
     assert np.abs(crop.astype(int) - crop_image(scale_channels(image, gains), affine, 56)).max() <= 2
 
 
@@ -168,7 +172,7 @@ def test_a_setting_changes_no_other_draw(seed):
 
 def test_strength_zero_is_no_augmentation():
     off = draw_augmentation(np.random.default_rng(0), channel_noise=0, flip=0, scale=0, rotation=0)
-    assert off == Augmentation()
+    assert off == SampleAugmentation()
 
 
 def test_statistics_of_the_base_recipe():

@@ -12,16 +12,18 @@ import pytest
 import torch
 
 from hmrcli.body.joints import EVALUATION_14, JOINT_SETS, joint_set
-from hmrcli.data.augmentation import Augmentation, augment_pose, rotate_joints3d
+from hmrcli.data.augmentation import SampleAugmentation, augment_pose, rotate_joints3d
 from hmrcli.data.crop import crop_affine, crop_image, square_around
 from hmrcli.data.mixture import BatchSampler, Draw, Mixture, mixture_of
 from hmrcli.data.sets import ImageSet, load_sets
 from hmrcli.data.training import Batch, TrainingSet, pose_from_crop, pose_into_crop, training_batches
 from hmrcli.data.unreadable_rows import LIST_FILE, Unreadable
 from hmrcli.errors import BadInput
+from hmrcli.recipe.algorithms import CropShape
 from tests.data.image_sets import recipe, write_sets
 from tests.data.people import people
 
+SQUARE = CropShape(224, 224)
 LEARNED = [name for name in JOINT_SETS if name not in ("human_data", "h36m")]
 STILL = {
     "augmentation__channel_noise": 0,
@@ -62,7 +64,7 @@ def test_workers_change_nothing_and_leave_other_randomness_alone(sets):
     assert_same(list(training_batches(recipe(), sets, sampler(sets, stop=5), workers=2)), alone)
     assert torch.equal(torch.get_rng_state(), before)
     first = alone[0]
-    assert first.crops.shape == (8, 224, 224, 3) and first.crops.dtype == torch.uint8
+    assert first.images.shape == (8, 224, 224, 3) and first.images.dtype == torch.uint8
     assert first.keypoints2d.shape == (8, 54, 3) and first.keypoints3d.shape == (8, 54, 4)
     assert first.keypoints2d.dtype == first.pose.dtype == first.rotation.dtype == torch.float32
     assert [batch.epoch.unique().tolist() for batch in alone] == [[0], [0], [1], [1], [2]]
@@ -113,12 +115,12 @@ def test_labels_stay_on_their_pixels_under_every_augmentation(tmp_path, joints):
     seen = set()
     for joint in (0, 5, len(joint_set(joints)) - 1):
         images = dotted(joints, joint, tmp_path)
-        samples = TrainingSet([images], recipe("hmr_l1").augmentation, joints, seed=joint, size=224)
+        samples = TrainingSet([images], recipe("hmr_l1").augmentation, joints, joint, SQUARE)
         for position in range(25):
             draw = Draw(0, position, 0, 0)
             augmentation, sample = samples.augmentation(draw), samples.sample(draw)
             own = JOINT_SETS[joints].flip.index(joint) if augmentation.flip else joint
-            brightness = sample["crops"].astype(float).sum(2)
+            brightness = sample["images"].astype(float).sum(2)
             y, x = np.mgrid[:224, :224]
             dot = np.array([(x * brightness).sum(), (y * brightness).sum()]) / brightness.sum()
             assert sample["keypoints2d"][own, :2] == pytest.approx(dot, abs=0.3)
@@ -132,7 +134,7 @@ def test_labels_stay_on_their_pixels_under_every_augmentation(tmp_path, joints):
 
 
 def test_3d_labels_are_mirrored_and_turned(sets):
-    samples = TrainingSet(sets, recipe().augmentation, "smpl_54", 0, 224)
+    samples = TrainingSet(sets, recipe().augmentation, "smpl_54", 0, SQUARE)
     original = sets[0].annotations.labels(slice(0, len(sets[0])))
     seen = set()
     for position in range(60):
@@ -153,28 +155,34 @@ def test_3d_labels_are_mirrored_and_turned(sets):
 
 
 def test_without_augmentation_a_sample_is_the_plain_crop(sets):
-    samples = TrainingSet(sets, recipe(**STILL).augmentation, "smpl_54", 0, 224)
+    samples = TrainingSet(sets, recipe(**STILL).augmentation, "smpl_54", 0, SQUARE)
     image = cv2.imread(str(sets[2].image(1)))
     affine = crop_affine(*square_around(sets[2].annotations.bbox_xywh[1]))
     sample = samples.sample(Draw(3, 4, 2, 1))
-    assert np.array_equal(sample["crops"][..., ::-1], crop_image(image, affine))
+    assert np.array_equal(sample["images"][..., ::-1], crop_image(image, affine))
     assert (sample["dataset"], sample["row"], sample["epoch"], sample["position"]) == (2, 1, 3, 4)
 
 
 def test_labels_are_the_same_whatever_the_size_of_the_picture(sets):
-    large, small = (TrainingSet(sets, recipe().augmentation, "smpl_54", 0, size) for size in (224, 128))
+    large, small = (
+        TrainingSet(sets, recipe().augmentation, "smpl_54", 0, shape)
+        for shape in (SQUARE, CropShape(128, 128))
+    )
     for position in range(6):
         drawn = Draw(0, position, 0, position % len(sets[0]))
         one, other = large.sample(drawn), small.sample(drawn)
-        assert one.pop("crops").shape == (224, 224, 3)
-        assert other.pop("crops").shape == (128, 128, 3)
+        assert one.pop("images").shape == (224, 224, 3)
+        assert other.pop("images").shape == (128, 128, 3)
+        np.testing.assert_allclose(one.pop("affine") * (128 / 224), other.pop("affine"), rtol=1e-5)
         for name, values in one.items():
             np.testing.assert_array_equal(values, other[name], err_msg=name)
 
 
 def test_a_smaller_picture_shows_the_same(sets):
     large, small = (
-        TrainingSet(sets, recipe(**STILL).augmentation, "smpl_54", 0, size).sample(Draw(0, 0, 0, 0))["crops"]
+        TrainingSet(sets, recipe(**STILL).augmentation, "smpl_54", 0, CropShape(size, size)).sample(
+            Draw(0, 0, 0, 0)
+        )["images"]
         for size in (224, 112)
     )
     halved = cv2.resize(large, (112, 112), interpolation=cv2.INTER_AREA)
@@ -184,8 +192,8 @@ def test_a_smaller_picture_shows_the_same(sets):
 
 
 def test_patches_are_mixed_into_the_named_sets_only(sets):
-    mixing = TrainingSet(sets, recipe().augmentation, "smpl_54", 0, 224)
-    plain = TrainingSet(sets, replace_mix(None), "smpl_54", 0, 224)
+    mixing = TrainingSet(sets, recipe().augmentation, "smpl_54", 0, SQUARE)
+    plain = TrainingSet(sets, replace_mix(None), "smpl_54", 0, SQUARE)
     mixed = [mixing.augmentation(Draw(0, i, 0, 0)) for i in range(400)]
     assert np.mean([found.patch is not None for found in mixed]) == pytest.approx(0.5, abs=0.08)
     for i, found in enumerate(mixed):  # nothing else changes with it
@@ -194,7 +202,7 @@ def test_patches_are_mixed_into_the_named_sets_only(sets):
         assert all(mixing.augmentation(Draw(0, i, dataset, 0)).patch is None for i in range(50))
     small = replace_mix({"area": (0.02, 0.03), "aspect": (1.0, 1.0), "blend": (0.5, 0.5)})
     patches = [
-        TrainingSet(sets, small, "smpl_54", 0, 224).augmentation(Draw(0, i, 0, 0)).patch for i in range(50)
+        TrainingSet(sets, small, "smpl_54", 0, SQUARE).augmentation(Draw(0, i, 0, 0)).patch for i in range(50)
     ]
     found = [patch for patch in patches if patch]
     assert found and all(patch.share == 0.5 and 31 <= patch.width == patch.height <= 39 for patch in found)
@@ -209,8 +217,8 @@ def replace_mix(changes):
 def test_draws_of_augmentation_differ_by_seed_epoch_and_position(sets):
     settings = recipe().augmentation
 
-    def drawn(seed: int, epoch: int, position: int) -> Augmentation:
-        return TrainingSet(sets, settings, "smpl_54", seed, 224).augmentation(Draw(epoch, position, 1, 0))
+    def drawn(seed: int, epoch: int, position: int) -> SampleAugmentation:
+        return TrainingSet(sets, settings, "smpl_54", seed, SQUARE).augmentation(Draw(epoch, position, 1, 0))
 
     places = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
     assert len({drawn(*place).gains for place in places}) == 4
@@ -223,7 +231,7 @@ def test_fits_go_into_crops_and_back():
     rotation = rng.uniform(-1, 1, 8).astype(np.float32)
     inside = pose_into_crop(pose, flip, rotation)
     for i in range(8):
-        expected = augment_pose(pose[i], Augmentation(flip=bool(flip[i]), rotation=float(rotation[i])))
+        expected = augment_pose(pose[i], SampleAugmentation(flip=bool(flip[i]), rotation=float(rotation[i])))
         assert inside[i] == pytest.approx(expected, abs=1e-6)
     assert pose_from_crop(inside, flip, rotation) == pytest.approx(pose, abs=1e-5)
 
@@ -268,7 +276,7 @@ def test_a_row_that_cannot_be_read_is_replaced_and_listed_and_no_other_changes(t
         bad = (one.dataset == 0) & (one.row == 3)
         found += int(bad.sum())
         assert torch.equal(one.dataset, other.dataset) and torch.equal(one.position, other.position)
-        assert torch.equal(one.crops[~bad], other.crops[~bad])
+        assert torch.equal(one.images[~bad], other.images[~bad])
         assert torch.equal(one.row[~bad], other.row[~bad]) and not (other.row[bad] == 3).any()
     assert found > 1, "the row was drawn several times"
     (line,) = (tmp_path / LIST_FILE).read_text().splitlines()
@@ -320,5 +328,5 @@ def test_every_algorithms_data_can_be_learned_from(tmp_path):
     assert batch.keypoints2d.shape == (15, 14, 3)
     assert torch.equal(batch.has_keypoints3d, batch.dataset != 1)
     assert not batch.keypoints3d[batch.dataset == 1].any()
-    assert torch.equal(batch.to("cpu").crops, batch.crops)
+    assert torch.equal(batch.to("cpu").images, batch.images)
     assert len(list(islice(training_batches(resolved, sets, BatchSampler(mixture, 0, 4)), 6))) == 6

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hmrcli.body import load_body
 from hmrcli.data.annotations import Annotations
@@ -14,7 +14,8 @@ from hmrcli.errors import BadInput
 from hmrcli.evaluation import PROTOCOLS, mpjpe
 from hmrcli.evaluation.evaluate import Samples, evaluate
 from hmrcli.evaluation.protocols import SCORED
-from hmrcli.layers import Prediction
+from hmrcli.layers import Crops, Prediction
+from hmrcli.recipe.algorithms import CropShape
 
 ROWS = 10
 
@@ -27,7 +28,8 @@ class Grey(nn.Module):
         self.weight = nn.Parameter(torch.zeros(1))
         self.body, self.calls, self.fail_at = load_body("open"), 0, -1
 
-    def forward(self, images: Tensor) -> Prediction:
+    def forward(self, crops: Crops) -> Prediction:
+        images = crops.images
         self.calls += 1
         if self.calls == self.fail_at:
             raise KeyboardInterrupt
@@ -59,7 +61,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
             gender=np.array(["n"] * ROWS),
         ),
         folder,
-        32,
+        CropShape(32, 32),
     )
 
 

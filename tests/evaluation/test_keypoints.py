@@ -6,12 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.world import people
+from hmrcli.algorithms.pose import SIGMA
+from hmrcli.algorithms.terms import gaussians
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.data.crop import crop_affine, square_around, transform_points
 from hmrcli.evaluation.evaluate import Samples
 from hmrcli.evaluation.keypoints import keypoint_errors, keypoint_metrics
-from hmrcli.training.heatmaps import SIGMA
-from hmrcli.training.terms import gaussians
+from hmrcli.layers import Crops
+from hmrcli.recipe.algorithms import CropShape
 
 
 class Oracle(nn.Module):
@@ -22,7 +24,8 @@ class Oracle(nn.Module):
         self.places, self.done = places, 0
         self.weight = nn.Parameter(torch.zeros(1))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, crops: Crops) -> Tensor:
+        images = crops.images
         size = images.shape[-1] // 4
         own = self.places[self.done : self.done + len(images)]
         self.done += len(images)
@@ -45,7 +48,7 @@ def places(annotations) -> np.ndarray:
 def test_true_heatmaps_err_by_a_part_of_a_cell(annotations, size):
     known, folder = annotations
     network = Oracle(torch.from_numpy(places(known)).float())
-    errors = keypoint_errors(network, Samples(known, folder, size), range(5))
+    errors = keypoint_errors(network, Samples(known, folder, CropShape(size, size)), range(5))
     assert len(errors) == 5 * 17
     assert errors.max() < 100 * 0.4 * 4 / size  # a quarter of a cell along each axis
     assert keypoint_metrics(errors)["pck5_percent"] == 100
@@ -54,7 +57,7 @@ def test_true_heatmaps_err_by_a_part_of_a_cell(annotations, size):
 def test_errors_are_percent_of_the_box(annotations):
     known, folder = annotations
     moved = torch.from_numpy(places(known)).float() + torch.tensor([0.08 * CROP_SIZE, 0.0])
-    errors = keypoint_errors(Oracle(moved[[1, 3]]), Samples(known, folder, 224), [1, 3])
+    errors = keypoint_errors(Oracle(moved[[1, 3]]), Samples(known, folder, CropShape(224, 224)), [1, 3])
     assert len(errors) == 2 * 17
     np.testing.assert_allclose(errors, 8, atol=0.8)
     metrics = keypoint_metrics(errors)
@@ -69,4 +72,4 @@ def test_joints_without_confidence_are_not_measured(annotations):
     keypoints[2, 24, 2] = 1  # the nose
     known = replace(known, keypoints2d=keypoints)
     network = Oracle(torch.from_numpy(places(known)).float())
-    assert len(keypoint_errors(network, Samples(known, folder, 224), range(5))) == 1
+    assert len(keypoint_errors(network, Samples(known, folder, CropShape(224, 224)), range(5))) == 1

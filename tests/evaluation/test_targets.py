@@ -21,6 +21,7 @@ from hmrcli.evaluation.evaluate import Samples, evaluate, open_samples, seen_wro
 from hmrcli.evaluation.keypoints import check_labels, keypoint_errors
 from hmrcli.evaluation.targets import FLIP_14, check_targets, hints
 from hmrcli.layers import Prediction
+from hmrcli.recipe.algorithms import CropShape
 
 ROWS = 6
 PATH = Path("set.npz")
@@ -35,7 +36,8 @@ class Rest(nn.Module):
         super().__init__()
         self.weight, self.body, self.value = nn.Parameter(torch.zeros(1)), load_body("open"), value
 
-    def forward(self, images):
+    def forward(self, crops):
+        images = crops.images
         count = len(images)
         rotmat, betas = torch.eye(3).repeat(count, 24, 1, 1), torch.full((count, 10), self.value)
         return Prediction(torch.zeros(count, 3), self.body(rotmat, betas).vertices, rotmat, betas)
@@ -48,7 +50,8 @@ class Maps(nn.Module):
         super().__init__()
         self.weight, self.value = nn.Parameter(torch.zeros(1)), value
 
-    def forward(self, images):
+    def forward(self, crops):
+        images = crops.images
         return torch.full((len(images), 17, 8, 8), self.value)
 
 
@@ -101,10 +104,10 @@ def test_rows_without_gender_are_refused_where_the_truth_depends_on_it(tmp_path,
     rows = truth(joints17, gender=np.array([*genders]))
     write_human_data(tmp_path / "set.npz", rows)
     with pytest.raises(BadInput, match=rf"set\.npz: {words}; the 3dpw protocol .* Give it for each row"):
-        open_samples(tmp_path / "set.npz", tmp_path, PW3D, 32)
+        open_samples(tmp_path / "set.npz", tmp_path, PW3D, CropShape(32, 32))
     for protocol in (OPEN, H36M):
         with pytest.raises(MissingFile, match="images are missing"):  # the next thing that is looked for
-            open_samples(tmp_path / "set.npz", tmp_path, protocol, 32)
+            open_samples(tmp_path / "set.npz", tmp_path, protocol, CropShape(32, 32))
 
 
 def test_joints_without_confidence_count_neither_in_errors_nor_in_the_alignment(network, joints17, folder):
@@ -123,7 +126,7 @@ def test_joints_without_confidence_count_neither_in_errors_nor_in_the_alignment(
         for note in found.notes
     )
     bodies = {"neutral": network.body}
-    _, (errors,) = evaluate(network, Samples(rows, folder, 32), H36M, bodies)
+    _, (errors,) = evaluate(network, Samples(rows, folder, CropShape(32, 32)), H36M, bodies)
     np.testing.assert_allclose(
         errors.metrics["mpjpe"], 30 / np.where(np.arange(ROWS) == 1, 11, 12), atol=1e-3
     )
@@ -134,7 +137,7 @@ def test_joints_without_confidence_count_neither_in_errors_nor_in_the_alignment(
     by_hand = mpjpe(align_similarity(ours, theirs), theirs)
     np.testing.assert_allclose(errors.metrics["pa_mpjpe"][0], by_hand[0], atol=1e-3)
     assert np.isnan(errors.joints[:, EVALUATION_14_FROM_H36M.index(ANKLES[0])]).all()
-    _, (all14,) = evaluate(network, Samples(whole, folder, 32), H36M, bodies)
+    _, (all14,) = evaluate(network, Samples(whole, folder, CropShape(32, 32)), H36M, bodies)
     np.testing.assert_allclose(all14.metrics["mpjpe"], 30 / 14, atol=1e-3)
 
 
@@ -204,20 +207,22 @@ def test_sets_that_a_protocol_does_not_fit_are_said_to_be_others(joints17):
 
 
 def test_a_process_without_rows_does_nothing(network, joints17, folder):
-    samples = Samples(truth(joints17), folder, 32)
+    samples = Samples(truth(joints17), folder, CropShape(32, 32))
     for protocol in (H36M, OPEN):
         rows, (errors,) = evaluate(network, samples, protocol, {"neutral": network.body}, rows=[], workers=2)
         assert len(rows) == 0 and errors.joints.shape == errors.joints_aligned.shape == (0, 14)
         assert {values.shape for values in errors.metrics.values()} == {(0,)}
     keypoints = np.zeros((ROWS, 17, 3), np.float32)
     labelled = Samples(
-        replace(samples.annotations, joints="coco_17", keypoints2d=keypoints, keypoints3d=None), folder, 32
+        replace(samples.annotations, joints="coco_17", keypoints2d=keypoints, keypoints3d=None),
+        folder,
+        CropShape(32, 32),
     )
     assert keypoint_errors(Maps().eval(), labelled, []).shape == (0,)
 
 
 def test_answers_that_are_not_finite_are_refused_and_named(joints17, folder):
-    samples, broken = Samples(truth(joints17), folder, 32), Rest(float("nan")).eval()
+    samples, broken = Samples(truth(joints17), folder, CropShape(32, 32)), Rest(float("nan")).eval()
     with pytest.raises(BadInput, match=r"answer to 0\.png .* not finite: .* training diverged"):
         evaluate(broken, samples, OPEN, {"neutral": broken.body})
     keypoints = np.ones((ROWS, 17, 3), np.float32)
@@ -260,9 +265,9 @@ def test_other_conventions_are_hinted_at(joints17, change, words):
 
 def test_networks_are_looked_at_for_other_conventions(network, joints17, folder):
     keypoints = truth(joints17).keypoints3d[:, list(H36M_JOINTS.flip)]
-    samples = Samples(truth(joints17, keypoints3d=keypoints), folder, 32)
+    samples = Samples(truth(joints17, keypoints3d=keypoints), folder, CropShape(32, 32))
     rows = np.arange(ROWS)
     notes = seen_wrong(network, samples, H36M, {"neutral": network.body}, rows)
     assert any("left and right joints exchanged" in note for note in notes)
-    good = Samples(truth(joints17), folder, 32)
+    good = Samples(truth(joints17), folder, CropShape(32, 32))
     assert seen_wrong(network, good, H36M, {"neutral": network.body}, rows) == []

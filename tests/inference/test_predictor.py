@@ -11,8 +11,10 @@ import trimesh
 from PIL import Image
 
 from hmrcli.algorithms import build_network
+from hmrcli.algorithms.predict import predict
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
+from hmrcli.data.crop import crop_people
 from hmrcli.errors import BadInput, UsageError
 from hmrcli.inference import Predictor
 from hmrcli.inference.images import read_image
@@ -116,6 +118,27 @@ def test_a_checkpoint_of_another_network_is_refused(hmr: Predictor) -> None:
 def test_recipe_and_checkpoint_go_together(hmr: Predictor) -> None:
     with pytest.raises(ValueError, match="both"):
         Predictor("hmr_l1")
+
+
+def test_a_network_is_told_where_the_box_lies_in_the_photo(tmp_path: Path, photo: np.ndarray) -> None:
+    predictor = Predictor("cliff", checkpoint_of("cliff", tmp_path), device="cpu")
+    (person,) = predictor(photo, [BOX])
+    shape = load_recipe("cliff").crop_shape
+    assert shape == (192, 256)
+    crops = crop_people(photo, [BOX], 1.25, shape)
+    expected = predict(predictor.method.network, crops)
+    assert np.allclose(person.cam, expected.cam.detach().numpy()[0], atol=1e-5)
+    elsewhere = predict(
+        predictor.method.network, crops._replace(box=crops.box - torch.tensor([400.0, 0.0, 0.0]))
+    )
+    assert not np.allclose(person.rotmat, elsewhere.rotmat.detach().numpy()[0], rtol=0, atol=1e-5)
+    s, tx, ty = person.cam
+    x, y, width, height = BOX
+    pixels = s * 1.25 * max(width, height)
+    focal, middle = person.focal_length, np.array(photo.shape[1::-1]) / 2
+    assert focal == pytest.approx(np.hypot(*photo.shape[:2]))
+    offset = 2 * (np.array([x + width / 2, y + height / 2]) - middle) / pixels
+    assert np.allclose(person.transl, [tx + offset[0], ty + offset[1], 2 * focal / pixels], rtol=1e-4)
 
 
 def test_a_file_a_pillow_image_and_an_array_are_the_same_photo(photo: np.ndarray, hmr: Predictor) -> None:

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hmrcli.algorithms.build import build_graphcmr, build_hmr, build_pare
+from hmrcli.algorithms.graphcmr import build_graphcmr
+from hmrcli.algorithms.hmr import build_hmr
+from hmrcli.algorithms.pare import build_pare
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.layers import load_backbone, load_weights, save_weights
 from hmrcli.layers.hrnet import PoseHRNet
@@ -127,18 +129,24 @@ def test_batch_counters_may_be_missing(hmr, tmp_path):
 
 def test_refuses_another_network_and_says_which(hmr, pare, graphcmr, tmp_path):
     torch.save({"state_dict": constants(pare)}, tmp_path / "a.pth")
-    with pytest.raises(BadInput, match=r"a.pth: holds PARE with HRNet-W32 .*this network is HMR or SPIN"):
+    with pytest.raises(
+        BadInput, match=r"a.pth: holds PARE with HRNet-W32 .*this network is HMR or SPIN or CLIFF"
+    ):
         load_weights(hmr, tmp_path / "a.pth")
     flat = {name.partition(".")[2]: value for name, value in constants(hmr).items()}
     torch.save({"model": flat}, tmp_path / "b.pth")
-    with pytest.raises(BadInput, match=r"b.pth: holds HMR or SPIN with ResNet-50, this network is PARE"):
+    with pytest.raises(
+        BadInput, match=r"b.pth: holds HMR or SPIN or CLIFF with ResNet-50, this network is PARE"
+    ):
         load_weights(pare, tmp_path / "b.pth")
     state = constants(graphcmr) | {"graph_cnn.camera_fc.4.weight": torch.zeros(3, 99)}
     torch.save(state, tmp_path / "c.pth")
     with pytest.raises(BadInput, match=r"GraphCMR with .* on a mesh of 99 vertices, .* of 1723 vertices"):
         load_weights(graphcmr, tmp_path / "c.pth")
     torch.save(resnet50().state_dict(), tmp_path / "d.pth")
-    with pytest.raises(BadInput, match=r"holds a bare ResNet-50, this network is HMR or SPIN with ResNet-50"):
+    with pytest.raises(
+        BadInput, match=r"holds a bare ResNet-50, this network is HMR or SPIN or CLIFF with ResNet-50"
+    ):
         load_weights(hmr, tmp_path / "d.pth")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "e.pth")
     with pytest.raises(BadInput, match="no network known here"):
@@ -152,7 +160,7 @@ def test_refuses_a_deeper_backbone_that_would_fit(hmr, tmp_path):
         f"backbone.{name}": constant(value) for name, value in deep.state_dict().items()
     }
     torch.save(state, tmp_path / "r101.pth")
-    with pytest.raises(BadInput, match="ResNet-101, this network is HMR or SPIN with ResNet-50"):
+    with pytest.raises(BadInput, match="ResNet-101, this network is HMR or SPIN or CLIFF with ResNet-50"):
         load_weights(hmr, tmp_path / "r101.pth")
 
 

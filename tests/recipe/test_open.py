@@ -23,7 +23,7 @@ def load(name: str, *overrides: str) -> Recipe:
 
 def changes(before: str, after: str) -> dict[str, object]:
     old, new = (flat(load(name).as_dict()) for name in (before, after))
-    own = ("name", "variant", "leaves.network")
+    own = ("name", "variant", "exports.network")
     return {key: new.get(key) for key in old | new if old.get(key) != new.get(key) and key not in own}
 
 
@@ -117,7 +117,7 @@ def test_aug_changes_the_augmentation_alone(algorithm):
 @functools.cache
 def left() -> dict[str, str]:
     """Each file that a finished run leaves, and the recipe of the run."""
-    leaves = {name: load(name).leaves for name in (*CELLS, *FILES)}
+    leaves = {name: load(name).exports for name in (*CELLS, *FILES)}
     return {str(part.backbone or part.network): name for name, part in leaves.items() if part is not None}
 
 
@@ -143,13 +143,17 @@ def test_what_a_backbone_is_left_for_stands_on_it():
             "data.mixture.open-studio.rows=20001",
             "`data.mixture.open-studio.rows`: open-studio has 20,000",
         ),
-        ("open_graphormer_l1", "data.image_size=128", "`data.image_size`: graphormer reads a grid of 7 by 7"),
+        ("open_graphormer_l1", "data.image_size=128", "`data.image_size`: expected 224, found 128"),
         ("open_hmr_l1", "data.image_size=160", "`data.image_size`: expected 128 or 224, found 160"),
-        ("open_hmr_l1", "data.joints=coco_17", "`data.joints`: pose, and it alone, learns `coco_17`"),
+        ("open_hmr_l1", "data.joints=coco_17", "`data.joints`: hmr learns smpl_54 or smpl_49"),
         ("open_hmr_l1", "camera=null", "`camera`: hmr needs it"),
         ("open_pose_resnet50", "camera={kind: orthographic}", "`camera`: pose has no use for it"),
-        ("open_hmr_l1", "evaluation.protocol=keypoints", "`evaluation.protocol`: pose, and it alone"),
-        ("open_pose_resnet50", "evaluation.protocol=open", "`evaluation.protocol`: pose, and it alone"),
+        ("open_hmr_l1", "evaluation.protocol=keypoints", "`evaluation.protocol`: hmr makes bodies, which"),
+        (
+            "open_pose_resnet50",
+            "evaluation.protocol=open",
+            "`evaluation.protocol`: pose makes heatmaps: expected",
+        ),
         ("open_pose_resnet50", "network.batch_norm=frozen", "`network.batch_norm`: pose on resnet50 has"),
         (
             "open_quick",
@@ -161,7 +165,7 @@ def test_what_a_backbone_is_left_for_stands_on_it():
             "losses.part_maps.kind=mse",
             "`losses.part_maps.kind`: expected cross_entropy, found mse",
         ),
-        ("open_hmr_l1", "leaves={}", "`leaves`: expected one of `backbone` and `network`"),
+        ("open_hmr_l1", "exports={}", "`exports`: expected one of `backbone` and `network`"),
     ],
 )
 def test_what_the_open_benchmark_refuses(name, override, message):

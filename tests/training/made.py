@@ -6,9 +6,12 @@ from torch import Tensor
 from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.layers import Prediction
+from hmrcli.layers.crops import whole_photos
 from hmrcli.recipe import Recipe
 
 JOINTS = {"smpl_54": 54, "smpl_49": 49, "common_24": 24, "evaluation_14": 14}
+CROPS = whole_photos(torch.zeros(3, 3, 224, 224))
+"""Where nothing is known of the photos."""
 FLAGS = ("has_keypoints2d", "has_keypoints3d", "has_smpl")
 
 
@@ -42,10 +45,11 @@ def made_prediction(recipe: Recipe, body: BodyModel, batch: int = 3) -> Predicti
     if recipe.algorithm == "graphormer":
         return _leaves(Prediction(cam, levels[-1], mesh_levels=levels, joints3d=0.5 * normal(14, 3)))
     rotmat, betas = rotmat_from_pose(0.3 * normal(72)), normal(10)
-    vertices = body(rotmat, betas).vertices
+    output = body(rotmat, betas)
+    posed = Prediction(cam, output.vertices, rotmat, betas, joints=output.joints)
     if recipe.algorithm == "graphcmr":
-        return _leaves(Prediction(cam, vertices, rotmat, betas, mesh_levels=levels[1:]))
-    return _leaves(Prediction(cam, vertices, rotmat, betas))
+        return _leaves(posed._replace(mesh_levels=levels[1:]))
+    return _leaves(posed._replace(part_maps=normal(25, 8, 8)) if recipe.algorithm == "pare" else posed)
 
 
 def leaves(prediction: Prediction) -> dict[str, Tensor]:

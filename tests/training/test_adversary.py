@@ -3,8 +3,17 @@ import torch
 
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.layers import Discriminator
-from hmrcli.training.adversary import discriminator_losses, generator_loss, least_squares
+from hmrcli.training.adversary import (
+    RotationsAndShape,
+    discriminator_losses,
+    generator_loss,
+    least_squares,
+)
 from tests.algorithms.golden import golden
+
+
+def bodies_of(*parts):
+    return [RotationsAndShape(*part) for part in parts]
 
 
 @pytest.fixture
@@ -25,7 +34,7 @@ def test_least_squares_of_the_original():
 def test_discriminator_learns_and_the_prediction_does_not(bodies):
     real, fake = bodies
     discriminator = Discriminator()
-    losses = discriminator_losses(discriminator, real, fake)
+    losses = discriminator_losses(discriminator, *bodies_of(real, fake))
     torch.testing.assert_close(losses["real"], (discriminator(*real) - 1).square().mean())
     torch.testing.assert_close(losses["fake"], discriminator(*fake).square().mean())
     sum(losses.values()).backward()
@@ -40,7 +49,7 @@ def test_prediction_learns_and_the_discriminator_does_not(bodies):
     torch.testing.assert_close(loss, (discriminator(*fake) - 1).square().mean())
     loss.backward()
     assert all(part.grad.abs().sum() > 0 for part in fake)
-    assert not fake[0].grad[:, 0].any()  # the root is not judged
+    assert not fake[0].grad[:, 0].any()  # the root has no score
     assert all(parameter.grad is None and parameter.requires_grad for parameter in discriminator.parameters())
 
 
@@ -50,7 +59,7 @@ def test_the_game_can_be_won_by_both(bodies):
     optimizer = torch.optim.Adam(discriminator.parameters(), 1e-3)
     for _ in range(40):
         optimizer.zero_grad()
-        sum(discriminator_losses(discriminator, real, fake).values()).backward()
+        sum(discriminator_losses(discriminator, *bodies_of(real, fake)).values()).backward()
         optimizer.step()
     assert discriminator(*real).mean() > discriminator(*fake).mean() + 0.2
     before = generator_loss(discriminator, *fake)
@@ -61,10 +70,13 @@ def test_the_game_can_be_won_by_both(bodies):
 def test_scores_are_float32_under_autocast(bodies):
     real, fake = bodies
     discriminator = Discriminator()
-    plain = [*discriminator_losses(discriminator, real, fake).values(), generator_loss(discriminator, *fake)]
+    plain = [
+        *discriminator_losses(discriminator, *bodies_of(real, fake)).values(),
+        generator_loss(discriminator, *fake),
+    ]
     with torch.autocast("cpu", torch.bfloat16):
         mixed = [
-            *discriminator_losses(discriminator, real, fake).values(),
+            *discriminator_losses(discriminator, *bodies_of(real, fake)).values(),
             generator_loss(discriminator, *fake),
         ]
     for a, b in zip(plain, mixed):

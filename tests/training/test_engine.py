@@ -15,8 +15,9 @@ from hmrcli.algorithms.hmr import HMRHead
 from hmrcli.body import BodyModel, load_body
 from hmrcli.data.sets import Bodies
 from hmrcli.data.training import Batch
-from hmrcli.layers import Prediction
-from hmrcli.layers.mean import rest_parameters
+from hmrcli.layers import Crops, Prediction
+from hmrcli.layers.crops import pixels
+from hmrcli.layers.mean_parameters import rest_parameters
 from hmrcli.recipe import Recipe
 from hmrcli.training.engine import (
     Learner,
@@ -43,9 +44,10 @@ class Small(nn.Module):
         self.head = HMRHead(rest_parameters(), iterations)
         self.body = body
 
-    def forward(self, images: torch.Tensor) -> Prediction:
-        rotmat, betas, cam = self.head(self.backbone(images).mean((2, 3)).float())
-        return Prediction(cam, self.body(rotmat, betas).vertices, rotmat, betas)
+    def forward(self, crops: torch.Tensor | Crops) -> Prediction:
+        rotmat, betas, cam = self.head(self.backbone(pixels(crops)).mean((2, 3)).float())
+        posed = self.body(rotmat, betas)
+        return Prediction(cam, posed.vertices, rotmat, betas, joints=posed.joints)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,10 @@ def samples(count: int, seed: int = 0) -> Batch:
     keypoints3d[~known, ::2, 3] = 0
     flags, numbers = torch.ones(count, dtype=torch.bool), torch.arange(count)
     return Batch(
-        crops=(128 + 40 * normal(224, 224, 3)).clip(0, 255).byte(),
+        images=(128 + 40 * normal(224, 224, 3)).clip(0, 255).byte(),
+        affine=torch.zeros(count, 2, 3),
+        box=torch.ones(count, 3),
+        photo_size=torch.ones(count, 2),
         keypoints2d=keypoints2d,
         keypoints3d=keypoints3d,
         pose=0.2 * normal(72),
@@ -123,9 +128,11 @@ def test_steps_learn_and_repeat_themselves(body: BodyModel) -> None:
     assert np.mean(course[-3:]) < 0.8 * losses[0][0]["total"]
 
 
-def test_a_batch_in_pieces_is_the_same_batch(body: BodyModel) -> None:
+def test_gradients_accumulated_over_parts_are_those_of_the_batch(body: BodyModel) -> None:
     batch = samples(6)
-    changes = ("losses.adversarial.weight=0",)  # the adversary judges before it learns where there are pieces
+    changes = (
+        "losses.adversarial.weight=0",
+    )  # the discriminator scores before it learns where there are parts
     whole, parts = (without_noise(learner(open_recipe("hmr_l1", *changes), body)) for _ in range(2))
     before = weights(whole)
     for step in range(2):
@@ -182,7 +189,7 @@ def test_a_loss_that_is_not_finite_changes_no_parameter(body: BodyModel) -> None
     batch.betas[1] = torch.nan
     with pytest.raises(NotFinite) as raised:
         train_step(one, [batch], 0, 0)
-    assert raised.value.terms == ("vertices", "betas", "total") and raised.value.pieces == [batch]
+    assert raised.value.terms == ("vertices", "betas", "total") and raised.value.parts == [batch]
     assert torch.equal(weights(one), before)
 
 
@@ -226,8 +233,8 @@ def test_the_rate_follows_the_epoch(body: BodyModel) -> None:
         train_step(one, [samples(2)], epoch, epoch)
         rates = {group["name"]: group["lr"] for group in one.optimizer.param_groups}
         assert rates == pytest.approx({"backbone": 2.5e-4 * factor, "head": 2.5e-4 * factor})
-        assert one.discriminator_optimizer is not None
-        assert one.discriminator_optimizer.param_groups[0]["lr"] == pytest.approx(1e-4 * factor)
+        assert one.adversary is not None
+        assert one.adversary.optimizer.param_groups[0]["lr"] == pytest.approx(1e-4 * factor)
 
 
 def test_a_wish_to_stop_is_passed_on(body: BodyModel) -> None:

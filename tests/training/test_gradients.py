@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from hmrcli.algorithms import build_network
+from hmrcli.algorithms import ALGORITHMS, build_network
 from hmrcli.body import load_body
 from hmrcli.layers import Discriminator
-from hmrcli.layers.stored import stored_only_names
-from hmrcli.recipe import load_recipe
-from hmrcli.training.losses import TERMS, total, training_losses
-from tests.training.made import made_labels
+from hmrcli.layers.unused import unused_names
+from hmrcli.training.losses import total, training_losses
+from tests.algorithms.checks import row_of
+from tests.training.made import CROPS, made_labels
 
 
 @pytest.fixture(scope="module")
@@ -17,18 +17,18 @@ def body():
     return load_body("open")
 
 
-@pytest.mark.parametrize("algorithm", TERMS)
+@pytest.mark.parametrize("algorithm", [name for name, one in ALGORITHMS.items() if one.makes_bodies])
 def test_every_trained_parameter_gets_a_gradient(algorithm, body):
     # Half of all seeds start GraphCMR's camera with a ReLU that is off at every vertex; this one does not.
     torch.manual_seed(1)
-    recipe = load_recipe(f"{algorithm}_normal")
+    recipe = row_of(algorithm)
     network = build_network(recipe, body)
     discriminator = Discriminator() if recipe.adversary else None
     # Small crops are quick; Graphormer alone needs its grid of 7 by 7.
     size = 224 if algorithm == "graphormer" else 64
     prediction = network(torch.randn(2, 3, size, size))
-    total(training_losses(recipe, prediction, made_labels(recipe, 2), body, discriminator)).backward()
-    unread = stored_only_names(network)
+    total(training_losses(recipe, prediction, made_labels(recipe, 2), CROPS, body, discriminator)).backward()
+    unread = unused_names(network)
     for name, parameter in network.named_parameters():
         assert (parameter.grad is None) == (name in unread), name
         if parameter.grad is not None:

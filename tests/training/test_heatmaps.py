@@ -2,11 +2,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from hmrcli.algorithms.pose import peaks
+from hmrcli.algorithms.pose import SIGMA, peaks
+from hmrcli.algorithms.targets import count_labels
+from hmrcli.algorithms.terms import gaussians
+from hmrcli.body import load_body
 from hmrcli.body.camera import CROP_SIZE
-from hmrcli.recipe import load_recipe
-from hmrcli.training.heatmaps import SIGMA, heatmap_losses
-from hmrcli.training.terms import count_labels, gaussians
+from hmrcli.recipe import Recipe, load_recipe
+from hmrcli.training.losses import training_losses
+from tests.training.made import CROPS
+
+
+def heatmap_losses(recipe: Recipe, heatmaps: Tensor, labels: dict[str, Tensor], counts=None):
+    return training_losses(recipe, heatmaps, labels, CROPS, load_body("open"), counts=counts)
 
 
 def labels(keypoints2d: Tensor) -> dict[str, Tensor]:

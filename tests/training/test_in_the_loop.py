@@ -13,19 +13,19 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
+from hmrcli.algorithms.spin import Fitter
+from hmrcli.algorithms.spin_fits import Changes, FitStore, Origin, merged
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, SMPL_49
 from hmrcli.body.rotations import pose_from_rotmat, rotmat_from_pose
 from hmrcli.data.annotations import Annotations
-from hmrcli.data.augmentation import Augmentation, augment_joints2d, augmented_affine
+from hmrcli.data.augmentation import SampleAugmentation, augment_joints2d, augmented_affine
 from hmrcli.data.sets import Bodies, ImageSet
 from hmrcli.data.training import Batch
 from hmrcli.evaluation.metrics import pa_mpjpe
 from hmrcli.fitting.points import BodyState
 from hmrcli.layers import Prediction
 from hmrcli.recipe.schema import InTheLoop
-from hmrcli.training.fits import Changes, FitStore, Place, merged
-from hmrcli.training.in_the_loop import Fitter
 from tests.fitting.crops import People, joints, people, settings, turned
 
 SIZES = (6, 40)
@@ -62,9 +62,11 @@ def random_bodies(count: int, seed: int = 0) -> Bodies:
     return Bodies(pose, numbers.standard_normal((count, 10)).astype(np.float32))
 
 
-def place(dataset: list[int], row: list[int], flip: bool = False, rotation: float = 0.0) -> Place:
+def place(dataset: list[int], row: list[int], flip: bool = False, rotation: float = 0.0) -> Origin:
     count = len(row)
-    return Place(np.array(dataset), np.array(row), np.full(count, flip), np.full(count, rotation, np.float32))
+    return Origin(
+        np.array(dataset), np.array(row), np.full(count, flip), np.full(count, rotation, np.float32)
+    )
 
 
 def state_bytes(store: FitStore) -> bytes:
@@ -108,7 +110,7 @@ def test_fits_of_a_step_that_fails_are_taken_back() -> None:
     store.put(place([0, 1], [1, 2]), random_bodies(2, seed=1), np.ones(2, np.float32))
     store.settle()
     before = state_bytes(store)
-    for seed in (2, 3):  # two pieces of the step
+    for seed in (2, 3):  # two parts of the step
         store.put(place([1, 0, 1], [2, 3, 9]), random_bodies(3, seed=seed), np.full(3, 0.5, np.float32))
     assert state_bytes(store) != before
     store.undo()
@@ -192,7 +194,10 @@ def batch_of(crowd: People, **changes: Tensor) -> Batch:
     count = len(crowd.cam)
     no, zeros = torch.zeros(count, dtype=torch.bool), torch.zeros(count, dtype=torch.int64)
     batch = Batch(
-        crops=torch.zeros(count, 1, 1, 3, dtype=torch.uint8),
+        images=torch.zeros(count, 1, 1, 3, dtype=torch.uint8),
+        affine=torch.zeros(count, 2, 3),
+        box=torch.zeros(count, 3),
+        photo_size=torch.zeros(count, 2),
         keypoints2d=crowd.keypoints2d.float(),
         keypoints3d=torch.zeros(count, 49, 4),
         pose=torch.zeros(count, 72),
@@ -266,7 +271,7 @@ def test_a_better_fit_of_one_crop_serves_another(body: BodyModel) -> None:
     crowd = people(body, 6)
     fitter = fitter_of(settings("original"), body, crowd)
     fitter(batch_of(crowd), prediction_of(crowd))
-    change = Augmentation(flip=True, rotation=0.6, scale=1.1)
+    change = SampleAugmentation(flip=True, rotation=0.6, scale=1.1)
     affine = augmented_affine(change, (112.0, 112.0), 224.0)
     turned2d = [augment_joints2d(k, change, affine, SMPL_49.flip) for k in crowd.keypoints2d.float().numpy()]
     count = len(turned2d)

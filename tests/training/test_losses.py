@@ -3,16 +3,22 @@ import pytest
 import torch
 from torch.nn.functional import l1_loss, mse_loss
 
+from hmrcli.algorithms import ALGORITHMS
+from hmrcli.algorithms.targets import Counts, count_labels
 from hmrcli.body import load_body
 from hmrcli.body.joints import COMMON_24, EVALUATION_14_FROM_H36M, JOINT_SETS
 from hmrcli.body.model import BodyOutput
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.layers import Discriminator, Prediction
+from hmrcli.layers.crops import whole_photos
 from hmrcli.recipe import load_recipe, recipe_names
-from hmrcli.training.losses import TERMS, total, training_losses
-from hmrcli.training.terms import Counts, count_labels
+from hmrcli.training.losses import total, training_losses
+from tests.algorithms.checks import row_of
 from tests.algorithms.golden import golden
-from tests.training.made import FLAGS, leaves, made_labels, made_prediction
+from tests.training.made import CROPS, FLAGS, leaves, made_labels, made_prediction
+
+IDLE = {("graphcmr", "level0"), ("graphcmr", "joints"), ("pare", "part_maps")}
+BODIES = [name for name, one in ALGORITHMS.items() if one.makes_bodies]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +29,7 @@ def body():
 def losses_of(recipe, body, batch=3, **changes):
     prediction, labels = made_prediction(recipe, body, batch), made_labels(recipe, batch)
     discriminator = Discriminator() if recipe.adversary else None
-    return prediction, training_losses(recipe, prediction, labels | changes, body, discriminator)
+    return prediction, training_losses(recipe, prediction, labels | changes, CROPS, body, discriminator)
 
 
 @pytest.mark.parametrize("name", ["hmr_normal", "hmr_l1", "pare_normal", "pare_l1"])
@@ -32,11 +38,10 @@ def test_whole_recipes_equal_the_original(name):
     recipe = load_recipe(name, ["data.joints=smpl_54"])
 
     class Body:
-        """Poses the golden bodies: the predicted one for the predicted rotations, else the true one."""
+        """Poses the golden bodies."""
 
         def __call__(self, rotmat, betas, transl=None):
-            predicted = torch.equal(rotmat, data["pred_rotmat"])
-            return BodyOutput(data["pred_vertices" if predicted else "gt_vertices"], None)
+            return BodyOutput(data["gt_vertices"], None)
 
         def smpl_54_joints(self, output):
             return data["pred_joints"]
@@ -46,10 +51,12 @@ def test_whole_recipes_equal_the_original(name):
         **{"pose": data["gt_pose"], "betas": data["gt_betas"], "has_smpl": data["has_smpl"]},
         **dict.fromkeys(("has_keypoints2d", "has_keypoints3d"), data["has_keypoints"]),
     }
-    prediction = Prediction(*(data[f] for f in ("cam", "pred_vertices", "pred_rotmat", "pred_betas")))
+    fields = (data[field] for field in ("cam", "pred_vertices", "pred_rotmat", "pred_betas"))
+    maps, joints = torch.zeros(len(data["cam"]), 25, 8, 8), data["pred_joints"][:, :24]
+    prediction = Prediction(*fields, part_maps=maps, joints=joints)
     discriminator = torch.nn.Module()
     discriminator.forward = lambda rotmat, betas: data["disc_score"]
-    terms = training_losses(recipe, prediction, labels, Body(), discriminator)
+    terms = training_losses(recipe, prediction, labels, CROPS, Body(), discriminator)
 
     kinds = "pare_normal" if name == "pare_normal" else name.partition("_")[2]
     over = "_flagged" if recipe.algorithm == "pare" else ""
@@ -76,8 +83,8 @@ def test_every_recipe_reaches_what_its_network_predicts(name, body):
     assert all(term.ndim == 0 and term > 0 for term in terms.values())
     total(terms).backward()
     for field, leaf in leaves(prediction).items():
-        # GraphCMR's coarser mesh is learnt through the full one, PARE has no loss of the mesh itself.
-        idle = (recipe.algorithm, field) in {("graphcmr", "level0"), ("pare", "vertices")}
+        # GraphCMR's coarser mesh is learnt through the full one, PARE has no loss of its maps, and both regress joints.
+        idle = (recipe.algorithm, field) in IDLE
         assert (leaf.grad is None) == idle, field
         assert idle or (leaf.grad.isfinite().all() and leaf.grad.any()), field
 
@@ -188,8 +195,10 @@ def test_perfect_predictions_have_no_loss(joints, body):
     ones = torch.ones(3, joints3d.shape[1], 1)
     labels |= {"pose": pose, **dict.fromkeys(FLAGS, torch.ones(3, dtype=torch.bool))}
     labels |= {"keypoints2d": torch.cat([pixels, ones], 2), "keypoints3d": torch.cat([joints3d + 5, ones], 2)}
-    found = Prediction(prediction.cam, output.vertices, rotmat_from_pose(pose), labels["betas"])
-    terms = training_losses(recipe, found, labels, body, Discriminator())
+    found = Prediction(
+        prediction.cam, output.vertices, rotmat_from_pose(pose), labels["betas"], joints=output.joints
+    )
+    terms = training_losses(recipe, found, labels, CROPS, body, Discriminator())
     for term in ("keypoints3d", "keypoints2d", "rotmat", "betas", "vertices"):
         assert terms[term] < 1e-6, term
 
@@ -208,8 +217,9 @@ def test_local_joints_do_not_feel_a_turn_of_the_body(body):
     cam = torch.tensor([[0.9, 0.0, 0.0]]).expand(3, 3)
 
     def loss(rotmat):
-        found = Prediction(cam, body(rotmat, betas).vertices, rotmat, betas)
-        return training_losses(recipe, found, labels, body)["local_keypoints3d"]
+        posed, maps = body(rotmat, betas), torch.zeros(3, 25, 8, 8)
+        found = Prediction(cam, posed.vertices, rotmat, betas, part_maps=maps, joints=posed.joints)
+        return training_losses(recipe, found, labels, CROPS, body)["local_keypoints3d"]
 
     turned, bent = rotmat.clone(), rotmat.clone()
     turned[:, 0] = rotmat_from_pose(torch.randn(3, 72))[:, 0]
@@ -221,12 +231,14 @@ def test_local_joints_do_not_feel_a_turn_of_the_body(body):
     assert loss(bent) < 1e-6, "samples without a pose have no frame to compare in"
 
 
-@pytest.mark.parametrize("algorithm", TERMS)
+@pytest.mark.parametrize("algorithm", BODIES)
 def test_a_batch_in_parts_has_the_loss_of_the_whole(algorithm, body):
-    recipe = load_recipe(f"{algorithm}_normal")
+    recipe = row_of(algorithm)
     labels, prediction = made_labels(recipe, 4), made_prediction(recipe, body, 4)
     discriminator = Discriminator() if recipe.adversary else None
-    whole = training_losses(recipe, prediction, labels, body, discriminator)
+    whole = training_losses(
+        recipe, prediction, labels, whole_photos(torch.zeros(4, 3, 224, 224)), body, discriminator
+    )
     parts = [slice(0, 2), slice(2, 4)]
     split_labels = [{name: value[part] for name, value in labels.items()} for part in parts]
     counts = Counts(*torch.stack([torch.stack(count_labels(part)) for part in split_labels]).mean(0))
@@ -239,14 +251,24 @@ def test_a_batch_in_parts_has_the_loss_of_the_whole(algorithm, body):
         }
         levels = prediction.mesh_levels and tuple(level[part] for level in prediction.mesh_levels)
         found = prediction._replace(**fields, mesh_levels=levels)
-        split.append(training_losses(recipe, found, part_labels, body, discriminator, counts))
+        split.append(
+            training_losses(
+                recipe,
+                found,
+                part_labels,
+                whole_photos(torch.zeros(2, 3, 224, 224)),
+                body,
+                discriminator,
+                counts,
+            )
+        )
     for term, loss in whole.items():
         torch.testing.assert_close((split[0][term] + split[1][term]) / 2, loss, msg=term)
 
 
-@pytest.mark.parametrize("algorithm", TERMS)
+@pytest.mark.parametrize("algorithm", BODIES)
 def test_without_labels_terms_are_zero_and_connected(algorithm, body):
-    recipe = load_recipe(f"{algorithm}_normal")
+    recipe = row_of(algorithm)
     blank = {name: torch.zeros_like(value) for name, value in made_labels(recipe).items()}
     prediction, terms = losses_of(recipe, body, **blank)
     for name, term in terms.items():
@@ -254,13 +276,13 @@ def test_without_labels_terms_are_zero_and_connected(algorithm, body):
         assert (term == 0) == (name not in ("camera_prior", "adversarial"))
     total(terms).backward()
     for field, leaf in leaves(prediction).items():
-        if (algorithm, field) not in {("graphcmr", "level0"), ("pare", "vertices")}:
+        if (algorithm, field) not in IDLE:
             assert leaf.grad.isfinite().all(), field
 
 
-@pytest.mark.parametrize("algorithm", TERMS)
+@pytest.mark.parametrize("algorithm", BODIES)
 def test_losses_are_float32_under_autocast(algorithm, body):
-    recipe = load_recipe(f"{algorithm}_l1")
+    recipe = row_of(algorithm, "l1")
     torch.manual_seed(0)
     plain = losses_of(recipe, body)[1]
     torch.manual_seed(0)
@@ -276,7 +298,7 @@ def test_half_precision_predictions_are_taken(body):
     prediction = made_prediction(recipe, body)
     levels = tuple(level.bfloat16() for level in prediction.mesh_levels)
     half = prediction._replace(mesh_levels=levels, joints3d=prediction.joints3d.bfloat16())
-    terms = training_losses(recipe, half, made_labels(recipe), body)
+    terms = training_losses(recipe, half, made_labels(recipe), CROPS, body)
     assert all(term.dtype == torch.float32 and term.isfinite() for term in terms.values())
 
 
@@ -309,12 +331,8 @@ def test_wrong_labels_are_named(label, shape, body):
 def test_what_is_missing_is_named(body):
     recipe = load_recipe("hmr_l1")
     prediction, labels = made_prediction(recipe, body), made_labels(recipe)
-    with pytest.raises(ValueError, match="the losses of hmr_l1 need discriminator"):
-        training_losses(recipe, prediction, labels, body)
-    with pytest.raises(ValueError, match="the losses of hmr_l1 need rotmat"):
-        training_losses(recipe, prediction._replace(rotmat=None), labels, body)
     del labels["pose"]
     with pytest.raises(
         ValueError, match=r"labels lack pose, expected shape \(3, 72\); they have keypoints2d,"
     ):
-        training_losses(recipe, prediction, labels, body)
+        training_losses(recipe, prediction, labels, CROPS, body)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 BACKBONE = "open_pose_resnet18.safetensors"
 SMALL = ["data.image_size=128", "data.epoch_length=4", "schedule.batch_size=2", "schedule.epochs=1"]
-POSE = [*SMALL, "schedule.lr_decay=null", "network.backbone=resnet18", f"leaves.backbone={BACKBONE}"]
+POSE = [*SMALL, "schedule.lr_decay=null", "network.backbone=resnet18", f"exports.backbone={BACKBONE}"]
 CELL = [*SMALL, "schedule.lr_decay=null", "network.backbone=resnet18"]
 CELL += [f"network.initialisation.backbone={BACKBONE}", "adversary.rows=4"]
 
@@ -73,7 +73,7 @@ def test_pose_training_measures_keypoints_and_leaves_a_backbone(
     assert (out / "crops.png").is_file() and (out / "curves.png").is_file()
 
     left = root / "checkpoints" / BACKBONE
-    assert f"left {left} for other recipes" in said
+    assert f"exported {left} for other recipes" in said
     with safe_open(left, framework="pt") as file:
         header, names = file.metadata(), set(file.keys())
     assert json.loads(header["recipe"]) == "open_pose_resnet50"
@@ -97,9 +97,9 @@ def test_where_a_run_starts_is_said_and_recorded(pose_run: tuple[Path, str]) -> 
 
 
 def test_an_unfinished_run_leaves_nothing(root: Path, tmp_path: Path) -> None:
-    changes = [*POSE, "leaves.backbone=unfinished.safetensors"]
+    changes = [*POSE, "exports.backbone=unfinished.safetensors"]
     said = run(root, tmp_path / "run", "open_pose_resnet50", *changes, "--max-steps", "1")
-    assert "nothing is left for other recipes" in " ".join(said.split())
+    assert "nothing is exported for other recipes" in " ".join(said.split())
     assert not (root / "checkpoints" / "unfinished.safetensors").exists()
 
 
@@ -107,7 +107,7 @@ def test_a_cell_starts_from_the_backbone(root: Path, pose_run: tuple[Path, str],
     out = tmp_path / "run"
     # A rate of nearly nothing: what is saved is what was started from.
     rates = "optimizer.lr={backbone: 1e-30, head: 1e-30, adversary: 1e-30}"
-    leaves = "leaves.network=open_hmr_resnet18.safetensors"
+    leaves = "exports.network=open_hmr_resnet18.safetensors"
     said = run(root, out, "open_hmr_l1_coco", *CELL, rates, leaves)
     assert f"starting from {BACKBONE}" in " ".join(said.split())
     assert json.loads((out / "environment.json").read_text())["initialisation"] == BACKBONE

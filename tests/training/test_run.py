@@ -269,7 +269,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(root: Path, tmp_path: Path) -> 
     saved = next((tmp_path / "run" / "not_finite").iterdir())
     assert str(saved) in str(raised.value)
     stored = torch.load(saved, weights_only=True)
-    assert "total" in stored["terms"] and stored["samples"][0]["crops"].shape == (2, 128, 128, 3)
+    assert "total" in stored["terms"] and stored["samples"][0]["images"].shape == (2, 128, 128, 3)
     step = int(saved.name.split("-")[1])
     assert read_checkpoint(tmp_path / "run").meta.step == step - 1
 

@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.training.terms import (
-    Keypoints,
+from hmrcli.algorithms.pare import part_map_loss
+from hmrcli.algorithms.targets import Keypoints, Parameters, centered_on_hips
+from hmrcli.algorithms.terms import (
     camera_prior,
-    centred_on_hips,
     gaussians,
     keypoint_mean,
-    labelled_mean,
     orthographic2d,
-    part_map_loss,
+    parameter_mean,
     perspective2d,
 )
+from hmrcli.body.joints import JOINT_SETS
+from hmrcli.body.rotations import rotmat_from_pose
 from tests.algorithms.golden import golden
 
 KINDS = {"normal": ("smooth_l1", "mse"), "l1": ("l1", "l1"), "pare_normal": ("mse", "mse")}
@@ -39,10 +39,10 @@ def keypoints(target, flags=None):
 @pytest.mark.parametrize(("over", "suffix"), [("visible", ""), ("flagged", "_flagged")])
 def test_keypoints_of_the_original(recipe, over, suffix, data):
     kind = KINDS[recipe][0]
-    hips = (45, 46)
+    every = JOINT_SETS["smpl_54"].from_54
     target3d = data["gt_joints"].clone()
-    target3d[..., :3] = centred_on_hips(target3d[..., :3], hips)
-    predicted3d = centred_on_hips(data["pred_joints"], hips)
+    target3d[..., :3] = centered_on_hips(target3d[..., :3], every)
+    predicted3d = centered_on_hips(data["pred_joints"], every)
     loss = 100 * keypoint_mean(predicted3d, keypoints(target3d, data["has_keypoints"]), kind, over)
     assert_golden(loss, data, f"{recipe}/keypoints3d{suffix}")
 
@@ -59,7 +59,7 @@ def test_body_terms_of_the_original(recipe, data):
     flags = data["has_smpl"]
 
     def weighted(weight, predicted, target, kind):
-        return weight * labelled_mean(predicted, target, flags, flags.sum(), kind)
+        return weight * parameter_mean(predicted, Parameters(target, flags, flags.sum()), kind)
 
     rotmat = rotmat_from_pose(data["gt_pose"])
     assert_golden(weighted(3, data["pred_rotmat"], rotmat, kind), data, f"{recipe}/pose")
@@ -90,8 +90,9 @@ def test_a_mean_over_all_counts_what_is_not_visible():
 @pytest.mark.parametrize("over", ["visible", "flagged", "all"])
 def test_nothing_labelled_is_zero_and_connected(over):
     predicted = torch.randn(2, 5, 3, requires_grad=True)
+    nobody = Parameters(torch.ones(2, 5, 3), torch.zeros(2), torch.tensor(0.0))
     loss = keypoint_mean(predicted, keypoints(torch.zeros(2, 5, 4), torch.zeros(2)), "smooth_l1", over)
-    loss = loss + labelled_mean(predicted, torch.ones(2, 5, 3), torch.zeros(2), torch.tensor(0.0), "mse")
+    loss = loss + parameter_mean(predicted, nobody, "mse")
     loss.backward()
     assert loss == 0
     assert torch.equal(predicted.grad, torch.zeros(2, 5, 3))

@@ -11,25 +11,25 @@ from torch import nn
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def stored_only(module: Module, *names: str) -> Module:
+def mark_unused(module: Module, *names: str) -> Module:
     """Marks entries of a module's state that nothing reads, by default all of them, and freezes these.
 
     Args:
         module: returned for convenience.
         names: entries, as in the module's state dict.
     """
-    unread = names or tuple(module.state_dict())
+    unused = names or tuple(module.state_dict())
     for name, parameter in module.named_parameters():
-        if name in unread:
+        if name in unused:
             parameter.requires_grad_(False)
-    module.stored_only = unread  # type: ignore[assignment]
+    module.unused_entries = unused  # type: ignore[assignment]
     return module
 
 
-def stored_only_names(network: nn.Module) -> set[str]:
+def unused_names(network: nn.Module) -> set[str]:
     """Names of the state entries that a weight file may lack without changing any output."""
     return {
         f"{prefix}.{name}" if prefix else name
         for prefix, module in network.named_modules()
-        for name in getattr(module, "stored_only", ())
+        for name in getattr(module, "unused_entries", ())
     }

@@ -1,4 +1,4 @@
-"""SPIN's fitting in the loop: labels from fits that start at the prediction (Kolotouros et al. 2019, 3.3)."""
+"""SPIN (Kolotouros et al., ICCV 2019): HMR's network, taught by fits that start at its own predictions."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,6 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hmrcli.algorithms.hmr import build as build
+from hmrcli.algorithms.hmr import losses as hmr_losses
+from hmrcli.algorithms.spin_fits import FitStore, Origin
+from hmrcli.algorithms.targets import TrainingTargets
+from hmrcli.algorithms.terms import camera_prior
 from hmrcli.body import BodyModel
 from hmrcli.body.camera import crop_translation
 from hmrcli.body.rotations import pose_from_rotmat, rotmat_from_6d, rotmat_from_pose, sixd_from_rotmat
@@ -25,10 +30,20 @@ from hmrcli.fitting.smplify import (
     smplify_points,
 )
 from hmrcli.layers.prediction import Prediction
+from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import InTheLoop
-from hmrcli.training.fits import FitStore, Place
 
 _LABELS = ("keypoints2d", "keypoints3d", "has_keypoints2d", "has_keypoints3d")
+
+
+def losses(
+    prediction: Prediction, targets: TrainingTargets, body: BodyModel, recipe: Recipe
+) -> dict[str, Tensor]:
+    """Compares as HMR does, with targets that `Fitter` made, and keeps the camera in front of the body."""
+    terms = hmr_losses(prediction, targets, body, recipe)
+    if "camera_prior" in recipe.losses:
+        terms["camera_prior"] = camera_prior(prediction.cam)
+    return terms
 
 
 class Update(NamedTuple):
@@ -48,7 +63,7 @@ class Update(NamedTuple):
 
 
 class Fitter:
-    """Replaces a batch's body labels by fits and keeps the store of fits; the engine's `relabel`."""
+    """Replaces a batch's body labels by fits (section 3.3) and keeps the store of fits; a step's `relabel`."""
 
     def __init__(
         self, settings: InTheLoop, body: BodyModel, store: FitStore, prior_file: Path | None
@@ -71,7 +86,7 @@ class Fitter:
 
     @torch.no_grad()
     def __call__(self, batch: Batch, prediction: Prediction) -> dict[str, Tensor]:
-        """Labels for the losses: the data's own body where it has one, else the best fit there is.
+        """Takes the data's own body for a label where it has one, else the best fit there is.
 
         A body that the data knows never needs a fit, so none is made for it.
 
@@ -90,7 +105,7 @@ class Fitter:
         transl = torch.zeros_like(betas[:, :3])
         lacking = (~batch.has_smpl).nonzero()[:, 0]
         if len(lacking):
-            drawn = Place(*(getattr(batch, name)[lacking].cpu().numpy() for name in Place._fields))
+            drawn = Origin(*(getattr(batch, name)[lacking].cpu().numpy() for name in Origin._fields))
             stored = self.store.get(drawn)
             update = update_fits(
                 self.model,

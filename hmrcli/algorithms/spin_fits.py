@@ -14,8 +14,8 @@ from hmrcli.data.training import pose_from_crop, pose_into_crop
 from hmrcli.distributed import rank_and_size
 
 
-class Place(NamedTuple):
-    """Which B rows of which sets, and how each one's image became a crop; as in a training batch."""
+class Origin(NamedTuple):
+    """B rows of training sets, and how each one's image became a crop; as in a training batch."""
 
     dataset: NDArray[Any]
     """(B,) int64: number of the set."""
@@ -26,9 +26,9 @@ class Place(NamedTuple):
     rotation: NDArray[Any]
     """(B,) float32, radians."""
 
-    def where(self, mask: NDArray[np.bool_]) -> "Place":
-        """Some of them."""
-        return Place(*(values[mask] for values in self))
+    def where(self, mask: NDArray[np.bool_]) -> "Origin":
+        """Takes some of them."""
+        return Origin(*(values[mask] for values in self))
 
 
 class Changes(NamedTuple):
@@ -45,7 +45,7 @@ class Changes(NamedTuple):
 
 
 def merged(parts: Sequence[Changes]) -> Changes:
-    """The changes of several processes: of fits for the same row the one with the lower loss, then the first."""
+    """Merges the changes of several processes: of fits for the same row the one with the lower loss, then the first."""
     every = Changes(*(np.concatenate(arrays) for arrays in zip(*parts)))
     order = np.lexsort((every.loss, every.row, every.dataset))  # stable: ties keep the order of processes
     dataset, row = every.dataset[order], every.row[order]
@@ -73,26 +73,26 @@ class FitStore:
         self._before: list[tuple[Changes, NDArray[np.bool_]]] = []
         """What a step that is not finished replaced, and whether it was fresh."""
 
-    def get(self, place: Place) -> Bodies:
-        """The fits of B rows as they are in their crops; NaN where there is none."""
-        bodies = _none(len(place.row))
-        for number in np.unique(place.dataset):
-            chosen = place.dataset == number
-            stored, rows = self._fits[number], place.row[chosen]
+    def get(self, origin: Origin) -> Bodies:
+        """Returns the fits of B rows as they are in their crops; NaN where there is none."""
+        bodies = _none(len(origin.row))
+        for number in np.unique(origin.dataset):
+            chosen = origin.dataset == number
+            stored, rows = self._fits[number], origin.row[chosen]
             bodies.pose[chosen], bodies.betas[chosen] = stored.pose[rows], stored.betas[rows]
-        return Bodies(pose_into_crop(bodies.pose, place.flip, place.rotation), bodies.betas)
+        return Bodies(pose_into_crop(bodies.pose, origin.flip, origin.rotation), bodies.betas)
 
-    def put(self, place: Place, bodies: Bodies, loss: NDArray[np.float32]) -> None:
+    def put(self, origin: Origin, bodies: Bodies, loss: NDArray[np.float32]) -> None:
         """Replaces the fits of B rows.
 
         Args:
-            place: if it names a row twice, the fit with the lower loss is kept.
+            origin: if it names a row twice, the fit with the lower loss is kept.
             bodies: (B,) as they are in the crops.
             loss: (B,) reprojection losses.
         """
-        pose = pose_from_crop(bodies.pose, place.flip, place.rotation).astype(np.float32)
+        pose = pose_from_crop(bodies.pose, origin.flip, origin.rotation).astype(np.float32)
         fits = np.concatenate([pose, bodies.betas.astype(np.float32)], 1)
-        new = merged([Changes(place.dataset, place.row, fits, loss.astype(np.float32))])
+        new = merged([Changes(origin.dataset, origin.row, fits, loss.astype(np.float32))])
         rows = [new.row[new.dataset == number] for number in range(len(self._fits))]
         self._before.append((self._at(rows), np.concatenate([f[r] for f, r in zip(self._fresh, rows)])))
         self._write(new, fresh=True)
@@ -118,7 +118,7 @@ class FitStore:
         return self._at([np.flatnonzero(mask) for mask in masks])
 
     def _at(self, rows: Sequence[NDArray[np.int64]]) -> Changes:
-        """The fits of some rows of each set."""
+        """Collects the fits of some rows of each set."""
         fits = [np.concatenate([f.pose[r], f.betas[r]], 1) for f, r in zip(self._fits, rows)]
         return Changes(
             np.repeat(np.arange(len(rows)), [len(r) for r in rows]),
@@ -139,7 +139,7 @@ class FitStore:
         self._write(merged(parts), fresh=False)
 
     def state(self) -> dict[str, Tensor]:
-        """What differs from the static fits, for a checkpoint; the same on all processes after `share`."""
+        """Returns what differs from the static fits, for a checkpoint; the same on all processes after `share`."""
         changes = self._changes([np.isfinite(loss) for loss in self._loss])
         return {name: torch.from_numpy(values) for name, values in changes._asdict().items()}
 

@@ -1,4 +1,4 @@
-"""What a finished run leaves for other recipes to start from."""
+"""Writes the weights of a finished run for other recipes to start from."""
 
 import json
 from pathlib import Path
@@ -7,20 +7,20 @@ from torch import nn
 
 from hmrcli.assets.data_root import CHECKPOINTS
 from hmrcli.layers import load_weights
-from hmrcli.layers.stored import stored_only_names
+from hmrcli.layers.unused import unused_names
 from hmrcli.layers.weight_files import write_weights
 from hmrcli.layers.weights import backbone_of
-from hmrcli.recipe.schema import Leaves
+from hmrcli.recipe.schema import Exports
 from hmrcli.training.checkpoints import BEST, FOLDER, read_checkpoint
 
 
-def leave(leaves: Leaves, network: nn.Module, run: Path, root: Path) -> Path | None:
+def export_weights(exports: Exports, network: nn.Module, run: Path, root: Path) -> Path | None:
     """Writes the weights of a run's best checkpoint, or of its last where none was measured, below `checkpoints/`.
 
     Recipe, step and metrics of that checkpoint stand in the file's header. Whatever had its name is replaced.
 
     Args:
-        leaves: the recipe's.
+        exports: the recipe's.
         network: the run's, which takes these weights.
         run: its folder.
         root: the data root.
@@ -37,13 +37,13 @@ def leave(leaves: Leaves, network: nn.Module, run: Path, root: Path) -> Path | N
     best = run / FOLDER / BEST
     checkpoint = read_checkpoint(best) if best.is_dir() else last
     load_weights(network, checkpoint.model)
-    part = network if leaves.backbone is None else backbone_of(network)
+    part = network if exports.backbone is None else backbone_of(network)
     # What a pose network does not train would only look trained.
-    state = {name: value for name, value in part.state_dict().items() if name not in stored_only_names(part)}
+    state = {name: value for name, value in part.state_dict().items() if name not in unused_names(part)}
     header = {
         name: json.dumps(getattr(checkpoint.meta, name)) for name in ("recipe", "step", "epoch", "metrics")
     }
-    path = root / CHECKPOINTS / (leaves.backbone or leaves.network or "")
+    path = root / CHECKPOINTS / (exports.backbone or exports.network or "")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_weights(state, path, header)
     return path
