@@ -29,8 +29,7 @@ from hmrcli.fitting.smplify import (
     smplify_objective,
     smplify_points,
 )
-from hmrcli.layers import MeanParameters
-from hmrcli.layers.mean import rest_parameters
+from hmrcli.layers.mean_parameters import MeanParameters, rest_parameters
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import InTheLoop
 from hmrcli.training.start import load_training_body, mean_parameters

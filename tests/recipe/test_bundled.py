@@ -90,7 +90,7 @@ def changes(algorithm: str, before: str, after: str) -> dict[str, object]:
 def own(key: str) -> bool:
     """Whether each row has another value: SPIN's start with the HMR of the same variant."""
     start = key == "network.initialisation.network"
-    return start or key in ("name", "variant") or key.startswith(("published.", "leaves."))
+    return start or key in ("name", "variant") or key.startswith(("published.", "exports."))
 
 
 def test_there_are_exactly_the_20_rows():
@@ -131,8 +131,8 @@ def test_coco_changes_the_start_alone(algorithm):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_spin_starts_with_what_hmr_of_the_same_variant_leaves(variant):
-    left = load_recipe(f"hmr_{variant}").leaves
+def test_spin_starts_with_what_hmr_of_the_same_variant_exports(variant):
+    left = load_recipe(f"hmr_{variant}").exports
     assert left is not None and left.network == load_recipe(f"spin_{variant}").network.initialisation.network
 
 
