@@ -20,7 +20,7 @@ from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
 
 TRAINING_FILE = "training.json"
 _ABSENT = "absent"
-_NO_TRAINING = ("published", "leaves")
+_NO_TRAINING = ("published", "exports")
 """Keys that change nothing of a training."""
 _3DPW = ("pw3d", "3dpw")
 """Beginnings of the names of 3DPW's files."""
