@@ -210,7 +210,7 @@ def test_human36m_without_videos_says_what_to_get(raw: Path, root: Path) -> None
 
 
 def test_mpi_inf_3dhp(raw: Path, root: Path) -> None:
-    """Rows are every tenth over all loops; a frame outside is a row of the benchmark's file and none of SPIN's."""
+    """Rows are every tenth of the kept over all loops; a frame with a joint outside is not kept."""
     person = captures.walk(23, seed=4)
     outside = person._replace(joints17=person.joints17.copy())
     outside.joints17[3, 12] += [-2.5, 0, 0]  # left of the picture
@@ -220,13 +220,17 @@ def test_mpi_inf_3dhp(raw: Path, root: Path) -> None:
     captures.write_mpi_inf_3dhp(raw, 1, 2, cameras, dict.fromkeys(cameras, 23))
     captures.write_mpi_test(raw, 1, person, [0, 1, 1, 0, *[1] * 19])
     document = make("mpi_inf_3dhp", raw, root)
-    assert document["dropped"] == {"beyond the end of the video": 9, "of the test set marked as not valid": 2}
+    assert document["dropped"] == {
+        "beyond the end of the video": 9,
+        "with joints outside of the picture": 2,
+        "of the test set marked as not valid": 2,
+    }
 
     def every_tenth(lengths: list[tuple[str, list[int]]]) -> list[str]:
         kept = [f"{name}/{frame + 1:06d}.jpg" for name, frames in lengths for frame in frames]
         return kept[::10]
 
-    def loops(skip: int | None) -> list[tuple[str, list[int]]]:
+    def loops(skip: int) -> list[tuple[str, list[int]]]:
         return [
             (
                 f"S1/Seq{q}/video_{c}",
@@ -237,7 +241,7 @@ def test_mpi_inf_3dhp(raw: Path, root: Path) -> None:
         ]
 
     rows = read(root, "mpi_inf_3dhp_train.npz", "mpi_inf_3dhp_28")
-    assert [str(path) for path in rows.image_path] == every_tenth(loops(None))
+    assert [str(path) for path in rows.image_path] == every_tenth(loops(3))
     spin = read(root, "spin_mpi_inf_3dhp_train.npz", "smpl_49")
     assert [str(path) for path in spin.image_path] == every_tenth(loops(3))
     frames = [int(str(path)[-10:-4]) - 1 for path in rows.image_path]
