@@ -7,6 +7,7 @@ from hmrcli.algorithms.pare import PARE, build_pare
 from hmrcli.body.rotations import rotmat_from_6d
 from hmrcli.layers.unused import unused_names
 from hmrcli.recipe import load_recipe
+from hmrcli.training.engine import set_training
 from hmrcli.training.start import open_mean_parameters
 from tests.algorithms.checks import (
     assert_rotations,
@@ -51,7 +52,8 @@ def test_samples_do_not_mix(network):
 
 
 def test_trains_with_frozen_statistics(body):
-    network = build_pare(body).train()
+    network = build_pare(body)
+    set_training(network, load_recipe("pare_normal"))
     norms = [m for m in network.backbone.modules() if isinstance(m, nn.BatchNorm2d)]
     assert norms and not any(norm.training for norm in norms)
     assert network.head.keypoint_deconv_layers[1].training

@@ -190,7 +190,9 @@ def test_what_is_no_recipe_is_refused(tmp_path, content, message):
 def test_unknown_names_list_close_ones():
     with pytest.raises(BadInput, match="coc: no recipe has this name; did you mean graphormer_l1_coco"):
         load_recipe("graphormer_l1_coc")
-    with pytest.raises(BadInput, match=r"zzz: no recipe has this name; the bundled ones are graphcmr_l1, "):
+    with pytest.raises(
+        BadInput, match=r"zzz: no recipe has this name; the bundled ones are cliff, graphcmr_l1, "
+    ):
         load_recipe("zzz")
     with pytest.raises(BadInput, match=r"hmr_l2.yaml: there is no such recipe file; did you mean hmr_l1"):
         load_recipe("hmr_l2.yaml")

@@ -170,7 +170,7 @@ def test_batches_of_rendered_sets(open_root: Path) -> None:
     alone = list(training_batches(resolved, sets, sampler))
     shared = list(training_batches(resolved, sets, sampler, workers=2))
     for one, other in zip(alone, shared):
-        assert one.crops.shape == (4, 224, 224, 3) and one.crops.float().std() > 5
+        assert one.images.shape == (4, 224, 224, 3) and one.images.float().std() > 5
         assert all(torch.equal(a, b) for a, b in zip(one, other))
     names = [each.name for each in sets]
     known = {names[n]: bool(flag) for b in alone for n, flag in zip(b.dataset.tolist(), b.has_smpl)}

@@ -6,6 +6,7 @@ import torch
 from hmrcli.algorithms import ALGORITHMS, build_network
 from hmrcli.body import load_body
 from hmrcli.layers import Discriminator
+from hmrcli.layers.crops import Crops
 from hmrcli.layers.unused import unused_names
 from hmrcli.training.losses import total, training_losses
 from tests.algorithms.checks import row_of
@@ -26,8 +27,9 @@ def test_every_trained_parameter_gets_a_gradient(algorithm, body):
     discriminator = Discriminator() if recipe.adversary else None
     # Small crops are quick; Graphormer alone needs its grid of 7 by 7.
     size = 224 if algorithm == "graphormer" else 64
-    prediction = network(torch.randn(2, 3, size, size))
-    total(training_losses(recipe, prediction, made_labels(recipe, 2), CROPS, body, discriminator)).backward()
+    prediction, crops = network(torch.randn(2, 3, size, size)), Crops(*(each[:2] for each in CROPS))
+    terms = training_losses(recipe, prediction, made_labels(recipe, 2), crops, body, discriminator)
+    total(terms).backward()
     unread = unused_names(network)
     for name, parameter in network.named_parameters():
         assert (parameter.grad is None) == (name in unread), name
