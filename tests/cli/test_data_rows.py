@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from benchmarks.world import open_overrides, open_recipe, people, write_world
+from benchmarks.world import SMALL, open_overrides, open_recipe, people, write_world
 from hmrcli.assets.bundled import bundled
 from hmrcli.cli.app import app
 from hmrcli.data.annotation_files import read_annotations
@@ -106,6 +106,8 @@ def test_a_row_trains_on_what_was_made(name: str, raw: Path, tmp_path: Path) -> 
     assert all(not each["problems"] for each in checked["files"])
     folder = tmp_path / "runs" / name / "run"
     there += ["--device", "cpu", "--workers", "0"]
+    if name.startswith(("hmr", "spin", "pare")):
+        overrides += SMALL
     train = ["train", "--recipe", name, *overrides, *there, "--out", folder, "--max-steps", "2"]
     if name.startswith("spin"):
         train += ["--without", "pose_prior"]
