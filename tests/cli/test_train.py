@@ -20,7 +20,7 @@ from benchmarks.world import SMALL, open_overrides, open_recipe, write_world
 from hmrcli.cli.train import train
 from hmrcli.cli.training_bar import TrainingBar
 from hmrcli.errors import HmrError
-from hmrcli.recipe import load_recipe
+from hmrcli.recipe import load_recipe, recipe_names
 from hmrcli.training.checkpoints import read_checkpoint
 from hmrcli.training.record import read_metrics
 from hmrcli.training.run import Progress
@@ -100,6 +100,13 @@ def test_compilation_is_asked_for_and_recorded(
     options = ["--without", "evaluation", "--max-steps", "1", "--workers", "0", "--compile"]
     assert code(run(*arguments, *options)) == 0
     assert len(compiled) == 1 and json.loads((out / "environment.json").read_text())["compile"] is True
+
+
+def test_the_recipes_are_listed_with_what_they_are() -> None:
+    listed = run("--list")
+    assert code(listed) == 0
+    assert dict(line.split(maxsplit=1) for line in listed.stdout.splitlines()).keys() == set(recipe_names())
+    assert "hmr_normal              HMR.\n" in listed.stdout
 
 
 def test_a_dry_run_lists_recipe_and_files(root: Path, tmp_path: Path) -> None:
