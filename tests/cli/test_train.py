@@ -117,7 +117,8 @@ def test_a_dry_run_lists_recipe_and_files(root: Path, tmp_path: Path) -> None:
     assert load_recipe(saved) == load_recipe(NAME, CHANGES)
     absent = run("--recipe", "hmr_l1", "--data-root", str(tmp_path), "--dry-run")
     assert code(absent) == 0 and not list(tmp_path.glob("runs"))
-    for file in ("h36m_mosh_train.npz", "SMPL_NEUTRAL.pkl", "SMPL_MALE.pkl", "resnet50-0676ba61.pth"):
+    assert re.search(r"missing .*h36m_mosh_train.npz.*\n# .*hmr data make h36m", absent.stdout)
+    for file in ("SMPL_NEUTRAL.pkl", "SMPL_MALE.pkl", "resnet50-0676ba61.pth"):
         assert re.search(rf"missing .*{file}.*\n# .*hmr download {file}", absent.stdout), file
     refused = run("--recipe", "hmr_l1", "--data-root", str(tmp_path))
     assert code(refused) == 3 and not list(tmp_path.glob("runs"))
