@@ -106,7 +106,7 @@ def test_a_row_trains_on_what_was_made(name: str, raw: Path, tmp_path: Path) -> 
     assert all(not each["problems"] for each in checked["files"])
     folder = tmp_path / "runs" / name / "run"
     there += ["--device", "cpu", "--workers", "0"]
-    if name.startswith(("hmr", "spin", "pare")):
+    if name.startswith(("hmr", "spin")):
         overrides += SMALL
     train = ["train", "--recipe", name, *overrides, *there, "--out", folder, "--max-steps", "2"]
     if name.startswith("spin"):
