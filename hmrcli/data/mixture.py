@@ -1,4 +1,4 @@
-"""Which sample is trained on when: draws from several sets, in batches that any number of processes share.
+"""Order of training samples: draws from several sets, in batches that any number of processes share.
 
 All randomness is a function of (seed, epoch, position): the same on one process or several, with or without workers,
 from the start or after an interruption.
@@ -41,7 +41,7 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True)
 class Mixture:
-    """How an epoch is drawn from sets.
+    """Rule by which an epoch is drawn from sets.
 
     With shares and `rule` "independent", each draw is independent: a set by its share, then any of its rows (as
     mmhuman3d's weighted draw over the concatenation). With "by_position", the originals' rule of SPIN and
@@ -59,7 +59,7 @@ class Mixture:
     rule: Rule = "independent"
 
     def draw(self, seed: int, epoch: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The first draws of an epoch; beyond its length it goes on with the same rule.
+        """Makes the first draws of an epoch; beyond its length it goes on with the same rule.
 
         Returns:
             number of the set and row in it, each (count,).
@@ -86,7 +86,7 @@ def _shuffled(numbers: Generator, length: int, count: int) -> NDArray[np.int64]:
 
 
 def mixture_of(data: Data, sizes: dict[str, int]) -> Mixture:
-    """The mixture of a recipe's `data`.
+    """Returns the mixture of a recipe's `data`.
 
     Args:
         data: shares, epoch length and how sets are drawn from.

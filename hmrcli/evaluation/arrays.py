@@ -72,7 +72,7 @@ class ArrayScores(NamedTuple):
 
 
 class _Counting(NamedTuple):
-    """What of the targets counts."""
+    """Parts of the targets that count."""
 
     joints: NDArray[np.bool_]
     """(N, J) of the scored joints."""

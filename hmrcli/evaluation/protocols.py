@@ -1,4 +1,4 @@
-"""What is scored against what: three protocols as data, and the steps from a network's output to errors."""
+"""Protocols of evaluation: three as data, and the steps from a network's output to errors."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,15 +42,15 @@ class Protocol(NamedTuple):
     roles: Mapping[str, str] = MappingProxyType({})
     """First letter of a gender -> role of the body of the target mesh; without any, the neutral body makes all."""
     targets: Literal["parameters", "joints3d"] = "parameters"
-    """How the annotations give the body."""
+    """Form in which the annotations give the body."""
     expected_samples: int | None = None
     """Of the published figures, where they are known."""
     image_names: str = ""
-    """What is found in the paths of all its test images, a regular expression."""
+    """Regular expression that is found in the paths of all its test images."""
 
     @property
     def network_metrics(self) -> tuple[str, ...]:
-        """The metrics that a network's bodies have: those of vertices need a target mesh."""
+        """Lists the metrics that a network's bodies have: those of vertices need a target mesh."""
         return tuple(name for name in self.metrics if self.targets == "parameters" or name != "pve")
 
 
@@ -136,7 +136,7 @@ class Target(NamedTuple):
 
 
 class Points(NamedTuple):
-    """What metrics compare, millimetres; the vertices are None where the target has no mesh."""
+    """Points that metrics compare, millimetres; the vertices are None where the target has no mesh."""
 
     joints: Tensor
     """(B, 14, 3) predicted"""

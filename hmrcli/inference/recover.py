@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 
 class Asked(NamedTuple):
-    """What a user wants of every image."""
+    """Wishes of a user for every image."""
 
     saves: Collection[str]
     """Of `overlay`, `mesh`, `npz`, `json`."""
@@ -34,7 +34,7 @@ class Asked(NamedTuple):
     focal: tuple[str, float] | None = None
     """`px` or `mm` (on 35 mm film) and the length; None for EXIF's."""
     resume: bool = False
-    """Whether images are skipped whose files are there, of the same settings."""
+    """True to skip images whose files are there, of the same settings."""
 
 
 class Job(NamedTuple):
@@ -46,11 +46,11 @@ class Job(NamedTuple):
     """Folder and stem of the files: `target_overlay.png`, `target_0.glb`, `target_0.npz`, `target.json`."""
     picture: Picture
     settings: dict[str, Any]
-    """What the results depend on beside the predictor, kept in the document; `focal_source` among it."""
+    """Settings that results depend on beside the predictor, kept in the document; `focal_source` among them."""
 
 
 class Result(NamedTuple):
-    """What became of one image."""
+    """Result for one image."""
 
     path: Path
     target: Path
@@ -60,7 +60,7 @@ class Result(NamedTuple):
     error: Exception | None = None
     notes: tuple[str, ...] = ()
     skipped: bool = False
-    """Whether the files were there before."""
+    """True where the files were there before."""
 
 
 def recover_images(

@@ -31,7 +31,7 @@ class Camera(NamedTuple):
 
 
 class Raster(NamedTuple):
-    """What is seen at each sample of a window."""
+    """View at each sample of a window."""
 
     depth: Array
     """(h, w) float32 z in metres; infinite where nothing is."""

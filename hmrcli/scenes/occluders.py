@@ -47,7 +47,7 @@ class Occluder:
     softness: float
     """Width of the edge, a share of the picture's side."""
     place: tuple[float, float]
-    """Where in the noise table its texture begins."""
+    """Place in the noise table where its texture begins."""
 
 
 def draw_occluder(random: np.random.Generator, bbox_xywh: ArrayLike, size: int) -> Occluder:

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 class Mixture(NamedTuple):
-    """How a pool goes beyond its bank."""
+    """Rule by which a pool goes beyond its bank."""
 
     sections: tuple[str, ...]
     """Of the bank; training and tests share none."""
@@ -55,12 +55,12 @@ _MIRROR = np.array([1, -1, -1], np.float32)
 
 @dataclass(frozen=True)
 class Posture:
-    """How somebody holds their body."""
+    """Posture of a body."""
 
     pose: NDArray[np.float32]
     """(72,) axis-angle, radians; the root's from an upright frame: y up, the front towards +z."""
     grounded: bool
-    """Whether the lowest point touches the floor."""
+    """True where the lowest point touches the floor."""
 
 
 class Spheres(NamedTuple):
@@ -77,7 +77,7 @@ class Spheres(NamedTuple):
 
 
 class Bank(NamedTuple):
-    """What the file holds."""
+    """Contents of the file."""
 
     names: tuple[str, ...]
     section: Array
@@ -96,7 +96,7 @@ class Bank(NamedTuple):
 
 @cache
 def read_bank() -> Bank:
-    """The bundled bank."""
+    """Reads the bundled bank."""
     with np.load(bundled("scenes/poses.npz")) as stored:
         spheres = Spheres(*(stored[name] for name in ("bones", "joint", "centre", "squared_gap")))
         names = tuple(stored["names"].tolist())

@@ -49,12 +49,12 @@ class NotFinite(ArithmeticError):
 
 
 class Step(NamedTuple):
-    """What a step came to."""
+    """Results of a step."""
 
     losses: dict[str, float]
     """The weighted terms, their `total`, and the discriminator's, over all processes."""
     stop: bool
-    """Whether a process was asked to stop."""
+    """True where a process was asked to stop."""
 
 
 @dataclass

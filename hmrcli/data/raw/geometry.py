@@ -42,14 +42,14 @@ def box_of_scale(center: Floats, scale: Floats) -> NDArray[np.float32]:
 
 
 def square_box(bbox_xywh: Floats) -> NDArray[np.float32]:
-    """The squares about the centres of boxes (N, 4) with their longer sides, as SPIN's files have them."""
+    """Makes squares about the centres of boxes (N, 4) with their longer sides, as SPIN's files have them."""
     middle = bbox_xywh[:, :2] + bbox_xywh[:, 2:] / 2
     side = bbox_xywh[:, 2:].max(1, keepdims=True)
     return np.concatenate([middle - side / 2, side, side], 1).astype(np.float32)
 
 
 def grown_square(bbox_xywh: Floats, factor: float) -> NDArray[np.float32]:
-    """The squares of `square_box`, with sides enlarged by a factor."""
+    """Makes the squares of `square_box`, with sides enlarged by a factor."""
     square = square_box(bbox_xywh)
     return box_of_corners(square[:, :2], square[:, :2] + square[:, 2:], factor)
 

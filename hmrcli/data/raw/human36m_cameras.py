@@ -67,7 +67,7 @@ def _from_metadata(path: Path) -> Views:
 
 
 def rotation_of(a: float, b: float, c: float) -> NDArray[np.float64]:
-    """The rotation (3, 3), world to camera, that three numbers of metadata.xml stand for."""
+    """Returns the rotation (3, 3), world to camera, that three numbers of metadata.xml stand for."""
     (cx, cy, cz), (sx, sy, sz) = np.cos([-a, b, -c]), np.sin([-a, b, -c])
     about_x = np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
