@@ -68,9 +68,9 @@ PROTOCOLS = {
         metrics=(*JOINT_METRICS, "pve"),
         text=(
             "3DPW test split, no training on 3DPW. Joints: 14, by J_regressor_h36m from the neutral body "
-            "(prediction) and from the body of the labelled gender (truth), centred on the pelvis; PA: one "
+            "(prediction) and from the body of the labelled gender (truth), centered on the pelvis; PA: one "
             "similarity without reflection per sample. PVE: both bodies of the labelled gender, neither "
-            "centred nor aligned; a mesh without parameters is compared as it is, both centred on the pelvis."
+            "centered nor aligned; a mesh without parameters is compared as it is, both centered on the pelvis."
         ),
         bodies={"neutral": "SMPL_NEUTRAL.pkl", "male": "SMPL_MALE.pkl", "female": "SMPL_FEMALE.pkl"},
         roles={"m": "male", "f": "female"},
@@ -83,7 +83,7 @@ PROTOCOLS = {
         metrics=JOINT_METRICS,
         text=(
             "Human3.6M subjects 9 and 11, camera 60457274, every 5th frame. Joints: 14, by J_regressor_h36m "
-            "from the neutral body (prediction) and of motion capture (truth), centred on the pelvis; PA: one "
+            "from the neutral body (prediction) and of motion capture (truth), centered on the pelvis; PA: one "
             "similarity without reflection per sample."
         ),
         bodies={"neutral": "SMPL_NEUTRAL.pkl"},
@@ -96,8 +96,8 @@ PROTOCOLS = {
         metrics=(*JOINT_METRICS, "pve"),
         text=(
             "The open body on both sides, without genders. Joints: the 14 of 3DPW by the open body's own "
-            "regressor, centred on the pelvis; PA: one similarity without reflection per sample. PVE: neither "
-            "centred nor aligned; a mesh without parameters is compared as it is, both centred on the pelvis. "
+            "regressor, centered on the pelvis; PA: one similarity without reflection per sample. PVE: neither "
+            "centered nor aligned; a mesh without parameters is compared as it is, both centered on the pelvis. "
             "Figures are not comparable with 3DPW's."
         ),
         bodies={"neutral": "open"},

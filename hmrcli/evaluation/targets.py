@@ -123,7 +123,7 @@ def _check_joints(annotations: Annotations, protocol: Protocol, path: Path) -> S
     unrooted, few = ~valid[:, PELVIS], valid[:, SCORED].sum(1) < LEAST_JOINTS
     rows, left = np.flatnonzero(~(unrooted | few)), unrooted | few
     why = (
-        f"{unrooted.sum()} lack the pelvis, on which the {protocol.name} protocol centres, and {few.sum()} "
+        f"{unrooted.sum()} lack the pelvis, on which the {protocol.name} protocol centers, and {few.sum()} "
         f"have fewer than {LEAST_JOINTS} joints; joints with confidence 0 do not count"
     )
     if left.all():

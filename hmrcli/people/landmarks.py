@@ -82,7 +82,7 @@ CLEAR = 0.12
 UNDETECTED = 0.95
 """Landmark score of someone in a box whom the detector does not see."""
 FILLED = 0.5
-"""Least share of a given box that a person fills: below, another of the picture may fill it better."""
+"""Least fit of a person to a given box: below, another of the picture may fill it better."""
 SAME_MASK = 0.75
 """Overlap of two masks of one person; of two who overlap it is less."""
 

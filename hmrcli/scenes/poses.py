@@ -70,10 +70,10 @@ class Spheres(NamedTuple):
     """(24, 3) from each joint's parent to it at rest, metres."""
     joint: Array
     """(S,)"""
-    centre: Array
+    center: Array
     """(S, 3) from the joint at rest."""
     squared_gap: Array
-    """(S, S) least squared distance of centres; 0 for neighbours, which always touch."""
+    """(S, S) least squared distance of centers; 0 for neighbours, which always touch."""
 
 
 class Bank(NamedTuple):
@@ -157,12 +157,12 @@ def candidates(random: np.random.Generator, pool: str) -> tuple[Array, Array]:
 
 
 def sphere_places(spheres: Spheres, pose: Array) -> Array:
-    """Finds the centres (S, 3) of a body's spheres in a pose (24, 3), its root at the origin."""
+    """Finds the centers (S, 3) of a body's spheres in a pose (24, 3), its root at the origin."""
     from hmrcli.scenes.posing_kernels import chain
 
     local, turns, places = np.empty((24, 3, 3)), np.zeros((24, 3, 3)), np.zeros((24, 3))
     chain(pose, spheres.bones, local, turns, places)
-    return np.asarray(places[spheres.joint] + np.einsum("sab,sb->sa", turns[spheres.joint], spheres.centre))
+    return np.asarray(places[spheres.joint] + np.einsum("sab,sb->sa", turns[spheres.joint], spheres.center))
 
 
 def collides(spheres: Spheres, pose: Array) -> bool:

@@ -19,7 +19,7 @@ PHOTO_SHARE = (0.2, 0.9)
 """Of the photo's longer side that such a person takes, which with the field of view gives the distance."""
 NEAREST = 1.2
 """Metres from the camera to the middle of the person."""
-OFF_CENTRE = 0.75
+OFF_CENTER = 0.75
 """Greatest distance of a person from the photo's middle, as a share of the way to its border."""
 ROLL = 4.0
 """Degrees, deviation: photos are held nearly level."""
@@ -60,7 +60,7 @@ def draw_view(split: Split, random: Generator) -> View:
 
 def _held(split: Split, random: Generator) -> View:
     half = tan(radians(random.uniform(*FIELD_OF_VIEW)) / 2)
-    right, down = random.uniform(-OFF_CENTRE, OFF_CENTRE, 2) * (half, 0.75 * half)  # photos are 4 : 3
+    right, down = random.uniform(-OFF_CENTER, OFF_CENTER, 2) * (half, 0.75 * half)  # photos are 4 : 3
     distance = max(NEAREST, STATURE / (2 * half * random.uniform(*PHOTO_SHARE)))
     least, most, mean, deviation = split.elevation
     elevation = radians(min(max(random.normal(mean, deviation), least), most))
@@ -126,10 +126,10 @@ def draw_window(split: Split, joints: NDArray[np.float64], random: Generator) ->
 
 
 def _cut(
-    box: NDArray[np.float64], centre: NDArray[np.float64], fill: float, jitter: NDArray[np.float64]
+    box: NDArray[np.float64], center: NDArray[np.float64], fill: float, jitter: NDArray[np.float64]
 ) -> Camera:
     focal = fill * SIZE / float(box[2:].max())
-    x, y = (SIZE * (0.5 + jitter) - focal * centre).tolist()
+    x, y = (SIZE * (0.5 + jitter) - focal * center).tolist()
     return Camera(focal, (x, y))
 
 

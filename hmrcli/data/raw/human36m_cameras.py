@@ -61,8 +61,8 @@ def _from_metadata(path: Path) -> Views:
         for subject in SUBJECTS:
             at = 6 * (11 * index + subject - 1)
             rotation = rotation_of(*numbers[at : at + 3])
-            centre = np.array(numbers[at + 3 : at + 6]) / 1000
-            views[subject, camera] = View(rotation, -rotation @ centre, _matrix(fx, fy, cx, cy))
+            center = np.array(numbers[at + 3 : at + 6]) / 1000
+            views[subject, camera] = View(rotation, -rotation @ center, _matrix(fx, fy, cx, cy))
     return views
 
 
