@@ -72,7 +72,7 @@ class ArrayScores(NamedTuple):
 
 
 class _Counting(NamedTuple):
-    """Parts of the targets that count."""
+    """Joints and rows of the targets that count."""
 
     joints: NDArray[np.bool_]
     """(N, J) of the scored joints."""

@@ -48,7 +48,7 @@ class Errors(NamedTuple):
     """Errors of N samples for one mesh of a network."""
 
     surface: Surface | None
-    """Choice of the mesh, where a network has two."""
+    """Mesh in question, where a network has two."""
     metrics: dict[str, NDArray[np.float64]]
     """metric -> (N,)"""
     joints: NDArray[np.float32]

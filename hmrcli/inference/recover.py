@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 
 class Asked(NamedTuple):
-    """Wishes of a user for every image."""
+    """Requests of a user, the same for every image."""
 
     saves: Collection[str]
     """Of `overlay`, `mesh`, `npz`, `json`."""

@@ -57,7 +57,7 @@ def recipe_names() -> tuple[str, ...]:
 
 
 class Source(NamedTuple):
-    """Parts of a recipe of a known name, for `load_recipe`."""
+    """Arguments of `load_recipe` for a recipe of a known name."""
 
     name: str
     open: bool

@@ -119,7 +119,7 @@ class Run(NamedTuple):
     """Folder of the file below the results' folder, with `/`."""
     results: Results
     folder: Path
-    """Folder of the file."""
+    """Folder in which the file lies."""
     shipped: bool = False
     """Measured by the developers: it travels with the package."""
 
