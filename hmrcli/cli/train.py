@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hmrcli.cli import options
-from hmrcli.cli.console import note
+from hmrcli.cli.console import note, print_line
 from hmrcli.errors import MissingFile, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,18 @@ class Precision(StrEnum):
 
     fp32 = "fp32"
     bf16 = "bf16"
+
+
+def _list(asked: bool) -> None:
+    if not asked:
+        return
+    from hmrcli.recipe import recipe_titles
+
+    titles = recipe_titles()
+    width = max(map(len, titles))
+    for name, title in titles.items():
+        print_line(f"{name:{width}}  {title}")
+    raise typer.Exit
 
 
 def train(
@@ -83,6 +95,10 @@ def train(
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the recipe and the files it needs, and stop.")
+    ] = False,
+    list_recipes: Annotated[
+        bool,
+        typer.Option("--list", callback=_list, is_eager=True, help="Name the bundled recipes, and stop."),
     ] = False,
 ) -> None:
     """Train a network by a recipe.

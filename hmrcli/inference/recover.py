@@ -10,6 +10,7 @@ from hmrcli.files import sha256
 from hmrcli.inference.exif import focal_of_film
 from hmrcli.inference.images import Picture, read_picture
 from hmrcli.inference.inputs import output_stems
+from hmrcli.inference.task import Task
 
 if TYPE_CHECKING:
     from hmrcli.inference.predictor import Predictor
@@ -35,18 +36,6 @@ class Asked(NamedTuple):
     """`px` or `mm` (on 35 mm film) and the length; None for EXIF's."""
     resume: bool = False
     """True to skip images whose files are there, of the same settings."""
-
-
-class Job(NamedTuple):
-    """An image and where its files go."""
-
-    path: Path
-    """Of the image, as the user named it."""
-    target: Path
-    """Folder and stem of the files: `target_overlay.png`, `target_0.glb`, `target_0.npz`, `target.json`."""
-    picture: Picture
-    settings: dict[str, Any]
-    """Settings that results depend on beside the predictor, kept in the document; `focal_source` among them."""
 
 
 class Result(NamedTuple):
@@ -77,7 +66,7 @@ def recover_images(
     Raises:
         UsageError: a box or a focal length does not suit an image.
     """
-    waiting: list[Job] = []
+    waiting: list[Task] = []
     for path, target in zip(paths, output_stems(paths, out)):
         try:
             picture = read_picture(path)
@@ -90,7 +79,7 @@ def recover_images(
         from hmrcli.inference.save import saved_entry
 
         loaded = predictor()
-        job = Job(path, target, picture, settings)
+        job = Task(path, target, picture, settings)
         if asked.resume and (entry := saved_entry(job, loaded, asked.saves, asked.mesh_format)):
             yield Result(path, target, entry, skipped=True)
             continue
@@ -103,7 +92,7 @@ def recover_images(
         yield from _finish(waiting, predictor(), asked)
 
 
-def _finish(batch: list[Job], predictor: "Predictor", asked: Asked) -> Iterator[Result]:
+def _finish(batch: list[Task], predictor: "Predictor", asked: Asked) -> Iterator[Result]:
     """Recovers the people of some images and writes their files."""
     from hmrcli.inference.save import save_image
 

@@ -13,7 +13,7 @@ from hmrcli.body.joints import SMPL_24
 from hmrcli.files import alone_in, sha256, whole_file
 from hmrcli.inference.person import People, png
 from hmrcli.inference.predictor import Predictor
-from hmrcli.inference.recover import Job
+from hmrcli.inference.task import Task
 from hmrcli.render.mesh_files import FORMATS
 from hmrcli.render.overlay import PALETTE
 
@@ -34,7 +34,7 @@ def document(images: Sequence[dict[str, Any]], predictor: Predictor) -> dict[str
 
 
 def save_image(
-    job: Job, people: People, predictor: Predictor, saves: Collection[str], mesh_format: str = "glb"
+    job: Task, people: People, predictor: Predictor, saves: Collection[str], mesh_format: str = "glb"
 ) -> dict[str, Any]:
     """Writes the files of one image and gives its entry of the JSON document.
 
@@ -98,7 +98,7 @@ def _write(target: Path, people: People, saves: Collection[str], mesh_format: st
 
 
 def saved_entry(
-    job: Job, predictor: Predictor, saves: Collection[str], mesh_format: str
+    job: Task, predictor: Predictor, saves: Collection[str], mesh_format: str
 ) -> dict[str, Any] | None:
     """Returns the entry of an image whose files are all there, of the same settings; None where there is work."""
     stored = _stored(job.target)
@@ -128,7 +128,7 @@ def _stored(target: Path) -> dict[str, Any] | None:
         return None
 
 
-def _same_settings(stored: dict[str, Any] | None, job: Job, predictor: Predictor) -> bool:
+def _same_settings(stored: dict[str, Any] | None, job: Task, predictor: Predictor) -> bool:
     """Tells whether a document has the settings of a job; the checkpoint may lie elsewhere."""
 
     def compared(one: dict[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,12 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(_bundled()))
 
 
+def recipe_titles() -> dict[str, str]:
+    """Returns the first line of each bundled recipe, which says what it is, by its name."""
+    first = {name: _bundled()[name].read_text(encoding="utf-8").partition("\n")[0] for name in recipe_names()}
+    return {name: line.removeprefix("# ") for name, line in first.items()}
+
+
 class Source(NamedTuple):
     """Arguments of `load_recipe` for a recipe of a known name."""
 

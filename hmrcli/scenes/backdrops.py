@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.render.rasteriser import Camera
+from hmrcli.scenes.kinds import CARPET, PANELLED, PLAIN, PLANKS, SMOOTH, TILES, TWO_TONE
 from hmrcli.scenes.noise import fractal
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ POOLS = ("studio", "train", "test", "wild")
 _KINDS = ("panorama", "photograph", "room")
 _SHARES = {"train": (0.62, 0.18, 0.2), "test": (0.62, 0.18, 0.2), "wild": (0.68, 0.22, 0.1)}
 
-PLAIN, PLANKS, TILES, CARPET = range(4)
-"""Patterns of a floor."""
-SMOOTH, STRIPES, BRICKS, PANELLED, TWO_TONE = range(5)
-"""Patterns of a wall."""
 STUDIOS = (
     ((0.62, 0.64, 0.66), (0.80, 0.80, 0.78), PLAIN, SMOOTH),
     ((0.45, 0.33, 0.22), (0.72, 0.75, 0.80), PLANKS, PANELLED),

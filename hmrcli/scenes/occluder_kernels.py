@@ -4,7 +4,7 @@ import math
 
 from hmrcli.render.kernels import Array, compiled
 from hmrcli.scenes.kernels import noise_at
-from hmrcli.scenes.occluders import COUNTER, CRATE, FOLIAGE, GRAIN, PILLAR
+from hmrcli.scenes.kinds import COUNTER, CRATE, FOLIAGE, GRAIN, PILLAR
 
 LEAST_OPACITY = 0.02
 """Below which a soft edge is not painted."""

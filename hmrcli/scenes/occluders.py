@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hmrcli.scenes.kinds import COUNTER, CRATE, FOLIAGE, GRAIN, PILLAR
 from hmrcli.scenes.noise import SIDE, fractal
 
 Array = NDArray[Any]
@@ -16,11 +17,7 @@ Array = NDArray[Any]
 LEAST, MOST = 0.1, 0.5
 """Share of the box that an occluder covers."""
 
-COUNTER, PILLAR, CRATE, FOLIAGE = range(4)
-"""Kinds: what comes up from below or in from a side, what is anywhere and turned, and leaves."""
 _SHARES = (0.26, 0.24, 0.34, 0.16)
-FLAT, GRAIN = range(2)
-"""Textures."""
 
 _GRID, _SCALE = 40, 256
 """Samples along each side of a box where coverage is measured, and the side of the picture in which it is."""

@@ -20,7 +20,7 @@ from benchmarks.world import SMALL, open_overrides, open_recipe, write_world
 from hmrcli.cli.train import train
 from hmrcli.cli.training_bar import TrainingBar
 from hmrcli.errors import HmrError
-from hmrcli.recipe import load_recipe
+from hmrcli.recipe import load_recipe, recipe_names
 from hmrcli.training.checkpoints import read_checkpoint
 from hmrcli.training.record import read_metrics
 from hmrcli.training.run import Progress
@@ -102,6 +102,13 @@ def test_compilation_is_asked_for_and_recorded(
     assert len(compiled) == 1 and json.loads((out / "environment.json").read_text())["compile"] is True
 
 
+def test_the_recipes_are_listed_with_what_they_are() -> None:
+    listed = run("--list")
+    assert code(listed) == 0
+    assert dict(line.split(maxsplit=1) for line in listed.stdout.splitlines()).keys() == set(recipe_names())
+    assert "hmr_normal              HMR.\n" in listed.stdout
+
+
 def test_a_dry_run_lists_recipe_and_files(root: Path, tmp_path: Path) -> None:
     there = run("--recipe", NAME, *CHANGES, "--data-root", str(root), "--dry-run")
     assert code(there) == 0 and "0 missing" in there.stdout
@@ -110,7 +117,8 @@ def test_a_dry_run_lists_recipe_and_files(root: Path, tmp_path: Path) -> None:
     assert load_recipe(saved) == load_recipe(NAME, CHANGES)
     absent = run("--recipe", "hmr_l1", "--data-root", str(tmp_path), "--dry-run")
     assert code(absent) == 0 and not list(tmp_path.glob("runs"))
-    for file in ("h36m_mosh_train.npz", "SMPL_NEUTRAL.pkl", "SMPL_MALE.pkl", "resnet50-0676ba61.pth"):
+    assert re.search(r"missing .*h36m_mosh_train.npz.*\n# .*hmr data make h36m", absent.stdout)
+    for file in ("SMPL_NEUTRAL.pkl", "SMPL_MALE.pkl", "resnet50-0676ba61.pth"):
         assert re.search(rf"missing .*{file}.*\n# .*hmr download {file}", absent.stdout), file
     refused = run("--recipe", "hmr_l1", "--data-root", str(tmp_path))
     assert code(refused) == 3 and not list(tmp_path.glob("runs"))
