@@ -44,7 +44,7 @@ def scores(
     joints = pose_points(body_points(body, anchors()), state).points.numpy()
     with torch.inference_mode():
         vertices = body(fits.rotmat, fits.betas, fits.transl).vertices.numpy()
-    focal, centre = float(targets.focal_length[0]), tuple(targets.principal_point[0].tolist())
+    focal, center = float(targets.focal_length[0]), tuple(targets.principal_point[0].tolist())
     result = []
     for i in range(len(found)):
         seen = [k for k in LIMBS if found.visibility[i, INDICES[k]] > 0.5]
@@ -52,11 +52,11 @@ def scores(
         side = float(targets.extent[i])
 
         def distance(points: np.ndarray, marks: np.ndarray = marks, side: float = side) -> float:
-            pixels = focal * points[:, :2] / points[:, 2:] + centre
+            pixels = focal * points[:, :2] / points[:, 2:] + center
             return 100 * float(np.linalg.norm(pixels - marks, axis=1).mean()) / side
 
         height, width = size
-        face = rasterise(vertices[i], body.faces.numpy(), Camera(focal, centre), (0, 0, width, height)).face
+        face = rasterise(vertices[i], body.faces.numpy(), Camera(focal, center), (0, 0, width, height)).face
         mask, drawn = found.image_mask(i, height, width) > 0.5, face >= 0
         source = torch.from_numpy(on_body[i][seen])[None]
         target = torch.from_numpy(found.points3d[i, INDICES][seen])[None].double()
@@ -97,8 +97,8 @@ def accuracy(body: BodyModel, draw: Path | None) -> None:
                 )
         if draw:
             placed = list(body(fits.rotmat, fits.betas, fits.transl).vertices.numpy())
-            centre = tuple(targets.principal_point[0].tolist())
-            picture = overlay(image, placed, body.faces.numpy(), float(targets.focal_length[0]), centre)
+            center = tuple(targets.principal_point[0].tolist())
+            picture = overlay(image, placed, body.faces.numpy(), float(targets.focal_length[0]), center)
             draw.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(draw / f"{name}.jpg"), picture[..., ::-1])
     share = 100 * (1 - missed / visible)

@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 
 def aligned(source: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.floating]:
     """Moves (J, 3) source onto (J, 3) target by the least-squares similarity."""
-    centred, wanted = source - source.mean(0), target - target.mean(0)
-    correlation = centred.T @ wanted
+    centered, wanted = source - source.mean(0), target - target.mean(0)
+    correlation = centered.T @ wanted
     left, _, right = np.linalg.svd(correlation)
     mirror = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
     rotation = right.T @ mirror @ left.T
-    spread = (centred**2).sum()
+    spread = (centered**2).sum()
     scale = np.trace(rotation @ correlation) / spread if spread else 0.0
-    return scale * centred @ rotation.T + target.mean(0)
+    return scale * centered @ rotation.T + target.mean(0)
 
 
 def pa_mpjpe_loop(pred: NDArray[np.floating], target: NDArray[np.floating]) -> NDArray[np.floating]:

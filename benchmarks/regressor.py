@@ -172,9 +172,9 @@ def views() -> dict[str, View]:
         rows = [[float(outer.attrib[f"r{i}{j}"]) for j in (1, 2, 3)] for i in (1, 2, 3)]
         rotation = np.diag([1.0, -1.0, -1.0]) @ np.array(rows)
         place = np.array([float(outer.attrib[axis]) for axis in "xyz"]) / 1000
-        centre = np.array([float(inner.attrib[f"centerPoint{axis}"]) for axis in "UV"]) / 64
+        center = np.array([float(inner.attrib[f"centerPoint{axis}"]) for axis in "UV"]) / 64
         focal = float(inner.attrib["focalLengthU"]) / 64
-        found[camera.attrib["serial"]] = View(focal, centre, rotation, -rotation @ place)
+        found[camera.attrib["serial"]] = View(focal, center, rotation, -rotation @ place)
     return found
 
 

@@ -334,7 +334,10 @@ def main() -> None:
         least=least,
         greatest=greatest,
         spread=spread,
-        **spheres._asdict(),
+        bones=spheres.bones,
+        joint=spheres.joint,
+        centre=spheres.center,
+        squared_gap=spheres.squared_gap,
     )
     temporary.replace(TARGET)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hmrcli.recipe.schema import Network
 
     class Code(Protocol):
-        """What the file of an algorithm has."""
+        """Contents of an algorithm's file."""
 
         def build(self, network: Network, body: BodyModel, mean: MeanParameters | None) -> nn.Module:
             """Builds the network of a recipe's section `network`, with fresh weights, in training mode."""

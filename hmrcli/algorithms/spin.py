@@ -47,7 +47,7 @@ def losses(
 
 
 class Update(NamedTuple):
-    """What fitting made of B stored fits, in float64."""
+    """Results of fitting, started from B stored fits, in float64."""
 
     state: BodyState
     """The better of stored and new fit."""

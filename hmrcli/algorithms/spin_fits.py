@@ -71,7 +71,7 @@ class FitStore:
         self._loss = [np.full(len(fits), np.inf, np.float32) for fits in self._fits]
         self._fresh = [np.zeros(len(fits), bool) for fits in self._fits]
         self._before: list[tuple[Changes, NDArray[np.bool_]]] = []
-        """What a step that is not finished replaced, and whether it was fresh."""
+        """Fits that an unfinished step replaced, and flags of those that were fresh."""
 
     def get(self, origin: Origin) -> Bodies:
         """Returns the fits of B rows as they are in their crops; NaN where there is none."""

@@ -1,4 +1,4 @@
-"""What predictions are compared with: a batch's labels, checked and brought into one form."""
+"""Targets of predictions: a batch's labels, checked and brought into one form."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _HIPS = (SMPL_54.names.index("right_hip_extra"), SMPL_54.names.index("left_hip_e
 
 
 class Counts(NamedTuple):
-    """How much of a batch is labelled: scalars that means divide by."""
+    """Numbers of labels in a batch: scalars that means divide by."""
 
     visible2d: Tensor
     """2D joints with confidence."""
@@ -61,7 +61,7 @@ class Parameters(NamedTuple):
 
 
 class TrainingTargets(NamedTuple):
-    """What a batch's predictions should be."""
+    """Targets of a batch's predictions."""
 
     keypoints2d: Keypoints
     """Pixels of a crop of 224."""

@@ -25,7 +25,7 @@ ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 """Error of each number; `smooth_l1` bends at 1."""
 
 Pairs = Mapping[str, tuple[Tensor, Keypoints | Parameters]]
-"""What is predicted and what it should be, by the names of the terms."""
+"""Predictions and their targets, by the names of the terms."""
 
 
 def mean_errors(pairs: Pairs, losses: Mapping[str, Loss]) -> dict[str, Tensor]:

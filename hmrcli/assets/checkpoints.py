@@ -21,7 +21,7 @@ from hmrcli.errors import BadInput
 from hmrcli.files import damage, open_file
 
 _LEGACY = 0x1950A86A20F9469CFC6C
-"""What files of torch before 1.6 begin with, as a pickled number."""
+"""Number that files of torch before 1.6 begin with, pickled."""
 _DTYPES = {
     **{"DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16},
     **{"BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32},
@@ -199,7 +199,7 @@ _DAMAGED = "is cut off, damaged or no weight file ({}); fetch it again with `hmr
 
 
 class _Storage(NamedTuple):
-    """Where the numbers of tensors are."""
+    """Place of the numbers of tensors."""
 
     dtype: torch.dtype
     key: str

@@ -19,7 +19,7 @@ _BOMB, _RATIO = 1 << 28, 100
 
 
 class Header(NamedTuple):
-    """What an npy file says of its array."""
+    """Description of an array by its npy file."""
 
     shape: tuple[int, ...]
     fortran: bool

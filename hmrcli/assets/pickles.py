@@ -53,7 +53,7 @@ class SparseMatrix:
 
 
 class Record:
-    """What a pickle asked for, and nothing more: `name`, arguments, state, and what was put into it."""
+    """Object that a pickle asked for, and nothing more: `name`, arguments, state, and what was put into it."""
 
     name = ""
     """Module and name of what was asked for."""
@@ -349,4 +349,4 @@ _READERS: dict[str, Callable[[Record, _Turn], Any]] = {
     **dict.fromkeys(("chumpy.ch.Ch", "chumpy.Ch"), _chumpy),
     "chumpy.reordering.Select": _select,
 }
-"""What a file may name, and how it is turned into plain data. Names differ with the versions that wrote the file."""
+"""Readers that turn what a file may name into plain data. Names differ with the versions that wrote the file."""

@@ -22,7 +22,7 @@ class _Frozen(BaseModel):
 
 
 class Source(_Frozen):
-    """What serves a file: an address or a Google Drive id; `member` is what to take out of an archive."""
+    """Source of a file: an address or a Google Drive id; `member` is what to take out of an archive."""
 
     url: Annotated[str, StringConstraints(pattern=r"^https?://")] | None = None
     drive: Annotated[str, StringConstraints(pattern=r"^[\w-]+$")] | None = None
@@ -57,7 +57,7 @@ class Licence(_Frozen):
 
 
 class Check(_Frozen):
-    """What a good file must hold, read without running any code of the file.
+    """Contents that a good file must hold, read without running any code of the file.
 
     `tensors`: names and shapes in a state dict; `arrays`: those of an npz file or a pickled dictionary;
     `shape`: that of an npy array. None stands for any shape, and in a shape for any length.

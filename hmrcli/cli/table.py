@@ -20,7 +20,7 @@ RUNS = Path("runs")
 
 
 class Format(StrEnum):
-    """What the table is written as."""
+    """Formats of the written table."""
 
     rich = "rich"
     markdown = "markdown"
@@ -31,7 +31,7 @@ class Format(StrEnum):
 
 
 class Benchmark(StrEnum):
-    """Which 20 rows: those of the public list, or those that need no licensed file."""
+    """Choices of 20 rows: those of the public list, or those that need no licensed file."""
 
     pw3d = "3dpw"
     open = "open"

@@ -77,8 +77,11 @@ def train(
             "SPIN's own, for the bundled one. Repeat it for more. Recorded.",
         ),
     ] = None,
-    pieces: Annotated[
-        int, typer.Option(min=1, help="Pieces in which each process takes its batch, to need less memory.")
+    accumulate: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Gradient accumulation: splits the batch into N, one after the other.", metavar="N"
+        ),
     ] = 1,
     workers: Annotated[
         int | None,
@@ -143,7 +146,7 @@ def train(
             if workers is None:
                 workers = min(8, os.cpu_count() or 1)
             chosen = local_device(chosen_device(device))
-            check_division(resolved.schedule.batch_size, processes, pieces)
+            check_division(resolved.schedule.batch_size, processes, accumulate)
             sets, validates = [n for n in left_out if n in resolved.data.mixture], EVALUATION not in left_out
             write_missing(open_sets(resolved, sets, test=validates), root)
             settings = Settings(
@@ -156,7 +159,7 @@ def train(
                 max_steps=max_steps,
                 without=sets,
                 open_prior=POSE_PRIOR in left_out,
-                pieces=pieces,
+                accumulate=accumulate,
                 workers=workers,
                 save_every=save_every,
                 keep_every=keep_every,

@@ -14,7 +14,7 @@ POSE_SIZE, BETAS_SIZE = 72, 10
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """What is known of N people, one in each row; arrays may be mapped from a file and then are read-only.
+    """Annotations of N people, one in each row; arrays may be mapped from a file and then are read-only.
 
     Slices, index arrays and masks in brackets choose rows.
     """

@@ -33,7 +33,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class SampleAugmentation:
-    """What happens to one sample; without arguments, nothing does."""
+    """Changes to one sample; without arguments, none."""
 
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Factor of each channel."""

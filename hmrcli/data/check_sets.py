@@ -54,7 +54,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Report:
-    """What was found in a file."""
+    """Findings in a file."""
 
     file: str
     images: str
@@ -145,7 +145,7 @@ def check_file(
 
 
 def _read(path: Path) -> Annotations:
-    """The file with the joints that bodies have; with OpenPose's where it has no others."""
+    """Reads the file with the joints that bodies have; with OpenPose's where it has no others."""
     rows = read_annotations(path, "smpl_54", cameras=True)
     if rows.keypoints2d is not None and not (rows.keypoints2d[..., 2] > 0).any():
         other = read_annotations(path, "smpl_49", cameras=True)

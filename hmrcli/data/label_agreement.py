@@ -23,7 +23,7 @@ FEWEST = 4
 _MANY = 16
 """Rows of which small differences say something."""
 _ALIKE = 0.8
-"""What two kinds of labels of one pose agree by at least, in the median: as measured, 0.95 and more."""
+"""Least agreement of two kinds of labels of one pose, in the median: as measured, 0.95 and more."""
 _OWN = 0.97
 """Above this, poses may be so alike that other rows' labels agree as well."""
 _OWN_TURN = 0.95
@@ -41,7 +41,7 @@ _AXES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 class Doubt(NamedTuple):
-    """What looks wrong in the labels of a set."""
+    """Sign of something wrong in the labels of a set."""
 
     field: str
     """HumanData's name of it."""
@@ -49,7 +49,7 @@ class Doubt(NamedTuple):
     """One where it shows."""
     text: str
     refused: bool = False
-    """Whether no right set looks like that."""
+    """True where no right set looks like that."""
 
 
 def disagreements(rows: Annotations) -> Iterator[Doubt]:

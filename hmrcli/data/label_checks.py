@@ -28,7 +28,7 @@ _LAYOUTS: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
     "image_path": {IN_2D: (("keypoints2d",),), IN_3D: (("keypoints3d",),), BODIES: (("smpl",),)},
     "imgname": {IN_2D: (("openpose",), ("part",)), IN_3D: (("S",),), BODIES: (("pose", "shape"),)},
 }
-"""Where HumanData and SPIN have each kind of label, in fields of which any group will do; by the field that tells the
+"""Places of each kind of label in HumanData and SPIN: fields of which any group will do, by the field that tells the
 two apart."""
 _LIKE_LABELS = re.compile(r"kp|key|joint|2d|3d|pose|shape|beta|smpl|theta|body|orient", re.IGNORECASE)
 _NO_LABELS = re.compile(r"__|bbox|has_|.*_(mask|convention)$|.*path")

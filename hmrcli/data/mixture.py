@@ -1,4 +1,4 @@
-"""Which sample is trained on when: draws from several sets, in batches that any number of processes share.
+"""Order of training samples: draws from several sets, in batches that any number of processes share.
 
 All randomness is a function of (seed, epoch, position): the same on one process or several, with or without workers,
 from the start or after an interruption.
@@ -41,7 +41,7 @@ class Draw(NamedTuple):
 
 @dataclass(frozen=True)
 class Mixture:
-    """How an epoch is drawn from sets.
+    """Rule by which an epoch is drawn from sets.
 
     With shares and `rule` "independent", each draw is independent: a set by its share, then any of its rows (as
     mmhuman3d's weighted draw over the concatenation). With "by_position", the originals' rule of SPIN and
@@ -59,7 +59,7 @@ class Mixture:
     rule: Rule = "independent"
 
     def draw(self, seed: int, epoch: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The first draws of an epoch; beyond its length it goes on with the same rule.
+        """Makes the first draws of an epoch; beyond its length it goes on with the same rule.
 
         Returns:
             number of the set and row in it, each (count,).
@@ -86,7 +86,7 @@ def _shuffled(numbers: Generator, length: int, count: int) -> NDArray[np.int64]:
 
 
 def mixture_of(data: Data, sizes: dict[str, int]) -> Mixture:
-    """The mixture of a recipe's `data`.
+    """Returns the mixture of a recipe's `data`.
 
     Args:
         data: shares, epoch length and how sets are drawn from.
@@ -108,12 +108,12 @@ def mixture_of(data: Data, sizes: dict[str, int]) -> Mixture:
     return Mixture(tuple(sizes.values()), parts, length, data.draw)
 
 
-def check_division(batch_size: int, processes: int, pieces: int) -> None:
-    """Raises UsageError where a batch does not divide evenly into pieces on each process."""
-    if batch_size % (processes * pieces):
+def check_division(batch_size: int, processes: int, accumulate: int) -> None:
+    """Raises UsageError where a batch does not divide evenly into micro-batches on each process."""
+    if batch_size % (processes * accumulate):
         raise UsageError(
-            f"schedule.batch_size {batch_size} does not divide by {processes} processes with {pieces} "
-            "pieces each; choose numbers that divide it"
+            f"schedule.batch_size {batch_size} does not divide by {processes} processes with {accumulate} "
+            "micro-batches each; choose numbers that divide it"
         )
 
 
@@ -121,8 +121,8 @@ class BatchSampler(Sampler[list[Draw]]):
     """The batches of one process, from any step of a run on, epoch after epoch.
 
     An epoch has as many whole batches as hold its length; the last is filled up by further draws. A process has
-    the `rank`-th of `processes` equal parts of every batch, and yields it in `accumulate` pieces. The whole state
-    is the number of steps done: a run that stopped after step n goes on with `start` n.
+    the `rank`-th of `processes` equal parts of every batch, and yields it in `accumulate` micro-batches. The whole
+    state is the number of steps done: a run that stopped after step n goes on with `start` n.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class BatchSampler(Sampler[list[Draw]]):
             stop: None goes on for ever.
             rank: of this process.
             processes: that share each batch.
-            accumulate: pieces in which a process takes its part.
+            accumulate: micro-batches in which a process takes its part.
 
         Raises:
             UsageError: the batch does not divide evenly.
@@ -180,10 +180,10 @@ class BatchSampler(Sampler[list[Draw]]):
             if self.stop is not None:
                 last = min(last, first + self.stop - step)
             for batch in range(first, last):
-                yield from self._pieces(epoch, batch, dataset, row)
+                yield from self._micro_batches(epoch, batch, dataset, row)
             step += last - first
 
-    def _pieces(
+    def _micro_batches(
         self, epoch: int, batch: int, dataset: Sequence[int] | NDArray[np.int64], row: NDArray[np.int64]
     ) -> Iterator[list[Draw]]:
         size = self.batch_size // (self.processes * self.accumulate)

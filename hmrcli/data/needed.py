@@ -24,12 +24,12 @@ class NeededFile:
     """A file or folder of a recipe."""
 
     use: str
-    """What for, in a few words."""
+    """Purpose, in a few words."""
     path: Path
-    """Where it is, or belongs."""
+    """Place where it is, or belongs."""
     found: bool
     about: str
-    """What it is, where that is known."""
+    """Description, where it is known."""
     way: str
     """Under which terms it comes from where, and the command that puts it in place, with `NAMES` for what to name."""
     name: str = ""
@@ -206,7 +206,7 @@ def require(files: Iterable[NeededFile]) -> None:
 
 
 def _source(registry: Registry, name: str, path: Path) -> tuple[str, str, str]:
-    """What a file is, how to get it, and its name, as `NeededFile` has them."""
+    """Tells what a file is, how to get it, and its name, as `NeededFile` has them."""
     asset = registry.by_name.get(name)
     if (part := path.stem.removesuffix("_fits")) in OPEN_SETS:
         return "", "rendered on this machine, free for any use. Run: hmr download NAMES", part

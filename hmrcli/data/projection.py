@@ -17,12 +17,12 @@ _ROWS, _FEWEST = 256, 6
 
 
 class Projection(NamedTuple):
-    """How far bodies that are projected into their pictures lie from the labels there."""
+    """Distances of bodies that are projected into their pictures from the labels there."""
 
     camera: Literal["file", "fitted"]
     """The file's own, or one that is placed for each row as is best for it."""
     target: Literal["keypoints2d", "bbox_xywh"]
-    """What is compared with: joints, or the middle of the box where a file has no joints."""
+    """Labels compared with: joints, or the middle of the box where a file has no joints."""
     body: str
     rows: int
     median_pixels: float

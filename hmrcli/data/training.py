@@ -86,7 +86,7 @@ class Batch(NamedTuple):
 
     @property
     def crops(self) -> Crops:
-        """What the network gets."""
+        """Returns what the network gets."""
         return Crops(self.images, self.affine, self.box, self.photo_size)
 
     def to(self, device: torch.device | str) -> "Batch":

@@ -1,4 +1,4 @@
-"""How the processes that make samples start."""
+"""Start of the processes that make samples."""
 
 import signal
 

@@ -23,7 +23,7 @@ _KINDS = {
     _NAMES: "text or whole numbers",
 }
 _OBJECTS = {_TEXT: (str, bytes), _NAMES: (str, bytes, int, np.integer)}
-"""What an array of objects may hold."""
+"""Types that an array of objects may hold."""
 
 
 class Key(NamedTuple):
@@ -52,7 +52,7 @@ KEYS = (
     Key("sequence", ("N",), _NAMES),
     Key("frame", ("N",), _WHOLE),
 )
-"""What the two files may hold, as docs/results.md explains; other names are ignored."""
+"""Keys that the two files may hold, as docs/results.md explains; other names are ignored."""
 _GENDERS = ("m", "male", "f", "female", "n", "neutral")
 PLAUSIBLE = (0.2, 10.0)
 """Metres that people of any system measure in the median; of another size, their unit is wrong."""
@@ -83,7 +83,7 @@ class Side:
 
     @property
     def scored(self) -> int:
-        """The number of joints that it gives to be scored."""
+        """Returns the number of joints that it gives to be scored."""
         return len(SCORED) if self.is_whole else self.keys["joints3d"].shape[1]
 
     def refused(self, key: str, text: str) -> BadInput:

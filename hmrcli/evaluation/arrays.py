@@ -47,7 +47,7 @@ ARRAYS = Protocol(
     title="arrays as given",
     metrics=JOINT_METRICS,
     text=(
-        "The joints of the two files: 17 are centred on the pelvis and reduced to the 14 of the benchmarks, any "
+        "The joints of the two files: 17 are centered on the pelvis and reduced to the 14 of the benchmarks, any "
         "other number is scored as it stands. PA: one similarity without reflection per sample."
     ),
     bodies={},
@@ -72,7 +72,7 @@ class ArrayScores(NamedTuple):
 
 
 class _Counting(NamedTuple):
-    """What of the targets counts."""
+    """Joints and rows of the targets that count."""
 
     joints: NDArray[np.bool_]
     """(N, J) of the scored joints."""
@@ -216,7 +216,7 @@ def _counting(theirs: Side, found: NDArray[np.bool_]) -> _Counting:
     notes = []
     if text := rows_that(found & ~rows, "targets were left out"):
         notes.append(
-            f"{text}: fewer than {LEAST_JOINTS} joints count, or the pelvis does not, on which 17 are centred"
+            f"{text}: fewer than {LEAST_JOINTS} joints count, or the pelvis does not, on which 17 are centered"
         )
     if not rows.any():
         raise BadInput(f"{theirs.path}: no row can be scored; {notes[0]}")

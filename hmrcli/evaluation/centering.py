@@ -44,7 +44,7 @@ def check_centering(ours: Side, theirs: Side, rows: NDArray[np.bool_], protocol:
         away = _median_norm(*(side.keys["joints3d"][rows].mean(1) for side in stored))
         if away > _APART:
             notes.append(
-                f"nothing centres the two files, and their people stand {away:.2f} m apart in the median, which "
+                f"nothing centers the two files, and their people stand {away:.2f} m apart in the median, which "
                 "MPJPE counts; store root (N,3) in both to compare them from there"
             )
     return notes
@@ -68,7 +68,7 @@ def _unrooted(ours: Side, theirs: Side, stored: list[Side], rows: NDArray[np.boo
             raise side.refused(
                 "joints3d",
                 f" has 14 joints, without their pelvis, and the hips lie {away:.2f} m from the origin and "
-                f"{apart:.2f} m from the other file's in the median: they are not centred on the pelvis. Store "
+                f"{apart:.2f} m from the other file's in the median: they are not centered on the pelvis. Store "
                 "root (N,3), the pelvis of each row, or Human3.6M's 17 joints",
             )
         notes.append(

@@ -35,7 +35,7 @@ _LOOKED_AT = 32
 
 
 class Samples(NamedTuple):
-    """What is evaluated on."""
+    """Samples to evaluate on."""
 
     annotations: Annotations
     folder: Path
@@ -48,7 +48,7 @@ class Errors(NamedTuple):
     """Errors of N samples for one mesh of a network."""
 
     surface: Surface | None
-    """Which mesh, where a network has two."""
+    """Mesh in question, where a network has two."""
     metrics: dict[str, NDArray[np.float64]]
     """metric -> (N,)"""
     joints: NDArray[np.float32]

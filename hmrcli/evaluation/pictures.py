@@ -1,4 +1,4 @@
-"""What a person looks at after an evaluation: the best, middling and worst bodies, and errors joint by joint."""
+"""Pictures to look at after an evaluation: the best, middling and worst bodies, and errors joint by joint."""
 
 from collections.abc import Sequence
 from pathlib import Path

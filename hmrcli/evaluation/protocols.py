@@ -1,4 +1,4 @@
-"""What is scored against what: three protocols as data, and the steps from a network's output to errors."""
+"""Protocols of evaluation: three as data, and the steps from a network's output to errors."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,15 +42,15 @@ class Protocol(NamedTuple):
     roles: Mapping[str, str] = MappingProxyType({})
     """First letter of a gender -> role of the body of the target mesh; without any, the neutral body makes all."""
     targets: Literal["parameters", "joints3d"] = "parameters"
-    """How the annotations give the body."""
+    """Form in which the annotations give the body."""
     expected_samples: int | None = None
     """Of the published figures, where they are known."""
     image_names: str = ""
-    """What is found in the paths of all its test images, a regular expression."""
+    """Regular expression that is found in the paths of all its test images."""
 
     @property
     def network_metrics(self) -> tuple[str, ...]:
-        """The metrics that a network's bodies have: those of vertices need a target mesh."""
+        """Lists the metrics that a network's bodies have: those of vertices need a target mesh."""
         return tuple(name for name in self.metrics if self.targets == "parameters" or name != "pve")
 
 
@@ -68,9 +68,9 @@ PROTOCOLS = {
         metrics=(*JOINT_METRICS, "pve"),
         text=(
             "3DPW test split, no training on 3DPW. Joints: 14, by J_regressor_h36m from the neutral body "
-            "(prediction) and from the body of the labelled gender (truth), centred on the pelvis; PA: one "
+            "(prediction) and from the body of the labelled gender (truth), centered on the pelvis; PA: one "
             "similarity without reflection per sample. PVE: both bodies of the labelled gender, neither "
-            "centred nor aligned; a mesh without parameters is compared as it is, both centred on the pelvis."
+            "centered nor aligned; a mesh without parameters is compared as it is, both centered on the pelvis."
         ),
         bodies={"neutral": "SMPL_NEUTRAL.pkl", "male": "SMPL_MALE.pkl", "female": "SMPL_FEMALE.pkl"},
         roles={"m": "male", "f": "female"},
@@ -83,7 +83,7 @@ PROTOCOLS = {
         metrics=JOINT_METRICS,
         text=(
             "Human3.6M subjects 9 and 11, camera 60457274, every 5th frame. Joints: 14, by J_regressor_h36m "
-            "from the neutral body (prediction) and of motion capture (truth), centred on the pelvis; PA: one "
+            "from the neutral body (prediction) and of motion capture (truth), centered on the pelvis; PA: one "
             "similarity without reflection per sample."
         ),
         bodies={"neutral": "SMPL_NEUTRAL.pkl"},
@@ -96,8 +96,8 @@ PROTOCOLS = {
         metrics=(*JOINT_METRICS, "pve"),
         text=(
             "The open body on both sides, without genders. Joints: the 14 of 3DPW by the open body's own "
-            "regressor, centred on the pelvis; PA: one similarity without reflection per sample. PVE: neither "
-            "centred nor aligned; a mesh without parameters is compared as it is, both centred on the pelvis. "
+            "regressor, centered on the pelvis; PA: one similarity without reflection per sample. PVE: neither "
+            "centered nor aligned; a mesh without parameters is compared as it is, both centered on the pelvis. "
             "Figures are not comparable with 3DPW's."
         ),
         bodies={"neutral": "open"},
@@ -136,7 +136,7 @@ class Target(NamedTuple):
 
 
 class Points(NamedTuple):
-    """What metrics compare, millimetres; the vertices are None where the target has no mesh."""
+    """Points that metrics compare, millimetres; the vertices are None where the target has no mesh."""
 
     joints: Tensor
     """(B, 14, 3) predicted"""

@@ -34,7 +34,7 @@ _READINGS: dict[str, tuple[Sequence[int], tuple[int, int, int]]] = {
     "z of the other sign": (range(14), (1, 1, -1)),
     "people mirrored": (FLIP_14, (-1, 1, 1)),
 }
-"""What goes wrong between systems: the order of the joints, and signs of x, y and z."""
+"""Mistakes between systems: the order of the joints, and signs of x, y and z."""
 
 
 class Scorable(NamedTuple):
@@ -42,7 +42,7 @@ class Scorable(NamedTuple):
 
     rows: NDArray[np.int64]
     notes: tuple[str, ...]
-    """What must be read with the figures."""
+    """Notes that must be read with the figures."""
 
 
 def rows_that(bad: NDArray[np.bool_], what: str) -> str:
@@ -123,7 +123,7 @@ def _check_joints(annotations: Annotations, protocol: Protocol, path: Path) -> S
     unrooted, few = ~valid[:, PELVIS], valid[:, SCORED].sum(1) < LEAST_JOINTS
     rows, left = np.flatnonzero(~(unrooted | few)), unrooted | few
     why = (
-        f"{unrooted.sum()} lack the pelvis, on which the {protocol.name} protocol centres, and {few.sum()} "
+        f"{unrooted.sum()} lack the pelvis, on which the {protocol.name} protocol centers, and {few.sum()} "
         f"have fewer than {LEAST_JOINTS} joints; joints with confidence 0 do not count"
     )
     if left.all():

@@ -106,7 +106,7 @@ def fit_landmarks(
 
 
 class Shape(NamedTuple):
-    """What betas people have: usual ones and how far they are from these."""
+    """Betas of people: usual ones and how far they are from these."""
 
     usual: float | Tensor
     spread: float | Tensor

@@ -15,7 +15,7 @@ from torch import Tensor
 from hmrcli.body import BodyModel
 
 POSE, SHAPE, PLACE = slice(0, 72), slice(72, 82), slice(82, 85)
-"""Where a step's parts lie: rotations of the 24 joints, betas, translation."""
+"""Places of a step's parts: rotations of the 24 joints, betas, translation."""
 STEP = 85
 
 
@@ -58,7 +58,7 @@ class BodyPoints(NamedTuple):
 
 
 class Attachment(NamedTuple):
-    """How a point hangs on the body: a joint, a vertex or a sum of vertices, and an offset in the rest pose."""
+    """Attachment of a point to the body: a joint, a vertex or a sum of vertices, and an offset in the rest pose."""
 
     joint: int | None = None
     vertex: int | None = None

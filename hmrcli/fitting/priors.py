@@ -1,4 +1,4 @@
-"""What poses and shapes people have, from open data alone (`data/build/pose_prior.py`)."""
+"""Priors of people's poses and shapes, from open data alone (`data/build/pose_prior.py`)."""
 
 import json
 from collections.abc import Mapping

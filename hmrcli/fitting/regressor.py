@@ -44,7 +44,7 @@ class Regressed(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What is known of N people, or of each in two looks: the crop and its mirror image, (N, 2, ...)."""
+    """Evidence of N people, or of each in two looks: the crop and its mirror image, (N, 2, ...)."""
 
     features: Tensor
     """(N, 1152) of the landmark network."""

@@ -55,7 +55,7 @@ _CONVERGED = 1e-5
 
 
 class Joints2d(NamedTuple):
-    """What is fitted to."""
+    """Targets of the fit."""
 
     points2d: Tensor
     """(B, 49, 2) pixels of the crop."""
@@ -73,7 +73,7 @@ def joints2d_of(keypoints2d: Tensor, ignored: Sequence[int] = ()) -> Joints2d:
 
 
 def smplify_points(body: BodyModel) -> BodyPoints:
-    """The distinct joints among SPIN's 49, exactly as the body's forward pass places them."""
+    """Returns the distinct joints among SPIN's 49, exactly as the body's forward pass places them."""
     attachments = [Attachment(joint=joint) for joint in range(24)]
     attachments += [Attachment(vertex=vertex) for vertex in body.landmark_vertices.tolist()]
     attachments += [Attachment(regressor=row) for row in body.extra_regressor]
@@ -179,7 +179,7 @@ def projection(posed: PosedPoints) -> tuple[Tensor, Tensor]:
 
 
 def reprojection_losses(pixels: Tensor, joints2d: Joints2d, settings: InTheLoop) -> Tensor:
-    """The reprojection loss of each joint (B, 49), by which fits are compared.
+    """Computes the reprojection loss of each joint (B, 49), by which fits are compared.
 
     Args:
         pixels: (B, 49, 2) where the joints of the body are.
@@ -202,7 +202,7 @@ def _trust(joints2d: Joints2d, settings: InTheLoop) -> Tensor:
 
 
 def reprojection_term(posed: PosedPoints, joints2d: Joints2d, settings: InTheLoop) -> Quadratic:
-    """The sum of `reprojection_losses`, each coordinate robust for itself."""
+    """Builds the sum of `reprojection_losses`, each coordinate robust for itself."""
     pixels, jacobian = projection(posed)
     residual = _residual(pixels, joints2d, settings)
     if settings.objective == "benchmark":  # of (a d)², with a = 2 / 223

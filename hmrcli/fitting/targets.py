@@ -1,4 +1,4 @@
-"""What is fitted to: landmarks of people seen by a camera."""
+"""Targets of the fit: landmarks of people seen by a camera."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How well the body, the landmarks and the mask of a person agree, and which joints were seen."""
+"""Agreement of the body, the landmarks and the mask of a person, and which joints were seen."""
 
 import cv2
 import numpy as np

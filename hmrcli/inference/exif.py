@@ -1,4 +1,4 @@
-"""What cameras write beside a picture: which way up it is, and their focal length."""
+"""Facts that cameras write beside a picture: which way up it is, and their focal length."""
 
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Which files are pictures, by name; and what the others are, by content, and how an image is made of them."""
+"""Formats of pictures by name, and of other files by content, with how an image is made of them."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp"),
     *(".gif", ".avif", ".jp2", ".ppm", ".pgm", ".pnm"),
 )
-"""What a folder or a pattern is searched for. A file named by the user is judged by its content alone."""
+"""Suffixes that a folder or a pattern is searched for. A file named by the user is judged by its content alone."""
 RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2")
 OTHER_PHOTOS = (".heic", ".heif", ".hif", ".jxl", ".psd", *RAW_SUFFIXES)
 """Photos that cannot be read: a search finds them too, so that they are named, unless the same is there as an image."""
@@ -43,7 +43,7 @@ _OTHERS = (
     (rb"....ftyp(isom|iso\d|mp4|M4V|qt  |avc1|3gp)|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]", _VIDEO),
     (rb"....ftypcrx|FUJIFILMCCD-RAW|II(RO|U\0)", _RAW),
 )
-"""How files begin that no decoder knows, and what is said about them; {0} is the file, {1} a folder named after it."""
+"""Beginnings of files that no decoder knows, and messages on them; {0} is the file, {1} a folder named after it."""
 
 
 def advice(path: Path) -> str:

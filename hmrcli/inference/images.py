@@ -41,7 +41,7 @@ class Picture(NamedTuple):
     focal_length: float | None
     """In pixels as the camera wrote it into EXIF; None where it did not."""
     notes: tuple[str, ...]
-    """What a person should know about the reading."""
+    """Notes on the reading that a person should see."""
 
 
 AnyImage = Union[str, Path, "Image", NDArray[np.uint8]]

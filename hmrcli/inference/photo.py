@@ -1,4 +1,4 @@
-"""What both ways to recover people share: the photo that is asked about, its camera, and who is seen in it."""
+"""Parts that both ways to recover people share: the photo asked about, its camera, and who is seen in it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

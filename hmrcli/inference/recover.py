@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 
 
 class Asked(NamedTuple):
-    """What a user wants of every image."""
+    """Requests of a user, the same for every image."""
 
     saves: Collection[str]
     """Of `overlay`, `mesh`, `npz`, `json`."""
@@ -35,11 +35,11 @@ class Asked(NamedTuple):
     focal: tuple[str, float] | None = None
     """`px` or `mm` (on 35 mm film) and the length; None for EXIF's."""
     resume: bool = False
-    """Whether images are skipped whose files are there, of the same settings."""
+    """True to skip images whose files are there, of the same settings."""
 
 
 class Result(NamedTuple):
-    """What became of one image."""
+    """Result for one image."""
 
     path: Path
     target: Path
@@ -49,7 +49,7 @@ class Result(NamedTuple):
     error: Exception | None = None
     notes: tuple[str, ...] = ()
     skipped: bool = False
-    """Whether the files were there before."""
+    """True where the files were there before."""
 
 
 def recover_images(

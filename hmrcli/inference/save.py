@@ -1,4 +1,4 @@
-"""What `hmr infer` leaves behind: an overlay, meshes, arrays and a JSON document for each image."""
+"""Files that `hmr infer` leaves behind: an overlay, meshes, arrays and a JSON document for each image."""
 
 import json
 from collections.abc import Collection, Sequence

@@ -15,4 +15,4 @@ class Task(NamedTuple):
     """Folder and stem of the files: `target_overlay.png`, `target_0.glb`, `target_0.npz`, `target.json`."""
     picture: Picture
     settings: dict[str, Any]
-    """What the results depend on beside the predictor, kept in the document; `focal_source` among it."""
+    """Settings that results depend on beside the predictor, kept in the document; `focal_source` among them."""

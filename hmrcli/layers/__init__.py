@@ -1,4 +1,4 @@
-"""What the algorithms' networks are made of, and the weight files that fill them."""
+"""Building blocks of the algorithms' networks, and the weight files that fill them."""
 
 from hmrcli.layers.crops import Crops
 from hmrcli.layers.discriminator import Discriminator

@@ -1,4 +1,4 @@
-"""What every network gets: pictures of people, and where in their photos they come from."""
+"""Input of every network: pictures of people, and where in their photos they come from."""
 
 from typing import NamedTuple
 

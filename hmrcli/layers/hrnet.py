@@ -142,7 +142,7 @@ def _convolution(in_channels: int, out_channels: int, stride: int, bias: bool = 
 
 
 def _new_branch(in_channels: int, out_channels: int, existing: int) -> nn.ModuleList:
-    """The existing branches go on unchanged; a coarser one is made from the last of them."""
+    """Keeps the existing branches unchanged, and makes a coarser one from the last of them."""
     kept = [nn.Identity() for _ in range(existing)]
     return nn.ModuleList([*kept, nn.Sequential(_convolution(in_channels, out_channels, stride=2))])
 

@@ -1,4 +1,4 @@
-"""What every network returns."""
+"""Output of every network."""
 
 from typing import NamedTuple
 

@@ -79,7 +79,7 @@ class ResNet(nn.Module):
         return self.layer4(self.layer3(self.layer2(self.layer1(self.stem(images)))))
 
     def stem(self, images: Tensor) -> Tensor:
-        """What comes before the stages: (B, 3, H, W) -> (B, 64, H/4, W/4)."""
+        """Computes what comes before the stages: (B, 3, H, W) -> (B, 64, H/4, W/4)."""
         return F.max_pool2d(torch.relu_(self.bn1(self.conv1(images))), 3, stride=2, padding=1)
 
 

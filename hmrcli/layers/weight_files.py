@@ -35,13 +35,13 @@ _BESIDE = {"optimizer", "optimizer_states", "optimizers", "optimizer_state_dict"
 _WRAPPINGS = 6
 _WRAPPERS = ("module.", "model.", "network.", "net.")
 _INSIDE = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-"""What torch puts into names, at any place, for compiled, sharded and recomputed modules."""
+"""Words that torch puts into names, at any place, for compiled, sharded and recomputed modules."""
 _FOREIGN = ("disc.", "body_model", "smpl.", "smplx.", "criterion.", "loss")
 """Entries beside the network in published files: discriminator, body model, losses."""
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The network's tensors in a file of any layout above.
+    """Reads the network's tensors from a file of any layout above.
 
     Returns:
         Tensors on the CPU by name, without the prefixes that training code adds; optimiser, discriminator and
@@ -112,7 +112,7 @@ def _flat(stored: Checkpoint, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _holds(stored: Checkpoint, value: Any, depth: int = 0) -> bool:
-    """Whether there are tensors in a mapping, or in mappings within it."""
+    """Tells whether there are tensors in a mapping, or in mappings within it."""
     entries = stored.entries(value)
     return any(stored.shape(item) is not None for item in entries.values()) or (
         depth < _WRAPPINGS and any(_holds(stored, item, depth + 1) for item in entries.values())
@@ -150,7 +150,7 @@ _NOT_WEIGHTS = "it is no weight file of a network; `hmr download --list` shows t
 
 
 def _another_kind(path: Path) -> str:
-    """What a file is by its first bytes, and what to do, if it can hold no weights that are read here."""
+    """Tells what a file is by its first bytes, and what to do, if it can hold no weights that are read here."""
     with path.open("rb") as file:
         head = file.read(512)
     if head.lstrip()[:1] == b"<":

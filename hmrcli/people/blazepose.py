@@ -23,7 +23,7 @@ _LIMBS = [LANDMARK_INDEX[name] for name in KEYPOINTS[5:]]
 
 
 class Reading(NamedTuple):
-    """What the network reads in N crops.
+    """Output of the network for N crops.
 
     Attributes:
         points: (N, 35, 2) crop pixels: 33 landmarks, the middle of the hips, and a point up along the spine,

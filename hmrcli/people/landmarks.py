@@ -82,14 +82,14 @@ CLEAR = 0.12
 UNDETECTED = 0.95
 """Landmark score of someone in a box whom the detector does not see."""
 FILLED = 0.5
-"""How well a person fills a given box: below, another of the picture may fill it better."""
+"""Least fit of a person to a given box: below, another of the picture may fill it better."""
 SAME_MASK = 0.75
 """Overlap of two masks of one person; of two who overlap it is less."""
 
 
 @dataclass
 class _Look:
-    """What was read in crops (N, 2, 3), and how much it looks like the people detected, (N,) in [0, 1]."""
+    """Reading of crops (N, 2, 3), and how much it looks like the people detected, (N,) in [0, 1]."""
 
     reading: Reading
     crops: np.ndarray

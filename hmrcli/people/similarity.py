@@ -1,4 +1,4 @@
-"""How much two findings look like one person."""
+"""Similarity of two findings, as of one person."""
 
 import numpy as np
 

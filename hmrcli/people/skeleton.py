@@ -60,4 +60,4 @@ LANDMARK_MIRROR = tuple(
     LANDMARK_INDEX[name.replace("left", "*").replace("right", "left").replace("*", "right")]
     for name in LANDMARKS
 )
-"""Where each landmark comes from in a mirrored image."""
+"""Source of each landmark in a mirrored image."""

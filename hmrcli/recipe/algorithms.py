@@ -1,4 +1,4 @@
-"""What recipes of each algorithm may say, and what else is known of it outside of its file in `hmrcli.algorithms`.
+"""Rules for recipes of each algorithm, and what else is known of it outside of its file in `hmrcli.algorithms`.
 
 Nothing here needs torch: recipes are read and checked without it. A new algorithm has an entry here and a file there
 (docs/add_an_algorithm.md).
@@ -23,13 +23,13 @@ def compared(*names: str) -> dict[str, tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What is known of an algorithm outside of its own file."""
+    """Facts on an algorithm outside of its own file."""
 
     name: str
     """As recipes say it; also of its file."""
     title: str
     backbones: tuple[str, ...]
-    """What its network can stand on."""
+    """Backbones that its network can stand on."""
     terms: Mapping[str, tuple[str, ...]]
     """The terms that its loss can have, and the kinds of each."""
     camera: Literal["perspective", "orthographic"] | None
@@ -40,7 +40,7 @@ class Algorithm:
     """Keys that its recipes have and others have not, beside those that it `allows`."""
     allows: tuple[str, ...] = ()
     entry: str = "decpose.weight"
-    """What the name of an entry ends in that its weight files have."""
+    """End of the name of an entry that its weight files have."""
     crop_shapes: Mapping[int, CropShape] = field(
         default_factory=lambda: {128: CropShape(128, 128), 224: CropShape(224, 224)}
     )

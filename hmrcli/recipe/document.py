@@ -13,7 +13,7 @@ import yaml
 from hmrcli.errors import BadInput
 
 NEXT = "`hmr train --recipe hmr_normal --dry-run` shows a whole recipe"
-"""How messages about recipes end."""
+"""End of messages about recipes."""
 
 _LARGEST = 200_000
 """Bytes; a longer file is no recipe."""
@@ -102,7 +102,7 @@ class Document:
 
 
 def parse_value(text: str) -> Any:
-    """The value that a YAML document consists of; ValueError when it is none."""
+    """Reads the value that a YAML document consists of; ValueError when it is none."""
     try:
         return _read(text.encode())[1]
     except Exception as error:  # as above

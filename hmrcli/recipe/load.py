@@ -44,7 +44,7 @@ _EXPECTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
-"""What a key should hold, by pydantic's name for what is wrong with it."""
+"""Contents that a key should have, by pydantic's name for what is wrong with it."""
 _SHOWN = 80
 """Letters of a value that messages quote."""
 
@@ -63,14 +63,14 @@ def recipe_titles() -> dict[str, str]:
 
 
 class Source(NamedTuple):
-    """What `load_recipe` makes a recipe of a known name from."""
+    """Arguments of `load_recipe` for a recipe of a known name."""
 
     name: str
     open: bool
 
     @property
     def arguments(self) -> str:
-        """The same for `hmr train`."""
+        """Returns the same for `hmr train`."""
         return f"--recipe {self.name}{' --open' if self.open else ''}"
 
 
@@ -157,7 +157,7 @@ def _merge(values: dict[str, Any], changes: dict[str, Any]) -> None:
 
 
 def _is_record(path: Path) -> bool:
-    """Whether a recipe is what a run wrote down of itself, with paths that were typed when it began."""
+    """Tells whether a recipe is what a run wrote down of itself, with paths that were typed when it began."""
     return path.name == "recipe.yaml" and (path.parent / "environment.json").is_file()
 
 
@@ -214,7 +214,7 @@ def _drop_late_decays(schedule: dict[str, Any], say: Callable[[str], None]) -> N
 
 
 def _explain(error: ValidationError, values: dict[str, Any]) -> tuple[_Key, str]:
-    """The key to change and what is wrong with it.
+    """Finds the key to change and what is wrong with it.
 
     An unknown key comes first, since it is often the misspelt one that another error misses. Of the members
     of a union the one that agrees furthest with the file is meant.
@@ -234,7 +234,7 @@ def _explain(error: ValidationError, values: dict[str, Any]) -> tuple[_Key, str]
 
 
 def _said(meant: list[Any]) -> str:
-    """What was expected and found, in plain words."""
+    """Says what was expected and found, in plain words."""
     wanted: dict[str, None] = {}
     for detail in meant:
         context = detail.get("ctx", {})
@@ -250,7 +250,7 @@ def _said(meant: list[Any]) -> str:
 
 
 def _locate(location: tuple[str | int, ...], kind: str, values: Any) -> _Key:
-    """The key of the file that an error's location stands for."""
+    """Finds the key of the file that an error's location stands for."""
     key: list[str | int] = []
     for part in location:
         try:

@@ -61,7 +61,7 @@ class Recipe(Section):
 
     @property
     def rules(self) -> Algorithm:
-        """What holds for all recipes of its algorithm."""
+        """Returns what holds for all recipes of its algorithm."""
         return ALGORITHMS[self.algorithm]
 
     @property

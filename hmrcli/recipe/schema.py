@@ -79,7 +79,7 @@ class Initialisation(Section):
     backbone: File | None = None
     network: File | None = None
     optional: bool = False
-    """Where the file is not in place, training starts from random weights; the run's record says which it was."""
+    """True to start from random weights where the file is not in place; the run's record says which it was."""
 
 
 class Exports(Section):
@@ -90,7 +90,7 @@ class Exports(Section):
 
 
 class Network(Section):
-    """What `hmrcli.algorithms.build_network` builds, and where its weights start."""
+    """Network that `hmrcli.algorithms.build_network` builds, and where its weights start."""
 
     backbone: Literal["resnet18", "resnet50", "hrnet_w32", "hrnet_w48", "hrnet_w64"]
     initialisation: Initialisation | None
@@ -100,7 +100,7 @@ class Network(Section):
     iterations: Count | None = None
     """Iterative heads: how often they correct their estimate."""
     mean_parameters: File | None = None
-    """Where that iteration starts; None is the rest pose, `open` the mean of open-studio's poses.
+    """Start of that iteration; None is the rest pose, `open` the mean of open-studio's poses.
     PARE: what its output is added to; None, as published, is nothing."""
     masked_fraction: Probability | None = None
     """Graphormer: largest share of joint and vertex tokens that training hides."""
@@ -129,13 +129,13 @@ class Data(Section):
     epoch_length: Count | Literal["max", "sum"]
     """Samples of an epoch: as many as the largest set has, as all sets have, or a number."""
     draw: Literal["independent", "by_position"] = "independent"
-    """How sets with shares are drawn from: a set and a row of it for each sample (MMHuman3D), or a set for each
+    """Rule of draws from sets with shares: a set and a row of it for each sample (MMHuman3D), or a set for each
     sample, whose row is the sample's position modulo the set's length (the originals of SPIN and GraphCMR)."""
     mixture: Annotated[Mapping[Name, Dataset], Field(min_length=1)]
 
 
 class Camera(Section):
-    """How 3D joints become 2D ones in the losses.
+    """Projection of 3D joints to 2D in the losses.
 
     Perspective: at (tx, ty, 2 focal / (224 s)), compared as 2 p / 223 - 1. Orthographic: s (x + tx), compared
     with 2 p / 224 - 1.
@@ -224,7 +224,7 @@ class Optimizer(Section):
     weight_decay: NotNegative
 
     def learning_rate(self, group: LearningRateGroup) -> float:
-        """The rate of a group of parameters at the start of training."""
+        """Returns the rate of a group of parameters at the start of training."""
         if isinstance(self.lr, LearningRates):
             return getattr(self.lr, group)
         return self.lr
@@ -238,7 +238,7 @@ class LearningRateDecay(Section):
 
 
 class Schedule(Section):
-    """How long and how much at a time."""
+    """Length of training, and samples at a time."""
 
     epochs: Count
     batch_size: Count
@@ -286,7 +286,7 @@ class InTheLoop(Section):
 
 
 class Evaluation(Section):
-    """What is measured while training and by `hmr eval`."""
+    """Measurements while training and by `hmr eval`."""
 
     protocol: Literal["3dpw", "h36m", "open", "keypoints"]
     """`keypoints` measures the 2D joints of heatmaps; the others, bodies (`hmrcli.evaluation.protocols`)."""

@@ -34,7 +34,7 @@ _OPACITY = 0.9
 _SAMPLES = 2
 """Along each side of a pixel, for smooth edges."""
 _FAINT = 0.65
-"""How much of the photo is seen through what is hidden in it."""
+"""Share of the photo that is seen through what is hidden in it."""
 
 
 def overlay(

@@ -1,7 +1,7 @@
 """A z-buffer on the CPU: no display, no GPU, no system package.
 
 Camera coordinates are x right, y down, z forward, in metres. Image coordinates are continuous: the pixel in
-column j and row i covers [j, j + 1) x [i, i + 1) and is sampled at its centre (j + 0.5, i + 0.5), so the
+column j and row i covers [j, j + 1) x [i, i + 1) and is sampled at its center (j + 0.5, i + 0.5), so the
 middle of an image is (width / 2, height / 2). Several meshes become one by `merge`, and then hide each other
 as their depths say.
 
@@ -31,7 +31,7 @@ class Camera(NamedTuple):
 
 
 class Raster(NamedTuple):
-    """What is seen at each sample of a window."""
+    """View at each sample of a window."""
 
     depth: Array
     """(h, w) float32 z in metres; infinite where nothing is."""

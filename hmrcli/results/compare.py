@@ -1,4 +1,4 @@
-"""Which measured result stands beside which published figure, and what that says."""
+"""Comparison of measured results with published figures, and what it says."""
 
 from collections.abc import Iterable
 from typing import Literal, NamedTuple

@@ -39,7 +39,7 @@ from hmrcli.results.runs import (
 
 
 class Test(NamedTuple):
-    """What is measured on."""
+    """Test set that is measured on."""
 
     annotations: Path
     images: Path

@@ -22,7 +22,7 @@ from hmrcli.results.runs import Run
 from hmrcli.results.trained import Trained, read_trained
 
 SHIPPED, HERE = "shipped", "this machine"
-"""Where a result comes from: with the package, or from a folder of the user's."""
+"""Origins of a result: with the package, or from a folder of the user's."""
 ALL = "All"
 """The group of every measured cell."""
 MEAN_POSE = {OPEN_TEST: 153.7, OPEN_WILD: 222.1}

@@ -60,7 +60,7 @@ class Beyond(NamedTuple):
     pa_mpjpe_mm: float
     mpjpe_mm: float
     saw_3dpw: bool
-    """Whether 3DPW's training set was in its training, so that its figures are not under Protocol 2."""
+    """True where 3DPW's training set was in its training, so that its figures are not under Protocol 2."""
     source: str
 
 

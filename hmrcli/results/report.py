@@ -66,7 +66,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Report:
-    """What `hmr table` prints."""
+    """Report that `hmr table` prints."""
 
     name: str
     """Of the table."""
@@ -78,4 +78,4 @@ class Report:
     notes: Mapping[str, str]
     """Footnotes by letter."""
     remarks: Sequence[str]
-    """What holds for all rows."""
+    """Remarks that hold for all rows."""

@@ -1,4 +1,4 @@
-"""What records of measured results say, and the sheets that every report with such results has."""
+"""Records of measured results in words, and the sheets that every report with such results has."""
 
 from collections.abc import Sequence
 from string import ascii_lowercase
@@ -11,7 +11,7 @@ from hmrcli.results.runs import Run, Score
 from hmrcli.results.trained import read_trained
 
 METRICS = ("pa_mpjpe_mm", "mpjpe_mm")
-"""What records tell of a score, the compared one first."""
+"""Metrics that records tell of a score, the compared one first."""
 BEYOND = "Beyond the benchmark"
 BEYOND_REMARK = (
     f"{BEYOND}: recipes that are none of the 20. Where 3DPW's training set was in the training, the figures are not "

@@ -104,7 +104,7 @@ class Results(Part):
     version: Text
     """Of hmrcli."""
     details: Mapping[str, Any] = {}
-    """What a reader may want to know beside: the protocol in full, errors by joint, files."""
+    """Details that a reader may want: the protocol in full, errors by joint, files."""
 
     @property
     def test_set(self) -> str:
@@ -119,13 +119,13 @@ class Run(NamedTuple):
     """Folder of the file below the results' folder, with `/`."""
     results: Results
     folder: Path
-    """Where the file lies."""
+    """Folder in which the file lies."""
     shipped: bool = False
     """Measured by the developers: it travels with the package."""
 
     @property
     def score(self) -> Score:
-        """The score that counts."""
+        """Returns the score that counts."""
         return self.results.scores[0]
 
 

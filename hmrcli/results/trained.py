@@ -34,19 +34,19 @@ class Point(Part):
 
 
 class Training(Part):
-    """How far the training of evaluated weights went."""
+    """Progress of the training of evaluated weights."""
 
     checkpoint_sha256: Sha256
     steps: Count
     """Before the weights were saved."""
     finished: bool
-    """Whether the run went to the end of its recipe."""
+    """True where the run went to the end of its recipe."""
     without: tuple[Text, ...] = ()
     """Training sets that were left out."""
     smpl_labels: Mapping[Text, Text] = {}
-    """Where the SMPL labels of training sets come from, if their files say so."""
+    """Sources of the SMPL labels of training sets, if their files tell."""
     initialisation: Text | None = None
-    """Where the weights started, if the run recorded it."""
+    """Start of the weights, if the run recorded it."""
     validation: tuple[Point, ...] = ()
 
 
@@ -62,7 +62,7 @@ class Change(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What a network learnt from."""
+    """Sources that a network learnt from."""
 
     folder: Path
     recipe: Recipe
@@ -92,7 +92,7 @@ class Trained(NamedTuple):
 
     @property
     def initialisation(self) -> str:
-        """Where the weights started."""
+        """Tells where the weights started."""
         start = self.recipe.network.initialisation
         if self.training.initialisation is not None:
             return self.training.initialisation
@@ -113,7 +113,7 @@ class Trained(NamedTuple):
 
     @property
     def changes(self) -> list[Change]:
-        """Where the recipe differs from the bundled one of its name."""
+        """Lists where the recipe differs from the bundled one of its name."""
         source = source_of(self.recipe.name)
         if source is None:
             return [Change("name", self.recipe.name, "none of the bundled ones")]
@@ -128,7 +128,7 @@ class Trained(NamedTuple):
 
     @property
     def departure(self) -> tuple[object, ...]:
-        """The same for two networks whose training departs from their recipes in the same way."""
+        """Returns the same for two networks whose training departs from their recipes in the same way."""
         changes = [(change.key, change.value) for change in self.changes]
         return changes, self._other_start, self.training.without, self.training.finished
 

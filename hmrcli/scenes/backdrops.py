@@ -1,4 +1,4 @@
-"""What is behind the people: views out of panoramas, photographs, and empty rooms.
+"""Backdrops behind the people: views out of panoramas, photographs, and empty rooms.
 
 A backdrop is a kind and two seeds: `layout` says what is there, `view` from where it is seen. Rooms and panoramas
 agree with the camera and the ground; flat photographs cannot.
@@ -52,14 +52,14 @@ _STRIDE = 1 << 30
 
 @dataclass(frozen=True)
 class Backdrop:
-    """What is behind the people, as numbers and the name of a file."""
+    """Backdrop behind the people, as numbers and the name of a file."""
 
     kind: str
     """studio, panorama, photograph or room."""
     picture: str
     """Name of a bundled picture, or nothing."""
     layout: int
-    """What is there; for a studio which of them."""
+    """Seed of what is there; for a studio its number."""
     view: int
     """From where it is seen."""
     gain: tuple[float, ...]
@@ -70,7 +70,7 @@ class Backdrop:
 
 @lru_cache(maxsize=1)
 def pictures() -> tuple[dict[str, Any], ...]:
-    """The bundled photographs and panoramas: `name`, `kind`, `split` and where each is from."""
+    """Lists the bundled photographs and panoramas: `name`, `kind`, `split` and where each is from."""
     return tuple(json.loads(bundled("scenes/backdrops/index.json").read_text(encoding="utf-8")))
 
 
@@ -135,7 +135,7 @@ def paint_backdrop(
 def _painted(
     backdrop: Backdrop, size: int, camera: Camera, ground: "Ground | None", deviation: float
 ) -> NDArray[np.uint8]:
-    """The backdrop, graded and blurred."""
+    """Paints the backdrop, graded and blurred."""
     image = np.empty((size, size, 3), np.uint8)
     layout, view = np.random.default_rng(backdrop.layout), np.random.default_rng(backdrop.view)
     if backdrop.kind == "photograph":
@@ -233,7 +233,7 @@ def _floor(ground: "Ground | None", view: np.random.Generator) -> tuple[Array, f
 
 
 def _turned(level: Array, yaw: float) -> Array:
-    """The axes turned about the vertical."""
+    """Turns the axes about the vertical."""
     right, up, ahead = level
     cos, sin = np.cos(yaw), np.sin(yaw)
     return np.stack([cos * right - sin * ahead, up, cos * ahead + sin * right])
@@ -248,7 +248,7 @@ def _distance(lens: Array, level: Array, height: float, size: int) -> float:
 
 
 def _around(bounds: Array, eye: Array) -> Array:
-    """The walls of a room, moved out where the camera would be beyond them."""
+    """Moves the walls of a room out where the camera would be beyond them."""
     left, right, back, front, ceiling = bounds
     sides = [min(left, eye[0] - 0.7), max(right, eye[0] + 0.7), min(back, eye[2] - 0.7), front]
     return np.array([*sides, max(ceiling, eye[1] + 0.4)])

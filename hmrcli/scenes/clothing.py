@@ -90,7 +90,7 @@ def _lips(skin: RGB) -> RGB:
 
 
 def sheets(look: Look, shaped: Array, rest: Rest) -> list[Sheet]:
-    """What hangs on a body.
+    """Makes the sheets that hang on a body.
 
     Args:
         look: the person's.

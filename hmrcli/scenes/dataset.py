@@ -34,7 +34,7 @@ from hmrcli.scenes.splits import EDITION
 from hmrcli.scenes.subjects import first_fits
 
 ROWS_A_GROUP = 50
-"""What is lost at most when writing is interrupted, for each process."""
+"""Rows lost at most when writing is interrupted, for each process."""
 
 Progress = Callable[[int, int], None]
 

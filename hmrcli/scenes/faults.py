@@ -1,4 +1,4 @@
-"""How labels of real data sets err, with sizes that are stated: bodies fitted to keypoints, and keypoints by hand."""
+"""Faults of real data sets' labels, with stated sizes: bodies fitted to keypoints, and keypoints by hand."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,7 +35,7 @@ _ARMS, _LEGS = range(5, 11), range(11, 17)
 
 
 class Misfit(NamedTuple):
-    """What is wrong with a fit."""
+    """Faults of a fit."""
 
     turns: NDArray[np.float64]
     """(24, 3) of each part as a whole, axis-angle in the camera's frame, radians."""

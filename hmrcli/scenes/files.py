@@ -1,4 +1,4 @@
-"""Where the rendered sets lie below the data root, and how much of them is there."""
+"""Places of the rendered sets below the data root, and how much of them is there."""
 
 from pathlib import Path
 

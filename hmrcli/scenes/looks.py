@@ -1,4 +1,4 @@
-"""What people wear and what their skin and hair are like, as numbers.
+"""Looks of people as numbers: their clothes, skin and hair.
 
 Lengths are metres on the mean body in T-pose (x to its left, y up from the chest, z forward): its crown lies
 at y = 0.52, its shoulders at 0.21, its waist at -0.05, its crotch at -0.33, its knees at -0.66, its soles at
@@ -27,7 +27,7 @@ NOWHERE = -9.0
 
 @dataclass(frozen=True)
 class Cloth:
-    """What a garment is made of."""
+    """Material of a garment."""
 
     colours: tuple[RGB, RGB, RGB]
     pattern: str = "plain"

@@ -81,7 +81,7 @@ def paint(
         noise: the table.
         kind: of occluder.
         texture: of its surface.
-        numbers: centre x, y, half width, half height, cosine and sine of the angle, roundness, softness, place in the
+        numbers: center x, y, half width, half height, cosine and sine of the angle, roundness, softness, place in the
             table x, y, side of the picture; lengths in pixels.
         colours: (6,) RGB of the thing and of its texture.
         window: first and last + 1 column and row.

@@ -29,7 +29,7 @@ class Occluder:
 
     kind: int
     """COUNTER, PILLAR, CRATE or FOLIAGE."""
-    centre: tuple[float, float]
+    center: tuple[float, float]
     """x and y, shares of the picture's side."""
     half: tuple[float, float]
     """Half width and half height before it is turned, shares of the picture's side."""
@@ -44,7 +44,7 @@ class Occluder:
     softness: float
     """Width of the edge, a share of the picture's side."""
     place: tuple[float, float]
-    """Where in the noise table its texture begins."""
+    """Place in the noise table where its texture begins."""
 
 
 def draw_occluder(random: np.random.Generator, bbox_xywh: ArrayLike, size: int) -> Occluder:
@@ -107,7 +107,7 @@ def _coverage(occluder: Occluder, box: Array) -> float:
 
 def _numbers(occluder: Occluder, size: int) -> Array:
     """Returns what the kernels read, lengths in pixels of a picture of that size."""
-    lengths = [size * v for v in (*occluder.centre, *occluder.half)]
+    lengths = [size * v for v in (*occluder.center, *occluder.half)]
     turn = [np.cos(occluder.angle), np.sin(occluder.angle)]
     soft = max(1.0, size * occluder.softness)
     return np.array([*lengths, *turn, occluder.roundness, soft, *occluder.place, size])
@@ -135,7 +135,7 @@ def _shape(random: np.random.Generator, kind: int, box: Array) -> Occluder:
         angle = random.uniform(-np.pi, np.pi)
     return Occluder(
         kind=kind,
-        centre=(float(x), float(y)),
+        center=(float(x), float(y)),
         half=(float(half[0]), float(half[1])),
         angle=float(angle),
         roundness=float(roundness),
@@ -177,13 +177,13 @@ def _fitted(shape: Occluder, box: Array, goal: float) -> Occluder:
 
 def _grown(shape: Occluder, box: Array, amount: float) -> Occluder:
     """Moves counters and pillars further in by a share of the box; makes other things larger."""
-    (x, y), (a, b) = shape.centre, shape.half
+    (x, y), (a, b) = shape.center, shape.half
     if shape.kind == COUNTER:
         b += 0.5 * (1 - box[3])  # down to the picture's lower edge
-        return replace(shape, centre=(x, float(box[3] + b - amount * (box[3] - box[1]))), half=(a, float(b)))
+        return replace(shape, center=(x, float(box[3] + b - amount * (box[3] - box[1]))), half=(a, float(b)))
     if shape.kind == PILLAR:
         grown = amount * (box[2] - box[0])
-        return replace(shape, centre=(x + grown if x < box[0] else x - grown, y))
+        return replace(shape, center=(x + grown if x < box[0] else x - grown, y))
     return replace(shape, half=(a * amount, b * amount))
 
 
@@ -192,6 +192,6 @@ def _window(occluder: Occluder, size: int) -> Array:
     a, b = np.array(occluder.half) * (1.6 if occluder.kind == FOLIAGE else 1.0)
     cos, sin = abs(np.cos(occluder.angle)), abs(np.sin(occluder.angle))
     reach = np.array([a * cos + b * sin, a * sin + b * cos]) + occluder.softness + 2 / size
-    first = np.floor((np.array(occluder.centre) - reach) * size)
-    last = np.ceil((np.array(occluder.centre) + reach) * size)
+    first = np.floor((np.array(occluder.center) - reach) * size)
+    last = np.ceil((np.array(occluder.center) + reach) * size)
     return np.clip(np.array([first[0], last[0], first[1], last[1]]), 0, size).astype(np.int64)

@@ -69,7 +69,7 @@ class Mesh(NamedTuple):
 
 
 class Shade(NamedTuple):
-    """What is between a light and the world: a grid across the light's direction."""
+    """Shade between a light and the world: a grid across the light's direction."""
 
     basis: Array
     """(3, 3) rows: two axes across, and the direction to the light."""
@@ -276,7 +276,7 @@ def _through_lens(image: NDArray[np.uint8], lens: Lens, seed: int) -> NDArray[np
 
 @lru_cache(maxsize=1)
 def _grain() -> Array:
-    """The sensor's noise, of which every picture takes a part: drawing it anew takes longer than all of the lens."""
+    """Draws the sensor's noise, of which every picture takes a part: anew it takes longer than all of the lens."""
     return np.random.default_rng(0).standard_normal((_GRAIN, _GRAIN, 3), np.float32)
 
 

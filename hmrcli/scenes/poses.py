@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 class Mixture(NamedTuple):
-    """How a pool goes beyond its bank."""
+    """Rule by which a pool goes beyond its bank."""
 
     sections: tuple[str, ...]
     """Of the bank; training and tests share none."""
@@ -55,12 +55,12 @@ _MIRROR = np.array([1, -1, -1], np.float32)
 
 @dataclass(frozen=True)
 class Posture:
-    """How somebody holds their body."""
+    """Posture of a body."""
 
     pose: NDArray[np.float32]
     """(72,) axis-angle, radians; the root's from an upright frame: y up, the front towards +z."""
     grounded: bool
-    """Whether the lowest point touches the floor."""
+    """True where the lowest point touches the floor."""
 
 
 class Spheres(NamedTuple):
@@ -70,14 +70,14 @@ class Spheres(NamedTuple):
     """(24, 3) from each joint's parent to it at rest, metres."""
     joint: Array
     """(S,)"""
-    centre: Array
+    center: Array
     """(S, 3) from the joint at rest."""
     squared_gap: Array
-    """(S, S) least squared distance of centres; 0 for neighbours, which always touch."""
+    """(S, S) least squared distance of centers; 0 for neighbours, which always touch."""
 
 
 class Bank(NamedTuple):
-    """What the file holds."""
+    """Contents of the file."""
 
     names: tuple[str, ...]
     section: Array
@@ -96,7 +96,7 @@ class Bank(NamedTuple):
 
 @cache
 def read_bank() -> Bank:
-    """The bundled bank."""
+    """Reads the bundled bank."""
     with np.load(bundled("scenes/poses.npz")) as stored:
         spheres = Spheres(*(stored[name] for name in ("bones", "joint", "centre", "squared_gap")))
         names = tuple(stored["names"].tolist())
@@ -157,12 +157,12 @@ def candidates(random: np.random.Generator, pool: str) -> tuple[Array, Array]:
 
 
 def sphere_places(spheres: Spheres, pose: Array) -> Array:
-    """Finds the centres (S, 3) of a body's spheres in a pose (24, 3), its root at the origin."""
+    """Finds the centers (S, 3) of a body's spheres in a pose (24, 3), its root at the origin."""
     from hmrcli.scenes.posing_kernels import chain
 
     local, turns, places = np.empty((24, 3, 3)), np.zeros((24, 3, 3)), np.zeros((24, 3))
     chain(pose, spheres.bones, local, turns, places)
-    return np.asarray(places[spheres.joint] + np.einsum("sab,sb->sa", turns[spheres.joint], spheres.centre))
+    return np.asarray(places[spheres.joint] + np.einsum("sab,sb->sa", turns[spheres.joint], spheres.center))
 
 
 def collides(spheres: Spheres, pose: Array) -> bool:

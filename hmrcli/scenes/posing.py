@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 
 class Rest(NamedTuple):
-    """What posing needs of a body model, in the layout that kernels are compiled for."""
+    """Arrays of a body model that posing needs, in the layout that kernels are compiled for."""
 
     template: Array
     """(V, 3) float32 metres, T-pose."""
@@ -48,7 +48,7 @@ class Rest(NamedTuple):
 
 @lru_cache(maxsize=2)
 def rest_of(body: BodyModel) -> Rest:
-    """The arrays of a body model on the CPU."""
+    """Returns the arrays of a body model on the CPU."""
     template, faces = body.v_template.numpy(), body.faces.numpy().astype(np.int32)
     regressor, shapedirs = body.joint_regressor.numpy(), body.shapedirs.numpy()
     directions = body.posedirs.numpy().reshape(-1, 3, 207)

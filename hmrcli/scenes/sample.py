@@ -1,4 +1,4 @@
-"""What a row of the open data set shows: a function of its part of the set and its number, and of nothing else."""
+"""Scene of a row of the open data set: a function of its part of the set and its number, and of nothing else."""
 
 from dataclasses import replace
 from functools import cache
@@ -74,7 +74,7 @@ def draw_scene(split_name: str, index: int) -> Scene:
 
 @cache
 def open_body() -> BodyModel:
-    """The body that all pictures show, on the CPU."""
+    """Loads the body that all pictures show, on the CPU."""
     return load_body("open")
 
 
@@ -114,7 +114,7 @@ def _look(split: Split, index: int, person: int, subject: int | None, betas: NDA
 def _set_down(
     subject: Subject, vertices: Vertices, joints: Vertices, random: Generator
 ) -> tuple[Ground | None, NDArray[np.float64]]:
-    """The ground and the translation of the main person; no ground where the camera would be below it."""
+    """Finds the ground and the main person's translation; no ground where the camera would be below it."""
     view = subject.view
     up = view.rotation @ (0, 1, 0)
     gap = random.uniform(*IN_THE_AIR)

@@ -1,4 +1,4 @@
-"""What a picture shows, as numbers: made by `sample.draw_scene`, painted by `paint.paint_scene`.
+"""Scene of a picture, as numbers: made by `sample.draw_scene`, painted by `paint.paint_scene`.
 
 Camera coordinates are x right, y down, z forward, in metres; image coordinates are continuous pixels.
 """
@@ -52,7 +52,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Lens:
-    """What happens to light on its way to the file."""
+    """Changes to light on its way to the file."""
 
     motion: tuple[float, float]
     """Length of the blur along x and y, pixels."""

@@ -10,15 +10,15 @@ SIZE = 256
 """Side of the pictures, pixels."""
 
 Labels = Literal["exact", "fitted", "keypoints"]
-"""What is known of a person: everything; a body fitted to keypoints, which errs; keypoints alone, as annotators err."""
+"""Labels of a person: everything; a body fitted to keypoints, which errs; keypoints alone, as annotators err."""
 
 Pool = Literal["studio", "train", "test", "wild"]
-"""Where poses and backdrops come from; no two pools share any."""
+"""Sources of poses and backdrops; no two pools share any."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """What a set of `OPEN_SETS` shows. Pairs of numbers are ranges that are drawn from evenly."""
+    """Contents of a set of `OPEN_SETS`. Pairs of numbers are ranges that are drawn from evenly."""
 
     name: str
     stream: int

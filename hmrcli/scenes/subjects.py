@@ -43,7 +43,7 @@ def generator(split: Split, index: int, purpose: Purpose, person: int = 0) -> Ge
 
 
 def draw_subject(split: Split, index: int) -> Subject:
-    """The main person of a row, without what takes time."""
+    """Draws the main person of a row, without what takes time."""
     random = generator(split, index, "person")
     view = draw_view(split, random)
     pose, grounded = draw_posture(split, view, random)
@@ -74,7 +74,7 @@ def true_bodies(split_name: str, rows: int) -> tuple[NDArray[np.float32], NDArra
 
 
 def first_fits(split_name: str, rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What SPIN starts from: for each of a part's first rows a body that is fitted worse than any label is."""
+    """Makes what SPIN starts from: for each of a part's first rows a body fitted worse than any label is."""
     split = SPLITS[split_name]
     misfits = [draw_misfit(generator(split, index, "fits"), FITS_WORSE) for index in range(rows)]
     return fitted_bodies(*true_bodies(split_name, rows), misfits)

@@ -71,7 +71,7 @@ def _scalp(cuts: Array, who: int, x: float, y: float, z: float) -> float:
 def drape(
     points: Array, normals: Array, smoothed: Array, cuts: Array, table: Array, seed: float, out: Array
 ) -> None:
-    """How far clothes and hair lie off the skin of the mean body: (V, 3)."""
+    """Computes how far clothes and hair lie off the skin of the mean body: (V, 3)."""
     n = np.empty(2, np.float32)
     who = 0
     for v in range(points.shape[0]):

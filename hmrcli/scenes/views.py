@@ -1,4 +1,4 @@
-"""Where a camera stands and looks: by the person's place in a photo and the angle under which it is seen."""
+"""Cameras: where they stand and look, by the person's place in a photo and the angle under which it is seen."""
 
 from math import atan, cos, radians, sin, tan
 from typing import NamedTuple
@@ -19,8 +19,8 @@ PHOTO_SHARE = (0.2, 0.9)
 """Of the photo's longer side that such a person takes, which with the field of view gives the distance."""
 NEAREST = 1.2
 """Metres from the camera to the middle of the person."""
-OFF_CENTRE = 0.75
-"""How far from the photo's middle a person may be, as a share of the way to its border."""
+OFF_CENTER = 0.75
+"""Greatest distance of a person from the photo's middle, as a share of the way to its border."""
 ROLL = 4.0
 """Degrees, deviation: photos are held nearly level."""
 
@@ -29,7 +29,7 @@ FILLS = (0.45, 0.88)
 CUT_FILLS = (1.05, 1.8)
 """The same where the border cuts the person."""
 JITTER = 0.05
-"""How far the box is from the middle of the picture at most, as a share of its side."""
+"""Greatest distance of the box from the middle of the picture, as a share of its side."""
 LEAST_JOINTS = 10
 """A person has at least so many of the body's 24 joints in the picture."""
 
@@ -60,7 +60,7 @@ def draw_view(split: Split, random: Generator) -> View:
 
 def _held(split: Split, random: Generator) -> View:
     half = tan(radians(random.uniform(*FIELD_OF_VIEW)) / 2)
-    right, down = random.uniform(-OFF_CENTRE, OFF_CENTRE, 2) * (half, 0.75 * half)  # photos are 4 : 3
+    right, down = random.uniform(-OFF_CENTER, OFF_CENTER, 2) * (half, 0.75 * half)  # photos are 4 : 3
     distance = max(NEAREST, STATURE / (2 * half * random.uniform(*PHOTO_SHARE)))
     least, most, mean, deviation = split.elevation
     elevation = radians(min(max(random.normal(mean, deviation), least), most))
@@ -90,7 +90,7 @@ def turn(axis_angle: ArrayLike) -> NDArray[np.float64]:
 
 
 def axis_angle(rotation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of `turn`."""
+    """Inverts `turn`."""
     return np.asarray(cv2.Rodrigues(rotation)[0], np.float64)[:, 0]
 
 
@@ -100,13 +100,13 @@ def on_unit_plane(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def box_of(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The box x, y, width, height (4,) around points (N, 2)."""
+    """Returns the box x, y, width, height (4,) around points (N, 2)."""
     low, high = points.min(0), points.max(0)
     return np.concatenate([low, high - low])
 
 
 def draw_window(split: Split, joints: NDArray[np.float64], random: Generator) -> Camera:
-    """The camera of a square picture that is cut from the photo around a person.
+    """Draws the camera of a square picture that is cut from the photo around a person.
 
     Args:
         split: how often the border cuts the person.
@@ -126,10 +126,10 @@ def draw_window(split: Split, joints: NDArray[np.float64], random: Generator) ->
 
 
 def _cut(
-    box: NDArray[np.float64], centre: NDArray[np.float64], fill: float, jitter: NDArray[np.float64]
+    box: NDArray[np.float64], center: NDArray[np.float64], fill: float, jitter: NDArray[np.float64]
 ) -> Camera:
     focal = fill * SIZE / float(box[2:].max())
-    x, y = (SIZE * (0.5 + jitter) - focal * centre).tolist()
+    x, y = (SIZE * (0.5 + jitter) - focal * center).tolist()
     return Camera(focal, (x, y))
 
 
@@ -139,5 +139,5 @@ def pixels(points: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
 
 
 def inside(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of (..., 2) pixels are in the picture."""
+    """Tells which of (..., 2) pixels are in the picture."""
     return np.asarray(((points >= 0) & (points < SIZE)).all(-1))

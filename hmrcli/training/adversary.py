@@ -36,7 +36,7 @@ class Adversary:
         """Takes a step of the discriminator on predictions and as many real bodies; returns its losses.
 
         Args:
-            predicted: the parts of this process's batch; no gradient goes back to them.
+            predicted: bodies of this process's micro-batches; no gradient goes back to them.
             step: of the run, by which the real bodies are drawn.
         """
         fake = RotationsAndShape(

@@ -42,19 +42,19 @@ Relabel = Callable[[Batch, Prediction], Labels]
 class NotFinite(ArithmeticError):
     """A loss that is no number; the network's parameters are as they were before the step."""
 
-    def __init__(self, terms: Sequence[str], parts: Sequence[Batch]) -> None:
+    def __init__(self, terms: Sequence[str], micro_batches: Sequence[Batch]) -> None:
         """Takes the terms of the loss that are not finite, and this process's samples."""
         super().__init__(", ".join(terms))
-        self.terms, self.parts = tuple(terms), parts
+        self.terms, self.micro_batches = tuple(terms), micro_batches
 
 
 class Step(NamedTuple):
-    """What a step came to."""
+    """Results of a step."""
 
     losses: dict[str, float]
     """The weighted terms, their `total`, and the discriminator's, over all processes."""
     stop: bool
-    """Whether a process was asked to stop."""
+    """True where a process was asked to stop."""
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Learner:
             _load_optimizer(self.adversary.optimizer, state["discriminator_optimizer"])
 
     def losses(self, prediction: Any, labels: Labels, crops: Crops, counts: Counts) -> dict[str, Tensor]:
-        """Computes the weighted terms of a batch, or of a part of one."""
+        """Computes the weighted terms of a batch, or of a micro-batch."""
         discriminator = self.adversary.discriminator if self.adversary else None
         return training_losses(self.recipe, prediction, labels, crops, self.body, discriminator, counts)
 
@@ -270,16 +270,21 @@ def share_statistics(network: nn.Module) -> None:
 
 
 def train_step(
-    learner: Learner, parts: Sequence[Batch], step: int, epoch: int, stop: Callable[[], bool] = lambda: False
+    learner: Learner,
+    micro_batches: Sequence[Batch],
+    step: int,
+    epoch: int,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Step:
     """Takes one step of the optimisers on this process's share of a batch.
 
-    The means of the losses are over the whole batch, whatever the number of processes and parts. The discriminator
-    learns before it scores; where gradients are accumulated over parts, it scores first, because all parts have to be
-    seen before it may change. A step that fails leaves network, adversary and optimisers as they were.
+    The means of the losses are over the whole batch, whatever the number of processes and micro-batches. The
+    discriminator learns before it scores; where gradients are accumulated over micro-batches, it scores first,
+    because all of them have to be seen before it may change. A step that fails leaves network, adversary and
+    optimisers as they were.
 
     Args:
-        parts: equal ones, over which gradients are accumulated; one at a time is on the device.
+        micro_batches: equal ones, over which gradients are accumulated; one at a time is on the device.
         step: of the run, from 0.
         epoch: from 0.
         stop: whether this process was asked to stop.
@@ -293,7 +298,7 @@ def train_step(
     learner.optimizer.zero_grad(set_to_none=True)
     put_back = _keep(learner)
     try:
-        result = _accumulate(learner, parts, step, stop)
+        result = _accumulate(learner, micro_batches, step, stop)
     except BaseException:
         put_back()
         raise
@@ -301,44 +306,46 @@ def train_step(
     return result
 
 
-def _accumulate(learner: Learner, parts: Sequence[Batch], step: int, stop: Callable[[], bool]) -> Step:
+def _accumulate(
+    learner: Learner, micro_batches: Sequence[Batch], step: int, stop: Callable[[], bool]
+) -> Step:
     """Computes losses and gradients of a step; the discriminator's own optimiser steps here."""
-    counts = _mean_counts(parts, learner.device)
+    counts = _mean_counts(micro_batches, learner.device)
     sums: dict[str, Tensor] = {}
     bodies: list[RotationsAndShape] = []
-    for number, part in enumerate(parts):
-        batch = part.to(learner.device)
+    for number, micro_batch in enumerate(micro_batches):
+        batch = micro_batch.to(learner.device)
         with ExitStack() as stack:
-            if number < len(parts) - 1 and isinstance(learner.parallel, DistributedDataParallel):
+            if number < len(micro_batches) - 1 and isinstance(learner.parallel, DistributedDataParallel):
                 stack.enter_context(learner.parallel.no_sync())
             with _autocast(learner):
                 prediction = predict(learner.parallel, batch.crops)
             if learner.adversary is not None:
                 bodies.append(RotationsAndShape(prediction.rotmat.detach(), prediction.betas.detach()))
-                if len(parts) == 1:
+                if len(micro_batches) == 1:
                     _add(sums, learner.adversary.learn(bodies, step))
             labels, its_counts = _labels(learner, batch, prediction, counts)
             terms = learner.losses(prediction, labels, batch.crops, its_counts)
             loss = total(terms)
-            _add(sums, {name: value / len(parts) for name, value in {**terms, "total": loss}.items()})
-            (loss / len(parts)).backward()
-    if learner.adversary is not None and len(parts) > 1:
+            _add(sums, {name: value / len(micro_batches) for name, value in {**terms, "total": loss}.items()})
+            (loss / len(micro_batches)).backward()
+    if learner.adversary is not None and len(micro_batches) > 1:
         _add(sums, learner.adversary.learn(bodies, step))
     values = torch.stack([*sums.values(), loss.new_tensor(float(stop()))]).detach()
     *numbers, stopped = averaged(values).tolist()
     losses = dict(zip(sums, numbers))
     wrong = [name for name, value in losses.items() if value - value != 0]
     if wrong:
-        raise NotFinite(wrong, parts)
+        raise NotFinite(wrong, micro_batches)
     return Step(losses, stopped > 0)
 
 
 def _labels(learner: Learner, batch: Batch, prediction: Prediction, counts: Counts) -> tuple[Labels, Counts]:
-    """Returns the labels of a part and what its means divide by."""
+    """Returns the labels of a micro-batch and what its means divide by."""
     if learner.relabel is None:
         return {name: getattr(batch, name) for name in LABELS}, counts
     labels = learner.relabel(batch, prediction)
-    # How many fits are good enough is known for this part alone.
+    # How many fits are good enough is known for this micro-batch alone.
     known = averaged(count_labels(labels).smpl)
     return labels, counts._replace(smpl=known)
 
@@ -378,9 +385,12 @@ def _autocast(learner: Learner) -> AbstractContextManager[object]:
     return torch.autocast(learner.device.type, torch.bfloat16)
 
 
-def _mean_counts(parts: Sequence[Batch], device: torch.device) -> Counts:
-    """Counts the labels of the average part of all processes."""
-    each = [torch.stack(count_labels({name: getattr(part, name) for name in LABELS})) for part in parts]
+def _mean_counts(micro_batches: Sequence[Batch], device: torch.device) -> Counts:
+    """Counts the labels of the average micro-batch of all processes."""
+    each = [
+        torch.stack(count_labels({name: getattr(micro_batch, name) for name in LABELS}))
+        for micro_batch in micro_batches
+    ]
     return Counts(*averaged(torch.stack(each).mean(0).to(device)))
 
 

@@ -68,7 +68,7 @@ def explained(error: Exception) -> HmrError:
         return error
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in _NO_MEMORY):
         return BadInput(
-            "memory ran out; take the batch in more --pieces, choose a smaller schedule.batch_size, or fewer --workers"
+            "memory ran out; take a larger --accumulate, a smaller schedule.batch_size, or fewer --workers"
         )
     if "DataLoader worker (pid" in text or isinstance(error, (EOFError, ConnectionError)):
         return BadInput(
@@ -89,13 +89,16 @@ def not_finite(error: NotFinite, run: Path, step: int, sets: Sequence[ImageSet])
     rank, processes = rank_and_size()
     path = run / "not_finite" / f"step-{step}-process-{rank}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"terms": error.terms, "samples": [piece._asdict() for piece in error.parts]}, path)
+    torch.save(
+        {"terms": error.terms, "samples": [micro_batch._asdict() for micro_batch in error.micro_batches]},
+        path,
+    )
     if rank > 0:
         return Elsewhere()
     named = [
         f"{sets[number].image(row)} (row {row})"
-        for piece in error.parts
-        for number, row in zip(piece.dataset.tolist(), piece.row.tolist())
+        for micro_batch in error.micro_batches
+        for number, row in zip(micro_batch.dataset.tolist(), micro_batch.row.tolist())
     ]
     shown = ", ".join(named[:3]) + (f" and {len(named) - 3} more" if len(named) > 3 else "")
     others = f", those of the other processes beside {path.name}" if processes > 1 else ""

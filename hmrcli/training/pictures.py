@@ -112,8 +112,8 @@ def _placed(
     vertices: NDArray[np.float64], points: NDArray[np.float64], target: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Vertices scaled and moved as takes points (J, 2) closest to their targets (J, 2), in the least squares."""
-    centre, goal = points.mean(0), target.mean(0)
-    spread = np.square(points - centre).sum()
-    scale = ((points - centre) * (target - goal)).sum() / max(spread, 1e-9)
-    moved = (vertices - (*centre, vertices[:, 2].mean())) * scale
+    center, goal = points.mean(0), target.mean(0)
+    spread = np.square(points - center).sum()
+    scale = ((points - center) * (target - goal)).sum() / max(spread, 1e-9)
+    moved = (vertices - (*center, vertices[:, 2].mean())) * scale
     return moved + (*goal, 0)

@@ -94,8 +94,8 @@ class Settings:
     """Training sets to leave out."""
     open_prior: bool = False
     """SPIN fits with the bundled pose prior instead of the recipe's."""
-    pieces: int = 1
-    """Over which a process accumulates the gradients of its part of a batch, to need less memory."""
+    accumulate: int = 1
+    """Micro-batches of each process, over which it accumulates gradients, to need less memory."""
     workers: int = 0
     """Processes that make samples, for each process that trains."""
     save_every: int | None = None
@@ -185,7 +185,7 @@ def _begin(recipe: Recipe, settings: Settings, folder: Path, checkpoint: Checkpo
         start=0 if checkpoint is None else checkpoint.meta.step,
         rank=rank,
         processes=processes,
-        accumulate=settings.pieces,
+        accumulate=settings.accumulate,
     )
     steps = recipe.schedule.epochs * sampler.steps_per_epoch
     sampler.stop = steps if settings.max_steps is None else min(steps, settings.max_steps)
@@ -200,11 +200,11 @@ def _begin(recipe: Recipe, settings: Settings, folder: Path, checkpoint: Checkpo
         open_prior=settings.open_prior,
         compiled=settings.compile,
     )
-    if sampler.batch_size == processes * settings.pieces and not can_train_on(learner, 1):
+    if sampler.batch_size == processes * settings.accumulate and not can_train_on(learner, 1):
         raise UsageError(
-            f"schedule.batch_size {sampler.batch_size}: with {processes} processes and {settings.pieces} pieces each "
-            f"piece has one sample, of which {recipe.name}'s batch norm can make no statistics; choose a batch of "
-            f"{2 * sampler.batch_size} or more, fewer --pieces or fewer processes"
+            f"schedule.batch_size {sampler.batch_size}: with {processes} processes and {settings.accumulate} "
+            f"micro-batches each, a micro-batch has one sample, of which {recipe.name}'s batch norm can make no "
+            f"statistics; choose a batch of {2 * sampler.batch_size} or more, a smaller --accumulate or fewer processes"
         )
     if checkpoint is not None:
         _load_state(checkpoint, recipe, learner, store, sampler)
@@ -219,7 +219,7 @@ def _begin(recipe: Recipe, settings: Settings, folder: Path, checkpoint: Checkpo
             "validates": settings.validation is not None,
             "precision": settings.precision,
             "compile": settings.compile,
-            "pieces": settings.pieces,
+            "pieces": settings.accumulate,
             "initialisation": started,
         }
         record = Record(folder, recipe, sampler.start, str(settings.device), notes)
@@ -269,10 +269,10 @@ def _take_steps(run: Run, stop: Callable[[], bool]) -> None:
         for step in range(sampler.start, sampler.stop):
             epoch, place = sampler.place(step)
             began = time.perf_counter()
-            pieces = _next_pieces(run, batches)
+            micro_batches = _next_micro_batches(run, batches)
             waited = time.perf_counter() - began
             try:
-                result = train_step(run.learner, pieces, step, epoch, stop)
+                result = train_step(run.learner, micro_batches, step, epoch, stop)
             except NotFinite as error:
                 _save(run)
                 raise not_finite(error, run.folder, step + 1, run.sets) from error
@@ -315,10 +315,10 @@ def _batches(run: Run) -> Generator[Batch, None, None]:
         yield batch
 
 
-def _next_pieces(run: Run, batches: Iterator[Batch]) -> list[Batch]:
+def _next_micro_batches(run: Run, batches: Iterator[Batch]) -> list[Batch]:
     """Draws the samples of the next step; where a process cannot have its own, all save together and end."""
     try:
-        return made_everywhere(lambda: list(islice(batches, run.settings.pieces)))
+        return made_everywhere(lambda: list(islice(batches, run.settings.accumulate)))
     except Exception:
         _save(run)
         raise
@@ -482,9 +482,9 @@ def _say_notes(recipe: Recipe, settings: Settings, checkpoint: Checkpoint | None
         settings.say(f"going on from {checkpoint.path}, step {checkpoint.meta.step}")
     if settings.without:
         settings.say(f"training without {', '.join(settings.without)}")
-    alone = rank_and_size()[1] == 1 and settings.pieces == 1
+    alone = rank_and_size()[1] == 1 and settings.accumulate == 1
     if recipe.network.batch_norm == "synchronised" and not alone:
         if settings.device.type != "cuda":
             settings.say("batch statistics cannot be synchronised on the CPU: each process has its own")
-        if settings.pieces > 1:
-            settings.say("batch statistics are those of each piece, not of the whole batch")
+        if settings.accumulate > 1:
+            settings.say("batch statistics are those of each micro-batch, not of the whole batch")

@@ -1,4 +1,4 @@
-"""What a run starts from: body, network with its first weights, optimisers, SPIN's fitter."""
+"""Start of a run: body, network with its first weights, optimisers, SPIN's fitter."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,7 +37,7 @@ def prepare(
     open_prior: bool = False,
     compiled: bool = False,
 ) -> Learner:
-    """The learner of a recipe before its first step.
+    """Builds the learner of a recipe before its first step.
 
     Args:
         root: the data root.
@@ -72,7 +72,7 @@ def prepare(
 
 
 def load_training_body(recipe: Recipe, root: Path) -> BodyModel:
-    """The body that a recipe trains with.
+    """Loads the body that a recipe trains with.
 
     Raises:
         MissingFile: SMPL is not there.
@@ -82,7 +82,7 @@ def load_training_body(recipe: Recipe, root: Path) -> BodyModel:
 
 
 def build_start(recipe: Recipe, body: BodyModel, root: Path, initialise: bool = True) -> nn.Module:
-    """The network of a recipe with the weights where training starts.
+    """Builds the network of a recipe with the weights where training starts.
 
     Raises:
         MissingFile, BadInput: the weights or the mean parameters cannot be read.
@@ -96,7 +96,7 @@ def build_start(recipe: Recipe, body: BodyModel, root: Path, initialise: bool = 
 
 
 def start_file(recipe: Recipe, root: Path) -> Path | None:
-    """The weight file that training starts from; None where it starts from random weights."""
+    """Returns the weight file that training starts from; None where it starts from random weights."""
     start = recipe.network.initialisation
     if start is None:
         return None
@@ -105,7 +105,7 @@ def start_file(recipe: Recipe, root: Path) -> Path | None:
 
 
 def mean_parameters(name: str | None, root: Path) -> MeanParameters | None:
-    """The mean parameters that a recipe names; None where it names none.
+    """Loads the mean parameters that a recipe names; None where it names none.
 
     Raises:
         MissingFile, BadInput: as `load_mean_parameters`.
@@ -118,7 +118,7 @@ def mean_parameters(name: str | None, root: Path) -> MeanParameters | None:
 
 
 def open_mean_parameters(bodies: int = 500) -> MeanParameters:
-    """The mean of the first open-studio poses and shapes, before the camera as `rest_parameters` are.
+    """Computes the mean of the first open-studio poses and shapes, before the camera as `rest_parameters` are.
 
     Means of rotation matrices stand for means of rotations: what makes six numbers a rotation projects them
     (Hartley et al., IJCV 2013, section 5.3, up to the metric). People face anywhere, so the root has no mean.

@@ -106,7 +106,7 @@ def make_static_fits(
 
 
 def _started(part: Path, stamp: Path, record: dict[str, object], rows: Annotations) -> np.memmap:
-    """The file of what is done so far, (N, 82): NaN where a fit is to be made."""
+    """Opens the file of what is done so far, (N, 82): NaN where a fit is to be made."""
     part.parent.mkdir(parents=True, exist_ok=True)
     size = (len(rows), POSE_SIZE + BETAS_SIZE)
     wanted = json.dumps(record)

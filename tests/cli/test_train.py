@@ -136,7 +136,7 @@ def test_a_dry_run_lists_recipe_and_files(root: Path, tmp_path: Path) -> None:
         (["--recipe", NAME, "optimizer.rate=1"], 4, "optimizer.rate"),
         (["--recipe", NAME, *CHANGES, "--without", "moon"], 2, "moon"),
         (["--recipe", NAME, *CHANGES, "--device", "abacus"], 2, "abacus"),
-        (["--recipe", NAME, *CHANGES, "--pieces", "3", "--out", "never"], 2, "schedule.batch_size"),
+        (["--recipe", NAME, *CHANGES, "--accumulate", "3", "--out", "never"], 2, "schedule.batch_size"),
         (["--recipe", NAME, *CHANGES, "--resume", "nowhere"], 3, "nowhere is not there"),
         (["--recipe", NAME, *CHANGES, "--resume", "nver"], 3, "did you mean never?"),
         (["--recipe", NAME, *CHANGES, "--without", "evalution"], 2, "did you mean evaluation?"),

@@ -59,8 +59,8 @@ def test_mirroring_is_that_of_the_full_image(x, y, side, rotation):
 
 
 def test_a_turned_square_shows_its_content_turned_back():
-    right_of_centre = np.array([[110.0, 50.0]])
-    moved = transform_points(right_of_centre, crop_affine([100, 50], 224, np.pi / 2))
+    right_of_center = np.array([[110.0, 50.0]])
+    moved = transform_points(right_of_center, crop_affine([100, 50], 224, np.pi / 2))
     assert moved == pytest.approx(np.array([[112, 102]]))  # up in the crop
 
 

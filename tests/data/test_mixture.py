@@ -84,7 +84,7 @@ def test_sets_without_any_share_are_refused():
 
 
 @pytest.mark.parametrize("mixture", [MIXTURE, LIST])
-def test_processes_and_pieces_form_the_same_batches(mixture):
+def test_processes_and_micro_batches_form_the_same_batches(mixture):
     whole = list(BatchSampler(mixture, 5, 8, stop=12))
     for processes in (2, 4):
         ranks = [list(BatchSampler(mixture, 5, 8, 0, 12, rank, processes)) for rank in range(processes)]

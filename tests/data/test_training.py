@@ -94,7 +94,7 @@ def dotted(joints: str, joint: int, folder) -> ImageSet:
     keypoints2d = np.full((1, size, 3), 1, np.float32)
     keypoints2d[0, :, :2] = rng.uniform(-25, 25, (size, 2)) + center
     image = np.zeros((220, 300, 3), np.uint8)
-    # A blob at a fraction of a pixel: its centre of mass is the keypoint.
+    # A blob at a fraction of a pixel: its center of mass is the keypoint.
     y, x = np.mgrid[:220, :300]
     distance = np.square(x - keypoints2d[0, joint, 0]) + np.square(y - keypoints2d[0, joint, 1])
     image[:] = np.rint(200 * np.exp(-distance / 18))[..., None]

@@ -58,7 +58,7 @@ def test_more_rows_than_go_at_once(scored):
     np.testing.assert_array_equal(found.per_sample["mpjpe"], mpjpe(MM * pred.astype(float), MM * target))
 
 
-def test_17_joints_are_centred_and_reduced(scored):
+def test_17_joints_are_centered_and_reduced(scored):
     target = RNG.normal(size=(5, 17, 3)) * 0.4
     pred = target + RNG.normal(size=(5, 1, 3))
     pred[:, 7] += 1  # the spine, which is not scored
@@ -232,7 +232,7 @@ def test_what_does_not_count_may_be_anything(scored):
     assert "every predicted joint counts" in unused.report.notes[0] and unused.report.samples == 8
 
 
-def test_joints_are_not_said_to_be_centred_where_they_are_not(scored):
+def test_joints_are_not_said_to_be_centered_where_they_are_not(scored):
     far = (PEOPLE + FAR)[:, EVALUATION_14_FROM_H36M]
     for predictions in {"joints3d": GUESSES + FAR}, {"joints3d": fourteen(GUESSES) + [0, 0, 0.4]}:
         with pytest.raises(
@@ -254,7 +254,7 @@ def test_joints_are_not_said_to_be_centred_where_they_are_not(scored):
     (note, *_) = scored({"joints3d": coco}, {"joints3d": coco}).report.notes
     assert "do not lie as the pelvis and legs of Human3.6M's 17: joint 0 was taken as the pelvis" in note
     apart = scored({"joints3d": far + FAR}, {"joints3d": far})
-    assert "nothing centres the two files, and their people stand 4.01 m apart" in apart.report.notes[0]
+    assert "nothing centers the two files, and their people stand 4.01 m apart" in apart.report.notes[0]
     with pytest.raises(BadInput, match="has 24 joints, and the h36m protocol scores 14"):
         scored({"joints3d": TRUTH24}, {"joints3d": TRUTH24}, PROTOCOLS["h36m"])
 

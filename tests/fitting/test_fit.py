@@ -12,7 +12,7 @@ from hmrcli.fitting.priors import pose_prior
 from hmrcli.fitting.targets import GUESSED, Targets, view_rotation
 from hmrcli.people.skeleton import LANDMARKS
 
-FOCAL, CENTRE = 1500.0, (900.0, 500.0)
+FOCAL, CENTER = 1500.0, (900.0, 500.0)
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +41,11 @@ def seen(body: BodyModel, state: BodyState) -> Targets:
     count = len(points)
     points2d = torch.zeros(count, 33, 2, dtype=torch.float64)
     points3d = torch.zeros(count, 33, 3, dtype=torch.float64)
-    points2d[:, INDICES] = FOCAL * points[..., :2] / points[..., 2:] + torch.tensor(CENTRE)
+    points2d[:, INDICES] = FOCAL * points[..., :2] / points[..., 2:] + torch.tensor(CENTER)
     confidence = torch.zeros(count, 33, dtype=torch.float64)
     confidence[:, INDICES] = 1
-    focal, centre = torch.full((count,), FOCAL), torch.tensor([CENTRE]).expand(count, 2)
-    targets = Targets(points2d, points3d, confidence, torch.full((count,), 450.0), focal, centre)
+    focal, center = torch.full((count,), FOCAL), torch.tensor([CENTER]).expand(count, 2)
+    targets = Targets(points2d, points3d, confidence, torch.full((count,), 450.0), focal, center)
     # The landmark network speaks in axes of a camera that looks at the person, in metres of its own.
     away = view_rotation(targets).mT
     points3d[:, INDICES] = 0.9 * (away[:, None] @ (points - points.mean(1, keepdim=True))[..., None])[..., 0]
@@ -55,7 +55,7 @@ def seen(body: BodyModel, state: BodyState) -> Targets:
 def pixels_off(body: BodyModel, fit: Fit, targets: Targets) -> torch.Tensor:
     state = BodyState(fit.rotmat.double(), fit.betas.double(), fit.transl.double())
     points = pose_points(body_points(body, attachments()), state).points
-    projected = FOCAL * points[..., :2] / points[..., 2:] + torch.tensor(CENTRE)
+    projected = FOCAL * points[..., :2] / points[..., 2:] + torch.tensor(CENTER)
     return (projected - targets.points2d[:, INDICES]).norm(dim=-1).mean(1)
 
 
@@ -178,8 +178,8 @@ def test_joints_stay_in_their_range(body: BodyModel) -> None:
 
 def test_the_view_rotation_looks_at_the_person() -> None:
     targets = Targets(
-        torch.tensor([[[CENTRE[0] + FOCAL, CENTRE[1]]] * 33]), torch.zeros(1, 33, 3), torch.ones(1, 33),
-        torch.ones(1), torch.tensor([FOCAL]), torch.tensor([CENTRE]),
+        torch.tensor([[[CENTER[0] + FOCAL, CENTER[1]]] * 33]), torch.zeros(1, 33, 3), torch.ones(1, 33),
+        torch.ones(1), torch.tensor([FOCAL]), torch.tensor([CENTER]),
     )  # fmt: skip
     ahead = view_rotation(targets) @ torch.tensor([0.0, 0.0, 1.0])
     torch.testing.assert_close(ahead, torch.tensor([[1.0, 0.0, 1.0]]) / 2**0.5)

@@ -7,7 +7,7 @@ from hmrcli.people.crops import warp_crops
 from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_MIRROR
 
 
-def test_refine_moves_to_the_centre_of_mass_only_where_confident():
+def test_refine_moves_to_the_center_of_mass_only_where_confident():
     heatmaps = np.full((1, 3, 64, 64), -30.0)
     heatmaps[0, 0, 20, 31:33] = 10  # 31.5 cells across, 20 down
     heatmaps[0, 1, 20, 31] = -0.1  # just below a half

@@ -14,7 +14,7 @@ from hmrcli.people.crops import (
 MIDDLE = np.array([[[127.5, 127.5]]])
 
 
-def test_a_crop_shows_up_upwards_around_its_centre():
+def test_a_crop_shows_up_upwards_around_its_center():
     up = np.array([[0.6, -0.8]])
     crop = upright_crops(np.array([[300.0, 200.0]]), up, np.array([64.0]))
     assert to_image(MIDDLE, crop) == pytest.approx(np.array([[[300, 200]]]))

@@ -7,7 +7,7 @@ ROWS, COLUMNS = 40, 60
 
 
 def scene(people: list[tuple[int, int]]) -> dict[str, np.ndarray]:
-    """Heads that show people of 20 × 10 cells around centres (row, column), keypoints at known steps."""
+    """Heads that show people of 20 × 10 cells around centers (row, column), keypoints at known steps."""
     heads = {
         "center": np.full((1, ROWS, COLUMNS), -9.0),
         "box_size": np.zeros((2, ROWS, COLUMNS)),

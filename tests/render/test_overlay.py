@@ -78,8 +78,8 @@ def test_any_shape_of_photo_is_drawn(shape):
 
 
 def test_partly_behind_the_camera_or_out_of_sight_is_drawn_without_harm():
-    for centre in ((0, 0, 0.1), (0, 0, -4.0), (50.0, 0, 3.0)):
-        assert draw([ball(centre)[0]]).shape[0] == 60
+    for center in ((0, 0, 0.1), (0, 0, -4.0), (50.0, 0, 3.0)):
+        assert draw([ball(center)[0]]).shape[0] == 60
 
 
 def test_normals_of_a_ball_point_outwards_and_light_comes_from_above():

@@ -55,8 +55,8 @@ def cast_rays(vertices, faces, camera, window, samples=1):
 def test_agrees_with_ray_casting(seed, nearest, size, samples):
     """Small, large and partly hidden triangles, also through the image plane and behind the camera."""
     rng = np.random.default_rng(seed)
-    centres = rng.uniform((-2, -2, nearest), (2, 2, 5), (12, 1, 3))
-    vertices = (centres + rng.normal(0, size, (12, 3, 3))).reshape(-1, 3)
+    centers = rng.uniform((-2, -2, nearest), (2, 2, 5), (12, 1, 3))
+    vertices = (centers + rng.normal(0, size, (12, 3, 3))).reshape(-1, 3)
     faces = np.arange(36).reshape(12, 3)
     raster = rasterise(vertices, faces, CAMERA, WINDOW, samples)
     depth, face, clear = cast_rays(vertices, faces, CAMERA, WINDOW, samples)
@@ -102,7 +102,7 @@ def test_a_grid_has_neither_gaps_nor_overlaps_whatever_the_viewpoint():
         np.testing.assert_allclose(raster.depth, 2.0, rtol=1e-6)
 
 
-def test_pixels_are_sampled_at_their_centres():
+def test_pixels_are_sampled_at_their_centers():
     """A square over [10, 14) x [6, 8) covers those pixels and no other."""
     z = 2.0
     corners = np.array([[10, 6], [14, 6], [14, 8], [10, 8]], float)
@@ -123,11 +123,11 @@ def test_a_window_shows_the_same_as_the_whole():
     np.testing.assert_array_equal(part.depth, whole.depth[5:14, 7:18])
 
 
-def ball(centre, radius=0.5):
+def ball(center, radius=0.5):
     """An octahedron, its faces counter-clockwise from outside (y up is -y here)."""
     directions = np.concatenate([np.eye(3), -np.eye(3)])
     faces = np.array([[0, 1, 2], [1, 3, 2], [3, 4, 2], [4, 0, 2], [1, 0, 5], [3, 1, 5], [4, 3, 5], [0, 4, 5]])
-    return np.asarray(centre) + radius * directions, faces
+    return np.asarray(center) + radius * directions, faces
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -145,8 +145,8 @@ def test_people_hide_each_other_by_depth_whatever_their_order(order):
 
 
 def test_nothing_is_seen_behind_the_camera_beside_the_image_or_edge_on():
-    for centre in ((0, 0, -3.0), (40.0, 0, 3.0), (0, -40.0, 3.0)):
-        vertices, faces = ball(centre)
+    for center in ((0, 0, -3.0), (40.0, 0, 3.0), (0, -40.0, 3.0)):
+        vertices, faces = ball(center)
         assert (rasterise(vertices, faces, CAMERA, WINDOW).face == -1).all()
     edge_on = np.array([[0.0, 0, 1], [0, 0, 2], [0, 0, 3]])
     assert (rasterise(edge_on, np.array([[0, 1, 2]]), CAMERA, WINDOW).face == -1).all()

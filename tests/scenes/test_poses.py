@@ -105,14 +105,14 @@ def test_pools_differ_in_how_much_they_vary() -> None:
 def test_a_mirrored_pose_mirrors_the_joints() -> None:
     pose = read_bank().pose[::10]
     assert np.array_equal(mirrored(mirrored(pose)), pose)
-    centred = [places - places[:, :1] for places in (joints(mirrored(pose)), joints(pose))]
+    centered = [places - places[:, :1] for places in (joints(mirrored(pose)), joints(pose))]
     # The body itself is only nearly symmetric.
-    assert np.allclose(centred[0], centred[1][:, list(SMPL_24.flip)] * (-1, 1, 1), atol=4e-3)
+    assert np.allclose(centered[0], centered[1][:, list(SMPL_24.flip)] * (-1, 1, 1), atol=4e-3)
 
 
 def test_spheres_follow_the_joints_of_the_body() -> None:
     pose, spheres = read_bank().pose[:20], read_bank().spheres
-    each_joint = spheres._replace(joint=np.arange(24), centre=np.zeros((24, 3)))
+    each_joint = spheres._replace(joint=np.arange(24), center=np.zeros((24, 3)))
     places = [sphere_places(each_joint, each) for each in pose]
     expected = joints(pose)
     assert np.allclose(places, expected - expected[:, :1], atol=1e-4)

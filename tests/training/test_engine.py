@@ -88,7 +88,7 @@ def samples(count: int, seed: int = 0) -> Batch:
     )
 
 
-def part(batch: Batch, rows: slice) -> Batch:
+def rows_of(batch: Batch, rows: slice) -> Batch:
     return Batch(*(values[rows] for values in batch))
 
 
@@ -128,19 +128,19 @@ def test_steps_learn_and_repeat_themselves(body: BodyModel) -> None:
     assert np.mean(course[-3:]) < 0.8 * losses[0][0]["total"]
 
 
-def test_gradients_accumulated_over_parts_are_those_of_the_batch(body: BodyModel) -> None:
+def test_gradients_accumulated_over_micro_batches_are_those_of_the_batch(body: BodyModel) -> None:
     batch = samples(6)
     changes = (
         "losses.adversarial.weight=0",
-    )  # the discriminator scores before it learns where there are parts
-    whole, parts = (without_noise(learner(open_recipe("hmr_l1", *changes), body)) for _ in range(2))
+    )  # the discriminator scores before it learns where there are micro-batches
+    whole, split = (without_noise(learner(open_recipe("hmr_l1", *changes), body)) for _ in range(2))
     before = weights(whole)
     for step in range(2):
         one = train_step(whole, [batch], step, 0).losses
-        other = train_step(parts, [part(batch, slice(0, 3)), part(batch, slice(3, 6))], step, 0).losses
+        other = train_step(split, [rows_of(batch, slice(0, 3)), rows_of(batch, slice(3, 6))], step, 0).losses
         assert one == pytest.approx(other, rel=1e-4)
     # Adam divides by the gradient's size, so that rounding of the smallest gradients shows; they are few.
-    moved, apart = (weights(whole) - before).abs(), (weights(whole) - weights(parts)).abs()
+    moved, apart = (weights(whole) - before).abs(), (weights(whole) - weights(split)).abs()
     assert apart.sum() < 0.01 * moved.sum()
 
 
@@ -189,7 +189,7 @@ def test_a_loss_that_is_not_finite_changes_no_parameter(body: BodyModel) -> None
     batch.betas[1] = torch.nan
     with pytest.raises(NotFinite) as raised:
         train_step(one, [batch], 0, 0)
-    assert raised.value.terms == ("vertices", "betas", "total") and raised.value.parts == [batch]
+    assert raised.value.terms == ("vertices", "betas", "total") and raised.value.micro_batches == [batch]
     assert torch.equal(weights(one), before)
 
 
@@ -245,7 +245,7 @@ def test_a_wish_to_stop_is_passed_on(body: BodyModel) -> None:
 
 def steps(rank: int, size: int, body: BodyModel) -> list[dict[str, float]]:
     """Losses of this process's share of six samples."""
-    own = part(samples(6), slice(6 // size * rank, 6 // size * (rank + 1)))
+    own = rows_of(samples(6), slice(6 // size * rank, 6 // size * (rank + 1)))
     one = without_noise(learner(open_recipe("hmr_l1"), body))
     losses = [train_step(one, [own], step, 0).losses for step in range(3)]
     # A loss that reaches neither pose nor camera, which the network gives all the same.

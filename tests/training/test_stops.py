@@ -120,7 +120,7 @@ def run_out_of_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("happens", "workers", "words"), [(kill_a_worker, 1, "--workers"), (run_out_of_memory, 0, "--pieces")]
+    ("happens", "workers", "words"), [(kill_a_worker, 1, "--workers"), (run_out_of_memory, 0, "--accumulate")]
 )
 def test_a_run_that_ends_in_an_error_goes_on_where_it_was(
     whole: Path,
@@ -177,7 +177,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
         (RuntimeError("[enforce fail at inline_container.cc:659] . unexpected pos 64 vs 0"), "the disk"),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-            "--pieces",
+            "--accumulate",
         ),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "schedule.batch_size"),
         (RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"), "--workers"),
@@ -344,7 +344,9 @@ def test_metrics_that_were_cut_short_go_on(stopped: Path, root: Path, recipe: Re
 def test_one_sample_alone_is_refused_before_the_first_step(root: Path, tmp_path: Path) -> None:
     changes = [PEOPLE, "data.epoch_length=sum"]
     recipe = open_recipe("graphcmr_normal", *changes, batch_size=1)
-    with pytest.raises(UsageError, match=r"schedule.batch_size 1: .*1 processes.*1 pieces.*one sample"):
+    with pytest.raises(
+        UsageError, match=r"schedule.batch_size 1: .*1 processes.*1 micro-batches.*one sample"
+    ):
         train(recipe, Settings(root, tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 

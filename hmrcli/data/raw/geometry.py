@@ -12,7 +12,7 @@ Floats = NDArray[np.floating]
 def box_of_points(
     points: Floats, factor: float, used: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """Tight boxes of points, enlarged about their centres and not clipped.
+    """Tight boxes of points, enlarged about their centers and not clipped.
 
     Args:
         points: (N, K, 2) pixels.
@@ -30,7 +30,7 @@ def box_of_points(
 
 
 def box_of_corners(low: Floats, high: Floats, factor: float) -> NDArray[np.float32]:
-    """Boxes (N, 4), top left corner and size, of corners (N, 2), enlarged about their centres."""
+    """Boxes (N, 4), top left corner and size, of corners (N, 2), enlarged about their centers."""
     size = factor * (high - low)
     return np.concatenate([(low + high - size) / 2, size], 1).astype(np.float32)
 
@@ -42,14 +42,14 @@ def box_of_scale(center: Floats, scale: Floats) -> NDArray[np.float32]:
 
 
 def square_box(bbox_xywh: Floats) -> NDArray[np.float32]:
-    """The squares about the centres of boxes (N, 4) with their longer sides, as SPIN's files have them."""
+    """Makes squares about the centers of boxes (N, 4) with their longer sides, as SPIN's files have them."""
     middle = bbox_xywh[:, :2] + bbox_xywh[:, 2:] / 2
     side = bbox_xywh[:, 2:].max(1, keepdims=True)
     return np.concatenate([middle - side / 2, side, side], 1).astype(np.float32)
 
 
 def grown_square(bbox_xywh: Floats, factor: float) -> NDArray[np.float32]:
-    """The squares of `square_box`, with sides enlarged by a factor."""
+    """Makes the squares of `square_box`, with sides enlarged by a factor."""
     square = square_box(bbox_xywh)
     return box_of_corners(square[:, :2], square[:, :2] + square[:, 2:], factor)
 

@@ -61,13 +61,13 @@ def _from_metadata(path: Path) -> Views:
         for subject in SUBJECTS:
             at = 6 * (11 * index + subject - 1)
             rotation = rotation_of(*numbers[at : at + 3])
-            centre = np.array(numbers[at + 3 : at + 6]) / 1000
-            views[subject, camera] = View(rotation, -rotation @ centre, _matrix(fx, fy, cx, cy))
+            center = np.array(numbers[at + 3 : at + 6]) / 1000
+            views[subject, camera] = View(rotation, -rotation @ center, _matrix(fx, fy, cx, cy))
     return views
 
 
 def rotation_of(a: float, b: float, c: float) -> NDArray[np.float64]:
-    """The rotation (3, 3), world to camera, that three numbers of metadata.xml stand for."""
+    """Returns the rotation (3, 3), world to camera, that three numbers of metadata.xml stand for."""
     (cx, cy, cz), (sx, sy, sz) = np.cos([-a, b, -c]), np.sin([-a, b, -c])
     about_x = np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])

@@ -67,7 +67,7 @@ class Labels(NamedTuple):
 
 
 class LabelSource(Protocol):
-    """Where labels come from."""
+    """Source of labels."""
 
     name: str
 
@@ -76,7 +76,7 @@ class LabelSource(Protocol):
 
 
 def find_labels(tree: Tree, out: Output, views: Views) -> LabelSource | None:
-    """The best source of labels that the tree has.
+    """Finds the best source of labels that the tree has.
 
     Raises:
         MissingFile: labels are there that need cameras, and cameras are not.
@@ -194,7 +194,7 @@ def _agreeing(
     out: Output,
     name: str,
 ) -> Labels | None:
-    """The labels, unless their roots contradict the joints: then the sequence is left out.
+    """Returns the labels, unless their roots contradict the joints: then the sequence is left out.
 
     Args:
         pelvis: (n, 3) metres in the camera, about where the labels have it.

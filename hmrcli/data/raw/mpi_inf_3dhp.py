@@ -34,7 +34,7 @@ _SPIN_FILE = "spin_mpi_inf_3dhp_train.npz"
 
 
 class Rule(NamedTuple):
-    """Which frames become rows, counted over all subjects, sequences and cameras."""
+    """Choice of frames that become rows, counted over all subjects, sequences and cameras."""
 
     joints: tuple[int, ...]
     """Frames are kept in which all of these lie in the picture."""

@@ -1,4 +1,4 @@
-"""What a reader of an official tree writes to: annotation files, images, and a report."""
+"""Output of a reader of an official tree: annotation files, images, and a report."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ class Made(NamedTuple):
 
 @dataclass
 class Output:
-    """Where the files of one set go, and what is told about them."""
+    """Place of one set's files, and what is told about them."""
 
     raw_set: RawSet
     root: Path
@@ -170,7 +170,7 @@ class Output:
         self.made.append(Made(file, path, len(pose), 0, kept))
 
     def _place(self, file: str) -> tuple[Path, bool]:
-        """Where a file goes, and whether the one of others that is there stays."""
+        """Tells where a file goes, and whether the one of others that is there stays."""
         path = self.root / ANNOTATIONS / file
         kept = path.is_file() and MADE_BY not in facts_of(path) and not self.replace
         if kept:
@@ -214,7 +214,7 @@ def _stamp(job: Job) -> str:
 
 
 def joined(parts: Sequence[Annotations]) -> Annotations:
-    """The rows of all parts, which have the same fields."""
+    """Joins the rows of all parts, which have the same fields."""
     arrays = [part.arrays() for part in parts]
     together: dict[str, Any] = {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}
     return replace(parts[0], **together)

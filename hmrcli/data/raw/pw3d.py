@@ -42,7 +42,7 @@ def make_pw3d(tree: Tree, out: Output) -> None:
 
 
 def read_sequence(path: Path, out: Output) -> list[Annotations]:
-    """The usable frames of each person of a sequence.
+    """Reads the usable frames of each person of a sequence.
 
     Raises:
         BadInput: it is not a sequence of 3DPW.

@@ -38,7 +38,7 @@ RAW_SETS: tuple[RawSet, ...] = (
 
 
 def find_set(name: str) -> RawSet:
-    """The set of a name.
+    """Finds the set of a name.
 
     Raises:
         UsageError: there is none.
@@ -52,7 +52,7 @@ def find_set(name: str) -> RawSet:
 
 
 def maker_of(file: str) -> RawSet | None:
-    """The set whose download an annotation file is made of; None for other files."""
+    """Returns the set whose download an annotation file is made of; None for other files."""
     return next((each for each in RAW_SETS for product in each.products if product.file == file), None)
 
 

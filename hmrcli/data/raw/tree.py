@@ -78,7 +78,7 @@ class Tree:
         )
 
     def at(self, path: str) -> Path | None:
-        """The file of a path below a folder, or else the only one whose path ends in it, with its first folder left
+        """Finds the file of a path below a folder, or else the only one whose path ends in it, its first folder left
         out if need be."""
         for folder in self.folders:
             if (folder / path).is_file():

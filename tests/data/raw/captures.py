@@ -15,7 +15,7 @@ from hmrcli.data.raw.human36m_cameras import CAMERAS, SUBJECTS, rotation_of
 from tests.data.raw.python2 import pickled
 
 SIDE, FOCAL = 256, 300.0
-ANGLES, CENTRE = (0.7, -1.1, 2.0), np.array([1.2, -0.8, 1.6])
+ANGLES, CENTER = (0.7, -1.1, 2.0), np.array([1.2, -0.8, 1.6])
 """Of the camera, as metadata.xml gives it, and where it stands in the world, metres."""
 H36M_32 = (11, 6, 7, 8, 1, 2, 3, 12, 24, 14, 15, 17, 18, 19, 25, 26, 27)
 
@@ -42,7 +42,7 @@ class Walk(NamedTuple):
 
 INTRINSICS = np.array([[FOCAL, 0, SIDE / 2], [0, FOCAL, SIDE / 2], [0, 0, 1]])
 ROTATION = rotation_of(*ANGLES)
-SHIFT = -ROTATION @ CENTRE
+SHIFT = -ROTATION @ CENTER
 
 
 def project(joints: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -141,7 +141,7 @@ def write_metadata(raw: Path) -> None:
     for index in range(len(CAMERAS)):
         for subject in SUBJECTS:
             at = 6 * (11 * index + subject - 1)
-            numbers[at : at + 6] = [*ANGLES, *(1000 * CENTRE)]
+            numbers[at : at + 6] = [*ANGLES, *(1000 * CENTER)]
         numbers[264 + 9 * index : 273 + 9 * index] = [FOCAL, FOCAL, SIDE / 2, SIDE / 2, 0, 0, 0, 0, 0]
     words = " ".join(f"{number!r}" for number in numbers.tolist())
     (raw / "metadata.xml").write_text(f"<?xml version='1.0'?><metadata><w0>[{words}]</w0></metadata>")
