@@ -48,7 +48,8 @@ def test_heatmaps_teach_every_parameter(backbone):
 def test_a_pose_backbone_fits_the_network_that_starts_from_it(backbone, build, body, tmp_path):
     torch.manual_seed(0)
     taught = build_pose(backbone).backbone
-    state = {name: value for name, value in taught.state_dict().items() if name not in unused_names(taught)}
+    unread = unused_names(taught)
+    state = {name: value for name, value in taught.state_dict().items() if name not in unread}
     torch.save(state, tmp_path / "pose.pth")
     network = build(body, backbone)
     report = load_backbone(network, tmp_path / "pose.pth")
