@@ -39,7 +39,8 @@ def export_weights(exports: Exports, network: nn.Module, run: Path, root: Path) 
     load_weights(network, checkpoint.model)
     part = network if exports.backbone is None else backbone_of(network)
     # What a pose network does not train would only look trained.
-    state = {name: value for name, value in part.state_dict().items() if name not in unused_names(part)}
+    unread = unused_names(part)
+    state = {name: value for name, value in part.state_dict().items() if name not in unread}
     header = {
         name: json.dumps(getattr(checkpoint.meta, name)) for name in ("recipe", "step", "epoch", "metrics")
     }
