@@ -55,12 +55,15 @@ def test_missing_files_are_listed_with_their_sources(root):
         image.unlink()
     with pytest.raises(MissingFile) as caught:
         load_sets(recipe("spin_l1"), root)
-    first, lsp, mpii, how, coco, how_coco, leave = str(caught.value).splitlines()
+    first, lsp, how_lsp, mpii, how, coco, how_coco, leave = str(caught.value).splitlines()
     assert first == "3 of 18 files are missing:"
     assert "spin_lsp_train.npz" in lsp and "mpii_fits.npy" in mpii and "non-commercial" in how
-    assert how.endswith("hmr download spin_lsp_train.npz mpii_fits.npy")
+    assert "Run: hmr download spin_lsp_train.npz, or hmr data make lsp" in how_lsp
+    assert how.endswith("hmr download mpii_fits.npy")
     assert coco.replace(os.sep, "/").endswith("datasets/coco (training set coco, images)")
-    assert how_coco.strip() == "unpack the images of coco there"
+    assert how_coco.endswith(
+        "put the official downloads of coco there, each in its folder, then run: hmr data make coco"
+    )
     assert leave == "Sets that training could leave out: lsp, mpii, coco"
     left = load_sets(recipe("spin_l1"), root, without=["coco", "mpii", "lsp"])
     assert [images.name for images in left] == ["h36m", "mpi_inf_3dhp", "lspet"]
@@ -82,7 +85,7 @@ def test_images_that_can_be_fetched_say_so(tmp_path):
     sources = {file.use: file.source for file in needed_files(recipe(), tmp_path)}
     assert sources["training set lspet, images"].endswith("hmr download lspet")
     assert sources["evaluation, images"].endswith("hmr download 3dpw-images --from-file PATH")
-    assert sources["training set h36m, images"] == "unpack the images of h36m there"
+    assert sources["training set h36m, images"].endswith("then run: hmr data make h36m")
 
 
 def test_files_of_the_rest_of_a_recipe_are_found(root):

@@ -17,8 +17,8 @@ from hmrcli.fitting.fit import Fit
 from hmrcli.inference import Predictor, fit
 from hmrcli.inference.images import Picture, read_image
 from hmrcli.inference.person import People, camera_pitch
-from hmrcli.inference.recover import Job
 from hmrcli.inference.save import document, save_image
+from hmrcli.inference.task import Task
 
 WALKER, GRASS = [900.0, 540.0, 240.0, 380.0], [100.0, 100.0, 300.0, 400.0]
 JOINT = {name: index for index, name in enumerate(SMPL_24.names)}
@@ -102,8 +102,8 @@ def test_joints_outside_the_picture_are_said_not_to_be_seen(
     assert seen.shape == (24,) and ((seen >= 0) & (seen <= 1)).all()
     assert (seen[LEGS] < 0.1).all() and seen[JOINT["head"]] > 0.8
     assert (whole.joints_visibility[LEGS] > 0.5).all()
-    job = Job(Path("half.jpg"), tmp_path / "half", Picture(half, None, ()), {"focal_source": "diagonal"})
-    entry = save_image(job, people, default, {"npz", "json"})
+    task = Task(Path("half.jpg"), tmp_path / "half", Picture(half, None, ()), {"focal_source": "diagonal"})
+    entry = save_image(task, people, default, {"npz", "json"})
     assert np.allclose(np.load(entry["people"][0]["vertices"])["joints_visibility"], seen)
     written = json.loads((tmp_path / "half.json").read_text())
     assert written["joint_names"] == list(SMPL_24.names) == document([], default)["joint_names"]
