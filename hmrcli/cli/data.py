@@ -110,7 +110,8 @@ def make(
     """
     import os
 
-    from hmrcli.data.raw.output import IMAGES, Output
+    from hmrcli.assets.data_root import IMAGES
+    from hmrcli.data.raw.output import Output
     from hmrcli.data.raw.own import own_set
     from hmrcli.data.raw.sets import find_set
     from hmrcli.errors import UsageError

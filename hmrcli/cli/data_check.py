@@ -50,8 +50,8 @@ def check(
 
     Takes HumanData and SPIN files, also your own. Exits with 4 where something is wrong, and names row and field.
     """
+    from hmrcli.assets.data_root import ANNOTATIONS
     from hmrcli.data.check_sets import check_file
-    from hmrcli.data.raw.output import ANNOTATIONS
     from hmrcli.data.raw.sets import mark_checked
     from hmrcli.files import writable_folder
     from hmrcli.recipe import load_recipe
@@ -108,7 +108,7 @@ def _named(name: str, root: Path, folder: Path | None) -> list[_Target]:
         MissingFile: there are none.
         UsageError: it is neither a set nor a file.
     """
-    from hmrcli.data.raw.output import ANNOTATIONS
+    from hmrcli.assets.data_root import ANNOTATIONS
     from hmrcli.data.raw.sets import RAW_SETS, find_set
 
     paths = [Path(name), *(root / ANNOTATIONS / f"{name}{suffix}" for suffix in ("", ".npz"))]
@@ -124,8 +124,8 @@ def _named(name: str, root: Path, folder: Path | None) -> list[_Target]:
 
 
 def _file(path: Path, root: Path, folder: Path | None, dataset: str | None = None) -> _Target:
+    from hmrcli.assets.data_root import IMAGES
     from hmrcli.data.annotation_npz import AnnotationNpz
-    from hmrcli.data.raw.output import IMAGES
     from hmrcli.data.raw.sets import maker_of
 
     maker = maker_of(path.name)
@@ -141,9 +141,9 @@ def _file(path: Path, root: Path, folder: Path | None, dataset: str | None = Non
 
 
 def _of_recipe(recipe: "Recipe", root: Path) -> Iterator[_Target]:
+    from hmrcli.assets.data_root import ANNOTATIONS
     from hmrcli.assets.open_sets import OPEN_SETS
     from hmrcli.data.needed import FITS, locate
-    from hmrcli.data.raw.output import ANNOTATIONS
 
     sets = [(name, each.annotations, each.fits) for name, each in recipe.data.mixture.items()]
     sets.append((recipe.evaluation.dataset, recipe.evaluation.annotations, None))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrcli.assets.data_root import ANNOTATIONS
 from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.raw.documents import read_hdf5, read_mat
@@ -192,7 +193,7 @@ def _metres(joints: NDArray[np.float64], root: int) -> NDArray[np.float64]:
 
 def _published_spin(tree: Tree, out: Output) -> Annotations | None:
     """SPIN's own rows, with its fits, where its file is at hand; images have the benchmark's names."""
-    path = out.root / "preprocessed_datasets" / "spin" / "mpi_inf_3dhp_train.npz"
+    path = out.root / ANNOTATIONS / "spin" / "mpi_inf_3dhp_train.npz"
     found = tree.find("mpi_inf_3dhp_train.npz") or ([path] if path.is_file() else [])
     if not found:
         out.note(

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli import __version__
+from hmrcli.assets.data_root import ANNOTATIONS, IMAGES
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.human_data import facts_of, write_human_data
 from hmrcli.data.images import missing_images
@@ -25,7 +26,6 @@ from hmrcli.data.raw.tree import Tree
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 
-ANNOTATIONS, IMAGES = "preprocessed_datasets", "datasets"
 MADE_BY = "made_by"
 """Entry of a file's `misc` that says it was made here."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hmrcli.assets.data_root import ANNOTATIONS, IMAGES
 from hmrcli.assets.registry import load_registry
 from hmrcli.data.human_data import facts_of
 from hmrcli.data.raw.cmu_mosh import CMU_MOSH
@@ -15,7 +16,7 @@ from hmrcli.data.raw.lsp import LSP, LSPET
 from hmrcli.data.raw.mpi_inf_3dhp import MPI_INF_3DHP
 from hmrcli.data.raw.mpii import MPII
 from hmrcli.data.raw.muco import MUCO
-from hmrcli.data.raw.output import ANNOTATIONS, IMAGES, MADE_BY
+from hmrcli.data.raw.output import MADE_BY
 from hmrcli.data.raw.pw3d import PW3D
 from hmrcli.data.raw.raw_set import Product, RawSet
 from hmrcli.data.raw.up3d import UP3D

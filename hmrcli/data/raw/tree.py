@@ -145,7 +145,7 @@ def _extract(
     archive: Path, members: list[Member], target: Path, progress: Callable[[str, int, int], None]
 ) -> None:
     todo = [m for m in members if not _there(target / m.path, m.size)]
-    total, done = sum(member.size for member in members), 0
+    total = sum(member.size for member in members)
     require_space(target, sum(member.size for member in todo), f"unpacking {archive}")
     done = total - sum(member.size for member in todo)
     for member in todo:
