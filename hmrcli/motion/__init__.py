@@ -1,0 +1,6 @@
+"""People over time: what was seen of one person in each frame, and the motion that was recovered from it."""
+
+from hmrcli.motion.motion import Camera, Motion
+from hmrcli.motion.track import Track
+
+__all__ = ["Camera", "Motion", "Track"]
