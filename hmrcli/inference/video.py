@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from hmrcli.errors import BadInput
 from hmrcli.files import open_file, reason
-from hmrcli.inference.exif import Exif
 
 Image = NDArray[np.uint8]
 
@@ -47,7 +46,7 @@ class Clip:
         fps: frames a second, on average.
         count: of the frames; None where the file does not say. What is there may be less.
         open: reads frames from the start, the first so many left out, and at most so long a longer side.
-        exif: focal length of a series of images, where they say.
+        focal_length: pixels, of a series of images, where they say.
     """
 
     path: Path
@@ -56,7 +55,7 @@ class Clip:
     fps: float
     count: int | None
     open: Callable[[int, int | None], Iterator[Frame]]
-    exif: Exif = Exif()
+    focal_length: float | None = None
 
     def frames(self, start: int = 0, max_side: int | None = None) -> Iterator[Frame]:
         """Reads the frames from number `start` on.
@@ -147,8 +146,7 @@ def open_images(paths: Sequence[Path], fps: float, note: Callable[[str], None] =
                 continue
             yield Frame(number, number / fps, reduced(pixels, max_side))
 
-    exif = Exif(focal_length=first.focal_length)
-    return Clip(paths[0], width, height, fps, len(paths), read, exif)
+    return Clip(paths[0], width, height, fps, len(paths), read, first.focal_length)
 
 
 def reduced(pixels: Image, max_side: int | None) -> Image:

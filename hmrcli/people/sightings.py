@@ -28,7 +28,7 @@ class Sighting(NamedTuple):
     box: np.ndarray
     """(4,) x, y, width, height in pixels."""
     landmarks: Landmarks
-    """Of one entry, without features, its mask of 64 x 64 cells."""
+    """Of one entry, without features, its mask of 64 x 64 cells of 0 or 1."""
 
 
 def compact(landmarks: Landmarks) -> Landmarks:
@@ -42,7 +42,7 @@ def compact(landmarks: Landmarks) -> Landmarks:
     return replace(
         landmarks,
         **small,
-        masks=np.reshape(masks, (-1, *side)),
+        masks=np.reshape(masks, (-1, *side)).astype(np.uint8),
         features=np.empty((len(landmarks), 0, 0), np.float32),
     )
 
