@@ -88,6 +88,7 @@ def open_video(path: Path, note: Callable[[str], None] = lambda text: None) -> C
             stream = _pictures(container, path)
             fps = float(stream.average_rate or stream.guessed_rate or USUAL_FPS)
             count = stream.frames or _count(container.duration, fps)
+            stretch = float(stream.sample_aspect_ratio or 1) or 1.0
             first = next(_decoded(container, stream, lambda text: None), None)
     except av.error.FFmpegError as error:
         raise BadInput(
@@ -96,7 +97,7 @@ def open_video(path: Path, note: Callable[[str], None] = lambda text: None) -> C
         ) from None
     if first is None:
         raise BadInput(f"{path}: none of its frames can be decoded; get it again")
-    height, width = _shown(first, None).shape[:2]
+    height, width = _shown(first, stretch, None).shape[:2]
 
     def read(start: int, max_side: int | None) -> Iterator[Frame]:
         with _opened(path) as container:
@@ -109,7 +110,7 @@ def open_video(path: Path, note: Callable[[str], None] = lambda text: None) -> C
                 # Files whose times stand still or go back are read on at the usual pace.
                 last = time - began if time - began > last else last + 1 / fps
                 if number >= start:
-                    pixels = _shown(frame, max_side)
+                    pixels = _shown(frame, stretch, max_side)
                     yield Frame(number, last, pixels if max_side else _fitted(pixels, width, height))
 
     return Clip(path, width, height, fps, count, read)
@@ -212,10 +213,12 @@ def _decoded(container: Any, stream: Any, note: Callable[[str], None]) -> Iterat
         note(f"{container.name}: {damaged} of its frames are damaged and left out")
 
 
-def _shown(frame: Any, max_side: int | None) -> Image:
-    """Returns the pixels of a frame as a player shows them: square ones, turned by the display matrix."""
-    stretch = float(frame.sample_aspect_ratio or 1) if hasattr(frame, "sample_aspect_ratio") else 1.0
-    width, height = _reduced_size(round(frame.width * (stretch or 1)), frame.height, max_side)
+def _shown(frame: Any, stretch: float, max_side: int | None) -> Image:
+    """Returns the pixels of a frame as a player shows them: turned by the display matrix, and square ones.
+
+    `stretch` is the width of a pixel as a multiple of its height.
+    """
+    width, height = _reduced_size(round(frame.width * stretch), frame.height, max_side)
     pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
     return np.ascontiguousarray(_turned(pixels, frame))
 
