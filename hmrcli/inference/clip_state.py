@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hmrcli.files import whole_file
+from hmrcli.people.follower import Follower
 from hmrcli.people.landmarks import Landmarks
 from hmrcli.people.sightings import Sighting, joined
-from hmrcli.people.tracking import Follower, Tracker
+from hmrcli.people.tracking import Tracker
 
 _FORMAT = 1
 """Raised when files of before can no longer be gone on from."""

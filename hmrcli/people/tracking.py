@@ -24,6 +24,7 @@ from hmrcli.people.association import (
 from hmrcli.people.blazepose import read_crops
 from hmrcli.people.crops import mask_in_crop, next_crops, to_image, warp_crops
 from hmrcli.people.detect import DOUBTFUL, detect_people, people_in_box
+from hmrcli.people.follower import Follower
 from hmrcli.people.landmarks import Landmarks, body_landmarks, in_image
 from hmrcli.people.movenet import Detection, look
 from hmrcli.people.sightings import Sighting, boxes_around, compact, joined
@@ -43,52 +44,11 @@ APART = 0.15
 """Overlap of two boxes below which what is seen in each is one person's."""
 BRIEF = 0.25
 """Seconds, at least, that a person is seen in a clip that is longer."""
-CUT = 40.0
-"""Mean difference of two frames, of 255, between which the camera is another."""
+CUT, CUT_ALIKE = 30.0, 0.5
+"""Mean difference of two frames, of 255, and their correlation, between which the camera is another: a flash changes
+all of a frame, too, but not what is light and dark in it."""
 _GUIDES = np.array([[[127.5, 127.5], [127.5, 127.5 - 128 / 1.25]]])
 """(1, 2, 2) the points from which `next_crops` would make the same crop again, in crop pixels."""
-
-
-@dataclass
-class Follower:
-    """One person who is or was followed.
-
-    Attributes:
-        sightings: in ascending order of frames; not empty.
-        points: (35, 2) pixels, as last read.
-        visibility: (33,) likewise.
-        colours: usual ones; None where the person was never seen alone.
-        lost: whether nobody was seen since the last of the sightings.
-        doubts: looks of the detector in a row without the person.
-        sure: how many of the sightings are before or at the last look of the detector with the person.
-    """
-
-    sightings: list[Sighting]
-    points: np.ndarray
-    visibility: np.ndarray
-    colours: np.ndarray | None = None
-    lost: bool = False
-    doubts: int = 0
-    sure: int = 1
-
-    @property
-    def last(self) -> Sighting:
-        """The last sighting."""
-        return self.sightings[-1]
-
-    def velocity(self, within: float = 0.25) -> np.ndarray:
-        """Returns the velocity (2,) of the hips, pixels a second, over the last part of a second."""
-        recent = [one for one in self.sightings[-16:] if one.time >= self.last.time - within]
-        passed = recent[-1].time - recent[0].time
-        way = middle_of(recent[-1].landmarks)[0] - middle_of(recent[0].landmarks)[0]
-        return way / passed if passed > 0 else np.zeros(2)
-
-    def whereabouts(self) -> Whereabouts:
-        """Tells where the person was last seen."""
-        middle = middle_of(self.last.landmarks)[0]
-        return Whereabouts(
-            self.last.time, middle, self.velocity(), float(self.last.box[2:].max()), self.colours
-        )
 
 
 @dataclass
@@ -113,7 +73,7 @@ class Tracker:
     def see(self, image: np.ndarray, frame: int, time: float) -> list[Follower]:
         """Looks at the next frame, (H, W, 3) uint8 RGB; returns who is seen in it."""
         thumbnail = cv2.resize(image, (32, 18), interpolation=cv2.INTER_AREA).mean(2)
-        cut = self.thumbnail is not None and float(np.abs(thumbnail - self.thumbnail).mean()) > CUT
+        cut = self.thumbnail is not None and _is_cut(self.thumbnail, thumbnail)
         self.thumbnail = thumbnail
         if cut:
             for one in self.everyone:
@@ -258,6 +218,15 @@ class Tracker:
 
 def _lasting(seen: Sequence[Sighting], length: float) -> bool:
     return seen[-1].time - seen[0].time >= min(BRIEF, length / 2) or length <= BRIEF
+
+
+def _is_cut(before: np.ndarray, after: np.ndarray) -> bool:
+    """Tells whether two small grey frames are of different cameras."""
+    if np.abs(after - before).mean() < CUT:
+        return False
+    spread = before.std() * after.std()
+    together = ((before - before.mean()) * (after - after.mean())).mean()
+    return bool(together < CUT_ALIKE * spread or spread < 1)
 
 
 def _mixed(usual: np.ndarray | None, now: np.ndarray) -> np.ndarray:
