@@ -88,8 +88,8 @@ def recover_clip(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> 
     from hmrcli.inference.clip import see_clip
     from hmrcli.inference.clip_files import beside, done_before
 
-    task = _task(one, clip, target, work)
-    if work.asked.resume and done_before(task, work.predictor(), work.asked.saves):
+    task, predictor = _task(one, clip, target, work), work.predictor()
+    if work.asked.resume and done_before(task, predictor, work.asked.saves):
         note(f"{one.name}: was done before and is skipped")
         if work.as_json:
             for line in beside(target, ".jsonl").read_text(encoding="utf-8").splitlines():
@@ -142,7 +142,7 @@ def recover_camera(number: int, out: Path, work: ClipWork) -> None:
 
 
 def _task(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> Any:
-    from hmrcli.inference.clip import source_of
+    from hmrcli.inference.clip import clip_camera, source_of
     from hmrcli.inference.clip_files import ClipTask
     from hmrcli.inference.fit import BBOX_SCALE
 
@@ -154,18 +154,18 @@ def _task(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> Any:
         "max_people": asked.max_people,
         "smooth": work.smooth,
     }
-    return ClipTask(clip, target, settings, asked.bbox_scale or BBOX_SCALE)
+    return ClipTask(clip, clip_camera(clip, asked.focal), target, settings, asked.bbox_scale or BBOX_SCALE)
 
 
 def _finish(name: str, task: Any, seen: Any, work: ClipWork, progress: "Progress", began: float) -> None:
     """Fits the motions, writes the files, and prints the summary."""
-    from hmrcli.inference.clip import Recovered, clip_camera, fit_tracks, tracks_of, usual_rate
+    from hmrcli.inference.clip import Recovered, fit_tracks, tracks_of, usual_rate
     from hmrcli.inference.clip_files import save_clip
 
-    predictor, camera = work.predictor(), clip_camera(task.clip, work.asked.focal)
+    predictor = work.predictor()
     fps = usual_rate(seen.times, task.clip.fps)
-    motions = fit_tracks(predictor.body, tracks_of(seen), camera, fps, work.smooth, progress)
-    recovered = Recovered(motions, seen.times, seen.numbers, camera)
+    motions = fit_tracks(predictor.body, tracks_of(seen), task.camera, fps, work.smooth, progress)
+    recovered = Recovered(motions, seen.times, seen.numbers)
     each_line = print_line if work.as_json else None
     entry = save_clip(task, recovered, predictor, work.asked.saves, progress, each_line)
     if not work.as_json:

@@ -40,7 +40,6 @@ class Recovered(NamedTuple):
     """Seconds of each frame that was read."""
     numbers: list[int]
     """Of these frames."""
-    camera: Camera
 
 
 def clip_camera(clip: Clip, focal: tuple[str, float] | None = None) -> Camera:

@@ -15,8 +15,9 @@ from hmrcli.inference.person import camera_pitch
 from hmrcli.inference.predictor import Predictor
 from hmrcli.inference.save import document
 from hmrcli.inference.video import Clip
+from hmrcli.motion import Camera
 from hmrcli.render.movie import movie
-from hmrcli.render.rasteriser import Camera
+from hmrcli.render.rasteriser import Camera as DrawingCamera
 from hmrcli.render.scene_view import Body, draw_frame, scene_view
 
 OVERLAY_SIDE = 1280
@@ -27,6 +28,7 @@ class ClipTask(NamedTuple):
     """A clip and where its files go."""
 
     clip: Clip
+    camera: Camera
     target: Path
     """Folder and stem of the files: `target_overlay.mp4`, `target_1.npz`, `target.jsonl`, `target.json`."""
     settings: dict[str, Any]
@@ -141,7 +143,7 @@ def _write_lines(path: Path | None, lines: Iterator[str], each_line: Callable[[s
 
 def _lines(task: ClipTask, recovered: Recovered, files: dict[int, dict[str, str]]) -> Iterator[str]:
     """Gives a JSON document of one line for each frame."""
-    clip, source = task.clip, {"focal_source": recovered.camera.source}
+    clip, source = task.clip, {"focal_source": task.camera.source}
     everyone = people_of_frames(recovered.motions, recovered.numbers, task.bbox_scale)
     for (number, people), time in zip(everyone, recovered.times):
         entries = [
@@ -159,8 +161,8 @@ def draw_clip(task: ClipTask, recovered: Recovered, predictor: Predictor, progre
     clip, body = task.clip, predictor.body
     faces, parts = body.faces.cpu().numpy(), body.parts.cpu().numpy()
     scale = min(1.0, OVERLAY_SIDE / max(clip.width, clip.height))
-    center_x, center_y = recovered.camera.principal_point
-    camera = Camera(recovered.camera.focal_length * scale, (center_x * scale, center_y * scale))
+    center_x, center_y = task.camera.principal_point
+    camera = DrawingCamera(task.camera.focal_length * scale, (center_x * scale, center_y * scale))
     size = (max(round(clip.height * scale), 1), max(round(clip.width * scale), 1))
     some = _some_people(recovered, task.bbox_scale)
     places = [one.person.joints3d + one.person.transl for one in some]
