@@ -141,14 +141,17 @@ def fit_tracks(
         camera: of all frames.
         fps: frames a second that exports are written at.
         smooth: how much of a motion is taken for noise.
-        progress: is told after each person, in frames.
+        progress: is told how much is done, in frames of all people.
     """
     total, done, motions = sum(len(track.frames) for track in tracks), 0, []
     for track in tracks:
-        progress("motion", done, total)
-        motions.append(replace(fit_track(body, track, camera, smooth), fps=fps))
-        done += len(track.frames)
-        progress("motion", done, total)
+        length = len(track.frames)
+
+        def tell(share: float, before: int = done, length: int = length) -> None:
+            progress("motion", before + round(share * length), total)
+
+        motions.append(replace(fit_track(body, track, camera, smooth, tell), fps=fps))
+        done += length
     return motions
 
 

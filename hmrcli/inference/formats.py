@@ -59,8 +59,8 @@ def advice(path: Path) -> str:
 
 def is_video(path: Path) -> bool:
     """Tells a video by its name, or by how it begins."""
-    if path.suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES):
-        return path.suffix.lower() in VIDEO_SUFFIXES
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return True
     try:
         with path.open("rb") as file:
             return re.match(_VIDEO_START, file.read(16), re.DOTALL) is not None
