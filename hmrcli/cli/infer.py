@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hmrcli.inference.recover import Asked, Result
     from hmrcli.recipe import Recipe
 
-SAVES = ("overlay", "mesh", "json", "npz")
+SAVES = ("overlay", "mesh", "json", "npz", "amass", "bvh", "openpose", "coco")
 
 
 class MeshFormat(StrEnum):
@@ -30,6 +30,13 @@ class MeshFormat(StrEnum):
     glb = "glb"
     obj = "obj"
     ply = "ply"
+
+
+class BvhNames(StrEnum):
+    """Names of the joints in BVH files."""
+
+    smpl = "smpl"
+    mixamo = "mixamo"
 
 
 def infer(
@@ -58,6 +65,9 @@ def infer(
     ] = None,
     save: Annotated[str, typer.Option(help=f"What to write, of {','.join(SAVES)}.")] = "overlay,mesh,json",
     mesh_format: Annotated[MeshFormat, typer.Option(help="Kind of mesh file.")] = MeshFormat.glb,
+    bvh_names: Annotated[
+        BvhNames, typer.Option(help="Joint names in BVH files: SMPL's, or those of Mixamo's rigs.")
+    ] = BvhNames.smpl,
     out: Annotated[Path, typer.Option(help="Folder for the files; made if absent.")] = Path("hmr_out"),
     max_people: Annotated[
         int | None, typer.Option(min=1, help="Keep the best so many people of an image.")
@@ -85,7 +95,7 @@ def infer(
     and a checkpoint, a trained network regresses the bodies instead. Each image's files are written when it is done:
     Ctrl-C keeps them, and the same command with --resume goes on.
     """
-    asked = _asked(save, mesh_format, bbox, bbox_scale, max_people, focal, resume)
+    asked = _asked(save, mesh_format, bvh_names, bbox, bbox_scale, max_people, focal, resume)
     recipe, checkpoint = options.of_run(recipe, checkpoint)
     if (recipe is None) != (checkpoint is None):
         raise UsageError(
@@ -196,13 +206,14 @@ def _summary(result: "Result", with_json: bool) -> str:
             files.setdefault(kind, {})[path] = None
     if with_json:
         files["json"] = {f"{result.target}.json": None}
-    lines = [f"  {kind:8}{'  '.join(names)}" for kind, names in files.items()]
+    lines = [f"  {kind:9}{'  '.join(names)}" for kind, names in files.items()]
     return "\n".join([f"{result.path}: {found}", *lines])
 
 
 def _asked(
     save: str,
     mesh_format: MeshFormat,
+    bvh_names: BvhNames,
     bbox: list[str] | None,
     bbox_scale: float | None,
     max_people: int | None,
@@ -222,7 +233,9 @@ def _asked(
     boxes = [_box(text) for text in bbox] if bbox else None
     if bbox_scale is not None and not 0.1 <= bbox_scale <= 10:
         raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
-    return Asked(saves, mesh_format, boxes, bbox_scale, max_people, _focal(focal), resume)
+    return Asked(
+        saves, mesh_format.value, bvh_names.value, boxes, bbox_scale, max_people, _focal(focal), resume
+    )
 
 
 def _near(word: str, known: Sequence[str]) -> str:

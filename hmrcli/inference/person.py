@@ -12,11 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from hmrcli.body import BodyModel
+from hmrcli.export.gltf import write_glb
+from hmrcli.motion import Camera, Motion
 from hmrcli.render.mesh_files import write_mesh
 from hmrcli.render.overlay import overlay
 
 Array = NDArray[np.float32]
 Image = NDArray[np.uint8]
+
+PHOTO_FPS = 30.0
+"""Frame rate that files of motions state for a photo, their one frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +78,39 @@ class Person:
         return self.vertices + self.transl
 
     def save(self, path: str | Path, colour: Array | None = None) -> Path:
-        """Writes the mesh, placed before the camera, to a .glb, .obj or .ply file; light grey without a colour."""
+        """Writes the mesh, placed before the camera, to a .glb, .obj or .ply file; light grey without a colour.
+
+        A .glb file also has the skeleton, bound in this pose, where the person has `rotmat` and `betas`.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".glb" and self.rotmat is not None:
+            return write_glb(self.motion(), path, colour)
         return write_mesh(path, self.placed, self.body.faces.cpu().numpy(), colour)
+
+    def motion(self, number: int = 0, focal_source: str = "diagonal") -> Motion:
+        """Returns the motion of one frame that exports take; only for a person with `rotmat` and `betas`.
+
+        Args:
+            number: of the person in the photo, from 0.
+            focal_source: `given`, `exif` or `diagonal`.
+        """
+        assert self.rotmat is not None and self.betas is not None
+        height, width = self.image.shape[:2]
+        center_x, center_y = self.principal_point.tolist()
+        return Motion(
+            track_id=number,
+            frames=np.zeros(1, np.int64),
+            times=np.zeros(1),
+            fps=PHOTO_FPS,
+            rotmat=self.rotmat[None],
+            betas=self.betas,
+            transl=self.transl[None],
+            bbox_xywh=self.bbox_xywh[None],
+            scores=np.array([self.score], np.float32),
+            joints_visibility=self.joints_visibility[None],
+            camera=Camera(self.focal_length, (center_x, center_y), width, height, focal_source),
+            body=self.body,
+        )
 
     def arrays(self) -> dict[str, Array]:
         """Returns what the `npz` file holds, by the names of the contract."""

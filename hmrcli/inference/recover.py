@@ -13,6 +13,7 @@ from hmrcli.inference.inputs import output_stems
 from hmrcli.inference.task import Task
 
 if TYPE_CHECKING:
+    from hmrcli.export.bvh import BvhNames
     from hmrcli.inference.predictor import Predictor
 
 BATCH, BATCH_BYTES = 8, 100_000_000
@@ -25,8 +26,9 @@ class Asked(NamedTuple):
     """Requests of a user, the same for every image."""
 
     saves: Collection[str]
-    """Of `overlay`, `mesh`, `npz`, `json`."""
+    """Of `overlay`, `mesh`, `npz`, `json`, `amass`, `bvh`, `openpose`, `coco`."""
     mesh_format: str = "glb"
+    bvh_names: "BvhNames" = "smpl"
     boxes: list[Box] | None = None
     """x, y, width, height of people, pixels; None to find them."""
     bbox_scale: float | None = None
@@ -76,11 +78,15 @@ def recover_images(
         except Exception as error:
             yield Result(path, target, error=error)
             continue
+        from hmrcli.export.write import prepare
         from hmrcli.inference.save import saved_entry
 
         loaded = predictor()
+        prepare(loaded.body, asked.saves)
         job = Task(path, target, picture, settings)
-        if asked.resume and (entry := saved_entry(job, loaded, asked.saves, asked.mesh_format)):
+        if asked.resume and (
+            entry := saved_entry(job, loaded, asked.saves, asked.mesh_format, asked.bvh_names)
+        ):
             yield Result(path, target, entry, skipped=True)
             continue
         waiting.append(job)
@@ -112,7 +118,7 @@ def _finish(batch: list[Task], predictor: "Predictor", asked: Asked) -> Iterator
     for job, people in zip(batch, found):
         notes = (*job.picture.notes, *(f"{job.path}: {text}" for text in people.notes))
         try:
-            entry = save_image(job, people, predictor, asked.saves, asked.mesh_format)
+            entry = save_image(job, people, predictor, asked.saves, asked.mesh_format, asked.bvh_names)
         except Exception as error:
             yield Result(job.path, job.target, error=error, notes=notes)
         else:
