@@ -5,11 +5,12 @@ are OpenCV's, in its order: k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4; abse
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 COUNTS = (0, 4, 5, 8, 12)
 """Of coefficients in a set."""

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from hmrcli.body import BodyModel
+from hmrcli.body.about import about
+from hmrcli.body.texture import cut_mesh
 from hmrcli.render.mesh_files import write_mesh
 from hmrcli.render.overlay import overlay
 
@@ -74,7 +76,7 @@ class Person:
 
     def save(self, path: str | Path, colour: Array | None = None) -> Path:
         """Writes the mesh, placed before the camera, to a .glb, .obj or .ply file; light grey without a colour."""
-        return write_mesh(path, self.placed, self.body.faces.cpu().numpy(), colour)
+        return write_mesh(path, self.placed, cut_mesh(self.body), colour, about(self.body))
 
     def arrays(self) -> dict[str, Array]:
         """Returns what the `npz` file holds, by the names of the contract."""
