@@ -12,6 +12,8 @@ from hmrcli.camera import distortion
 Array = NDArray[Any]
 NEAR = 0.05
 """Metres: nearer points are not seen."""
+_ROUNDING = 1.5
+"""Pixels by which sizes of the same proportions differ at most."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,17 @@ class Camera:
         flat = (np.asarray(pixels, np.float64) - self.principal_point) / scale
         return distortion.undistort(flat, self.distortion) * self.focal_length + self.principal_point
 
+    def suits(self, width: int, height: int) -> bool:
+        """Tells whether a picture of some size has the camera's proportions, but for rounding to whole pixels."""
+        return (
+            abs(width - height * self.width / self.height) <= _ROUNDING
+            or abs(height - width * self.height / self.width) <= _ROUNDING
+        )
+
     def resized(self, width: int, height: int) -> "Camera":
         """Returns the camera of the same picture at another size."""
+        if (width, height) == (self.width, self.height):
+            return self
         x, y = width / self.width, height / self.height
         center_x, center_y = self.principal_point
         focal_y = (self.focal_length_y or self.focal_length) * y

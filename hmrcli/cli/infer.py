@@ -69,6 +69,14 @@ def infer(
             help="Focal length. By default what EXIF says, else the length of the image's diagonal.",
         ),
     ] = None,
+    calib: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE[:NAME]",
+            help="The camera's calibration, with distortion: OpenCV's yml, xml or json, COLMAP's cameras.txt, or toml "
+            "of Pose2Sim or anipose.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip images whose files are there, of the same settings.")
     ] = False,
@@ -85,7 +93,7 @@ def infer(
     and a checkpoint, a trained network regresses the bodies instead. Each image's files are written when it is done:
     Ctrl-C keeps them, and the same command with --resume goes on.
     """
-    asked = _asked(save, mesh_format, bbox, bbox_scale, max_people, focal, resume)
+    asked = _asked(save, mesh_format, bbox, bbox_scale, max_people, focal, calib, resume)
     recipe, checkpoint = options.of_run(recipe, checkpoint)
     if (recipe is None) != (checkpoint is None):
         raise UsageError(
@@ -207,6 +215,7 @@ def _asked(
     bbox_scale: float | None,
     max_people: int | None,
     focal: str | None,
+    calib: str | None,
     resume: bool,
 ) -> "Asked":
     """Reads the options that are asked of every image."""
@@ -222,7 +231,12 @@ def _asked(
     boxes = [_box(text) for text in bbox] if bbox else None
     if bbox_scale is not None and not 0.1 <= bbox_scale <= 10:
         raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
-    return Asked(saves, mesh_format, boxes, bbox_scale, max_people, _focal(focal), resume)
+    if focal and calib:
+        raise UsageError("--calib: a calibration has its focal length; give it or --focal")
+    from hmrcli.camera.calibration import read_calibration
+
+    calibration = read_calibration(calib) if calib else None
+    return Asked(saves, mesh_format, boxes, bbox_scale, max_people, _focal(focal), calibration, resume)
 
 
 def _near(word: str, known: Sequence[str]) -> str:

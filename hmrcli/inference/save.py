@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 
 from hmrcli import __version__
+from hmrcli.body.about import about
 from hmrcli.body.joints import SMPL_24
+from hmrcli.body.texture import cut_mesh
 from hmrcli.files import alone_in, sha256, whole_file
+from hmrcli.inference.floor import floor_of
 from hmrcli.inference.person import People, png
 from hmrcli.inference.predictor import Predictor
 from hmrcli.inference.task import Task
 from hmrcli.render.mesh_files import FORMATS
 from hmrcli.render.overlay import PALETTE
+from hmrcli.render.scene_file import write_scene
 
 _sha256 = cache(sha256)
+_SCENE = "_scene.glb"
 
 
 def document(images: Sequence[dict[str, Any]], predictor: Predictor) -> dict[str, Any]:
@@ -28,7 +33,12 @@ def document(images: Sequence[dict[str, Any]], predictor: Predictor) -> dict[str
         "joint_names": list(SMPL_24.names),
         "recipe": predictor.recipe and predictor.recipe.name,
         "checkpoint": checkpoint and {"path": str(checkpoint), "sha256": _sha256(checkpoint)},
-        "body_model": {"name": body.name, "vertices": body.num_vertices, "sha256": body.sha256},
+        "body_model": {
+            "name": body.name,
+            "vertices": body.num_vertices,
+            "sha256": body.sha256,
+            "betas": about(body)["betas"],
+        },
         "version": __version__,
     }
 
@@ -60,9 +70,8 @@ def save_image(
         same = _same_settings(_stored(job.target), job, predictor)
         files = _write(job.target, people, saves, mesh_format)
         height, width = job.picture.pixels.shape[:2]
-        source = {"focal_source": job.settings["focal_source"]}
         entries = [
-            person.as_json() | source | {"vertices": named.get("npz"), "files": named}
+            person.as_json() | {"vertices": named.get("npz"), "files": named}
             for person, named in zip(people, files)
         ]
         entry = {"path": str(job.path), "width": width, "height": height, "people": entries}
@@ -85,12 +94,23 @@ def _write(target: Path, people: People, saves: Collection[str], mesh_format: st
             temporary.write_bytes(png(people.drawn()))
         for named in files:
             named["overlay"] = str(path)
+    if people and "mesh" in saves and mesh_format == "glb":
+        body, placed = people[0].body, [person.placed for person in people]
+        scene = write_scene(
+            _beside(target, _SCENE), placed, cut_mesh(body), people[0].camera, floor_of(people), about(body)
+        )
+        for named in files:
+            named["scene"] = str(scene)
     for index, (person, named) in enumerate(zip(people, files)):
         if "mesh" in saves:
             path = _beside(target, f"_{index}.{mesh_format}")
             named["mesh"] = str(person.save(path, PALETTE[index % len(PALETTE)]))
         if "npz" in saves:
-            arrays: dict[str, Any] = person.arrays() | {"faces": person.body.faces.cpu().numpy()}
+            faces = person.body.faces.cpu().numpy()
+            arrays: dict[str, Any] = person.arrays() | {
+                "faces": faces,
+                "about": np.array(json.dumps(about(person.body))),
+            }
             with whole_file(path := _beside(target, f"_{index}.npz")) as temporary:
                 np.savez_compressed(temporary, **arrays)
             named["npz"] = str(path)
@@ -106,12 +126,10 @@ def saved_entry(
         return None
     entry: dict[str, Any] = stored["images"][0]
     suffixes = {"overlay": ".png", "mesh": f".{mesh_format}", "npz": ".npz"}
-    named = [
-        (person["files"].get(kind, ""), kind)
-        for person in entry["people"]
-        for kind in suffixes
-        if kind in saves
-    ]
+    wanted = [kind for kind in suffixes if kind in saves]
+    if "mesh" in saves and mesh_format == "glb":
+        suffixes, wanted = suffixes | {"scene": _SCENE}, [*wanted, "scene"]
+    named = [(person["files"].get(kind, ""), kind) for person in entry["people"] for kind in wanted]
     if not all(name.endswith(suffixes[kind]) and Path(name).is_file() for name, kind in named):
         return None
     return entry | {"path": str(job.path)}
@@ -141,7 +159,7 @@ def _same_settings(stored: dict[str, Any] | None, job: Task, predictor: Predicto
 
 def _files_of(target: Path, first: int) -> set[Path]:
     """Finds files of an image by their names: of people from the `first` on, and of all of them where that is 0."""
-    found = set() if first else {_beside(target, "_overlay.png"), _beside(target, ".json")}
+    found = set() if first else {_beside(target, end) for end in ("_overlay.png", _SCENE, ".json")}
     index = 0
     while people := {p for end in (*FORMATS, "npz") if (p := _beside(target, f"_{index}.{end}")).is_file()}:
         found |= people if index >= first else set()

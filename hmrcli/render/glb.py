@@ -27,6 +27,7 @@ class Glb:
         asset = {"version": "2.0", "generator": about.get("generator", "hmrcli"), "extras": dict(about)}
         self.document: dict[str, Any] = {"asset": asset, "scene": 0, "scenes": [{"nodes": []}]}
         self._numbers = bytearray()
+        self._laid_out: dict[int, tuple[int, int]] = {}
 
     def add(self, kind: str, item: Mapping[str, Any]) -> int:
         """Appends to a list of the document, such as `nodes`; returns the item's index."""
@@ -85,12 +86,16 @@ class Glb:
         normals = vertex_normals(points, mesh.source[mesh.faces])
         normals[np.square(normals).sum(1) < 0.5] = (0, 1, 0)  # a vertex without a face has no normal
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        if id(mesh) not in self._laid_out:  # the same for everyone
+            down = (mesh.coordinates * (1, -1) + (0, 1)).astype(np.float32)
+            faces = self.accessor(mesh.faces.astype(np.uint32).ravel(), INDICES)
+            self._laid_out[id(mesh)] = self.accessor(down, VERTICES), faces
+        coordinates, indices = self._laid_out[id(mesh)]
         attributes = {
             "POSITION": self.accessor(points[mesh.source].astype(np.float32), VERTICES, limits=True),
             "NORMAL": self.accessor(normals[mesh.source].astype(np.float32), VERTICES),
-            "TEXCOORD_0": self.accessor((mesh.coordinates * (1, -1) + (0, 1)).astype(np.float32), VERTICES),
+            "TEXCOORD_0": coordinates,
         }
-        indices = self.accessor(mesh.faces.astype(np.uint32).ravel(), INDICES)
         return {"attributes": attributes, "indices": indices, "material": material}
 
     def content(self) -> bytes:
