@@ -52,7 +52,7 @@ def _focal_length(details: dict[int, Any], width: int, height: int) -> tuple[flo
     proportions = [max(full) / min(full)] if known else SENSORS
     if any(0.98 < long / short / one < 1.02 for one in proportions):
         return focal_of_film(film, width, height), ()
-    if known and (long == max(full) or short == min(full)) and long <= max(full) and short <= min(full):
+    if known and width <= full[0] and height <= full[1] and (width == full[0] or height == full[1]):
         note = f"was cut from {full[0]:g}x{full[1]:g} pixels; the lens is taken to point at the middle of what is left"
         return focal_of_film(film, *full), (note,)
     origin = f"a picture of {full[0]:g}x{full[1]:g}" if known else "another picture"
