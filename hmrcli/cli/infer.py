@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -79,6 +79,14 @@ def infer(
             help="Focal length. By default what EXIF says, else the length of the image's diagonal.",
         ),
     ] = None,
+    calib: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE[:NAME]",
+            help="The camera's calibration, with distortion: OpenCV's yml, xml or json, COLMAP's cameras.txt, or toml "
+            "of Pose2Sim or anipose.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip images whose files are there, of the same settings.")
     ] = False,
@@ -95,7 +103,7 @@ def infer(
     and a checkpoint, a trained network regresses the bodies instead. Each image's files are written when it is done:
     Ctrl-C keeps them, and the same command with --resume goes on.
     """
-    asked = _asked(save, mesh_format, bvh_names, bbox, bbox_scale, max_people, focal, resume)
+    asked = _asked(save, mesh_format, bvh_names, bbox, bbox_scale, max_people, focal, calib, resume)
     recipe, checkpoint = options.of_run(recipe, checkpoint)
     if (recipe is None) != (checkpoint is None):
         raise UsageError(
@@ -218,6 +226,7 @@ def _asked(
     bbox_scale: float | None,
     max_people: int | None,
     focal: str | None,
+    calib: str | None,
     resume: bool,
 ) -> "Asked":
     """Reads the options that are asked of every image."""
@@ -233,8 +242,14 @@ def _asked(
     boxes = [_box(text) for text in bbox] if bbox else None
     if bbox_scale is not None and not 0.1 <= bbox_scale <= 10:
         raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
+    if focal and calib:
+        raise UsageError("--calib: a calibration has its focal length; give it or --focal")
+    from hmrcli.camera.calibration import read_calibration
+
+    calibration = read_calibration(calib) if calib else None
+    names: Literal["smpl", "mixamo"] = bvh_names.value
     return Asked(
-        saves, mesh_format.value, bvh_names.value, boxes, bbox_scale, max_people, _focal(focal), resume
+        saves, mesh_format.value, names, boxes, bbox_scale, max_people, _focal(focal), calibration, resume
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import roma
 import torch
 
-from hmrcli import __version__
+from hmrcli.body.about import about
 from hmrcli.export.axes import rotation_to, steady, turned
 from hmrcli.files import whole_file
 from hmrcli.motion import Motion
@@ -29,6 +29,8 @@ def write_amass(motion: Motion, path: Path) -> Path:
     betas = np.zeros(_BETAS)
     betas[: len(motion.betas)] = motion.betas
     hands = np.zeros((count, _HANDS))
+    said = about(body)
+    said["betas_of"] = said.pop("betas")
     arrays: dict[str, Any] = {
         "poses": np.concatenate([pose[:, :66], hands], 1),
         "root_orient": pose[:, :3],
@@ -44,14 +46,15 @@ def write_amass(motion: Motion, path: Path) -> Path:
         "mocap_frame_rate": float(motion.fps),
         "mocap_time_length": count / motion.fps,
         "surface_model_type": body.name,
-        "body_sha256": body.sha256,
         "up_axis": "z",
         "rotation_from_source": rotation_to("z", motion),
         "source_up_axis": motion.up,
         "observed": clock.observed,
         "start_time": float(placed.times[0]),
         "track_id": motion.track_id,
-        "generator": f"hmrcli {__version__}",
+        "image_size": (motion.camera.width, motion.camera.height),
+        **motion.camera.arrays(),
+        **said,
     }
     with whole_file(path) as temporary:
         np.savez_compressed(temporary, **arrays)

@@ -1,5 +1,6 @@
 """A motion as a skinned glb file: metres, y up, a skeleton of 24 named joints, one person."""
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,19 +9,16 @@ import roma
 import torch
 from numpy.typing import NDArray
 
-from hmrcli import __version__
+from hmrcli.body.about import about
 from hmrcli.body.joints import SMPL_24
+from hmrcli.body.texture import cut_mesh
 from hmrcli.export.axes import turned
-from hmrcli.export.glb import INDICES, VERTICES, Buffer
 from hmrcli.export.skeleton import CHILDREN, Array, Rest, at_rest, joints_of
-from hmrcli.export.surface import skin_of, surface_of
+from hmrcli.export.weights import strongest_weights
 from hmrcli.files import whole_file
 from hmrcli.motion import Motion
-from hmrcli.render.shading import vertex_normals
-
-MESH, ROOT = 0, 1
-"""Nodes: the mesh, then the 24 joints from the pelvis on."""
-GREY = np.full(3, 0.75)
+from hmrcli.render.glb import VERTICES, Glb
+from hmrcli.render.mesh_files import GREY, text_name
 
 
 class _Bound(NamedTuple):
@@ -31,7 +29,15 @@ class _Bound(NamedTuple):
     inverse: Array
     """(24, 4, 4) from there into the frame of each joint."""
     correctives: str
-    """What became of SMPL's pose correctives: `baked`, `none` or `morph targets`."""
+    """What became of SMPL's pose correctives."""
+
+
+class _Nodes(NamedTuple):
+    """Indices of the nodes."""
+
+    mesh: int
+    joints: list[int]
+    """(24,)"""
 
 
 def write_glb(motion: Motion, path: Path, colour: Array | None = None, correctives: bool = False) -> Path:
@@ -51,30 +57,19 @@ def write_glb(motion: Motion, path: Path, colour: Array | None = None, correctiv
     placed, rest, still = turned(motion, "y"), at_rest(motion.body, motion.betas), len(motion.frames) == 1
     correctives = correctives and not still
     bound = _in_pose(placed, rest) if still else _in_t_pose(rest, correctives)
-    buffer = Buffer()
-    # A document's text is UTF-8, which names of files need not be.
-    name = path.stem.encode(errors="backslashreplace").decode()
-    nodes = _nodes(placed, rest, name)
-    document: dict[str, Any] = {
-        "asset": _asset(motion, bound.correctives),
-        "scene": 0,
-        "scenes": [{"name": name, "nodes": [MESH, ROOT]}],
-        "nodes": nodes,
-        "meshes": [_mesh(motion, bound, buffer, name, correctives)],
-        "materials": [_material(GREY if colour is None else colour)],
-        "skins": [
-            {
-                "name": name,
-                "skeleton": ROOT,
-                "joints": list(range(ROOT, ROOT + 24)),
-                "inverseBindMatrices": buffer.add(bound.inverse.astype(np.float32)),
-            }
-        ],
-    }
+    glb, name = Glb(_said(motion, bound.correctives)), text_name(path)
+    mesh = glb.add("meshes", _mesh(motion, bound, glb, GREY if colour is None else colour, correctives))
+    glb.document["meshes"][mesh]["name"] = name
+    nodes = _add_nodes(glb, placed, rest, name, mesh)
+    inverse = glb.accessor(bound.inverse.swapaxes(1, 2).astype(np.float32))  # by columns
+    glb.add(
+        "skins",
+        {"name": name, "skeleton": nodes.joints[0], "joints": nodes.joints, "inverseBindMatrices": inverse},
+    )
     if not still:
-        document["animations"] = [_animation(placed, nodes, rest, buffer, name, correctives)]
+        glb.add("animations", {"name": name} | _animation(placed, nodes, rest, glb, correctives))
     with whole_file(path) as temporary:
-        temporary.write_bytes(buffer.packed(document))
+        temporary.write_bytes(glb.content())
     return path
 
 
@@ -97,98 +92,63 @@ def _in_pose(placed: Motion, rest: Rest) -> _Bound:
     return _Bound(vertices, np.linalg.inv(forth), "baked")
 
 
-def _asset(motion: Motion, correctives: str) -> dict[str, Any]:
-    body = motion.body
-    own = f"betas are of the {body.name} body" + ("" if body.name == "smpl" else ", not SMPL's")
+def _said(motion: Motion, correctives: str) -> dict[str, str]:
+    """Returns what the file says of itself; `camera` is a JSON document."""
     return {
-        "version": "2.0",
-        "generator": f"hmrcli {__version__}",
-        "extras": {
-            "body": body.name,
-            "body_sha256": body.sha256,
-            "body_vertices": body.num_vertices,
-            "betas": motion.betas.astype(float).round(6).tolist(),
-            "betas_of": own,
-            "units": "metres",
-            "up_axis": "y",
-            "source_up_axis": motion.up,
-            "pose_correctives": correctives,
-            "track_id": motion.track_id,
-            "fps": motion.fps,
-        },
+        **about(motion.body),
+        "betas_values": json.dumps(motion.betas.astype(float).round(6).tolist()),
+        "units": "metres",
+        "up_axis": "y",
+        "source_up_axis": motion.up,
+        "pose_correctives": correctives,
+        "track_id": str(motion.track_id),
+        "camera": json.dumps(motion.camera.as_json()),
     }
 
 
-def _nodes(placed: Motion, rest: Rest, name: str) -> list[dict[str, Any]]:
-    """Returns the mesh and the joints, which stand as in the first frame."""
-    turns = _quaternions(placed.rotmat[:1])[0]
-    bones = rest.bones
+def _add_nodes(glb: Glb, placed: Motion, rest: Rest, name: str, mesh: int) -> _Nodes:
+    """Adds the mesh and the joints, which stand as in the first frame."""
+    turns, bones = _quaternions(placed.rotmat[:1])[0], rest.bones
     bones[0] = rest.joints[0] + placed.transl[0]
-    nodes: list[dict[str, Any]] = [{"name": name, "mesh": 0, "skin": 0}]
+    mesh_node = glb.add_to_scene({"name": name, "mesh": mesh, "skin": 0})
+    joints = list(range(mesh_node + 1, mesh_node + 25))
     for joint, (joint_name, turn, bone) in enumerate(zip(SMPL_24.names, turns, bones)):
         node = {"name": joint_name, "rotation": turn.tolist(), "translation": bone.tolist()}
-        below = [ROOT + child for child in CHILDREN[joint]]
-        nodes.append(node | ({"children": below} if below else {}))
-    return nodes
+        below = [joints[child] for child in CHILDREN[joint]]
+        glb.add("nodes", node | ({"children": below} if below else {}))
+    glb.document["scenes"][0]["nodes"].append(joints[0])
+    return _Nodes(mesh_node, joints)
 
 
-def _mesh(motion: Motion, bound: _Bound, buffer: Buffer, name: str, correctives: bool) -> dict[str, Any]:
-    surface, skin = surface_of(motion.body), skin_of(motion.body)
-    normals = vertex_normals(bound.vertices, motion.body.faces.cpu().numpy())
-    normals[~normals.any(1)] = (0, 1, 0)  # of lone vertices
-
-    def add(values: NDArray[Any], bounds: bool = False) -> int:
-        return buffer.add(values[surface.source], VERTICES, bounds)
-
-    attributes = {
-        "POSITION": add(bound.vertices.astype(np.float32), True),
-        "NORMAL": add(normals.astype(np.float32)),
-        "JOINTS_0": add(skin.joints),
-        "WEIGHTS_0": add(skin.weights),
+def _mesh(motion: Motion, bound: _Bound, glb: Glb, colour: Array, correctives: bool) -> dict[str, Any]:
+    mesh, weights = cut_mesh(motion.body), strongest_weights(motion.body)
+    primitive = glb.skin(bound.vertices, mesh, glb.material("skin", colour))
+    primitive["attributes"] |= {
+        "JOINTS_0": glb.accessor(weights.joints[mesh.source], VERTICES),
+        "WEIGHTS_0": glb.accessor(weights.shares[mesh.source], VERTICES),
     }
-    if surface.texture is not None:
-        attributes["TEXCOORD_0"] = buffer.add(surface.texture, VERTICES)
-    indices = buffer.add(surface.faces.ravel().astype(np.uint32), INDICES)
-    primitive: dict[str, Any] = {"attributes": attributes, "indices": indices, "material": 0}
     if not correctives:
-        return {"name": name, "primitives": [primitive]}
-    directions = motion.body.posedirs.cpu().numpy()[surface.source]
+        return {"primitives": [primitive]}
+    directions = motion.body.posedirs.cpu().numpy()[mesh.source]
     primitive["targets"] = [
-        {"POSITION": buffer.add_sparse(directions[:, :, k])} for k in range(directions.shape[2])
+        {"POSITION": glb.sparse_accessor(directions[:, :, k])} for k in range(directions.shape[2])
     ]
     names = [f"{joint}_{row}{column}" for joint in SMPL_24.names[1:] for row in "xyz" for column in "xyz"]
-    return {
-        "name": name,
-        "primitives": [primitive],
-        "weights": _corrections(motion.rotmat[:1])[0].tolist(),
-        "extras": {"targetNames": names},
-    }
+    first = _corrections(motion.rotmat[:1])[0].tolist()
+    return {"primitives": [primitive], "weights": first, "extras": {"targetNames": names}}
 
 
-def _material(colour: Array) -> dict[str, Any]:
-    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
-    surface = {
-        "baseColorFactor": [*linear.round(6).tolist(), 1.0],
-        "metallicFactor": 0.0,
-        "roughnessFactor": 0.8,
-    }
-    return {"name": "skin", "pbrMetallicRoughness": surface}
-
-
-def _animation(
-    placed: Motion, nodes: list[dict[str, Any]], rest: Rest, buffer: Buffer, name: str, correctives: bool
-) -> dict[str, Any]:
+def _animation(placed: Motion, nodes: _Nodes, rest: Rest, glb: Glb, correctives: bool) -> dict[str, Any]:
     """Returns a key for each frame at the time it was seen; players interpolate between them."""
-    times = buffer.add(placed.times.astype(np.float32), bounds=True)
+    times = glb.accessor(placed.times.astype(np.float32), limits=True)
     turns = _quaternions(placed.rotmat)
-    tracks = [(ROOT + joint, "rotation", turns[:, joint]) for joint in range(24)]
-    tracks.append((ROOT, "translation", rest.joints[0] + placed.transl))
+    tracks = [(node, "rotation", turns[:, joint]) for joint, node in enumerate(nodes.joints)]
+    tracks.append((nodes.joints[0], "translation", rest.joints[0] + placed.transl))
     if correctives:
-        tracks.append((MESH, "weights", _corrections(placed.rotmat).ravel()))
+        tracks.append((nodes.mesh, "weights", _corrections(placed.rotmat).ravel()))
     return {
-        "name": name,
         "samplers": [
-            {"input": times, "output": buffer.add(values.astype(np.float32)), "interpolation": "LINEAR"}
+            {"input": times, "output": glb.accessor(values.astype(np.float32)), "interpolation": "LINEAR"}
             for _, _, values in tracks
         ],
         "channels": [

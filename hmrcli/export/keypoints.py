@@ -7,14 +7,12 @@ import torch
 from numpy.typing import NDArray
 
 from hmrcli.body import BodyModel
-from hmrcli.body.camera import project
 from hmrcli.body.joints import LANDMARKS, JointSet
+from hmrcli.camera.camera import NEAR
 from hmrcli.motion import Motion
 
 _FRAMES = 64
 """Bodies that are posed at once."""
-_NEAR = 0.05
-"""Metres: nearer points are not seen."""
 _WITHOUT_REGRESSOR = 24 + len(LANDMARKS)
 
 
@@ -50,9 +48,9 @@ def keypoints_of(motion: Motion, joints: JointSet) -> Keypoints:
             parts.append(_points(motion.body, rotmat, betas, transl, max(wanted))[:, wanted])
     places = torch.cat(parts)
     camera = motion.camera
-    points = project(places, camera.focal_length, torch.tensor(camera.principal_point)).numpy().astype(float)
+    points = camera.project(places.numpy())
     size = (camera.width, camera.height)
-    inside = (places[..., 2].numpy() > _NEAR) & ((points >= 0) & (points < size)).all(-1)
+    inside = (places[..., 2].numpy() > NEAR) & ((points >= 0) & (points < size)).all(-1)
     seen = motion.joints_visibility[:, _nearest_joints(motion.body, max(wanted))[wanted]]
     return Keypoints(points, np.where(inside, seen, 0.0))
 

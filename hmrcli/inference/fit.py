@@ -9,12 +9,11 @@ import torch
 from hmrcli.body import BodyModel
 from hmrcli.body.camera import crop_camera
 from hmrcli.body.joints import SMPL_24
-from hmrcli.data.crop import square_around
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
 from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import GUESSED, Targets
 from hmrcli.inference.person import People, Person
-from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of
+from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of, pinhole, squares
 from hmrcli.people import LANDMARK_INDEX, Landmarks
 
 SOMEBODY = 0.5
@@ -83,8 +82,7 @@ class FitPredictor:
         fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
         with torch.inference_mode():
             posed = self.body(fits.rotmat, fits.betas)
-        center, side = (torch.from_numpy(value).float() for value in square_around(boxes, self.bbox_scale))
-        cam = crop_camera(fits.transl, center, side, *photo.camera(len(boxes)))
+        cam = crop_camera(fits.transl, *squares(boxes, self.bbox_scale, photo.camera))
         return Bodies(posed.vertices, posed.joints, cam, fits.transl, fits.rotmat, fits.betas)
 
     def _start(self, landmarks: Landmarks, targets: Targets) -> Start:
@@ -95,14 +93,17 @@ class FitPredictor:
 
 
 def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:
-    """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4)."""
-    focal, principal = photo.camera(len(landmarks))
+    """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4).
+
+    Bodies are fitted under the camera's pinhole, so the lens's distortion is taken out of the landmarks.
+    """
+    focal, principal = pinhole(photo.camera, len(landmarks))
     # Where the landmark network is least sure it invents rather than sees.
     confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
     guessed = GUESSED * (landmarks.presence[:, _LEGS] >= 0.5)
     confidence[:, _LEGS] = np.maximum(confidence[:, _LEGS], guessed)
     return Targets(
-        points2d=torch.from_numpy(landmarks.points2d),
+        points2d=torch.from_numpy(photo.camera.undistorted(landmarks.points2d)),
         points3d=torch.from_numpy(landmarks.points3d),
         confidence=torch.from_numpy(confidence),
         extent=torch.from_numpy(boxes[:, 2:].max(1)),

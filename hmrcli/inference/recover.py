@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hmrcli.camera import Camera
+from hmrcli.camera.calibration import Calibration
 from hmrcli.errors import UsageError
 from hmrcli.files import sha256
 from hmrcli.inference.exif import focal_of_film
@@ -36,6 +38,8 @@ class Asked(NamedTuple):
     max_people: int | None = None
     focal: tuple[str, float] | None = None
     """`px` or `mm` (on 35 mm film) and the length; None for EXIF's."""
+    calibration: Calibration | None = None
+    """Of the camera of every image, in place of a focal length."""
     resume: bool = False
     """True to skip images whose files are there, of the same settings."""
 
@@ -72,7 +76,8 @@ def recover_images(
     for path, target in zip(paths, output_stems(paths, out)):
         try:
             picture = read_picture(path)
-            settings = _settings(path, picture, asked)
+            camera = camera_of(picture, asked)
+            settings = _settings(path, picture, camera, asked)
         except UsageError:
             raise
         except Exception as error:
@@ -83,7 +88,7 @@ def recover_images(
 
         loaded = predictor()
         prepare(loaded.body, asked.saves)
-        job = Task(path, target, picture, settings)
+        job = Task(path, target, picture, camera, settings)
         if asked.resume and (
             entry := saved_entry(job, loaded, asked.saves, asked.mesh_format, asked.bvh_names)
         ):
@@ -103,9 +108,9 @@ def _finish(batch: list[Task], predictor: "Predictor", asked: Asked) -> Iterator
     from hmrcli.inference.save import save_image
 
     boxes = None if asked.boxes is None else [asked.boxes] * len(batch)
-    focal_lengths = [job.settings["focal_length"] for job in batch]
+    pixels, cameras = [job.picture.pixels for job in batch], [job.camera for job in batch]
     try:
-        found = predictor.many([job.picture.pixels for job in batch], boxes, asked.max_people, focal_lengths)
+        found = predictor.many(pixels, boxes, asked.max_people, cameras)
     except UsageError:
         raise
     except Exception as error:
@@ -125,24 +130,34 @@ def _finish(batch: list[Task], predictor: "Predictor", asked: Asked) -> Iterator
             yield Result(job.path, job.target, entry, notes=notes)
 
 
-def _settings(path: Path, picture: Picture, asked: Asked) -> dict[str, Any]:
-    """Gathers what the result of an image depends on, beside the predictor."""
+def camera_of(picture: Picture, asked: Asked) -> Camera:
+    """Returns the camera of a picture: as asked for, else as the file tells.
 
+    Raises:
+        UsageError: no lens has such a focal length.
+        BadInput: the calibration is that of other pictures.
+    """
     height, width = picture.pixels.shape[:2]
-    length, source = picture.focal_length, "diagonal" if picture.focal_length is None else "exif"
-    if asked.focal is not None:
-        unit, value = asked.focal
-        length, source = value if unit == "px" else focal_of_film(value, width, height), "given"
-        if not 0.1 < length / math.hypot(width, height) < 100:
-            raise UsageError(f"--focal: {length:.0f} pixels do not suit {path} of {width}x{height}")
+    if asked.calibration is not None:
+        return asked.calibration.camera(width, height, picture.orientation)
+    if asked.focal is None:
+        return picture.camera
+    unit, value = asked.focal
+    length = value if unit == "px" else focal_of_film(value, width, height)
+    if not 0.1 < length / math.hypot(width, height) < 100:
+        raise UsageError(f"--focal: {length:.0f} pixels do not suit a picture of {width}x{height}")
+    return Camera.of_focal_length(length, width, height)
+
+
+def _settings(path: Path, picture: Picture, camera: Camera, asked: Asked) -> dict[str, Any]:
+    """Gathers what the result of an image depends on, beside the predictor."""
     if asked.boxes is not None:
         from hmrcli.inference.photo import checked_boxes
 
         checked_boxes(asked.boxes, picture.pixels)
     return {
         "image_sha256": sha256(path),
-        "focal_length": length,
-        "focal_source": source,
+        "camera": camera.as_json(),
         "boxes": asked.boxes,
         "bbox_scale": asked.bbox_scale,
         "max_people": asked.max_people,

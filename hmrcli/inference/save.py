@@ -9,20 +9,25 @@ from typing import Any
 import numpy as np
 
 from hmrcli import __version__
+from hmrcli.body.about import about
 from hmrcli.body.joints import SMPL_24
+from hmrcli.body.texture import cut_mesh
 from hmrcli.errors import BadInput
 from hmrcli.export import KINDS, write_exports
 from hmrcli.export.bvh import BvhNames
 from hmrcli.export.skeleton import JOINT_NAMES
 from hmrcli.export.write import COCO_END, KEYPOINTS_END, PERSON_KINDS, beside, person_end
 from hmrcli.files import alone_in, sha256, whole_file
+from hmrcli.inference.floor import floor_of
 from hmrcli.inference.person import People, png
 from hmrcli.inference.predictor import Predictor
 from hmrcli.inference.task import Task
 from hmrcli.render.mesh_files import FORMATS
 from hmrcli.render.overlay import PALETTE
+from hmrcli.render.scene_file import write_scene
 
 _sha256 = cache(sha256)
+_SCENE = "_scene.glb"
 
 
 def document(images: Sequence[dict[str, Any]], predictor: Predictor) -> dict[str, Any]:
@@ -33,7 +38,12 @@ def document(images: Sequence[dict[str, Any]], predictor: Predictor) -> dict[str
         "joint_names": list(SMPL_24.names),
         "recipe": predictor.recipe and predictor.recipe.name,
         "checkpoint": checkpoint and {"path": str(checkpoint), "sha256": _sha256(checkpoint)},
-        "body_model": {"name": body.name, "vertices": body.num_vertices, "sha256": body.sha256},
+        "body_model": {
+            "name": body.name,
+            "vertices": body.num_vertices,
+            "sha256": body.sha256,
+            "betas": about(body)["betas"],
+        },
         "version": __version__,
     }
 
@@ -73,9 +83,8 @@ def save_image(
         files = _write(job.target, people, saves, mesh_format)
         exported = _export(job, people, saves, bvh_names, files)
         height, width = job.picture.pixels.shape[:2]
-        source = {"focal_source": job.settings["focal_source"]}
         entries = [
-            person.as_json() | source | {"vertices": named.get("npz"), "files": named}
+            person.as_json() | {"vertices": named.get("npz"), "files": named}
             for person, named in zip(people, files)
         ]
         entry = {"path": str(job.path), "width": width, "height": height, "people": entries}
@@ -101,12 +110,23 @@ def _write(target: Path, people: People, saves: Collection[str], mesh_format: st
             temporary.write_bytes(png(people.drawn()))
         for named in files:
             named["overlay"] = str(path)
+    if people and "mesh" in saves and mesh_format == "glb":
+        body, placed = people[0].body, [person.placed for person in people]
+        scene = write_scene(
+            beside(target, _SCENE), placed, cut_mesh(body), people[0].camera, floor_of(people), about(body)
+        )
+        for named in files:
+            named["scene"] = str(scene)
     for index, (person, named) in enumerate(zip(people, files)):
         if "mesh" in saves:
             path = beside(target, f"_{index}.{mesh_format}")
             named["mesh"] = str(person.save(path, PALETTE[index % len(PALETTE)]))
         if "npz" in saves:
-            arrays: dict[str, Any] = person.arrays() | {"faces": person.body.faces.cpu().numpy()}
+            faces = person.body.faces.cpu().numpy()
+            arrays: dict[str, Any] = person.arrays() | {
+                "faces": faces,
+                "about": np.array(json.dumps(about(person.body))),
+            }
             with whole_file(path := beside(target, f"_{index}.npz")) as temporary:
                 np.savez_compressed(temporary, **arrays)
             named["npz"] = str(path)
@@ -131,7 +151,7 @@ def _export(
             f"{job.path}: --save {','.join(sorted(kinds))} needs poses, and this network gives meshes alone; "
             "take mesh, npz or json, or another recipe"
         )
-    motions = [person.motion(index, job.settings["focal_source"]) for index, person in enumerate(people)]
+    motions = [person.motion(index) for index, person in enumerate(people)]
     written = write_exports(motions, job.target, kinds, bvh_names=bvh_names)
     for kind, paths in written.items():
         for named, path in zip(files, paths if kind in PERSON_KINDS else paths * len(files)):
@@ -147,12 +167,13 @@ def saved_entry(
     if stored is None or not _same_settings(stored, job, predictor):
         return None
     entry: dict[str, Any] = stored["images"][0]
-    ends = {"overlay": "_overlay.png", "openpose": KEYPOINTS_END, "coco": COCO_END}
+    ends = {"overlay": "_overlay.png", "openpose": KEYPOINTS_END, "coco": COCO_END, "scene": _SCENE}
+    wanted = set(saves) | ({"scene"} if "mesh" in saves and mesh_format == "glb" else set())
     for index, person in enumerate(entry["people"]):
         own = {"mesh": f".{mesh_format}", "npz": ".npz"}
         own |= {kind: person_end(kind, bvh_names) for kind in ("amass", "bvh")}
         ends |= {kind: f"_{index}{end}" for kind, end in own.items()}
-        for kind in ends.keys() & set(saves):
+        for kind in ends.keys() & wanted:
             name = Path(person["files"].get(kind, ""))
             if name.name != job.target.name + ends[kind] or not name.is_file():
                 return None
@@ -183,7 +204,7 @@ def _same_settings(stored: dict[str, Any] | None, job: Task, predictor: Predicto
 
 def _files_of(target: Path, first: int) -> set[Path]:
     """Finds files of an image by their names: of people from the `first` on, and of all of them where that is 0."""
-    found = set() if first else {beside(target, "_overlay.png"), beside(target, ".json")}
+    found = set() if first else {beside(target, end) for end in ("_overlay.png", _SCENE, ".json")}
     ends = [f".{suffix}" for suffix in (*FORMATS, "npz")]
     ends += [person_end("amass"), *(person_end("bvh", names) for names in JOINT_NAMES)]
     index = 0

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
@@ -104,6 +105,20 @@ def test_points_outside_the_picture_or_behind_the_camera_are_zero(tmp_path: Path
     seen = keypoints[:, 2] > 0
     assert 0 < seen.sum() < 25 and not keypoints[~seen].any() and (keypoints[seen, 0] >= 0).all()
     assert not any(second["pose_keypoints_2d"])
+
+
+def test_a_lens_that_distorts_shows_points_elsewhere(tmp_path: Path, two: list[Motion]) -> None:
+    """By OpenCV's own projection."""
+    lens = (-0.2, 0.05, 0.001, -0.002)
+    motion = replace(two[1], camera=replace(two[1].camera, distortion=lens))
+    write_exports([motion], tmp_path / "clip", {"openpose"}, frame_count=6)
+    matrix = np.array([[1400.0, 0, 960], [0, 1400, 540], [0, 0, 1]])
+    joints = posed(motion)[1][1].astype(float)
+    expected, _ = cv2.projectPoints(joints, np.zeros(3), np.zeros(3), matrix, np.array(lens))
+    (person,) = documents(tmp_path / "clip_openpose")[3]["people"]
+    keypoints = np.reshape(person["pose_keypoints_2d"], (25, 3))
+    for name, joint in OF_SMPL.items():
+        np.testing.assert_allclose(keypoints[BODY_25.index(name), :2], expected[joint, 0], atol=1e-2)
 
 
 def test_frames_of_an_earlier_longer_clip_are_removed(tmp_path: Path, two: list[Motion]) -> None:
