@@ -68,6 +68,12 @@ def infer(
     bvh_names: Annotated[
         BvhNames, typer.Option(help="Joint names in BVH files: SMPL's, or those of Mixamo's rigs.")
     ] = BvhNames.smpl,
+    pose_correctives: Annotated[
+        bool,
+        typer.Option(
+            "--pose-correctives", help="Put SMPL's pose correctives into a clip's glb: exact, larger."
+        ),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the files; made if absent.")] = Path("hmr_out"),
     max_people: Annotated[
         int | None, typer.Option(min=1, help="Keep the best so many people of an image.")
@@ -104,6 +110,7 @@ def infer(
     Ctrl-C keeps them, and the same command with --resume goes on.
     """
     asked = _asked(save, mesh_format, bvh_names, bbox, bbox_scale, max_people, focal, calib, resume)
+    asked = asked._replace(correctives=pose_correctives)
     recipe, checkpoint = options.of_run(recipe, checkpoint)
     if (recipe is None) != (checkpoint is None):
         raise UsageError(
@@ -249,7 +256,15 @@ def _asked(
     calibration = read_calibration(calib) if calib else None
     names: Literal["smpl", "mixamo"] = bvh_names.value
     return Asked(
-        saves, mesh_format.value, names, boxes, bbox_scale, max_people, _focal(focal), calibration, resume
+        saves=saves,
+        mesh_format=mesh_format.value,
+        bvh_names=names,
+        boxes=boxes,
+        bbox_scale=bbox_scale,
+        max_people=max_people,
+        focal=_focal(focal),
+        calibration=calibration,
+        resume=resume,
     )
 
 

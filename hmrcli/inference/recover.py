@@ -31,6 +31,8 @@ class Asked(NamedTuple):
     """Of `overlay`, `mesh`, `npz`, `json`, `amass`, `bvh`, `openpose`, `coco`."""
     mesh_format: str = "glb"
     bvh_names: "BvhNames" = "smpl"
+    correctives: bool = False
+    """True for pose correctives in animated glb files."""
     boxes: list[Box] | None = None
     """x, y, width, height of people, pixels; None to find them."""
     bbox_scale: float | None = None
