@@ -80,16 +80,19 @@ class ClipWork(NamedTuple):
     predictor: Callable[[], "Predictor"]
     asked: "Asked"
     smooth: "Smooth"
+    world: bool
     as_json: bool
 
 
 def recover_clip(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> None:
     """Recovers the people of a clip, writes its files, and says what was done."""
+    from hmrcli.export.write import beside, prepare
     from hmrcli.inference.clip import see_clip
-    from hmrcli.inference.clip_files import beside, done_before
+    from hmrcli.inference.clip_files import done_before
 
     task, predictor = _task(one, clip, target, work), work.predictor()
-    if work.asked.resume and done_before(task, predictor, work.asked.saves):
+    prepare(predictor.body, work.asked.saves)
+    if work.asked.resume and done_before(task, predictor):
         note(f"{one.name}: was done before and is skipped")
         if work.as_json:
             for line in beside(target, ".jsonl").read_text(encoding="utf-8").splitlines():
@@ -142,32 +145,43 @@ def recover_camera(number: int, out: Path, work: ClipWork) -> None:
 
 
 def _task(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> Any:
-    from hmrcli.inference.clip import clip_camera, source_of
+    from hmrcli.inference.clip import source_of
     from hmrcli.inference.clip_files import ClipTask
     from hmrcli.inference.fit import BBOX_SCALE
+    from hmrcli.inference.recover import camera_of
 
-    asked = work.asked
+    asked, camera = work.asked, camera_of(clip.camera, work.asked)
     settings = {
         "source": source_of(one.paths, one.fps),
-        "focal": asked.focal,
+        "camera": camera.as_json(),
         "bbox_scale": asked.bbox_scale,
         "max_people": asked.max_people,
         "smooth": work.smooth,
+        "world": work.world,
+        "bvh_names": asked.bvh_names,
+        "correctives": asked.correctives,
     }
-    return ClipTask(clip, clip_camera(clip, asked.focal), target, settings, asked.bbox_scale or BBOX_SCALE)
+    scale = asked.bbox_scale or BBOX_SCALE
+    return ClipTask(clip, camera, target, asked.saves, settings, scale, asked.bvh_names, asked.correctives)
 
 
 def _finish(name: str, task: Any, seen: Any, work: ClipWork, progress: "Progress", began: float) -> None:
     """Fits the motions, writes the files, and prints the summary."""
     from hmrcli.inference.clip import Recovered, fit_tracks, tracks_of, usual_rate
     from hmrcli.inference.clip_files import save_clip
+    from hmrcli.motion.world import to_world
 
     predictor = work.predictor()
     fps = usual_rate(seen.times, task.clip.fps)
-    motions = fit_tracks(predictor.body, tracks_of(seen), task.camera, fps, work.smooth, progress)
-    recovered = Recovered(motions, seen.times, seen.numbers)
+    motions = fit_tracks(
+        predictor.body, tracks_of(seen, task.camera), task.camera, fps, work.smooth, progress
+    )
+    world = to_world(motions) if work.world and motions else None
+    for text in world.notes if world else ():
+        note(f"{name}: {text}")
+    recovered = Recovered(motions, seen.times, seen.numbers, world)
     each_line = print_line if work.as_json else None
-    entry = save_clip(task, recovered, predictor, work.asked.saves, progress, each_line)
+    entry = save_clip(task, recovered, predictor, progress, each_line)
     if not work.as_json:
         print_line(_summary(name, entry, monotonic() - began))
 
@@ -181,7 +195,7 @@ def _summary(name: str, entry: dict[str, Any], seconds: float) -> str:
     for person in people:
         for kind, path in person["files"].items():
             files.setdefault(kind, []).append(path)
-    return "\n".join([*lines, *(f"  {kind:8}{'  '.join(paths)}" for kind, paths in files.items())])
+    return "\n".join([*lines, *(f"  {kind:9}{'  '.join(paths)}" for kind, paths in files.items())])
 
 
 @contextmanager

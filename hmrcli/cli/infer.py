@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hmrcli.inference.video import Clip
     from hmrcli.recipe import Recipe
 
-SAVES = ("overlay", "mesh", "json", "npz")
+SAVES = ("overlay", "mesh", "json", "npz", "amass", "bvh", "openpose", "coco")
 
 
 class Smooth(StrEnum):
@@ -42,6 +42,13 @@ class MeshFormat(StrEnum):
     ply = "ply"
 
 
+class BvhNames(StrEnum):
+    """Names of the joints in BVH files."""
+
+    smpl = "smpl"
+    mixamo = "mixamo"
+
+
 def infer(
     inputs: Annotated[
         list[str] | None,
@@ -56,6 +63,9 @@ def infer(
     smooth: Annotated[
         Smooth, typer.Option(help="How much of a clip's motion is taken for noise.")
     ] = Smooth.light,
+    world: Annotated[
+        bool, typer.Option("--world", help="Stand a still camera's clip on a floor: its mesh, bvh and amass.")
+    ] = False,
     recipe: options.Recipe = None,
     open: options.Open = False,
     checkpoint: options.Checkpoint = None,
@@ -78,6 +88,15 @@ def infer(
     ] = None,
     save: Annotated[str, typer.Option(help=f"What to write, of {','.join(SAVES)}.")] = "overlay,mesh,json",
     mesh_format: Annotated[MeshFormat, typer.Option(help="Kind of mesh file.")] = MeshFormat.glb,
+    bvh_names: Annotated[
+        BvhNames, typer.Option(help="Joint names in BVH files: SMPL's, or those of Mixamo's rigs.")
+    ] = BvhNames.smpl,
+    pose_correctives: Annotated[
+        bool,
+        typer.Option(
+            "--pose-correctives", help="Put SMPL's pose correctives into a clip's glb: exact, larger."
+        ),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the files; made if absent.")] = Path("hmr_out"),
     max_people: Annotated[
         int | None, typer.Option(min=1, help="Keep the best so many people of an image.")
@@ -87,6 +106,14 @@ def infer(
         typer.Option(
             metavar="PIXELS|35mm=MM",
             help="Focal length. By default what EXIF says, else the length of the image's diagonal.",
+        ),
+    ] = None,
+    calib: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE[:NAME]",
+            help="The camera's calibration, with distortion: OpenCV's yml, xml or json, COLMAP's cameras.txt, or toml "
+            "of Pose2Sim or anipose.",
         ),
     ] = None,
     resume: Annotated[
@@ -109,7 +136,8 @@ def infer(
     inputs = inputs or []
     if (camera is None) == (not inputs):
         raise UsageError("expected images, folders, videos or patterns, or else --camera N")
-    asked = _asked(save, mesh_format, bbox, bbox_scale, max_people, focal, resume)
+    asked = _asked(save, mesh_format, bvh_names, bbox, bbox_scale, max_people, focal, calib, resume)
+    asked = asked._replace(correctives=pose_correctives)
     recipe, checkpoint = options.of_run(recipe, checkpoint)
     if (recipe is None) != (checkpoint is None):
         raise UsageError(
@@ -134,7 +162,9 @@ def infer(
         inputs, everything, fps, lambda text: expand_inputs([text], recursive, leave_out=out, refused=refused)
     )
     if clips or camera is not None:
-        _suits_clips(resolved, bbox, as_json and bool(paths))
+        _suits_clips(resolved, asked, as_json and bool(paths))
+    elif world:
+        raise UsageError("--world: speaks of clips; a photo has its floor in NAME_scene.glb")
     if bbox and len(paths) > 1:
         raise UsageError(f"--bbox speaks of one image, the inputs are {len(paths)}: run it image by image")
     writable_folder(out)
@@ -142,7 +172,7 @@ def infer(
         chosen_device(device)
 
     predictor = cache(lambda: _predictor(resolved, checkpoint, body, bbox_scale, device, data_root))
-    work = ClipWork(predictor, asked, smooth.value, as_json)
+    work = ClipWork(predictor, asked, smooth.value, world, as_json)
     if camera is not None:
         return recover_camera(camera, out, work)
     opened = _opened(clips, skip if len(inputs) > 1 else None)
@@ -190,13 +220,15 @@ def infer(
         raise type(worst)(f"{len(failures)} of {total} inputs could not be done; they are named above")
 
 
-def _suits_clips(recipe: "Recipe | None", bbox: list[str] | None, mixed: bool) -> None:
+def _suits_clips(recipe: "Recipe | None", asked: "Asked", mixed: bool) -> None:
     """Says what cannot be asked of clips."""
     if recipe is not None:
         raise UsageError(
             "--recipe: trained networks read images; leave --recipe and --checkpoint away for clips"
         )
-    if bbox:
+    if "mesh" in asked.saves and asked.mesh_format != "glb":
+        raise UsageError(f"--mesh-format: {asked.mesh_format} holds no motion; clips' meshes are glb")
+    if asked.boxes:
         raise UsageError("--bbox: speaks of an image; people of a clip are found and followed")
     if mixed:
         raise UsageError(
@@ -270,17 +302,19 @@ def _summary(result: "Result", with_json: bool) -> str:
             files.setdefault(kind, {})[path] = None
     if with_json:
         files["json"] = {f"{result.target}.json": None}
-    lines = [f"  {kind:8}{'  '.join(names)}" for kind, names in files.items()]
+    lines = [f"  {kind:9}{'  '.join(names)}" for kind, names in files.items()]
     return "\n".join([f"{result.path}: {found}", *lines])
 
 
 def _asked(
     save: str,
     mesh_format: MeshFormat,
+    bvh_names: BvhNames,
     bbox: list[str] | None,
     bbox_scale: float | None,
     max_people: int | None,
     focal: str | None,
+    calib: str | None,
     resume: bool,
 ) -> "Asked":
     """Reads the options that are asked of every image."""
@@ -296,7 +330,23 @@ def _asked(
     boxes = [_box(text) for text in bbox] if bbox else None
     if bbox_scale is not None and not 0.1 <= bbox_scale <= 10:
         raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
-    return Asked(saves, mesh_format, boxes, bbox_scale, max_people, _focal(focal), resume)
+    if focal and calib:
+        raise UsageError("--calib: a calibration has its focal length; give it or --focal")
+    from hmrcli.camera.calibration import read_calibration
+
+    calibration = read_calibration(calib) if calib else None
+    names: Literal["smpl", "mixamo"] = bvh_names.value
+    return Asked(
+        saves=saves,
+        mesh_format=mesh_format.value,
+        bvh_names=names,
+        boxes=boxes,
+        bbox_scale=bbox_scale,
+        max_people=max_people,
+        focal=_focal(focal),
+        calibration=calibration,
+        resume=resume,
+    )
 
 
 def _near(word: str, known: Sequence[str]) -> str:

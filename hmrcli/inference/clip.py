@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hmrcli.body import BodyModel
-from hmrcli.errors import UsageError
 from hmrcli.files import sha256
 from hmrcli.fitting.motion import Smooth, fit_track
 from hmrcli.inference.clip_state import Seen, read_state, write_state
-from hmrcli.inference.exif import focal_of_film
 from hmrcli.inference.interruption import interrupted_between
 from hmrcli.inference.video import Clip
 from hmrcli.motion import Camera, Motion, Track
+from hmrcli.motion.world import World
 from hmrcli.people.sightings import joined
 from hmrcli.people.tracking import Tracker
 
@@ -40,35 +39,8 @@ class Recovered(NamedTuple):
     """Seconds of each frame that was read."""
     numbers: list[int]
     """Of these frames."""
-
-
-def clip_camera(clip: Clip, focal: tuple[str, float] | None = None) -> Camera:
-    """Returns the camera of a clip: as given, as its images say, or by their diagonal.
-
-    Args:
-        clip: with the size of its frames.
-        focal: `px` or `mm` (on 35 mm film) and the length.
-
-    Raises:
-        UsageError: the length does not suit the clip.
-    """
-    diagonal = float(np.hypot(clip.width, clip.height))
-    length, source = clip.focal_length or diagonal, "exif" if clip.focal_length else "diagonal"
-    if focal is not None:
-        unit, value = focal
-        length = value if unit == "px" else focal_of_film(value, clip.width, clip.height)
-        source = "given"
-        if not 0.1 < length / diagonal < 100:
-            raise UsageError(
-                f"--focal: {length:.0f} pixels do not suit {clip.path} of {clip.width}x{clip.height}"
-            )
-    return Camera(
-        focal_length=length,
-        principal_point=(clip.width / 2, clip.height / 2),
-        width=clip.width,
-        height=clip.height,
-        source=source,
-    )
+    world: World | None = None
+    """The same people in a world with a floor, where that was asked for."""
 
 
 def see_clip(
@@ -116,18 +88,24 @@ def see_clip(
     return seen
 
 
-def tracks_of(seen: Seen) -> list[Track]:
-    """Takes what was seen of each person as their track."""
-    return [
-        Track(
-            track_id=number,
-            frames=np.array([one.frame for one in sightings], np.int64),
-            times=np.array([one.time for one in sightings]),
-            boxes=np.stack([one.box for one in sightings]),
-            landmarks=joined([one.landmarks for one in sightings]),
+def tracks_of(seen: Seen, camera: Camera) -> list[Track]:
+    """Takes what was seen of each person as their track.
+
+    Bodies are fitted under the camera's pinhole, so the lens's distortion is taken out of the landmarks.
+    """
+    tracks = []
+    for number, sightings in enumerate(seen.tracker.found(), 1):
+        landmarks = joined([one.landmarks for one in sightings])
+        tracks.append(
+            Track(
+                track_id=number,
+                frames=np.array([one.frame for one in sightings], np.int64),
+                times=np.array([one.time for one in sightings]),
+                boxes=np.stack([one.box for one in sightings]),
+                landmarks=replace(landmarks, points2d=camera.undistorted(landmarks.points2d)),
+            )
         )
-        for number, sightings in enumerate(seen.tracker.found(), 1)
-    ]
+    return tracks
 
 
 def fit_tracks(

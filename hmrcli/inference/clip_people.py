@@ -1,5 +1,6 @@
 """Motions made into people of single frames: posed, placed and in the contract's terms."""
 
+import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -8,9 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hmrcli.body.camera import crop_camera, project
-from hmrcli.data.crop import square_around
+from hmrcli.body.about import about
+from hmrcli.body.camera import crop_camera
+from hmrcli.inference.fit import BBOX_SCALE
 from hmrcli.inference.person import Person
+from hmrcli.inference.photo import squares
 from hmrcli.motion import Motion
 
 CHUNK = 32
@@ -26,7 +29,7 @@ class Someone(NamedTuple):
     """Without its image."""
 
 
-def people_at(motion: Motion, chosen: NDArray[np.integer], bbox_scale: float) -> list[Person]:
+def people_at(motion: Motion, chosen: NDArray[np.integer], bbox_scale: float = BBOX_SCALE) -> list[Person]:
     """Poses a motion at some of its frames.
 
     Args:
@@ -39,13 +42,10 @@ def people_at(motion: Motion, chosen: NDArray[np.integer], bbox_scale: float) ->
     betas = torch.from_numpy(np.asarray(motion.betas, np.float32)).expand(count, -1)
     transl = torch.from_numpy(np.asarray(motion.transl[chosen], np.float32))
     boxes = motion.bbox_xywh[chosen]
-    focal = torch.full((count,), float(camera.focal_length))
-    principal = torch.tensor([camera.principal_point], dtype=torch.float32).expand(count, 2)
     with torch.inference_mode():
         posed = motion.body(rotmat, betas)
-        joints2d = project(posed.joints + transl[:, None], focal, principal)
-        center, side = (torch.from_numpy(v).float() for v in square_around(boxes, bbox_scale))
-        cam = crop_camera(transl, center, side, focal, principal)
+        joints2d = camera.project((posed.joints + transl[:, None]).numpy())
+        cam = crop_camera(transl, *squares(boxes, bbox_scale, camera))
     return [
         Person(
             bbox_xywh=boxes[i],
@@ -55,11 +55,10 @@ def people_at(motion: Motion, chosen: NDArray[np.integer], bbox_scale: float) ->
             betas=motion.betas,
             cam=cam[i].numpy(),
             transl=motion.transl[k],
-            focal_length=float(camera.focal_length),
-            principal_point=principal[i].numpy(),
+            camera=camera,
             vertices=posed.vertices[i].numpy(),
             joints3d=posed.joints[i].numpy(),
-            joints2d=joints2d[i].numpy(),
+            joints2d=joints2d[i],
             joints_visibility=motion.joints_visibility[k],
             body=motion.body,
             image=_NO_IMAGE,
@@ -69,7 +68,7 @@ def people_at(motion: Motion, chosen: NDArray[np.integer], bbox_scale: float) ->
 
 
 def people_of_frames(
-    motions: Sequence[Motion], numbers: Sequence[int], bbox_scale: float
+    motions: Sequence[Motion], numbers: Sequence[int], bbox_scale: float = BBOX_SCALE
 ) -> Iterator[tuple[int, list[Someone]]]:
     """Gives the number of each frame, ascending, with its people."""
     for _, chunk in groupby(enumerate(numbers), key=lambda pair: pair[0] // CHUNK):
@@ -101,10 +100,10 @@ def arrays_of(motion: Motion, bbox_scale: float) -> dict[str, Any]:
         "transl": motion.transl,
         "joints_visibility": motion.joints_visibility,
         **{name: np.stack([part[name] for part in parts]).astype(np.float32) for name in _OVER_TIME},
-        "focal_length": np.float32(motion.camera.focal_length),
-        "principal_point": np.asarray(motion.camera.principal_point, np.float32),
         "image_size": np.array([motion.camera.width, motion.camera.height], np.int64),
         "faces": motion.body.faces.cpu().numpy(),
+        "about": np.array(json.dumps(about(motion.body))),
+        **motion.camera.arrays(),
     }
 
 

@@ -1,6 +1,7 @@
 """Bodies fitted to landmarks that bundled networks find."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -9,12 +10,11 @@ import torch
 from hmrcli.body import BodyModel
 from hmrcli.body.camera import crop_camera
 from hmrcli.body.joints import SMPL_24
-from hmrcli.data.crop import square_around
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
 from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets, seen_targets
 from hmrcli.inference.person import People, Person
-from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of
+from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of, pinhole, squares
 from hmrcli.people import Landmarks
 
 SOMEBODY = 0.5
@@ -82,8 +82,7 @@ class FitPredictor:
         fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
         with torch.inference_mode():
             posed = self.body(fits.rotmat, fits.betas)
-        center, side = (torch.from_numpy(value).float() for value in square_around(boxes, self.bbox_scale))
-        cam = crop_camera(fits.transl, center, side, *photo.camera(len(boxes)))
+        cam = crop_camera(fits.transl, *squares(boxes, self.bbox_scale, photo.camera))
         return Bodies(posed.vertices, posed.joints, cam, fits.transl, fits.rotmat, fits.betas)
 
     def _start(self, landmarks: Landmarks, targets: Targets) -> Start:
@@ -94,8 +93,12 @@ class FitPredictor:
 
 
 def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:
-    """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4)."""
-    return seen_targets(landmarks, boxes, *photo.camera(len(landmarks)))
+    """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4).
+
+    Bodies are fitted under the camera's pinhole, so the lens's distortion is taken out of the landmarks.
+    """
+    flat = replace(landmarks, points2d=photo.camera.undistorted(landmarks.points2d))
+    return seen_targets(flat, boxes, *pinhole(photo.camera, len(landmarks)))
 
 
 def _without_doubles(people: Sequence[Person]) -> list[Person]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrcli.camera import Camera
 from hmrcli.errors import BadInput
 from hmrcli.files import open_file, reason
 
@@ -42,20 +43,27 @@ class Clip:
 
     Attributes:
         path: of the video, or of the first image, as the user named it.
-        width, height: of a frame as shown, pixels.
+        camera: as far as the files tell; `width` and `height` of a frame as shown are its.
         fps: frames a second, on average.
         count: of the frames; None where the file does not say. What is there may be less.
         open: reads frames from the start, the first so many left out, and at most so long a longer side.
-        focal_length: pixels, of a series of images, where they say.
     """
 
     path: Path
-    width: int
-    height: int
+    camera: Camera
     fps: float
     count: int | None
     open: Callable[[int, int | None], Iterator[Frame]]
-    focal_length: float | None = None
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.camera.width
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return self.camera.height
 
     def frames(self, start: int = 0, max_side: int | None = None) -> Iterator[Frame]:
         """Reads the frames from number `start` on.
@@ -113,7 +121,7 @@ def open_video(path: Path, note: Callable[[str], None] = lambda text: None) -> C
                     pixels = _shown(frame, stretch, max_side)
                     yield Frame(number, last, pixels if max_side else _fitted(pixels, width, height))
 
-    return Clip(path, width, height, fps, count, read)
+    return Clip(path, Camera.by_diagonal(width, height), fps, count, read)
 
 
 def open_images(paths: Sequence[Path], fps: float, note: Callable[[str], None] = lambda text: None) -> Clip:
@@ -147,7 +155,7 @@ def open_images(paths: Sequence[Path], fps: float, note: Callable[[str], None] =
                 continue
             yield Frame(number, number / fps, reduced(pixels, max_side))
 
-    return Clip(paths[0], width, height, fps, len(paths), read, first.focal_length)
+    return Clip(paths[0], first.camera, fps, len(paths), read)
 
 
 def reduced(pixels: Image, max_side: int | None) -> Image:
@@ -155,13 +163,14 @@ def reduced(pixels: Image, max_side: int | None) -> Image:
     import cv2
 
     height, width = pixels.shape[:2]
-    columns, rows = _reduced_size(width, height, max_side)
+    columns, rows = reduced_size(width, height, max_side)
     if (columns, rows) == (width, height):
         return pixels
     return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _reduced_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
+def reduced_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
+    """Returns width and height of frames whose longer side is at most `max_side`."""
     scale = min(1.0, (max_side or np.inf) / max(width, height))
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
@@ -218,7 +227,7 @@ def _shown(frame: Any, stretch: float, max_side: int | None) -> Image:
 
     `stretch` is the width of a pixel as a multiple of its height.
     """
-    width, height = _reduced_size(round(frame.width * stretch), frame.height, max_side)
+    width, height = reduced_size(round(frame.width * stretch), frame.height, max_side)
     pixels = frame.to_ndarray(format="rgb24", width=width, height=height)
     return np.ascontiguousarray(_turned(pixels, frame))
 

@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.render.overlay import PALETTE, backdrop, ground_shadow
-from hmrcli.render.rasteriser import Camera, merge, paint
+from hmrcli.camera import Camera
+from hmrcli.render.numbers import draw_labels, place_labels
+from hmrcli.render.overlay import PALETTE, backdrop, ground_shadow, highest
+from hmrcli.render.rasteriser import Camera as Pinhole
+from hmrcli.render.rasteriser import merge, paint
 from hmrcli.render.shading import shade
 
 Image = NDArray[np.uint8]
@@ -26,7 +29,7 @@ class Body(NamedTuple):
     """A person in one frame."""
 
     track_id: int
-    """From 1; the number that is drawn, and the colour's."""
+    """The number that is drawn, and the colour's, as in exports."""
     placed: Array
     """(V, 3) metres in camera coordinates."""
     seen: Array
@@ -48,13 +51,12 @@ class SceneView(NamedTuple):
     """(3, 3) turns points about the camera's x axis so that what is up lies along -y: `points @ level`."""
 
 
-def scene_view(points: Array, camera: Camera, size: tuple[int, int], pitch: float = 0.0) -> SceneView:
+def scene_view(points: Array, camera: Camera, pitch: float = 0.0) -> SceneView:
     """Chooses the panel in which everyone stays.
 
     Args:
         points: (N, 3) places of joints over the clip, camera coordinates; with none there is no panel.
         camera: of the frames as they are drawn.
-        size: their height and width.
         pitch: radians by which the camera looks down; the panel is drawn level.
     """
     sine, cosine = np.sin(pitch), np.cos(pitch)
@@ -62,9 +64,9 @@ def scene_view(points: Array, camera: Camera, size: tuple[int, int], pitch: floa
     if not len(points):
         return SceneView(camera, 0, 1.0, np.zeros(2), level)
     side = (points @ level)[:, [2, 1]]
-    low, high = np.percentile(side, (1, 99), axis=0)
+    low, high = np.percentile(side, (2, 98), axis=0)
     low, high = low - 0.25, high + 0.25  # joints lie within the body; the crown and the feet beyond
-    height, width = size
+    height, width = camera.height, camera.width
     margin = 0.06 * height
     scale = float((height - 2 * margin) / (high - low)[1])
     panel = int(np.clip((high - low)[0] * scale + 2 * margin, min(0.5 * height, width), min(height, width)))
@@ -90,20 +92,21 @@ def draw_frame(
     panel = backdrop(image.shape[0], view.width)
     if people:
         vertices, triangles = merge([one.placed for one in people], faces)
-        colours = np.concatenate(
-            [np.broadcast_to(PALETTE[(p.track_id - 1) % len(PALETTE)], p.placed.shape) for p in people]
-        )
-        photo = image.copy()
-        paint(image, vertices, triangles, shade(vertices, triangles, colours), view.camera, _OPACITY, samples)
+        tints = [PALETTE[one.track_id % len(PALETTE)] for one in people]
+        colours = np.concatenate([np.broadcast_to(t, one.placed.shape) for t, one in zip(tints, people)])
+        pinhole = Pinhole(view.camera.focal_length, view.camera.principal_point)
+        drawn, photo = view.camera.seen(vertices), image.copy()
+        paint(image, drawn, triangles, shade(vertices, triangles, colours), pinhole, _OPACITY, samples)
         seen = np.concatenate([one.seen for one in people])
         if (seen < _HIDDEN).any():
             veil = np.zeros_like(image)
             hidden = np.repeat(1 - seen[:, None], 3, 1)
-            paint(veil, vertices, triangles, hidden, view.camera, 1.0, samples)
+            paint(veil, drawn, triangles, hidden, pinhole, 1.0, samples)
             image[:] = (image + (photo.astype(np.float32) - image) * (_FAINT / 255) * veil).round()
         if view.width:
             _draw_side(panel, [one.placed @ view.level for one in people], triangles, colours, view)
-        _draw_numbers(image, people, view.camera)
+        tops = [highest(one.placed, view.camera) for one in people]
+        draw_labels(image, place_labels(tops, [one.track_id for one in people], image.shape), tints)
     return np.concatenate([image, panel], axis=1) if view.width else image
 
 
@@ -122,29 +125,6 @@ def _draw_side(
         ground_shadow(panel, at, float(high - low) * view.scale)
     # Seen from far away, a scene has the same scale throughout.
     distance = 2000.0
-    camera = Camera(view.scale * distance, (width / 2, height / 2))
+    camera = Pinhole(view.scale * distance, (width / 2, height / 2))
     placed = np.concatenate(turned) - [*view.middle, 0] + [0, 0, distance]
     paint(panel, placed, triangles, shade(placed, triangles, colours), camera, 1.0, 1)
-
-
-def _draw_numbers(image: Image, people: Sequence[Body], camera: Camera) -> None:
-    """Writes each person's number above them."""
-    import cv2
-
-    size = max(image.shape[0] / 900, 0.4)
-    for one in people:
-        ahead = one.placed[one.placed[:, 2] > 0.1]
-        if not len(ahead):
-            continue
-        pixels = camera.focal_length * ahead[:, :2] / ahead[:, 2:] + camera.principal_point
-        top = pixels[pixels[:, 1].argmin()]
-        at = (
-            int(np.clip(top[0] - 9 * size, 0, image.shape[1] - 20 * size)),
-            int(max(top[1] - 8 * size, 26 * size)),
-        )
-        colour = tuple(int(value) for value in 255 * PALETTE[(one.track_id - 1) % len(PALETTE)])
-        for shade_, thickness in (((30, 30, 30), 5), (colour, 2)):
-            cv2.putText(
-                image, str(one.track_id), at, cv2.FONT_HERSHEY_SIMPLEX, size, shade_,
-                max(round(thickness * size), 1), cv2.LINE_AA,
-            )  # fmt: skip

@@ -8,6 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+import trimesh
 
 from hmrcli.inference import webcam
 from tests.cli.test_infer import PHOTO, Done
@@ -121,6 +122,8 @@ def test_what_cannot_be_asked_of_clips_is_said_before_work(video: Path, tmp_path
         ([str(video), str(PHOTO), "--json"], "--json"),
         ([str(video), "--fps", "25"], "--fps"),
         ([str(PHOTO), "--fps", "-1"], "--fps"),
+        ([str(PHOTO), "--world"], "--world"),
+        ([str(video), "--mesh-format", "obj"], "--mesh-format"),
         ([str(video), "--focal", "1"], "--focal"),
         ([], "--camera"),
         ([str(video), "--camera", "0"], "--camera"),
@@ -128,6 +131,25 @@ def test_what_cannot_be_asked_of_clips_is_said_before_work(video: Path, tmp_path
         result = Done([*options, *out])
         assert result.code == 2 and word in result.stderr, options
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clip_gives_what_other_tools_read(video: Path, tmp_path: Path) -> None:
+    saves = "mesh,amass,bvh,openpose,coco,json"
+    result = Done([str(video), "--out", str(tmp_path), "--save", saves, "--world", "--max-people", "1"])
+    assert result.code == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        "pan.json", "pan.jsonl", "pan_1.glb", "pan_1_amass.npz", "pan_1.bvh", "pan_openpose", "pan_coco.json",
+    }  # fmt: skip
+    assert len(list((tmp_path / "pan_openpose").iterdir())) == 4
+    (entry,) = json.loads((tmp_path / "pan.json").read_text())["videos"]
+    assert set(entry["people"][0]["files"]) == {"mesh", "amass", "bvh"}
+    assert set(entry["files"]) == {"openpose", "coco", "json"}
+    rotation = np.array(entry["world"]["rotation"])
+    assert np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-5)
+    scene = trimesh.load(tmp_path / "pan_1.glb")
+    assert len(scene.geometry) == 1
+    assert "Frames: 4" in (tmp_path / "pan_1.bvh").read_text()
 
 
 class FakeCamera:

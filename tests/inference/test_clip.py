@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hmrcli.body import load_body
-from hmrcli.inference.clip import Recovered, clip_camera, fit_tracks, see_clip, tracks_of, usual_rate
+from hmrcli.inference.clip import Recovered, fit_tracks, see_clip, tracks_of, usual_rate
 from hmrcli.inference.clip_files import ClipTask, done_before, save_clip
 from hmrcli.inference.clip_state import read_state, write_state
 from hmrcli.inference.interruption import interrupted_between
@@ -34,22 +34,23 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
 
 @pytest.fixture(scope="module")
 def tracks(clip: Clip) -> list[Track]:
-    return tracks_of(see_clip(clip, None, quiet))
+    return tracks_of(see_clip(clip, None, quiet), clip.camera)
 
 
 @pytest.fixture(scope="module")
 def saved(
     clip: Clip, tracks: list[Track], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict, Recovered]:
-    predictor, camera = Predictor(body=load_body("open")), clip_camera(clip)
+    predictor, camera = Predictor(body=load_body("open")), clip.camera
     motions = fit_tracks(predictor.body, tracks, camera, 25.0, "light", quiet)
     numbers = list(range(COUNT))
     recovered = Recovered(motions, [k / 25 for k in numbers], numbers)
     target = tmp_path_factory.mktemp("out") / "pan"
-    task = ClipTask(clip, camera, target, {"a": 1}, 1.25)
-    entry = save_clip(task, recovered, predictor, {"overlay", "json", "npz"}, quiet)
-    assert done_before(task, predictor, {"overlay", "json", "npz"}) == entry
-    assert done_before(task._replace(settings={"a": 2}), predictor, {"json"}) is None
+    task = ClipTask(clip, camera, target, {"overlay", "json", "npz"}, {"a": 1})
+    entry = save_clip(task, recovered, predictor, quiet)
+    assert done_before(task, predictor) == entry
+    assert done_before(task._replace(saves={"bvh", "json"}), predictor) is None
+    assert done_before(task._replace(settings={"a": 2}), predictor) is None
     return target, entry, recovered
 
 
@@ -70,7 +71,7 @@ def test_an_interrupted_clip_goes_on_as_if_it_had_not_been(
     told: list[int] = []
     seen = see_clip(clip, None, lambda stage, done, total: told.append(done), state, settings, resume=True)
     assert told == [7, 8, 9, 10]
-    resumed = tracks_of(seen)
+    resumed = tracks_of(seen, clip.camera)
     assert len(resumed) == len(tracks) == 2
     for one, other in zip(resumed, tracks):
         assert (one.frames == other.frames).all() and np.allclose(one.boxes, other.boxes)

@@ -208,6 +208,26 @@ def test_the_focal_length_is_the_camera_s(tmp_path, tags, expected):
     assert found is None if expected is None else found == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("size", "expected", "said"),
+    [
+        ((600, 400), 28 / 43.2666 * np.hypot(600, 400), None),  # as written
+        ((300, 200), 28 / 43.2666 * np.hypot(300, 200), None),  # resized
+        ((600, 338), 28 / 43.2666 * np.hypot(600, 400), "cut from 600x400"),  # to 16:9, in place
+        ((338, 400), 28 / 43.2666 * np.hypot(600, 400), "cut from 600x400"),
+        ((300, 280), None, "give it by --focal"),
+        ((700, 400), None, "give it by --focal"),  # made wider
+    ],
+)
+def test_a_picture_that_was_cut_has_the_lens_of_the_whole_one_or_none(tmp_path, size, expected, said):
+    picture = read_picture(exif_photo(tmp_path, size, film=28, wide=600, high=400))
+    found = picture.focal_length
+    assert found is None if expected is None else found == pytest.approx(expected, rel=1e-4)
+    assert picture.notes == () if said is None else said in picture.notes[0]
+    assert picture.camera.source == ("diagonal" if expected is None else "exif")
+    assert picture.camera.principal_point == (size[0] / 2, size[1] / 2)
+
+
 def test_what_is_odd_about_a_picture_is_said(tmp_path):
     flat = saved(tmp_path, "flat.png", Image.new("RGB", (90, 60), (7, 7, 7)))
     assert "one tone" in read_picture(flat).notes[0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hmrcli.errors import BadInput, MissingFile, UsageError
-from hmrcli.inference.clip import clip_camera
+from hmrcli.inference.recover import Asked, camera_of
 from hmrcli.inference.video import open_images, open_video
 from tests.inference.clips import moving, write_sound, write_video
 
@@ -125,8 +125,8 @@ def test_images_are_a_clip_of_a_given_rate(tmp_path: Path) -> None:
 
 def test_a_clip_s_camera_is_given_or_its_diagonal(tmp_path: Path) -> None:
     clip = open_video(write_video(tmp_path / "a.mp4", FRAMES[:1]))
-    usual, given = clip_camera(clip), clip_camera(clip, ("px", 500.0))
+    usual, given = (camera_of(clip.camera, Asked((), focal=focal)) for focal in (None, ("px", 500.0)))
     assert (usual.focal_length, usual.source) == (pytest.approx(np.hypot(320, 180)), "diagonal")
     assert (given.focal_length, given.source, given.principal_point) == (500.0, "given", (160, 90))
     with pytest.raises(UsageError, match="--focal"):
-        clip_camera(clip, ("px", 5.0))
+        camera_of(clip.camera, Asked((), focal=("px", 5.0)))
