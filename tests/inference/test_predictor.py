@@ -177,7 +177,8 @@ def test_a_person_saves_its_mesh_before_the_camera(
 ) -> None:
     (person,) = hmr(photo, [BOX])
     mesh = trimesh.load_mesh(person.save(tmp_path / f"me.{suffix}"), process=False)
-    assert np.allclose(mesh.vertices, (person.vertices + person.transl) * [1, -1, -1], atol=1e-5)
+    placed = (person.vertices + person.transl) * [1, -1, -1]
+    assert np.allclose(mesh.vertices[: len(placed)], placed, atol=1e-5)
 
 
 def test_a_person_shows_itself_in_a_notebook(hmr: Predictor, photo: np.ndarray) -> None:
