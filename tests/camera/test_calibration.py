@@ -115,7 +115,9 @@ def test_a_picture_of_the_same_proportions_may_have_any_size(tmp_path):
     half = calibration.camera(960, 540)
     np.testing.assert_allclose(half.matrix, K * [[0.5], [0.5], [1]])
     assert half.distortion == tuple(LENS)
-    assert calibration.camera(1366, 768).width == 1366  # rounded to whole pixels
+    assert calibration.camera(1366, 768).focal_length == pytest.approx(1500 * 1366 / 1920)  # whole pixels
+    filled = calibration.camera(1920, 1088)  # up to whole blocks of a codec, below
+    assert filled.height == 1088 and (filled.matrix == K).all()
     with pytest.raises(BadInput, match="calibrated at 1920x1080 pixels, the picture has 1920x1200"):
         calibration.camera(1920, 1200)
 
