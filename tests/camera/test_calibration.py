@@ -171,8 +171,13 @@ def colmap(model="PINHOLE", numbers="1500 1510 930 560", size="1920 1080"):
         ("a.json", "\0\1\2\3", "is no calibration file"),
         ("a.xml", "<opencv_storage><K>", "is no calibration file"),
         ("a.png", "PNG", "is no calibration file"),
+        ("a.json", '{"a": ' + "[" * 300_000, "nested more than 64"),  # which crashes OpenCV
+        ("a.yml", "%YAML:1.0\n---\na:\n" + "  - " * 300_000, "nested more than 64"),
+        ("a.xml", '<?xml version="1.0"?><opencv_storage>' + "<a>" * 300_000, "nested more than 64"),
+        ("a.toml", "a = " + "[" * 300_000, "is no calibration file"),
         ("a.yml", "", "is no calibration file"),
     ],
+    ids=range(22),
 )  # fmt: skip
 def test_what_is_no_calibration_is_refused_in_one_line(tmp_path, name, text, said):
     with pytest.raises(BadInput, match=said) as refused:
