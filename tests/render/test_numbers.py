@@ -56,6 +56,13 @@ def test_figures_differ_from_each_other_at_the_least_size():
     assert len(drawn) == 10
 
 
+@pytest.mark.parametrize("x", [100.0, 195.0])
+def test_a_number_without_room_above_stands_beside_the_head(x):
+    (label,) = place_labels([np.array([x, 3.0])], [4], (150, 200))
+    assert label.top < 20 and not label.left - 2 < x < label.left + label.width + 2
+    assert abs(label.left + label.width / 2 - x) < 2.5 * label.width
+
+
 def test_who_is_not_seen_has_no_number():
     photo = np.full((90, 90, 3), 128, np.uint8)
     body, faces = ball((40.0, 0, 4.0), 0.3)
