@@ -15,11 +15,16 @@ from hmrcli.body import BodyModel
 from hmrcli.body.about import about
 from hmrcli.body.texture import cut_mesh
 from hmrcli.camera import Camera
+from hmrcli.export.gltf import write_glb
+from hmrcli.motion import Motion
 from hmrcli.render.mesh_files import write_mesh
 from hmrcli.render.overlay import overlay
 
 Array = NDArray[np.float32]
 Image = NDArray[np.uint8]
+
+PHOTO_FPS = 30.0
+"""Frame rate that files of motions state for a photo, their one frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +33,7 @@ class Person:
 
     Attributes:
         bbox_xywh: (4,) pixels.
-        score: in [0, 1], how well body, landmarks and mask agree (`inference.agreement`); for a network's body in a
+        score: in [0, 1], how well body, landmarks and mask agree (`fitting.agreement`); for a network's body in a
             given box, of which no landmarks are read, whether it lies in the box.
         method: how it was found: `regression` by a network, `fit` to landmarks.
         rotmat: (24, 3, 3) joint rotations in their parent's frame, the root's in the camera's; None where a network
@@ -84,8 +89,36 @@ class Person:
         return self.vertices + self.transl
 
     def save(self, path: str | Path, colour: Array | None = None) -> Path:
-        """Writes the mesh, placed before the camera, to a .glb, .obj or .ply file; light grey without a colour."""
+        """Writes the mesh, placed before the camera, to a .glb, .obj or .ply file; light grey without a colour.
+
+        A .glb file also has the skeleton, bound in this pose, where the person has `rotmat` and `betas`.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".glb" and self.rotmat is not None:
+            return write_glb(self.motion(), path, colour)
         return write_mesh(path, self.placed, cut_mesh(self.body), colour, about(self.body))
+
+    def motion(self, number: int = 0) -> Motion:
+        """Returns the motion of one frame that exports take; only for a person with `rotmat` and `betas`.
+
+        Args:
+            number: of the person in the photo, from 0.
+        """
+        assert self.rotmat is not None and self.betas is not None
+        return Motion(
+            track_id=number,
+            frames=np.zeros(1, np.int64),
+            times=np.zeros(1),
+            fps=PHOTO_FPS,
+            rotmat=self.rotmat[None],
+            betas=self.betas,
+            transl=self.transl[None],
+            bbox_xywh=self.bbox_xywh[None],
+            scores=np.array([self.score], np.float32),
+            joints_visibility=self.joints_visibility[None],
+            camera=self.camera,
+            body=self.body,
+        )
 
     def arrays(self) -> dict[str, Array]:
         """Returns what the `npz` file holds, by the names of the contract."""

@@ -1,5 +1,6 @@
 """Many images, one after another, into files: what is done stays done, whatever becomes of the others."""
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -8,12 +9,13 @@ from hmrcli.camera import Camera
 from hmrcli.camera.calibration import Calibration
 from hmrcli.errors import UsageError
 from hmrcli.files import sha256
-from hmrcli.inference.camera import chosen_camera
+from hmrcli.inference.exif import focal_of_film
 from hmrcli.inference.images import Picture, read_picture
 from hmrcli.inference.inputs import output_stems
 from hmrcli.inference.task import Task
 
 if TYPE_CHECKING:
+    from hmrcli.export.bvh import BvhNames
     from hmrcli.inference.predictor import Predictor
 
 BATCH, BATCH_BYTES = 8, 100_000_000
@@ -26,8 +28,11 @@ class Asked(NamedTuple):
     """Requests of a user, the same for every image."""
 
     saves: Collection[str]
-    """Of `overlay`, `mesh`, `npz`, `json`."""
+    """Of `overlay`, `mesh`, `npz`, `json`, `amass`, `bvh`, `openpose`, `coco`."""
     mesh_format: str = "glb"
+    bvh_names: "BvhNames" = "smpl"
+    correctives: bool = False
+    """True for pose correctives in animated glb files."""
     boxes: list[Box] | None = None
     """x, y, width, height of people, pixels; None to find them."""
     bbox_scale: float | None = None
@@ -73,18 +78,22 @@ def recover_images(
     for path, target in zip(paths, output_stems(paths, out)):
         try:
             picture = read_picture(path)
-            camera = chosen_camera(picture.camera, asked.focal, asked.calibration, picture.orientation)
+            camera = camera_of(picture.camera, asked, picture.orientation)
             settings = _settings(path, picture, camera, asked)
         except UsageError:
             raise
         except Exception as error:
             yield Result(path, target, error=error)
             continue
+        from hmrcli.export.write import prepare
         from hmrcli.inference.save import saved_entry
 
         loaded = predictor()
+        prepare(loaded.body, asked.saves)
         job = Task(path, target, picture, camera, settings)
-        if asked.resume and (entry := saved_entry(job, loaded, asked.saves, asked.mesh_format)):
+        if asked.resume and (
+            entry := saved_entry(job, loaded, asked.saves, asked.mesh_format, asked.bvh_names)
+        ):
             yield Result(path, target, entry, skipped=True)
             continue
         waiting.append(job)
@@ -116,11 +125,35 @@ def _finish(batch: list[Task], predictor: "Predictor", asked: Asked) -> Iterator
     for job, people in zip(batch, found):
         notes = (*job.picture.notes, *(f"{job.path}: {text}" for text in people.notes))
         try:
-            entry = save_image(job, people, predictor, asked.saves, asked.mesh_format)
+            entry = save_image(job, people, predictor, asked.saves, asked.mesh_format, asked.bvh_names)
         except Exception as error:
             yield Result(job.path, job.target, error=error, notes=notes)
         else:
             yield Result(job.path, job.target, entry, notes=notes)
+
+
+def camera_of(told: Camera, asked: Asked, orientation: int = 1) -> Camera:
+    """Returns the camera of a picture or a clip: as asked for, else as the file tells.
+
+    Args:
+        told: by the file.
+        asked: by the user.
+        orientation: EXIF's 1 to 8, by which the pixels were turned.
+
+    Raises:
+        UsageError: no lens has such a focal length.
+        BadInput: the calibration is that of other pictures.
+    """
+    width, height = told.width, told.height
+    if asked.calibration is not None:
+        return asked.calibration.camera(width, height, orientation)
+    if asked.focal is None:
+        return told
+    unit, value = asked.focal
+    length = value if unit == "px" else focal_of_film(value, width, height)
+    if not 0.1 < length / math.hypot(width, height) < 100:
+        raise UsageError(f"--focal: {length:.0f} pixels do not suit a picture of {width}x{height}")
+    return Camera.of_focal_length(length, width, height)
 
 
 def _settings(path: Path, picture: Picture, camera: Camera, asked: Asked) -> dict[str, Any]:

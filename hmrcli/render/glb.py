@@ -49,19 +49,34 @@ class Glb:
             target: `VERTICES` or `INDICES`; None for animations and matrices.
             limits: whether to tell least and greatest, as positions and times of keys must.
         """
-        values = np.ascontiguousarray(values)
-        view = {"buffer": 0, "byteOffset": len(self._numbers), "byteLength": values.nbytes}
-        self._numbers += values.tobytes() + bytes(-values.nbytes % 4)
-        accessor = {
-            "bufferView": self.add("bufferViews", view | ({} if target is None else {"target": target})),
-            "componentType": _COMPONENTS[values.dtype.name],
-            "count": len(values),
-            "type": _TYPES[values.shape[1:]],
+        return self._accessor(values, {"bufferView": self._view(values, target)}, limits)
+
+    def sparse_accessor(self, values: Array) -> int:
+        """Appends (N, 3) float32 numbers of which most rows are zero, with limits; returns their accessor's index."""
+        rows = np.flatnonzero(values.any(1)) if values.any() else np.zeros(1, np.int64)
+        sparse = {
+            "count": len(rows),
+            "indices": {
+                "bufferView": self._view(rows.astype(np.uint32)),
+                "componentType": _COMPONENTS["uint32"],
+            },
+            "values": {"bufferView": self._view(values[rows])},
         }
+        return self._accessor(values, {"sparse": sparse}, limits=True)
+
+    def _accessor(self, values: Array, where: Mapping[str, Any], limits: bool) -> int:
+        kind = {"componentType": _COMPONENTS[values.dtype.name], "count": len(values)}
+        accessor = {**where, **kind, "type": _TYPES[values.shape[1:]]}
         if limits:
             rows = values.reshape(len(values), -1)
             accessor |= {"min": rows.min(0).tolist(), "max": rows.max(0).tolist()}
         return self.add("accessors", accessor)
+
+    def _view(self, values: Array, target: int | None = None) -> int:
+        values = np.ascontiguousarray(values)
+        view = {"buffer": 0, "byteOffset": len(self._numbers), "byteLength": values.nbytes}
+        self._numbers += values.tobytes() + bytes(-values.nbytes % 4)
+        return self.add("bufferViews", view | ({} if target is None else {"target": target}))
 
     def material(self, name: str, colour: Array, both_sides: bool = False) -> int:
         """Appends a dull surface that is no metal, of a colour (3,) in [0, 1] sRGB; returns its index."""

@@ -3,7 +3,7 @@
 import errno
 import json
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -341,3 +341,60 @@ def test_one_image_that_fails_costs_no_other_of_its_batch(tmp_path: Path, photos
     paths = sorted(photos.iterdir())
     results = list(recover_images(paths, tmp_path / "out", lambda: predictor, asked))
     assert [result.error is None for result in results] == [True, False, True]
+
+
+EXPORTS = "json,amass,bvh,openpose,coco"
+
+
+def test_other_tools_files_are_written_named_and_removed_with_their_image(
+    photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, stdout, _ = infer(photos / "a.png", "--out", out, "--json", save=EXPORTS)
+    names = [f"a_{i}{end}" for i in (0, 1) for end in (".bvh", "_amass.npz")]
+    assert code == 0 and files(out) == sorted([*names, "a.json", "a_keypoints.json", "a_coco.json"])
+    first, second = json.loads(stdout)["images"][0]["people"]
+    assert {kind: Path(path).name for kind, path in second["files"].items()} == {
+        "amass": "a_1_amass.npz", "bvh": "a_1.bvh", "openpose": "a_keypoints.json", "coco": "a_coco.json",
+    }  # fmt: skip
+    assert first["files"]["coco"] == second["files"]["coco"]
+    infer(photos / "a.png", "--out", out, "--focal", "90")
+    assert files(out) == ["a.json"]
+
+
+def test_keypoints_of_another_program_are_not_removed(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    infer(photos / "a.png", "--out", out)
+    (out / "a_keypoints.json").write_text("{}")
+    infer(photos / "a.png", "--out", out, "--focal", "90")
+    assert files(out) == ["a.json", "a_keypoints.json"]
+
+
+def test_resume_does_again_what_has_other_joint_names(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    infer(photos / "a.png", "--out", out, save=EXPORTS)
+    infer(photos / "a.png", "--out", out, "--resume", save=EXPORTS)
+    assert len(CALLS) == 1
+    infer(photos / "a.png", "--out", out, "--resume", "--bvh-names", "mixamo", save=EXPORTS)
+    assert len(CALLS) == 2 and "a_0_mixamo.bvh" in files(out)
+    infer(photos / "a.png", "--out", out, "--resume", "--bvh-names", "mixamo", save=EXPORTS)
+    assert len(CALLS) == 2
+    infer(photos / "a.png", "--out", out, "--resume", "--max-people", "1", save=EXPORTS)
+    assert "a_1_mixamo.bvh" not in files(out) and "a_0.bvh" in files(out)
+
+
+def test_poses_that_a_network_does_not_give_are_asked_for_in_vain(
+    photos: Path, tmp_path: Path, monkeypatch
+) -> None:
+    many = Predictor.many
+
+    def meshes(self, *arguments):
+        return [
+            People(replace(one, rotmat=None, betas=None) for one in people)
+            for people in many(self, *arguments)
+        ]
+
+    monkeypatch.setattr(Predictor, "many", meshes)
+    code, _, stderr = infer(photos / "a.png", "--out", tmp_path / "out", save=EXPORTS)
+    assert code == 4 and "meshes alone" in stderr and "amass" in stderr
+    assert infer(photos / "a.png", "--out", tmp_path / "out", save=MESH)[0] == 0
