@@ -1,6 +1,7 @@
 """Bodies fitted to landmarks that bundled networks find."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,10 +12,10 @@ from hmrcli.body.camera import crop_camera
 from hmrcli.body.joints import SMPL_24
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
 from hmrcli.fitting.regressor import regress
-from hmrcli.fitting.targets import GUESSED, Targets
+from hmrcli.fitting.targets import Targets, seen_targets
 from hmrcli.inference.person import People, Person
 from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of, pinhole, squares
-from hmrcli.people import LANDMARK_INDEX, Landmarks
+from hmrcli.people import Landmarks
 
 SOMEBODY = 0.5
 """Landmark score below which a given box shows nobody."""
@@ -26,7 +27,6 @@ BBOX_SCALE = 1.25
 """Side of a person's square crop, as a multiple of the longer side of the box (mmhuman3d's inference API)."""
 
 _HEAD = SMPL_24.names.index("head")
-_LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
 
 StartFrom = Literal["landmarks", "regressor"]
 
@@ -97,19 +97,8 @@ def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Target
 
     Bodies are fitted under the camera's pinhole, so the lens's distortion is taken out of the landmarks.
     """
-    focal, principal = pinhole(photo.camera, len(landmarks))
-    # Where the landmark network is least sure it invents rather than sees.
-    confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
-    guessed = GUESSED * (landmarks.presence[:, _LEGS] >= 0.5)
-    confidence[:, _LEGS] = np.maximum(confidence[:, _LEGS], guessed)
-    return Targets(
-        points2d=torch.from_numpy(photo.camera.undistorted(landmarks.points2d)),
-        points3d=torch.from_numpy(landmarks.points3d),
-        confidence=torch.from_numpy(confidence),
-        extent=torch.from_numpy(boxes[:, 2:].max(1)),
-        focal_length=focal,
-        principal_point=principal,
-    )
+    flat = replace(landmarks, points2d=photo.camera.undistorted(landmarks.points2d))
+    return seen_targets(flat, boxes, *pinhole(photo.camera, len(landmarks)))
 
 
 def _without_doubles(people: Sequence[Person]) -> list[Person]:

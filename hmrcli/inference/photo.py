@@ -13,7 +13,7 @@ from hmrcli.camera import Camera
 from hmrcli.camera.camera import NEAR
 from hmrcli.data.crop import square_around
 from hmrcli.errors import UsageError
-from hmrcli.inference.agreement import agreement, in_box, in_picture, joints_visibility
+from hmrcli.fitting.agreement import agreement, in_box, in_picture, joints_visibility
 from hmrcli.inference.person import People, Person
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 

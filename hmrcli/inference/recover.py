@@ -1,5 +1,6 @@
 """Many images, one after another, into files: what is done stays done, whatever becomes of the others."""
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -8,7 +9,7 @@ from hmrcli.camera import Camera
 from hmrcli.camera.calibration import Calibration
 from hmrcli.errors import UsageError
 from hmrcli.files import sha256
-from hmrcli.inference.camera import chosen_camera
+from hmrcli.inference.exif import focal_of_film
 from hmrcli.inference.images import Picture, read_picture
 from hmrcli.inference.inputs import output_stems
 from hmrcli.inference.task import Task
@@ -77,7 +78,7 @@ def recover_images(
     for path, target in zip(paths, output_stems(paths, out)):
         try:
             picture = read_picture(path)
-            camera = chosen_camera(picture.camera, asked.focal, asked.calibration, picture.orientation)
+            camera = camera_of(picture.camera, asked, picture.orientation)
             settings = _settings(path, picture, camera, asked)
         except UsageError:
             raise
@@ -131,6 +132,30 @@ def _finish(batch: list[Task], predictor: "Predictor", asked: Asked) -> Iterator
             yield Result(job.path, job.target, error=error, notes=notes)
         else:
             yield Result(job.path, job.target, entry, notes=notes)
+
+
+def camera_of(told: Camera, asked: Asked, orientation: int = 1) -> Camera:
+    """Returns the camera of a picture or a clip: as asked for, else as the file tells.
+
+    Args:
+        told: by the file.
+        asked: by the user.
+        orientation: EXIF's 1 to 8, by which the pixels were turned.
+
+    Raises:
+        UsageError: no lens has such a focal length.
+        BadInput: the calibration is that of other pictures.
+    """
+    width, height = told.width, told.height
+    if asked.calibration is not None:
+        return asked.calibration.camera(width, height, orientation)
+    if asked.focal is None:
+        return told
+    unit, value = asked.focal
+    length = value if unit == "px" else focal_of_film(value, width, height)
+    if not 0.1 < length / math.hypot(width, height) < 100:
+        raise UsageError(f"--focal: {length:.0f} pixels do not suit a picture of {width}x{height}")
+    return Camera.of_focal_length(length, width, height)
 
 
 def _settings(path: Path, picture: Picture, camera: Camera, asked: Asked) -> dict[str, Any]:

@@ -320,7 +320,7 @@ def test_files_cut_short_are_refused_by_name(tmp_path, name, kept, capfd):
         ("page.png", b"<html>404 not found</html>", "not an image"),
         ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
         ("heic.jpg", b"\0\0\0\x1cftypmif1\0\0\0\0mif1heic", "HEIC photo.*heif-convert"),
-        ("film.jpg", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "videos are not read"),
+        ("film.jpg", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "a video.*hmr infer"),
         ("raw.jpg", b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "raw photo"),
         ("a.nef", b"not known to anybody", "raw photo"),
         ("a.jpg", b"\xff\x0a" + bytes(30), "JPEG XL"),
@@ -330,7 +330,7 @@ def test_files_cut_short_are_refused_by_name(tmp_path, name, kept, capfd):
         ("page.jpg", b"\n<!DOCTYPE html>\n<html>", "not an image but a web page"),
         ("a.jpg", b"PK\x03\x04" + bytes(30), "archive"),
         ("a.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"),
-        ("clip.MP4", b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "videos are not read"),
+        ("clip.MP4", b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "a video.*hmr infer"),
         (
             "drawing.eps",
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
