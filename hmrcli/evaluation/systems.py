@@ -108,11 +108,11 @@ def _amass(stored: Arrays, path: Path) -> Found:
     pose = _floats(stored["pose_smpl"]) if "pose_smpl" in stored else poses[:, :72].copy()
     if not whole:
         pose = np.concatenate([pose[:, :66], np.zeros((count, 6))], 1)
-    if "rotation_from_source" in stored:  # a file of ours: back to the camera's axes
+    if "rotation_from_source" in stored:  # a file of ours: back to the motion's axes
         turn = torch.from_numpy(_floats(stored["rotation_from_source"])).mT
         root = turn @ roma.rotvec_to_rotmat(torch.from_numpy(pose[:, :3]))
         pose[:, :3] = roma.rotmat_to_rotvec(root).numpy()
-    else:
+    if str(stored.get("source_up_axis", "y")) != "-y":
         notes.append(
             f"{path.name} is in a world of its own, as AMASS has it: only PA errors compare with targets in a camera"
         )

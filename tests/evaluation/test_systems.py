@@ -16,7 +16,7 @@ from hmrcli.errors import BadInput
 from hmrcli.evaluation import PROTOCOLS, score_arrays
 from hmrcli.evaluation.array_files import read_side
 from hmrcli.export.amass import write_amass
-from tests.export.motions import moving
+from tests.export.motions import in_world, moving
 
 RNG = np.random.default_rng(3)
 FRAMES = 6
@@ -176,6 +176,9 @@ def test_our_own_amass_file_scores_as_the_motion_in_the_camera(tmp_path: Path) -
     scored = score_arrays(tmp_path / "p.npz", tmp_path / "t.npz", PROTOCOLS["open"], root=tmp_path)
     assert scored.per_sample["mpjpe"].max() < 0.01 and scored.per_sample["pve"].max() < 0.01
     assert not scored.report.notes
+    write_amass(in_world(motion), tmp_path / "world.npz")
+    scored = score_arrays(tmp_path / "world.npz", tmp_path / "t.npz", PROTOCOLS["open"], root=tmp_path)
+    assert any("world of its own" in note for note in scored.report.notes)
 
 
 def test_a_system_is_scored_by_frames(tmp_path: Path) -> None:
