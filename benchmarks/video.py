@@ -46,7 +46,7 @@ def moving_photo(path: Path, frames: int, people: int, size: tuple[int, int] = (
     with movie(path, RATE) as add:
         for k in range(frames):
             sway = 0.05 * size[0] * np.sin(2 * np.pi * k / 60)
-            view = np.float32([[scale, 0, sway - scale * left], [0, scale, -scale * top]])
+            view = np.array([[scale, 0, sway - scale * left], [0, scale, -scale * top]])
             picture = cv2.warpAffine(photo, view, size, borderMode=cv2.BORDER_REPLICATE)
             add(np.asarray(picture, np.uint8), k / RATE)
     return open_video(path)
@@ -72,7 +72,7 @@ def speed(clip: Clip, predictor: Predictor, folder: Path, baseline_frames: int =
     clock, body = Clock(), predictor.body
     with clock.stage("people"):
         seen = see_clip(clip, None, quiet)
-    tracks = tracks_of(seen, clip.camera)
+    tracks = tracks_of(seen)
     with clock.stage("motion"):
         motions = fit_tracks(body, tracks, clip.camera, usual_rate(seen.times, clip.fps), "light", quiet)
     recovered = Recovered(motions, seen.times, seen.numbers)
@@ -119,7 +119,7 @@ def memory(frames: int, predictor: Predictor, folder: Path) -> None:
 
     seen = see_clip(clip, None, progress)
     after = _megabytes()
-    motions = fit_tracks(predictor.body, tracks_of(seen, clip.camera), clip.camera, RATE, "light", quiet)
+    motions = fit_tracks(predictor.body, tracks_of(seen), clip.camera, RATE, "light", quiet)
     fitted = _megabytes()
     recovered = Recovered(motions, seen.times, seen.numbers)
     task = ClipTask(clip, clip.camera, folder / "long", {"overlay", "json", "npz"}, {})
