@@ -25,6 +25,7 @@ import torch
 from hmrcli.assets.bundled import bundled
 from hmrcli.inference.clip import Recovered, fit_tracks, see_clip, tracks_of, usual_rate
 from hmrcli.inference.clip_files import ClipTask, save_clip
+from hmrcli.inference.images import read_image
 from hmrcli.inference.predictor import Predictor
 from hmrcli.inference.video import Clip, open_video
 from hmrcli.render.movie import movie
@@ -40,7 +41,7 @@ def quiet(stage: str, done: int, total: int | None) -> None:
 
 def moving_photo(path: Path, frames: int, people: int, size: tuple[int, int] = (1920, 1080)) -> Clip:
     """Writes views of the bundled photo that sway by a tenth: of the woman alone, or of the man on the roof, too."""
-    photo = cv2.imread(str(bundled("photos/walk.jpg")))[..., ::-1]
+    photo = read_image(bundled("photos/walk.jpg"))
     zoom, left, top = (1.3, 500, 160) if people == 2 else (2.0, 700, 430)
     scale = zoom * size[0] / 1920
     with movie(path, RATE) as add:
