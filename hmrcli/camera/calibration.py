@@ -1,5 +1,6 @@
 """Cameras that were calibrated: what a file says of one, brought to a picture's size."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,8 @@ from hmrcli.camera.distortion import limit
 from hmrcli.errors import BadInput, MissingFile, UsageError
 from hmrcli.files import did_you_mean
 
+_BLOCK = 16
+"""Pixels to which video codecs fill up a picture."""
 _FAR_OFF = 0.2
 """Share of a picture's side by which its principal point lies off the middle at most, where its size is not known."""
 TURNS = {1: 0, 3: 2, 6: 1, 8: 3}
@@ -28,7 +31,8 @@ class Calibration(NamedTuple):
     def camera(self, width: int, height: int, orientation: int = 1) -> Camera:
         """Returns the camera of a picture of some size, as it is shown.
 
-        A picture of the calibrated proportions may have any size. One that is shown upright while the camera was
+        A picture of the calibrated proportions may have any size, and one that lacks or has a part of a video codec's
+        block of 16 pixels, at the right or below, has the same camera. One that is shown upright while the camera was
         calibrated lying, as EXIF's `orientation` says, has the camera turned with it.
 
         Raises:
@@ -48,6 +52,8 @@ class Calibration(NamedTuple):
         turns = TURNS.get(orientation, 0)
         if turns % 2 and not camera.suits(width, height):
             camera = camera.turned(turns)
+        if max(abs(camera.width - width), abs(camera.height - height)) < _BLOCK:
+            camera = replace(camera, width=width, height=height)
         if not camera.suits(width, height):
             raise BadInput(
                 f"{about} was calibrated at {calibrated[0]}x{calibrated[1]} pixels, the picture has {width}x{height}: "

@@ -102,6 +102,8 @@ def _storage(text: str) -> dict[str, Any]:
     """Reads OpenCV's storage as numbers, texts, lists and dictionaries; a matrix is the list of its numbers."""
     import cv2
 
+    _check_depth(text)
+
     def plain(node: Any) -> Any:
         if node.isMap():
             if {"rows", "cols", "data"} <= set(node.keys()):
@@ -122,6 +124,15 @@ def _storage(text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError("no names in it")
     return document
+
+
+def _check_depth(text: str) -> None:
+    """Refuses text so deeply nested that OpenCV's reader, which calls itself for each level, would crash."""
+    depth = 0
+    for mark in re.finditer(r"[\[{\]}]|<\w|</|/>|^[ ]*(?:- *){64}", text, re.M):
+        depth += -1 if mark[0] in ("]", "}", "</", "/>") else 64 if "-" in mark[0] else 1
+        if depth >= 64:
+            raise ValueError("nested more than 64 levels deep")
 
 
 def _opencv(document: Mapping[str, Any], path: Path, inside: str = "") -> Iterator[tuple[str, Entry]]:

@@ -1,7 +1,6 @@
 """Bodies fitted to landmarks that bundled networks find."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets, seen_targets
 from hmrcli.inference.children import ages, child
 from hmrcli.inference.person import People, Person
-from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of, pinhole, squares
+from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of, squares
 from hmrcli.people import Landmarks
 
 SOMEBODY = 0.5
@@ -107,12 +106,8 @@ class FitPredictor:
 
 
 def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:
-    """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4).
-
-    Bodies are fitted under the camera's pinhole, so the lens's distortion is taken out of the landmarks.
-    """
-    flat = replace(landmarks, points2d=photo.camera.undistorted(landmarks.points2d))
-    return seen_targets(flat, boxes, *pinhole(photo.camera, len(landmarks)))
+    """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4)."""
+    return seen_targets(landmarks, boxes, photo.camera)
 
 
 def _without_doubles(people: Sequence[Person]) -> list[Person]:

@@ -67,11 +67,6 @@ class Person:
     image: Image = field(repr=False)
 
     @property
-    def age(self) -> float | None:
-        """Returns the years of the child whose body was posed; None for an adult's."""
-        return self.body.age
-
-    @property
     def focal_length(self) -> float:
         """Pixels."""
         return self.camera.focal_length
@@ -80,6 +75,11 @@ class Person:
     def principal_point(self) -> Array:
         """(2,) pixels."""
         return np.array(self.camera.principal_point, np.float32)
+
+    @property
+    def age(self) -> float | None:
+        """Returns the years of the child whose body was posed; None for an adult's."""
+        return self.body.age
 
     @property
     def pose(self) -> Array | None:

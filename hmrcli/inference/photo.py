@@ -60,18 +60,12 @@ def squares(boxes: Array, scale: float, camera: Camera) -> Squares:
     reach = side[:, None, None] / 2 * np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])
     ends = camera.undistorted(center[:, None] + reach)
     lengths = np.linalg.norm(ends[:, [1, 3]] - ends[:, [0, 2]], axis=2)
-    focal, principal = pinhole(camera, len(boxes))
+    focal, principal = torch.tensor([camera.focal_length]), torch.tensor([camera.principal_point])
     middle, length = (
         torch.from_numpy(np.asarray(value, np.float32))
         for value in (camera.undistorted(center), lengths.mean(1))
     )
-    return Squares(middle, length, focal, principal)
-
-
-def pinhole(camera: Camera, count: int) -> tuple[Tensor, Tensor]:
-    """Returns the focal length (N,) and the principal point (N, 2) of N people's camera, pixels."""
-    principal = torch.tensor([camera.principal_point]).expand(count, 2)
-    return torch.full((count,), float(camera.focal_length)), principal
+    return Squares(middle, length, focal.expand(len(boxes)), principal.expand(len(boxes), 2))
 
 
 class Bodies(NamedTuple):

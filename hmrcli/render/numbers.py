@@ -49,7 +49,10 @@ def place_labels(
             continue
         (long, _), _ = cv2.getTextSize(str(number), cv2.FONT_HERSHEY_SIMPLEX, scale, _thickness(scale))
         size = (long + 2 * margin, round(figure) + 2 * margin)
-        left = int(np.clip(round(top[0] - size[0] / 2), 0, max(width - size[0], 0)))
+        left = round(top[0] - size[0] / 2)
+        if top[1] < 1.2 * size[1]:  # no room above: beside the head
+            left += size[0] * (1 if left + 2 * size[0] <= width else -1)
+        left = int(np.clip(left, 0, max(width - size[0], 0)))
         above = int(np.clip(round(top[1] - 1.2 * size[1]), 0, max(height - size[1], 0)))
         label = Label(str(number), left, above, *size, scale)
         steps = sorted(

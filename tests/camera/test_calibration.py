@@ -115,7 +115,9 @@ def test_a_picture_of_the_same_proportions_may_have_any_size(tmp_path):
     half = calibration.camera(960, 540)
     np.testing.assert_allclose(half.matrix, K * [[0.5], [0.5], [1]])
     assert half.distortion == tuple(LENS)
-    assert calibration.camera(1366, 768).width == 1366  # rounded to whole pixels
+    assert calibration.camera(1366, 768).focal_length == pytest.approx(1500 * 1366 / 1920)  # whole pixels
+    filled = calibration.camera(1920, 1088)  # up to whole blocks of a codec, below
+    assert filled.height == 1088 and (filled.matrix == K).all()
     with pytest.raises(BadInput, match="calibrated at 1920x1080 pixels, the picture has 1920x1200"):
         calibration.camera(1920, 1200)
 
@@ -169,8 +171,13 @@ def colmap(model="PINHOLE", numbers="1500 1510 930 560", size="1920 1080"):
         ("a.json", "\0\1\2\3", "is no calibration file"),
         ("a.xml", "<opencv_storage><K>", "is no calibration file"),
         ("a.png", "PNG", "is no calibration file"),
+        ("a.json", '{"a": ' + "[" * 300_000, "nested more than 64"),  # which crashes OpenCV
+        ("a.yml", "%YAML:1.0\n---\na:\n" + "  - " * 300_000, "nested more than 64"),
+        ("a.xml", '<?xml version="1.0"?><opencv_storage>' + "<a>" * 300_000, "nested more than 64"),
+        ("a.toml", "a = " + "[" * 300_000, "is no calibration file"),
         ("a.yml", "", "is no calibration file"),
     ],
+    ids=range(22),
 )  # fmt: skip
 def test_what_is_no_calibration_is_refused_in_one_line(tmp_path, name, text, said):
     with pytest.raises(BadInput, match=said) as refused:

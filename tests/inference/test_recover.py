@@ -262,6 +262,53 @@ def test_a_focal_length_that_no_lens_has_is_refused(photos: Path, tmp_path: Path
     assert code == 2 and "64x64" in stderr and not CALLS
 
 
+def calibration(folder: Path, *lines: str) -> Path:
+    path = folder / "cameras.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_calibration_is_every_image_s_camera_at_its_size(photos: Path, tmp_path: Path) -> None:
+    file = calibration(tmp_path, "1 OPENCV 128 128 150 160 70 60 -0.1 0.01 0 0")
+    code, stdout, _ = infer(photos, "--out", tmp_path / "out", "--json", "--calib", file)
+    people = [person for image in json.loads(stdout)["images"] for person in image["people"]]
+    assert code == 0 and len(people) == 6
+    for person in people:
+        assert person["K"] == [[75, 0, 35], [0, 80, 30], [0, 0, 1]]
+        assert person["focal_length"] == 75 and person["principal_point"] == [35, 30]
+        assert person["distortion"] == [-0.1, 0.01, 0, 0] and person["focal_source"] == "given"
+    CALLS.clear()
+    assert infer(photos, "--out", tmp_path / "out", "--resume", "--calib", file)[0] == 0 and not CALLS
+    calibration(tmp_path, "1 OPENCV 128 128 150 160 70 60 -0.1 0.02 0 0")
+    assert infer(photos, "--out", tmp_path / "out", "--resume", "--calib", file)[0] == 0 and len(CALLS) == 3
+
+
+def test_an_image_that_the_calibration_does_not_fit_is_left_out(photos: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(photos / "b.png"), np.random.default_rng(0).integers(0, 255, (64, 80, 3)))
+    file = calibration(tmp_path, "1 PINHOLE 128 128 150 160 70 60")
+    code, stdout, stderr = infer(photos, "--out", tmp_path / "out", "--json", "--calib", file)
+    assert code == 4 and "b.png" in stderr and "calibrated at 128x128" in stderr and "80x64" in stderr
+    assert [Path(image["path"]).stem for image in json.loads(stdout)["images"]] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "code", "said"),
+    [
+        (["1 PINHOLE 64 64 80 80 32 32", "2 PINHOLE 64 64 90 90 32 32"], [], 2, ":NAME, of 1, 2"),
+        (["1 PINHOLE 64 64 80 80 32 32"], ["--focal", "80"], 2, "--focal"),
+        (["1 NOTHING 64 64 80 80 32 32"], [], 4, "NOTHING"),
+        (None, [], 3, "no such file"),
+    ],
+)
+def test_a_calibration_that_cannot_be_used_is_said_before_any_work(
+    photos: Path, tmp_path: Path, lines, options, code: int, said: str
+) -> None:
+    file = tmp_path / "cameras.txt" if lines is None else calibration(tmp_path, *lines)
+    found, _, stderr = infer(photos, "--out", tmp_path / "out", "--calib", file, *options)
+    assert found == code and said in stderr and "cameras.txt" * ("--focal" not in options) in stderr
+    assert not CALLS and not (tmp_path / "out").exists()
+
+
 def test_images_of_a_trained_network_go_through_together_but_not_all(tmp_path: Path, photos: Path) -> None:
     from hmrcli.inference.recover import BATCH, Asked, recover_images
 
@@ -349,5 +396,6 @@ def test_poses_that_a_network_does_not_give_are_asked_for_in_vain(
 
     monkeypatch.setattr(Predictor, "many", meshes)
     code, _, stderr = infer(photos / "a.png", "--out", tmp_path / "out", save=EXPORTS)
-    assert code == 4 and "meshes alone" in stderr and "amass" in stderr
-    assert infer(photos / "a.png", "--out", tmp_path / "out", save=MESH)[0] == 0
+    assert code == 2 and "meshes alone" in stderr and "amass" in stderr and not files(tmp_path / "out")
+    done = infer(photos / "a.png", "--out", tmp_path / "out", save=MESH)
+    assert done[0] == 0, done
