@@ -173,9 +173,7 @@ def _finish(name: str, task: Any, seen: Any, work: ClipWork, progress: "Progress
 
     predictor = work.predictor()
     fps = usual_rate(seen.times, task.clip.fps)
-    motions = fit_tracks(
-        predictor.body, tracks_of(seen, task.camera), task.camera, fps, work.smooth, progress
-    )
+    motions = fit_tracks(predictor.body, tracks_of(seen), task.camera, fps, work.smooth, progress)
     world = to_world(motions) if work.world and motions else None
     for text in world.notes if world else ():
         note(f"{name}: {text}")

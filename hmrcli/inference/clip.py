@@ -88,24 +88,18 @@ def see_clip(
     return seen
 
 
-def tracks_of(seen: Seen, camera: Camera) -> list[Track]:
-    """Takes what was seen of each person as their track.
-
-    Bodies are fitted under the camera's pinhole, so the lens's distortion is taken out of the landmarks.
-    """
-    tracks = []
-    for number, sightings in enumerate(seen.tracker.found(), 1):
-        landmarks = joined([one.landmarks for one in sightings])
-        tracks.append(
-            Track(
-                track_id=number,
-                frames=np.array([one.frame for one in sightings], np.int64),
-                times=np.array([one.time for one in sightings]),
-                boxes=np.stack([one.box for one in sightings]),
-                landmarks=replace(landmarks, points2d=camera.undistorted(landmarks.points2d)),
-            )
+def tracks_of(seen: Seen) -> list[Track]:
+    """Takes what was seen of each person as their track."""
+    return [
+        Track(
+            track_id=number,
+            frames=np.array([one.frame for one in sightings], np.int64),
+            times=np.array([one.time for one in sightings]),
+            boxes=np.stack([one.box for one in sightings]),
+            landmarks=joined([one.landmarks for one in sightings]),
         )
-    return tracks
+        for number, sightings in enumerate(seen.tracker.found(), 1)
+    ]
 
 
 def fit_tracks(

@@ -60,18 +60,12 @@ def squares(boxes: Array, scale: float, camera: Camera) -> Squares:
     reach = side[:, None, None] / 2 * np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])
     ends = camera.undistorted(center[:, None] + reach)
     lengths = np.linalg.norm(ends[:, [1, 3]] - ends[:, [0, 2]], axis=2)
-    focal, principal = pinhole(camera, len(boxes))
+    focal, principal = torch.tensor([camera.focal_length]), torch.tensor([camera.principal_point])
     middle, length = (
         torch.from_numpy(np.asarray(value, np.float32))
         for value in (camera.undistorted(center), lengths.mean(1))
     )
-    return Squares(middle, length, focal, principal)
-
-
-def pinhole(camera: Camera, count: int) -> tuple[Tensor, Tensor]:
-    """Returns the focal length (N,) and the principal point (N, 2) of N people's camera, pixels."""
-    principal = torch.tensor([camera.principal_point]).expand(count, 2)
-    return torch.full((count,), float(camera.focal_length)), principal
+    return Squares(middle, length, focal.expand(len(boxes)), principal.expand(len(boxes), 2))
 
 
 class Bodies(NamedTuple):
@@ -126,11 +120,16 @@ def find_landmarks(image: Image, boxes: Array | None, max_people: int | None) ->
 
 
 def people_of(
-    photo: Photo, landmarks: Landmarks | None, boxes: Array, bodies: Bodies, body: BodyModel, method: str
+    photo: Photo,
+    landmarks: Landmarks | None,
+    boxes: Array,
+    bodies: Bodies,
+    models: Sequence[BodyModel],
+    method: str,
 ) -> People:
     """Places the bodies of the people in boxes (N, 4) in a photo, and scores them by what was seen.
 
-    There are no landmarks where boxes were given to a network, which needs none.
+    There are no landmarks where boxes were given to a network, which needs none. The (N,) models differ in age only.
     """
     size = photo.pixels.shape[:2]
     joints, skin = (
@@ -145,7 +144,7 @@ def people_of(
     else:
         visibility *= joints_visibility(landmarks, seen_joints)
         seen_skin = np.where(skin[..., 2:] > NEAR, skin2d, -1.0)
-        parts = body.parts.cpu().numpy()
+        parts = models[0].parts.cpu().numpy()
         scores = agreement(landmarks, boxes, seen_joints, visibility, seen_skin, parts, size)
     values = {name: value.numpy() for name, value in bodies._asdict().items() if value is not None}
     return People(
@@ -156,7 +155,7 @@ def people_of(
             camera=photo.camera,
             joints2d=joints2d[i].astype(np.float32),
             joints_visibility=visibility[i].astype(np.float32),
-            body=body,
+            body=models[i],
             image=photo.pixels,
             **({"rotmat": None, "betas": None} | {name: value[i] for name, value in values.items()}),
         )

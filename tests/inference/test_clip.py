@@ -34,7 +34,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
 
 @pytest.fixture(scope="module")
 def tracks(clip: Clip) -> list[Track]:
-    return tracks_of(see_clip(clip, None, quiet), clip.camera)
+    return tracks_of(see_clip(clip, None, quiet))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_an_interrupted_clip_goes_on_as_if_it_had_not_been(
     told: list[int] = []
     seen = see_clip(clip, None, lambda stage, done, total: told.append(done), state, settings, resume=True)
     assert told == [7, 8, 9, 10]
-    resumed = tracks_of(seen, clip.camera)
+    resumed = tracks_of(seen)
     assert len(resumed) == len(tracks) == 2
     for one, other in zip(resumed, tracks):
         assert (one.frames == other.frames).all() and np.allclose(one.boxes, other.boxes)
