@@ -116,6 +116,8 @@ def _amass(stored: Arrays, path: Path) -> Found:
         notes.append(
             f"{path.name} is in a world of its own, as AMASS has it: only PA errors compare with targets in a camera"
         )
+    if "age" in stored:
+        notes.append(f"{path.name} has the body of {stored['age']}; it is posed on the protocol's own here")
     betas = np.broadcast_to(_floats(stored["betas"])[..., :10], (count, 10))
     arrays = {"pose": pose, "betas": betas, "frame": np.arange(count)}
     gender = str(stored["gender"]) if "gender" in stored and np.ndim(stored["gender"]) == 0 else "neutral"

@@ -13,6 +13,7 @@ import torch
 import trimesh
 
 from hmrcli.body import BodyModel
+from hmrcli.body.ages import of_age
 from hmrcli.body.joints import PARENTS, SMPL_24
 from hmrcli.export.gltf import write_glb
 from hmrcli.motion import Motion
@@ -77,6 +78,14 @@ def test_a_photo_s_mesh_lies_in_its_place_with_and_without_the_skin(tmp_path: Pa
     assert "animations" not in glb.json and glb.json["asset"]["extras"]["pose_correctives"] == "baked"
     # Seams are doubled, so volume is that of the body and no face is turned.
     assert mesh.volume == pytest.approx(trimesh.Trimesh(expected, open_body().faces.numpy()).volume, rel=1e-4)
+
+
+def test_a_child_s_body_is_exported_at_its_size(tmp_path: Path, motion: Motion) -> None:
+    child = replace(motion, body=of_age(open_body(), 6.0))
+    glb = Glb(write_glb(child, tmp_path / "child.glb", correctives=True))
+    expected = posed(only(child, [3]))[0][0] * VIEWED
+    assert np.abs(glb.posed(3)[0][: len(expected)] - expected).max() < 2e-5
+    assert "6 years" in glb.json["asset"]["extras"]["age"]
 
 
 def test_the_skeleton_is_smpl_s_tree(tmp_path: Path, motion: Motion) -> None:
