@@ -35,6 +35,8 @@ class Targets(NamedTuple):
     """(B,) pixels."""
     principal_point: Tensor
     """(B, 2) pixels."""
+    deviation3d: Tensor
+    """(B, 33) metres by which a coordinate of `points3d` is off."""
 
 
 def fitted_targets(targets: Targets) -> Targets:
@@ -43,7 +45,12 @@ def fitted_targets(targets: Targets) -> Targets:
     points3d = (view_rotation(targets)[:, None] @ targets.points3d[:, INDICES, :, None])[..., 0]
     confidence = targets.confidence[:, INDICES] * torch.tensor(TRUST).to(points3d)
     confidence[:, HIPS] *= (1 - legs_hidden(confidence)).clamp(min=_HIPS_ALONE)[:, None]
-    return targets._replace(points2d=targets.points2d[:, INDICES], points3d=points3d, confidence=confidence)
+    return targets._replace(
+        points2d=targets.points2d[:, INDICES],
+        points3d=points3d,
+        deviation3d=targets.deviation3d[:, INDICES],
+        confidence=confidence,
+    )
 
 
 def legs_hidden(confidence: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from hmrcli.body.camera import crop_camera
 from hmrcli.body.joints import SMPL_24
 from hmrcli.data.crop import square_around
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
+from hmrcli.fitting.lifting import lift
 from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import GUESSED, Targets
 from hmrcli.inference.person import People, Person
@@ -25,6 +26,9 @@ ONE_HEAD = 0.08
 """Distance of two heads, as a share of the longer side of the people's boxes, below which they are one."""
 BBOX_SCALE = 1.25
 """Side of a person's square crop, as a multiple of the longer side of the box (mmhuman3d's inference API)."""
+
+UNLIFTED = 0.05
+"""Metres by which the landmark network's own depth is held to be off; of those landmarks that are not lifted."""
 
 _HEAD = SMPL_24.names.index("head")
 _LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
@@ -95,7 +99,12 @@ class FitPredictor:
 
 
 def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:
-    """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4)."""
+    """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4); depth is lifted."""
+    return lift(seen_targets(landmarks, boxes, photo))
+
+
+def seen_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:
+    """Takes what landmarks say, depth too, as they say it."""
     focal, principal = photo.camera(len(landmarks))
     # Where the landmark network is least sure it invents rather than sees.
     confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
@@ -108,6 +117,7 @@ def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Target
         extent=torch.from_numpy(boxes[:, 2:].max(1)),
         focal_length=focal,
         principal_point=principal,
+        deviation3d=torch.full(landmarks.visibility.shape, UNLIFTED),
     )
 
 

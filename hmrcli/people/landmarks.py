@@ -145,7 +145,7 @@ def body_landmarks(
     second = look(read_crops_both_ways, source, _next_crops(to_image(points, crops[source]), seen))
     strayed = np.flatnonzero(second.likeness < 0.75 * first.likeness[source])
     second.take_better(strayed, look(read_crops_both_ways, source[strayed], crops[source[strayed]]))
-    found = _in_image(second.reading, second.crops, source, image.shape[:2])
+    found = in_image(second.reading, second.crops, source, image.shape[:2])
     quality = certain[source] * found.score * second.likeness
     certain = (certain[source] >= SURE) | (quality >= CLEAR)
     kept = (found.score >= min_score) & (second.likeness >= AGREE) & certain
@@ -160,7 +160,7 @@ def _likeness(people: Sequence[Detection], reading: Reading, crops: np.ndarray) 
 
 def _in_boxes(image: np.ndarray, boxes: np.ndarray, min_score: float) -> Landmarks:
     """Finds landmarks of the person in each box (N, 4)."""
-    none = _in_image(
+    none = in_image(
         read_crops_both_ways(np.empty((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)),
         np.empty((0, 2, 3)),
         np.arange(0),
@@ -201,7 +201,7 @@ def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
     ) -> tuple[Reading, Landmarks, np.ndarray]:
         """Reads crops with or without what is around the box; (N,) fits are 0 for others than these people."""
         reading = reads(warp_crops(alone, crops - shift) if only else warp_crops(image, crops))
-        found = _in_image(reading, crops, np.zeros(len(crops), int), image.shape[:2])
+        found = in_image(reading, crops, np.zeros(len(crops), int), image.shape[:2])
         detected = np.array([p.score > 0 for p in people])
         alike = _likeness(people, reading, crops) >= np.where(detected & (not only), AGREE, SURELY)
         certain = found.score >= np.where(detected, min_score, UNDETECTED)
@@ -260,7 +260,8 @@ def _next_crops(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
     )
 
 
-def _in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tuple[int, ...]) -> Landmarks:
+def in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tuple[int, ...]) -> Landmarks:
+    """Takes what was read of crops (N, 2, 3) back to an image of some size (height, width)."""
     points = to_image(reading.points[:, : len(LANDMARKS)], crops)
     inside = ((points >= 0) & (points < [size[1], size[0]])).all(-1)
     hips = [LANDMARK_INDEX["left_hip"], LANDMARK_INDEX["right_hip"]]
