@@ -34,17 +34,8 @@ WRITTEN_POSES, CAPTURED_COPIES, CAPTURED_SHARE = 30000, 10, 0.2
 TURNED = 0.06
 """Radians by which the joints of captured poses are turned, each copy anew."""
 LIMBS = [k for k, n in enumerate(NAMES) if n.endswith(("shoulder", "elbow", "wrist", "hip", "knee", "ankle"))]
-LIMB_CHAINS = [
-    (NAMES.index(f"{side}_{start}"), [NAMES.index(f"{side}_{name}") for name in names])
-    for side in ("left", "right")
-    for start, names in (
-        ("shoulder", ("elbow", "wrist", "pinky", "index", "thumb")),
-        ("hip", ("knee", "ankle", "heel", "foot_index")),
-    )
-]
-"""Where each limb starts, and the rest of it."""
 HELD_OUT = 10
-"""Every so manieth rendered person is not trained on."""
+"""Every so manieth rendered person tells nothing of errors: the network is scored on it."""
 
 PITCH, WIDE_PITCH, WIDE = (5.0, 9.0), (-30.0, 50.0), 0.2
 """Degrees by which cameras look down on people: mean and deviation, or evenly, in this share."""
@@ -57,20 +48,14 @@ FOCAL = 0.2
 RESPONSE, FAULTLESS = (0.6, 1.0), 0.93
 """How far what is said of real people lies from what is said of rendered ones to what is true: renders are strange
 to the network. What is true is said in metres of its own."""
-LOUDNESS, PLACES = (0.4, 1.1), 0.7
+LOUDNESS, PLACES = (0.4, 1.0), 0.7
 """Of errors, of what they are on renders, for the same reason; of places, of that once more."""
-SHEAR = (0.15, 0.08)
-"""Deviation of what depth is off by, per metre to the right and per metre down: people seen turned or leaning."""
-LIMB_DEPTH = (0.5, 1.15)
-"""What a limb's depth is taken for, of what it is."""
 CLEAR, HIDDEN = 0.5, 0.04
 """Share of people of whom all is seen but this share of landmarks."""
 WILD = 0.03
 """Share of landmarks whose errors are three times as large."""
 
-STEPS, BATCH, RATE, DECAY = 2500, 512, 2e-3, 0.02
-RENDERED_SHARE = 0.2
-"""Of the draws are rendered people, as they were read."""
+STEPS, BATCH, RATE, DECAY = 2600, 512, 2e-3, 0.02
 LIKELIHOOD = 0.03
 """Weight of minus the logarithm of the likelihood beside the distance in metres."""
 
@@ -132,37 +117,22 @@ def imitated(response: Response, truth: Tensor) -> Sighting:
         torch.rand(*confidence.shape, 1) < WILD, 3, 1
     )
     off3d, off2d = (loud * value for value in response.errors(confidence))
-    said = misjudged(centered(truth, confidence))
     low, high = RESPONSE
     true = low + (high - low) * torch.rand(count, 1, 1)
-    said = true * FAULTLESS * said + (1 - true) * response.said(said, confidence)
+    said = true * FAULTLESS * centered(truth, confidence) + (1 - true) * response.said(truth, confidence)
     places = truth[..., :2] / truth[..., 2:]
     seen = places + PLACES * spread(places, confidence) * off2d
     focal = torch.exp(FOCAL * torch.randn(count, 1, 1))
     return Sighting(focal * centered(seen, confidence), said + off3d, confidence)
 
 
-def misjudged(points: Tensor) -> Tensor:
-    """People (N, 27, 3) whose depth is misjudged as a whole and limb by limb."""
-    low, high = LIMB_DEPTH
-    depth = points[..., 2] + (points[..., :2] * torch.tensor(SHEAR) * torch.randn(len(points), 1, 2)).sum(-1)
-    for start, rest in LIMB_CHAINS:
-        share = low + (high - low) * torch.rand(len(points), 1)
-        depth[:, rest] = depth[:, [start]] + share * (depth[:, rest] - depth[:, [start]])
-    return torch.cat([points[..., :2], depth[..., None]], 2)
-
-
-def draw(sources: list[tuple[float, Tensor]], response: Response, rendered: Read, count: int) -> Read:
-    """People of the sources, half of them mirrored, and rendered ones."""
+def draw(sources: list[tuple[float, Tensor]], response: Response, count: int) -> Read:
+    """People of the sources, half of them mirrored."""
     shares = torch.tensor([share for share, _ in sources])
-    source = torch.multinomial(shares, count - round(RENDERED_SHARE * count), replacement=True)
-    points = torch.cat(
-        [of[torch.randint(len(of), (int((source == k).sum()),))] for k, (_, of) in enumerate(sources)]
-    )
-    truth = viewed(points)
+    source = torch.multinomial(shares, count, replacement=True)
+    drawn = [of[torch.randint(len(of), (int((source == k).sum()),))] for k, (_, of) in enumerate(sources)]
+    truth = viewed(torch.cat(drawn))
     people = Read(*imitated(response, truth), truth)
-    some = torch.randint(len(rendered.truth), (count - len(truth),))
-    people = Read(*(torch.cat([a, b[some]]) for a, b in zip(people, rendered)))
     mirror = torch.rand(count) < 0.5
     return Read(
         *(torch.where(mirror.view(-1, *[1] * (a.dim() - 1)), b, a) for a, b in zip(people, people.mirrored()))
@@ -177,12 +147,12 @@ def loss(found: Lifted, people: Read) -> Tensor:
     return (trust * (LIKELIHOOD * unlikely + off.norm(dim=-1))).mean()
 
 
-def train(sources: list[tuple[float, Tensor]], response: Response, rendered: Read, held_out: Read) -> Lifter:
+def train(sources: list[tuple[float, Tensor]], response: Response, held_out: Read) -> Lifter:
     network = Lifter()
     optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, STEPS, pct_start=0.1)
     for step in range(STEPS):
-        people = draw(sources, response, rendered, BATCH)
+        people = draw(sources, response, BATCH)
         value = loss(network(people.seen()), people)
         optimiser.zero_grad()
         value.backward()
@@ -209,7 +179,7 @@ def main() -> None:
     people = cached()
     last = torch.arange(len(people.truth)) % HELD_OUT == 0
     rendered, held_out = (Read(*(value[rows] for value in people)) for rows in (~last, last))
-    network = train(all_clouds(), measured(rendered), rendered, held_out)
+    network = train(all_clouds(), measured(rendered), held_out)
     part = TARGET.with_suffix(".part")
     save_file({name: value.half() for name, value in network.state_dict().items()}, part)
     part.chmod(0o644)
