@@ -119,6 +119,14 @@ PACKAGES = {
             "a99ff6a3bfe451e4cc0682ecb3cc82e71740626d59e4845ae34a0a0e45421eab",
             "the photographs taken from it: CC-BY-4.0",
         ),
+        Package(
+            "debian",
+            "assimp-testmodels",
+            "5.2.5~ds0-1",
+            "assimp-testmodels_5.2.5~ds0-1_all.deb",
+            "526f326186000cd6f631ea806128548a7d3d391abd8149fddc5c4c8513e80b8a",
+            "models/BVH/01_01.bvh and 01_03.bvh: CMU, free for use in research and commercial projects",
+        ),
     )
 }
 

@@ -5,8 +5,8 @@
     python data/build/regressor.py footage
     python data/build/regressor.py train
 
-Rows of the open data set are painted anew, labelled with the bodies that were painted. The footage is that of
-`pose_prior.py`, people of Sports2D and Pose2Sim (BSD-3-Clause), at least 10 frames away from what
+Rows of the open data set are painted anew, labelled with the bodies that were painted. The footage is of people of
+Sports2D and Pose2Sim (BSD-3-Clause), at least 10 frames away from what
 `benchmarks/frames.yaml` measures, labelled with the bodies that `fit_landmarks` finds. Seeds are fixed; floating
 point differs between machines, and with it the weights a little.
 """
@@ -25,8 +25,8 @@ import roma
 import torch
 import yaml
 from packages import FOLDER, member
-from pose_prior import FOOTAGE, SEEN
 from safetensors.torch import load_file, save_file
+from scene_poses import SEEN
 from torch import Tensor
 
 from hmrcli.assets.open_sets import OPEN_SETS
@@ -45,7 +45,7 @@ from hmrcli.fitting.regressor import (
     evidence,
     mirrored_rotations,
 )
-from hmrcli.inference.fit import landmark_targets
+from hmrcli.fitting.targets import seen_targets
 from hmrcli.inference.photo import Photo
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 from hmrcli.scenes.labels import render_sample
@@ -57,6 +57,11 @@ PART = 250
 """Rows of a file of the cache."""
 HELD_OUT = 12
 """Every so manieth row is not trained on."""
+FOOTAGE = [
+    ("sports2d", "Sports2D/Demo/demo.mp4"),
+    *(("pose2sim", f"Pose2Sim/Demo_SinglePerson/videos/cam0{camera}.mp4") for camera in (1, 2, 3, 4)),
+    *(("pose2sim", f"Pose2Sim/Demo_MultiPerson/videos/cam0{camera}.mp4") for camera in (1, 2, 3, 4)),
+]
 MEASURED = Path(__file__).resolve().parents[2] / "benchmarks" / "frames.yaml"
 APART, EVERY = 10, 3
 """Frames between those of the footage and those that are measured, and between one another."""
@@ -107,7 +112,7 @@ def read(split: str, index: int) -> Examples:
         torch.tensor([sample.intrinsics[0, 0]]),
         torch.from_numpy(sample.intrinsics[None, :2, 2]),
     )
-    camera = landmark_targets(found, boxes, Photo(image))._replace(
+    camera = seen_targets(found, boxes, Photo(image).camera)._replace(
         focal_length=focal, principal_point=principal
     )
     rotmat, betas = rotmat_from_pose(torch.from_numpy(truth.pose[None])), torch.from_numpy(truth.betas[None])
@@ -137,7 +142,7 @@ def fitted(body: BodyModel, image: np.ndarray) -> Examples:
     found = body_landmarks(image, detections)
     found = found[np.flatnonzero((found.visibility[:, SEEN] > 0.5).all(1))]
     boxes = np.reshape([d.bbox_xywh for d in detections], (-1, 4))[found.source]
-    targets = landmark_targets(found, boxes, Photo(image))
+    targets = seen_targets(found, boxes, Photo(image).camera)
     if not len(found):
         return examples(found, torch.zeros(0, 3, 3), torch.zeros(0, 24, 3, 3), torch.zeros(0, 10))
     fit = fit_landmarks(body, targets)

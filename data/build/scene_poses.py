@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from hmrcli.body import load_body
 from hmrcli.body.joints import PARENTS
 from hmrcli.fitting.priors import pose_prior
+from hmrcli.people.skeleton import LANDMARK_INDEX
 from hmrcli.scenes.poses import PART, Spheres, collides, sphere_places
 from hmrcli.scenes.posing_kernels import rotation_matrix
 
@@ -43,6 +44,12 @@ FOOTAGE = {
     ("pose2sim", "Pose2Sim/Demo_MultiPerson/videos/cam03.mp4"): (15, 45, 75),
 }
 FRAMES_APART = 10
+SEEN = [
+    LANDMARK_INDEX[f"{side}_{name}"]
+    for side in ("left", "right")
+    for name in ("shoulder", "elbow", "wrist", "knee", "ankle")
+]
+"""Landmarks that are seen of people whose pose is taken."""
 
 SLICES = {  # spheres along, and across, the part that follows a joint
     **dict.fromkeys((0, 3, 6, 9), (1, 3)),
@@ -256,7 +263,6 @@ def footage_poses(bones: Array) -> list[tuple[str, Array, bool]]:
     import cv2
     import roma
     from packages import member
-    from pose_prior import SEEN
 
     from hmrcli.fitting.fit import fit_landmarks
     from hmrcli.inference.fit import landmark_targets

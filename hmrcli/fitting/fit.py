@@ -19,21 +19,21 @@ class Strengths(NamedTuple):
 
     deviation2d: float = 0.012
     """Share of the box side."""
-    deviation3d: float = 0.05
-    """Metres."""
+    deviation3d: float = 2.0
+    """Factor on what 3D landmarks are said to be off by: landmarks err together, and are counted one by one."""
     outlier2d: float = 0.08
     outlier3d: float = 0.2
     pose: float = 0.5
     limit: float = 400.0
     shape: float = 1.0
-    depth_scale: tuple[float, float] = (1.08, 0.15)
-    """Factor from landmark metres to body metres: usual, and spread of its logarithm."""
+    depth_scale: tuple[float, float] = (1.0, 0.15)
+    """Factor from lifted metres to body metres: usual, and spread of its logarithm."""
     upright: float = 0.1
     """Metres by which shoulders are nearer or farther than the hips, where legs are hidden."""
 
 
 USUAL = Strengths()
-STARTED = Strengths(deviation3d=0.2, pose=2.0)
+STARTED = Strengths(deviation3d=8.0, pose=2.0)
 """With a start that was read from the 3D landmarks, which then count less."""
 ITERATIONS = 15
 
@@ -151,21 +151,20 @@ def points3d_term(posed: PosedPoints, targets: Targets, strengths: Strengths) ->
     The landmarks' scale is a guess of their network, so it follows the body within `depth_scale`. It is solved
     for each state, which leaves the gradient as it is (the envelope theorem).
     """
-    weight = targets.confidence
+    deviation = strengths.deviation3d * targets.deviation3d
+    weight = targets.confidence / deviation.square()
     share = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
     body = posed.points - (share[..., None] * posed.points).sum(1, keepdim=True)
     jacobian = posed.jacobian - (share[..., None, None] * posed.jacobian).sum(1, keepdim=True)
     seen = targets.points3d - (share[..., None] * targets.points3d).sum(1, keepdim=True)
     usual, spread = strengths.depth_scale
-    pull = (strengths.deviation3d / (usual * spread)) ** 2
+    pull = 1 / (usual * spread) ** 2
     energy = (weight[..., None] * seen.square()).sum((1, 2))
     scale = ((weight[..., None] * seen * body).sum((1, 2)) + pull * usual) / (energy + pull)
-    residual = (body - scale[:, None, None] * seen) / strengths.deviation3d
+    unit = deviation[..., None]
+    residual = (body - scale[:, None, None] * seen) / unit
     return robust_least_squares(
-        residual,
-        jacobian / strengths.deviation3d,
-        weight,
-        strengths.outlier3d / strengths.deviation3d,
+        residual, jacobian / unit[..., None], targets.confidence, strengths.outlier3d / deviation
     )
 
 

@@ -14,6 +14,7 @@ from hmrcli.fitting.agreement import agreement, in_picture, joints_visibility
 from hmrcli.fitting.fit import USUAL, Shape, fit_landmarks, landmark_objective
 from hmrcli.fitting.initial import with_hidden_legs
 from hmrcli.fitting.landmarks import attachments
+from hmrcli.fitting.lifting import lift
 from hmrcli.fitting.points import SHAPE, STEP, BodyPoints, BodyState, body_points
 from hmrcli.fitting.priors import pose_prior
 from hmrcli.fitting.solver import Quadratic, levenberg_marquardt
@@ -105,8 +106,8 @@ def fit_track(
 
 
 def track_targets(track: Track, camera: Camera) -> Targets:
-    """Takes what was seen of a person as what to fit to, frame by frame."""
-    return seen_targets(track.landmarks, track.boxes, camera)
+    """Takes what was seen of a person as what to fit to, frame by frame; depth is lifted."""
+    return lift(seen_targets(track.landmarks, track.boxes, camera))
 
 
 def frame_objective(model: BodyPoints, targets: Targets) -> Callable[[BodyState], Quadratic]:

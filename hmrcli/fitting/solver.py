@@ -40,14 +40,16 @@ def least_squares(residual: Tensor, jacobian: Tensor, weight: Tensor | float = 1
     )
 
 
-def robust_least_squares(residual: Tensor, jacobian: Tensor, weight: Tensor, scale: float) -> Quadratic:
+def robust_least_squares(
+    residual: Tensor, jacobian: Tensor, weight: Tensor, scale: Tensor | float
+) -> Quadratic:
     """Returns ½ Σ w ρ(|r|²) over residual vectors, ρ(s) = s / (1 + s / scale²) (Geman-McClure).
 
     Args:
         residual: (B, N, D), one vector a landmark.
         jacobian: (B, N, D, P).
         weight: (B, N).
-        scale: length beyond which a residual counts as an outlier, in units of the residual.
+        scale: length beyond which a residual counts as an outlier, in units of the residual; (B, N) or for all.
     """
     damped = 1 / (1 + residual.square().sum(-1) / scale**2)
     around = least_squares(

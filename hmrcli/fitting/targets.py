@@ -24,6 +24,10 @@ GUESSED = 0.01
 """Confidence of landmarks that nobody sees: enough to tell a seated leg from a standing one, too little to fit to."""
 
 
+UNLIFTED = 0.05
+"""Metres by which the landmark network's own depth is held to be off; of those landmarks that are not lifted."""
+
+
 class Targets(NamedTuple):
     """Landmarks of a batch of people, in the order of `hmrcli.people`."""
 
@@ -40,6 +44,8 @@ class Targets(NamedTuple):
     """(B,) pixels."""
     principal_point: Tensor
     """(B, 2) pixels."""
+    deviation3d: Tensor
+    """(B, 33) metres by which a coordinate of `points3d` is off."""
 
 
 def seen_targets(landmarks: Landmarks, boxes: NDArray[np.floating], camera: Camera) -> Targets:
@@ -65,6 +71,7 @@ def seen_targets(landmarks: Landmarks, boxes: NDArray[np.floating], camera: Came
         extent=torch.from_numpy(boxes[:, 2:].max(1)),
         focal_length=focal.expand(count),
         principal_point=principal.expand(count, 2),
+        deviation3d=torch.full(landmarks.visibility.shape, UNLIFTED),
     )
 
 
@@ -74,7 +81,12 @@ def fitted_targets(targets: Targets) -> Targets:
     points3d = (view_rotation(targets)[:, None] @ targets.points3d[:, INDICES, :, None])[..., 0]
     confidence = targets.confidence[:, INDICES] * torch.tensor(TRUST).to(points3d)
     confidence[:, HIPS] *= (1 - legs_hidden(confidence)).clamp(min=_HIPS_ALONE)[:, None]
-    return targets._replace(points2d=targets.points2d[:, INDICES], points3d=points3d, confidence=confidence)
+    return targets._replace(
+        points2d=targets.points2d[:, INDICES],
+        points3d=points3d,
+        deviation3d=targets.deviation3d[:, INDICES],
+        confidence=confidence,
+    )
 
 
 def legs_hidden(confidence: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from hmrcli.body.camera import crop_camera
 from hmrcli.body.joints import SMPL_24
 from hmrcli.body.model import BodyOutput
 from hmrcli.fitting.fit import ITERATIONS, Fit, Start, fit_landmarks
+from hmrcli.fitting.lifting import lift
 from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets, seen_targets
 from hmrcli.inference.children import ages, child
@@ -106,8 +107,8 @@ class FitPredictor:
 
 
 def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:
-    """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4)."""
-    return seen_targets(landmarks, boxes, photo.camera)
+    """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4); depth is lifted."""
+    return lift(seen_targets(landmarks, boxes, photo.camera))
 
 
 def _without_doubles(people: Sequence[Person]) -> list[Person]:

@@ -45,8 +45,16 @@ def seen(body: BodyModel, state: BodyState) -> Targets:
     confidence = torch.zeros(count, 33, dtype=torch.float64)
     confidence[:, INDICES] = 1
     focal, center = torch.full((count,), FOCAL), torch.tensor([CENTER]).expand(count, 2)
-    targets = Targets(points2d, points3d, confidence, torch.full((count,), 450.0), focal, center)
-    # The landmark network speaks in axes of a camera that looks at the person, in metres of its own.
+    targets = Targets(
+        points2d,
+        points3d,
+        confidence,
+        torch.full((count,), 450.0),
+        focal,
+        center,
+        torch.full((count, 33), 0.03),
+    )
+    # Landmarks speak in axes of a camera that looks at the person, in metres of their own.
     away = view_rotation(targets).mT
     points3d[:, INDICES] = 0.9 * (away[:, None] @ (points - points.mean(1, keepdim=True))[..., None])[..., 0]
     return targets
@@ -179,7 +187,7 @@ def test_joints_stay_in_their_range(body: BodyModel) -> None:
 def test_the_view_rotation_looks_at_the_person() -> None:
     targets = Targets(
         torch.tensor([[[CENTER[0] + FOCAL, CENTER[1]]] * 33]), torch.zeros(1, 33, 3), torch.ones(1, 33),
-        torch.ones(1), torch.tensor([FOCAL]), torch.tensor([CENTER]),
+        torch.ones(1), torch.tensor([FOCAL]), torch.tensor([CENTER]), torch.ones(1, 33),
     )  # fmt: skip
     ahead = view_rotation(targets) @ torch.tensor([0.0, 0.0, 1.0])
     torch.testing.assert_close(ahead, torch.tensor([[1.0, 0.0, 1.0]]) / 2**0.5)
