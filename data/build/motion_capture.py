@@ -101,5 +101,6 @@ def swing(start: Array, end: Array) -> Array:
     """The smallest rotation from one direction to another."""
     start, end = start / np.linalg.norm(start), end / np.linalg.norm(end)
     axis = np.cross(start, end)
-    length = float(np.linalg.norm(axis))
-    return Rotation.from_rotvec(axis / max(length, 1e-9) * np.arctan2(length, start @ end)).as_matrix()
+    length = np.linalg.norm(axis)
+    angle = np.arctan2(length, np.dot(start, end))
+    return np.asarray(Rotation.from_rotvec(axis / np.maximum(length, 1e-9) * angle).as_matrix())

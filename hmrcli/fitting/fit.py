@@ -23,7 +23,7 @@ class Strengths(NamedTuple):
     """Factor on what 3D landmarks are said to be off by: landmarks err together, and are counted one by one."""
     outlier2d: float = 0.08
     outlier3d: float = 0.2
-    pose: float = 0.5
+    pose: float = 0.75
     limit: float = 400.0
     shape: float = 1.0
     depth_scale: tuple[float, float] = (1.0, 0.15)

@@ -44,6 +44,7 @@ def seen(years: list[float | None], transl: list[tuple[float, float, float]]) ->
         extent,
         torch.full((count,), FOCAL),
         torch.tensor([CENTER]).repeat(count, 1),
+        torch.full((count, 33), 0.025),
     )
 
 
