@@ -164,13 +164,11 @@ class Checkpoint:
             read_header(stream)
         reader = _Unpickler(content[stream.tell() :], self.path)
         root = reader.load()
-        self._storages |= reader.embedded
         if packed and root.state[1] == ():
-            return root.state[4][0]
-        if root != _LEGACY:
-            return root
-        root, storages = _legacy(reader)
-        self._storages |= storages
+            root = root.state[4][0]
+        elif isinstance(root, int) and root == _LEGACY:
+            root, self._storages = _legacy(reader)
+        self._storages |= reader.embedded
         return root
 
     def _storage(self, storage: "_Storage") -> Tensor:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from hmrcli.assets.npy import read_bytes
 from hmrcli.assets.pickles import Reader, Record, plain_dtype
 
-_LARGEST = 1 << 31
-"""Bytes that a file may unpack to; it is held in memory."""
+_BOMB, _RATIO = 1 << 28, 100
+"""Bytes that any file may unpack to, and how many times its size a larger one may."""
 _ARRAY = "joblib.numpy_pickle.NumpyArrayWrapper"
 _OLD = ("joblib.numpy_pickle_compat.NDArrayWrapper", "joblib.numpy_pickle_compat.ZNDArrayWrapper")
 
@@ -31,7 +31,7 @@ def unpacked(content: bytes) -> bytes:
     """Unpacks the content of a file that joblib compressed, whichever of Python's ways it took; others stay.
 
     Raises:
-        ValueError: it is cut off, or unpacks to more than is held in memory.
+        ValueError: it is cut off, or would unpack to something huge from next to nothing.
     """
     start = content[:6]
     unpacker: _Unpacker
@@ -43,9 +43,12 @@ def unpacked(content: bytes) -> bytes:
         unpacker = lzma.LZMADecompressor()
     else:
         return content
-    result = unpacker.decompress(content, _LARGEST)
+    most = max(_BOMB, _RATIO * len(content))
+    result = unpacker.decompress(content, most)
     if not unpacker.eof:
-        raise ValueError("it ends early" if len(result) < _LARGEST else "it unpacks to more than 2 GB")
+        raise ValueError(
+            "it ends early" if len(result) < most else "it would unpack to far more than it holds"
+        )
     return result
 
 

@@ -69,7 +69,7 @@ def other_body(path: Path, body: str, posed: str) -> list[str]:
 
 def _of_root(root: Mapping[Any, Any], file: Checkpoint, path: Path) -> Found:
     if "smpl_params_incam" in root:
-        return _gvhmr(file.entries(root["smpl_params_incam"]), file)
+        return _gvhmr(_mapping(root["smpl_params_incam"], file), file)
     if any(isinstance(name, str) and file.shape(value) is not None for name, value in root.items()):
         top = {name: value for name, value in root.items() if isinstance(name, str)}
         known = {name: _plain(value, file) for name, value in top.items()}
@@ -77,7 +77,7 @@ def _of_root(root: Mapping[Any, Any], file: Checkpoint, path: Path) -> Found:
             return found
         if any(name in known for name in NATIVE):
             return Found(known)
-    entries = [(name, file.entries(value)) for name, value in root.items()]
+    entries = [(name, _mapping(value, file)) for name, value in root.items()]
     if entries and all("smpl" in entry and "tid" in entry for _, entry in entries):
         return _phalp(entries, file)
     if entries and all("pose" in entry and "betas" in entry for _, entry in entries):
@@ -108,11 +108,11 @@ def _amass(stored: Arrays, path: Path) -> Found:
     pose = _floats(stored["pose_smpl"]) if "pose_smpl" in stored else poses[:, :72].copy()
     if not whole:
         pose = np.concatenate([pose[:, :66], np.zeros((count, 6))], 1)
-    if "rotation_from_source" in stored:  # a file of ours: back to the camera's axes
+    if "rotation_from_source" in stored:  # a file of ours: back to the motion's axes
         turn = torch.from_numpy(_floats(stored["rotation_from_source"])).mT
         root = turn @ roma.rotvec_to_rotmat(torch.from_numpy(pose[:, :3]))
         pose[:, :3] = roma.rotmat_to_rotvec(root).numpy()
-    else:
+    if str(stored.get("source_up_axis", "y")) != "-y":
         notes.append(
             f"{path.name} is in a world of its own, as AMASS has it: only PA errors compare with targets in a camera"
         )
@@ -157,7 +157,7 @@ def _phalp(frames: Iterable[tuple[Any, Mapping[Any, Any]]], file: Checkpoint) ->
         for track, parameters, since in zip(frame["tid"], frame["smpl"], unseen):
             if int(_plain(since, file)) != 0:
                 continue
-            values = {key: _floats(_plain(value, file)) for key, value in file.entries(parameters).items()}
+            values = {key: _floats(_plain(value, file)) for key, value in _mapping(parameters, file).items()}
             rotmats.append(
                 np.concatenate([values[k].reshape(-1, 3, 3) for k in ("global_orient", "body_pose")])
             )
@@ -175,6 +175,10 @@ def _rows(pose: NDArray[Any], betas: NDArray[Any], frame: NDArray[Any], who: lis
     """Returns rows of SMPL bodies; their people are named where there are several."""
     arrays = {"pose": pose, "betas": betas, "frame": frame}
     return Found(arrays | ({"id": np.array(who)} if len(set(who)) > 1 else {}), "smpl")
+
+
+def _mapping(value: Any, file: Checkpoint) -> Mapping[Any, Any]:
+    return value if isinstance(value, dict) else file.entries(value)
 
 
 def _plain(value: Any, file: Checkpoint) -> Any:

@@ -106,7 +106,7 @@ def _keypoint_paths(target: Path, frame_count: int | None) -> dict[int, Path]:
     folder = beside(target, "_openpose")
     paths = {frame: folder / f"{target.name}_{frame:012d}{KEYPOINTS_END}" for frame in range(frame_count)}
     if folder.is_dir():
-        earlier = {path for path in folder.iterdir() if path.name.endswith(KEYPOINTS_END)}
-        for path in earlier - set(paths.values()):
-            path.unlink()
+        for path in set(folder.iterdir()) - set(paths.values()):
+            if path.name.startswith(f"{target.name}_") and path.name.endswith(KEYPOINTS_END):
+                path.unlink()
     return paths

@@ -126,6 +126,8 @@ def _finish(batch: list[Task], predictor: "Predictor", asked: Asked) -> Iterator
         notes = (*job.picture.notes, *(f"{job.path}: {text}" for text in people.notes))
         try:
             entry = save_image(job, people, predictor, asked.saves, asked.mesh_format, asked.bvh_names)
+        except UsageError:
+            raise
         except Exception as error:
             yield Result(job.path, job.target, error=error, notes=notes)
         else:

@@ -12,7 +12,7 @@ from hmrcli import __version__
 from hmrcli.body.about import about
 from hmrcli.body.joints import SMPL_24
 from hmrcli.body.texture import cut_mesh
-from hmrcli.errors import BadInput
+from hmrcli.errors import UsageError
 from hmrcli.export import KINDS, write_exports
 from hmrcli.export.bvh import BvhNames
 from hmrcli.export.skeleton import JOINT_NAMES
@@ -74,14 +74,20 @@ def save_image(
         the entry; `files` and `vertices` name what was written.
 
     Raises:
+        UsageError: files of poses are asked for, which the network does not give.
         OSError: a file cannot be written.
     """
+    posed = [kind for kind in KINDS if kind in saves and kind != "mesh"]
+    if posed and any(person.rotmat is None for person in people):
+        raise UsageError(
+            f"--save: {', '.join(posed)} need poses, and this network gives meshes alone; take mesh, npz and json"
+        )
     job.target.parent.mkdir(parents=True, exist_ok=True)
     with alone_in(job.target.parent):
         stored = _stored(job.target)
         same = _same_settings(stored, job, predictor)
         files = _write(job.target, people, saves, mesh_format)
-        exported = _export(job, people, saves, bvh_names, files)
+        exported = _export(job, people, posed, bvh_names, files)
         height, width = job.picture.pixels.shape[:2]
         entries = [
             person.as_json() | {"vertices": named.get("npz"), "files": named}
@@ -134,23 +140,14 @@ def _write(target: Path, people: People, saves: Collection[str], mesh_format: st
 
 
 def _export(
-    job: Task, people: People, saves: Collection[str], bvh_names: BvhNames, files: list[dict[str, str]]
+    job: Task, people: People, kinds: Collection[str], bvh_names: BvhNames, files: list[dict[str, str]]
 ) -> list[Path]:
     """Writes what other tools read, and adds it to the files of each person; gives the paths.
 
     Keypoints are written for a photo of nobody, too: tools that read a folder expect a file for each picture.
-
-    Raises:
-        BadInput: people have no pose, which their network does not give.
     """
-    kinds = [kind for kind in saves if kind in KINDS and kind != "mesh"]
     if not kinds:
         return []
-    if any(person.rotmat is None for person in people):
-        raise BadInput(
-            f"{job.path}: --save {','.join(sorted(kinds))} needs poses, and this network gives meshes alone; "
-            "take mesh, npz or json, or another recipe"
-        )
     motions = [person.motion(index) for index, person in enumerate(people)]
     written = write_exports(motions, job.target, kinds, bvh_names=bvh_names)
     for kind, paths in written.items():

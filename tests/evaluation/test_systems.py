@@ -16,7 +16,7 @@ from hmrcli.errors import BadInput
 from hmrcli.evaluation import PROTOCOLS, score_arrays
 from hmrcli.evaluation.array_files import read_side
 from hmrcli.export.amass import write_amass
-from tests.export.motions import moving
+from tests.export.motions import in_world, moving
 
 RNG = np.random.default_rng(3)
 FRAMES = 6
@@ -176,6 +176,9 @@ def test_our_own_amass_file_scores_as_the_motion_in_the_camera(tmp_path: Path) -
     scored = score_arrays(tmp_path / "p.npz", tmp_path / "t.npz", PROTOCOLS["open"], root=tmp_path)
     assert scored.per_sample["mpjpe"].max() < 0.01 and scored.per_sample["pve"].max() < 0.01
     assert not scored.report.notes
+    write_amass(in_world(motion), tmp_path / "world.npz")
+    scored = score_arrays(tmp_path / "world.npz", tmp_path / "t.npz", PROTOCOLS["open"], root=tmp_path)
+    assert any("world of its own" in note for note in scored.report.notes)
 
 
 def test_a_system_is_scored_by_frames(tmp_path: Path) -> None:
@@ -245,9 +248,9 @@ def test_files_that_are_cut_off_are_refused_at_every_length(tmp_path: Path, comp
 
 
 def test_what_unpacks_to_far_too_much_is_refused(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("hmrcli.assets.joblib_files._LARGEST", 1 << 20)
+    monkeypatch.setattr("hmrcli.assets.joblib_files._BOMB", 1 << 20)
     joblib.dump(
         {"pose": np.zeros((30_000, 72)), "betas": np.zeros((30_000, 10))}, tmp_path / "p.pkl", compress=9
     )
-    with pytest.raises(BadInput, match="2 GB"):
+    with pytest.raises(BadInput, match="far more"):
         read_side(tmp_path / "p.pkl")

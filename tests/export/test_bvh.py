@@ -7,7 +7,7 @@ import bvhio
 import numpy as np
 import pytest
 
-from hmrcli.body.joints import SMPL_24
+from hmrcli.body.joints import PARENTS, SMPL_24
 from hmrcli.export.bvh import write_bvh
 from hmrcli.motion import Motion
 
@@ -40,10 +40,9 @@ def test_the_clock_and_the_tree_are_stated(tmp_path: Path) -> None:
     document = bvhio.readAsBvh(str(tmp_path / "a.bvh"))
     assert document.FrameCount == 3 and document.FrameTime == pytest.approx(1 / 30)
     assert text.count("End Site") == 5 and text.count("CHANNELS 3") == 23
-    parents = {
-        joint.Name: child.Name for joint, _, _ in document.Root.layout() for child in joint.Children
-    }  # of joints with one child, and the last of those with more
-    assert parents["left_elbow"] == "left_wrist" and parents["neck"] == "head"
+    below = {joint.Name: {child.Name for child in joint.Children} for joint, _, _ in document.Root.layout()}
+    for joint, parent in enumerate(PARENTS[1:], 1):
+        assert SMPL_24.names[joint] in below[SMPL_24.names[parent]]
 
 
 def test_mixamo_s_names_stand_for_the_same_joints(tmp_path: Path) -> None:

@@ -396,5 +396,6 @@ def test_poses_that_a_network_does_not_give_are_asked_for_in_vain(
 
     monkeypatch.setattr(Predictor, "many", meshes)
     code, _, stderr = infer(photos / "a.png", "--out", tmp_path / "out", save=EXPORTS)
-    assert code == 4 and "meshes alone" in stderr and "amass" in stderr
-    assert infer(photos / "a.png", "--out", tmp_path / "out", save=MESH)[0] == 0
+    assert code == 2 and "meshes alone" in stderr and "amass" in stderr and not files(tmp_path / "out")
+    done = infer(photos / "a.png", "--out", tmp_path / "out", save=MESH)
+    assert done[0] == 0, done
