@@ -1,5 +1,7 @@
 """Motions of bodies that are known, seen through landmarks that are noisy as the landmark network's are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import roma
@@ -278,3 +280,19 @@ def test_windows_of_a_long_clip_join_smoothly(body: BodyModel, monkeypatch: pyte
     assert np.abs(parts.transl - whole.transl).max() < 0.02
     assert heard == sorted(heard)
     assert heard[-1] == 1
+
+
+def test_a_lens_is_taken_out_of_what_it_shows(body):
+    times = np.arange(4) / RATE
+    track = observed(body, performed(times), times)
+    lens = Camera(1500.0, (960.0, 540.0), 1920, 1080, "given", 1460.0, (-0.2, 0.05, 0.002, -0.003))
+    rays = (track.landmarks.points2d - CAMERA.principal_point) / CAMERA.focal_length
+    shown = lens.project(np.concatenate([rays, np.ones((*rays.shape[:2], 1))], 2))
+    bent = track._replace(landmarks=replace(track.landmarks, points2d=shown))
+    plain, seen, wrong = (
+        fit_track(body, one, camera, "none")
+        for one, camera in ((track, CAMERA), (bent, lens), (bent, CAMERA))
+    )
+    np.testing.assert_allclose(seen.transl, plain.transl, atol=1e-3)
+    np.testing.assert_allclose(seen.rotmat, plain.rotmat, atol=1e-3)
+    assert seen.camera is lens and np.abs(wrong.transl - plain.transl).max() > 0.05
