@@ -25,6 +25,7 @@ import torch
 from hmrcli.assets.bundled import bundled
 from hmrcli.inference.clip import Recovered, fit_tracks, see_clip, tracks_of, usual_rate
 from hmrcli.inference.clip_files import ClipTask, save_clip
+from hmrcli.inference.images import read_image
 from hmrcli.inference.predictor import Predictor
 from hmrcli.inference.video import Clip, open_video
 from hmrcli.render.movie import movie
@@ -40,13 +41,13 @@ def quiet(stage: str, done: int, total: int | None) -> None:
 
 def moving_photo(path: Path, frames: int, people: int, size: tuple[int, int] = (1920, 1080)) -> Clip:
     """Writes views of the bundled photo that sway by a tenth: of the woman alone, or of the man on the roof, too."""
-    photo = cv2.imread(str(bundled("photos/walk.jpg")))[..., ::-1]
+    photo = read_image(bundled("photos/walk.jpg"))
     zoom, left, top = (1.3, 500, 160) if people == 2 else (2.0, 700, 430)
     scale = zoom * size[0] / 1920
     with movie(path, RATE) as add:
         for k in range(frames):
             sway = 0.05 * size[0] * np.sin(2 * np.pi * k / 60)
-            view = np.float32([[scale, 0, sway - scale * left], [0, scale, -scale * top]])
+            view = np.array([[scale, 0, sway - scale * left], [0, scale, -scale * top]])
             picture = cv2.warpAffine(photo, view, size, borderMode=cv2.BORDER_REPLICATE)
             add(np.asarray(picture, np.uint8), k / RATE)
     return open_video(path)
@@ -72,7 +73,7 @@ def speed(clip: Clip, predictor: Predictor, folder: Path, baseline_frames: int =
     clock, body = Clock(), predictor.body
     with clock.stage("people"):
         seen = see_clip(clip, None, quiet)
-    tracks = tracks_of(seen, clip.camera)
+    tracks = tracks_of(seen)
     with clock.stage("motion"):
         motions = fit_tracks(body, tracks, clip.camera, usual_rate(seen.times, clip.fps), "light", quiet)
     recovered = Recovered(motions, seen.times, seen.numbers)
@@ -119,7 +120,7 @@ def memory(frames: int, predictor: Predictor, folder: Path) -> None:
 
     seen = see_clip(clip, None, progress)
     after = _megabytes()
-    motions = fit_tracks(predictor.body, tracks_of(seen, clip.camera), clip.camera, RATE, "light", quiet)
+    motions = fit_tracks(predictor.body, tracks_of(seen), clip.camera, RATE, "light", quiet)
     fitted = _megabytes()
     recovered = Recovered(motions, seen.times, seen.numbers)
     task = ClipTask(clip, clip.camera, folder / "long", {"overlay", "json", "npz"}, {})

@@ -38,12 +38,14 @@ class Stance(NamedTuple):
     """(F, 4, 3) points of the soles."""
     center: Array
     """(F, 3) middle of the skin, near the center of mass."""
+    joints: Array
+    """(F, 24, 3)."""
 
 
 def stance(motion: Motion) -> Stance:
     """Poses a motion."""
     picked = _sole_vertices(motion.body)
-    soles, centers = [], []
+    soles, centers, joints = [], [], []
     for start in range(0, len(motion.frames), _BATCH):
         rotmat, transl = (
             torch.from_numpy(values[start : start + _BATCH]) for values in (motion.rotmat, motion.transl)
@@ -52,7 +54,8 @@ def stance(motion: Motion) -> Stance:
             posed = motion.body(rotmat, torch.from_numpy(motion.betas).expand(len(rotmat), -1), transl)
         soles.append(torch.stack([posed.vertices[:, rows].mean(1) for rows in picked], 1))
         centers.append(posed.vertices.mean(1))
-    return Stance(*(torch.cat(values).double().numpy() for values in (soles, centers)))
+        joints.append(posed.joints)
+    return Stance(*(torch.cat(values).double().numpy() for values in (soles, centers, joints)))
 
 
 def _sole_vertices(body: BodyModel) -> list[NDArray[np.int64]]:

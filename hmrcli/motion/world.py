@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hmrcli.motion.chain import Chain, linked
 from hmrcli.motion.contacts import Flags, Stance, sliding, stance, standing
 from hmrcli.motion.floor import Floor, find_floor, upward
+from hmrcli.motion.legs import planted
 from hmrcli.motion.motion import Motion
 
 Array = NDArray[np.float64]
@@ -73,9 +74,12 @@ def to_world(motions: Sequence[Motion]) -> World:
         soles = (one.soles - origin) @ rotation.T
         rays = motion.transl / np.linalg.norm(motion.transl, axis=1, keepdims=True) @ rotation.T
         shift = held_still(soles, stands, motion.times, rays)
+        held = _moved(motion, rotation, origin, shift)
+        joints = (one.joints - origin) @ rotation.T + shift[:, None]
+        legs = planted(held.rotmat.astype(float), joints, soles + shift[:, None], stands, motion.times)
+        placed.append(replace(held, rotmat=legs.astype(np.float32)))
         befores.append(sliding(soles, stands))
-        afters.append(sliding(soles + shift[:, None], stands))
-        placed.append(_moved(motion, rotation, origin, shift))
+        afters.append(sliding(stance(placed[-1]).soles, stands))
     before, after = (1000 * _mean(np.concatenate(values)) for values in (befores, afters))
     return World(
         motions=placed,

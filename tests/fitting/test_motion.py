@@ -1,11 +1,14 @@
 """Motions of bodies that are known, seen through landmarks that are noisy as the landmark network's are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import roma
 import torch
 
 from hmrcli.body import BodyModel, load_body
+from hmrcli.body.ages import of_age
 from hmrcli.fitting.landmarks import INDICES, attachments
 from hmrcli.fitting.motion import AGILITY, agility_of, fit_track, intervals, track_targets
 from hmrcli.fitting.points import BodyState, body_points, pose_points
@@ -66,7 +69,7 @@ def observed(
     frames: np.ndarray | None = None,
 ) -> Track:
     """What a landmark network would have seen of somebody."""
-    points, count = pose_points(body_points(body, attachments()), state).points, len(times)
+    points, count = pose_points(body_points(body, attachments(body.size)), state).points, len(times)
     generator = torch.Generator().manual_seed(3)
     points2d, points3d = (torch.zeros(count, 33, n, dtype=torch.float64) for n in (2, 3))
     visibility = np.zeros((count, 33))
@@ -248,6 +251,15 @@ def test_joints_that_move_fast_may_accelerate_more() -> None:
     assert (fast[:, 24] == usual.moving).all()
 
 
+def test_a_child_is_as_near_as_it_is(body: BodyModel) -> None:
+    times, child = np.arange(12) / RATE, of_age(body, 6)
+    truth = performed(times)
+    track = observed(child, truth, times)
+    motion = fit_track(child, track, CAMERA)
+    assert np.abs(motion.transl[:, 2] / truth.transl[:, 2].numpy() - 1).max() < 0.2
+    assert (motion.scores > 0.8).all()
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_frame_or_two_are_a_motion(body: BodyModel, count: int) -> None:
     times = np.arange(count) / RATE
@@ -268,3 +280,19 @@ def test_windows_of_a_long_clip_join_smoothly(body: BodyModel, monkeypatch: pyte
     assert np.abs(parts.transl - whole.transl).max() < 0.02
     assert heard == sorted(heard)
     assert heard[-1] == 1
+
+
+def test_a_lens_is_taken_out_of_what_it_shows(body):
+    times = np.arange(4) / RATE
+    track = observed(body, performed(times), times)
+    lens = Camera(1500.0, (960.0, 540.0), 1920, 1080, "given", 1460.0, (-0.2, 0.05, 0.002, -0.003))
+    rays = (track.landmarks.points2d - CAMERA.principal_point) / CAMERA.focal_length
+    shown = lens.project(np.concatenate([rays, np.ones((*rays.shape[:2], 1))], 2))
+    bent = track._replace(landmarks=replace(track.landmarks, points2d=shown))
+    plain, seen, wrong = (
+        fit_track(body, one, camera, "none")
+        for one, camera in ((track, CAMERA), (bent, lens), (bent, CAMERA))
+    )
+    np.testing.assert_allclose(seen.transl, plain.transl, atol=1e-3)
+    np.testing.assert_allclose(seen.rotmat, plain.rotmat, atol=1e-3)
+    assert seen.camera is lens and np.abs(wrong.transl - plain.transl).max() > 0.05
