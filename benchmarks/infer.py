@@ -97,8 +97,7 @@ def accuracy(body: BodyModel, draw: Path | None) -> None:
                 )
         if draw:
             placed = list(body(fits.rotmat, fits.betas, fits.transl).vertices.numpy())
-            center = tuple(targets.principal_point[0].tolist())
-            picture = overlay(image, placed, body.faces.numpy(), float(targets.focal_length[0]), center)
+            picture = overlay(image, placed, body.faces.numpy(), Photo(image).camera)
             draw.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(draw / f"{name}.jpg"), picture[..., ::-1])
     share = 100 * (1 - missed / visible)

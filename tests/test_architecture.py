@@ -21,7 +21,7 @@ FLOORS = (
     ("motion",),
     ("people",),
     ("render",),
-    ("body",),
+    ("body", "camera"),
     ("recipe",),
     ("assets",),
     ("distributed", "environment", "files"),

@@ -4,22 +4,26 @@ Training code stores configurations, callbacks and paths beside its weights. Eac
 tensors that are asked for are built, by this module, from the bytes in the file.
 """
 
+import io
 import math
+import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hmrcli.assets.npy import open_zip, read_bytes, require_modest
+from hmrcli.assets.joblib_files import ArrayReader, unpacked
+from hmrcli.assets.npy import open_zip, read_bytes, read_header, require_modest
 from hmrcli.assets.npz import NpzFile
-from hmrcli.assets.pickles import Reader, Record, plain
+from hmrcli.assets.pickles import Record, plain, raw_bytes
 from hmrcli.errors import BadInput
 from hmrcli.files import damage, open_file
 
+_DAMAGED = "is cut off, damaged or no weight file ({}); fetch it again with `hmr download`"
 _LEGACY = 0x1950A86A20F9469CFC6C
 """Number that files of torch before 1.6 begin with, pickled."""
 _DTYPES = {
@@ -51,7 +55,7 @@ _DEEPEST, _LOOKS = 32, 1 << 20
 
 
 class Checkpoint:
-    """The content of a file that `torch.save` or a pickle of numpy arrays made; nothing in it was run.
+    """The content of a file that `torch.save`, joblib or pickle made; nothing in it was run.
 
     `root` is made of plain containers and records; `entries` looks into both, and `tensor` builds what is one.
     Use in a `with` block, which keeps the file open: a network has thousands of tensors.
@@ -61,11 +65,12 @@ class Checkpoint:
         BadInput: it is damaged, of another kind, or asks for what would do harm.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, damaged: str = _DAMAGED) -> None:
+        """Reads a file; `damaged` says in errors what it is then, with {} for the reason."""
+        self.path, self._damaged = path, damaged
         self._storages: dict[str, Tensor] = {}
         self._looked = 0
-        with open_file(path) as stream, damage(f"{path}: {_DAMAGED}"):
+        with open_file(path) as stream, damage(f"{path}: {damaged}"):
             start = stream.read(4)
             stream.seek(0)
             self._archive = open_zip(path) if start == b"PK\x03\x04" else None
@@ -101,7 +106,7 @@ class Checkpoint:
         Raises:
             BadInput: it is damaged.
         """
-        with damage(f"{self.path}: {_DAMAGED}"):
+        with damage(f"{self.path}: {self._damaged}"):
             if isinstance(value, Record) and value.name.endswith(_NUMPY):
                 value = plain(value, 1 << 32)
             if isinstance(value, np.ndarray | np.generic):
@@ -116,7 +121,7 @@ class Checkpoint:
 
     def shape(self, value: Any) -> tuple[int, ...] | None:
         """Returns the shape of the tensor that a value stands for, which is not read; None if it is none."""
-        with damage(f"{self.path}: {_DAMAGED}"):
+        with damage(f"{self.path}: {self._damaged}"):
             if view := _view(value):
                 return view.size
         tensor = self.tensor(value)
@@ -154,21 +159,16 @@ class Checkpoint:
         return _Unpickler(_member(archive, pickles[0]), self.path).load()
 
     def _read_stream(self, content: bytes) -> Any:
-        reader = _Unpickler(content, self.path)
+        stream = io.BytesIO(content := unpacked(content))
+        if packed := content.startswith(b"\x93NUMPY"):  # an object alone, as numpy.save writes it
+            read_header(stream)
+        reader = _Unpickler(content[stream.tell() :], self.path)
         root = reader.load()
-        if root != _LEGACY:
-            return root
-        _, system, root, keys = (reader.load() for _ in range(4))
-        if not system["little_endian"]:
-            raise ValueError("its bytes are in another order")
-        place, whole = reader.stream.tell(), np.frombuffer(content, np.uint8)
-        for key in keys:
-            dtype, count = reader.dtypes[str(key)], int.from_bytes(content[place : place + 8], "little")
-            place, end = place + 8, place + 8 + count * dtype.itemsize
-            if end > len(content):
-                raise ValueError("it ends early")
-            self._storages[str(key)] = _typed(torch.from_numpy(whole[place:end].copy()), dtype)
-            place = end
+        if packed and root.state[1] == ():
+            root = root.state[4][0]
+        elif isinstance(root, int) and root == _LEGACY:
+            root, self._storages = _legacy(reader)
+        self._storages |= reader.embedded
         return root
 
     def _storage(self, storage: "_Storage") -> Tensor:
@@ -183,6 +183,21 @@ class Checkpoint:
         return _typed(self._storages[storage.key], storage.dtype)
 
 
+def _legacy(reader: "_Unpickler") -> tuple[Any, dict[str, Tensor]]:
+    """Reads what follows the number that files of torch before 1.6 begin with: the content, and its numbers."""
+    _, system, root, keys = (reader.load() for _ in range(4))
+    if not system["little_endian"]:
+        raise ValueError("its bytes are in another order")
+    storages: dict[str, Tensor] = {}
+    for key in keys:
+        dtype, count = reader.dtypes[str(key)], int.from_bytes(reader.stream.read(8), "little")
+        numbers = reader.stream.read(size := count * dtype.itemsize)
+        if len(numbers) != size:
+            raise ValueError("it ends early")
+        storages[str(key)] = _typed(torch.from_numpy(np.frombuffer(numbers, np.uint8).copy()), dtype)
+    return root, storages
+
+
 def _typed(numbers: Tensor, dtype: torch.dtype) -> Tensor:
     """Takes the same bytes as numbers of another type."""
     if numbers.dtype == dtype or not len(numbers):
@@ -193,9 +208,6 @@ def _typed(numbers: Tensor, dtype: torch.dtype) -> Tensor:
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     require_modest(archive.getinfo(name))
     return archive.read(name)
-
-
-_DAMAGED = "is cut off, damaged or no weight file ({}); fetch it again with `hmr download`"
 
 
 class _Storage(NamedTuple):
@@ -216,17 +228,21 @@ class _View(NamedTuple):
     stride: tuple[int, ...]
 
 
-class _Unpickler(Reader):
+class _Unpickler(ArrayReader):
+    dispatch: ClassVar = dict(ArrayReader.dispatch)
+
     def __init__(self, content: bytes, path: Path) -> None:
         super().__init__(content)
-        self._path = path
+        self.path = path
         self.dtypes: dict[str, torch.dtype] = {}
+        self.embedded: dict[str, Tensor] = {}
+        """Numbers of tensors that were pickled as others' objects are: in files within the file."""
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}".replace("__builtin__.", "builtins.")
         if {full, module.partition(".")[0]} & _HARMFUL:
             raise BadInput(
-                f"{self._path}: needs {full} to be read, which could run code, so it is refused; "
+                f"{self.path}: needs {full} to be read, which could run code, so it is refused; "
                 "take a file from its publisher"
             )
         return self.record_class(full)
@@ -264,3 +280,20 @@ def _view(value: Any) -> _View | None:
     if len(size) != len(stride):
         raise ValueError(f"a tensor of shape {size}")
     return _View(storage, offset, tuple(size), tuple(stride))
+
+
+def _load_reduce(reader: Any) -> None:
+    """Calls what the file asks to be called, which gives a record; numbers of a tensor are taken out."""
+    ArrayReader.dispatch[pickle.REDUCE[0]](reader)
+    made = reader.stack[-1]
+    if isinstance(made, Record) and made.name == "torch.storage._load_from_bytes":
+        inner = _Unpickler(raw_bytes(made.args[0]), reader.path)
+        if inner.load() != _LEGACY:
+            raise ValueError("numbers of an unknown layout")
+        storage, storages = _legacy(inner)
+        key = f"embedded {len(reader.embedded)}"
+        reader.embedded[key] = storages[storage.key]
+        reader.stack[-1] = storage._replace(key=key)
+
+
+_Unpickler.dispatch[pickle.REDUCE[0]] = _load_reduce

@@ -236,7 +236,7 @@ def plain(value: Any, size: int) -> Any:
     return turn(value)
 
 
-def _raw(data: Any) -> bytes:
+def raw_bytes(data: Any) -> bytes:
     """Returns the bytes of an array, which Python 2 wrote as text and Python 3 may write as a call."""
     if isinstance(data, Record) and data.name in _BYTES:
         return _bytes(data)
@@ -245,7 +245,8 @@ def _raw(data: Any) -> bytes:
     return data.encode("latin1") if isinstance(data, str) else bytes(data)
 
 
-def _dtype(record: Any) -> np.dtype[Any]:
+def plain_dtype(record: Any) -> np.dtype[Any]:
+    """Returns the data type that a record stands for: numbers, text or objects; ValueError for others."""
     if not isinstance(record, Record) or record.name != "numpy.dtype" or not isinstance(record.args[0], str):
         raise ValueError("an array without a data type")
     code = record.args[0]
@@ -267,9 +268,9 @@ def _from_bytes(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], fortr
 
 def _array(record: Record, turn: _Turn) -> NDArray[Any]:
     _, shape, dtype_record, fortran, data = record.state
-    dtype = _dtype(dtype_record)
+    dtype = plain_dtype(dtype_record)
     if not dtype.hasobject:
-        return _from_bytes(_raw(data), dtype, tuple(shape), bool(fortran))
+        return _from_bytes(raw_bytes(data), dtype, tuple(shape), bool(fortran))
     items = np.empty(len(data), object)
     items[:] = [turn(item) for item in data]
     return items.reshape(shape, order="F" if fortran else "C")
@@ -277,11 +278,11 @@ def _array(record: Record, turn: _Turn) -> NDArray[Any]:
 
 def _buffer(record: Record, turn: _Turn) -> NDArray[Any]:
     data, dtype_record, shape, order = record.args
-    return _from_bytes(_raw(data), _dtype(dtype_record), tuple(shape), order == "F")
+    return _from_bytes(raw_bytes(data), plain_dtype(dtype_record), tuple(shape), order == "F")
 
 
 def _scalar(record: Record, turn: _Turn) -> Any:
-    return _from_bytes(_raw(record.args[1]), _dtype(record.args[0]), (), False)[()]
+    return _from_bytes(raw_bytes(record.args[1]), plain_dtype(record.args[0]), (), False)[()]
 
 
 def _sparse(record: Record, turn: _Turn) -> SparseMatrix:
@@ -323,7 +324,7 @@ def _select(record: Record, turn: _Turn) -> NDArray[Any]:
 def _bytes(record: Record, _: _Turn | None = None) -> bytes:
     if record.args and record.args[1:] not in (("latin1",), ("latin-1",)):
         raise ValueError("bytes that are not in latin-1")
-    return _raw(record.args[0]) if record.args else b""
+    return raw_bytes(record.args[0]) if record.args else b""
 
 
 def _set(record: Record, turn: _Turn) -> set[Any]:
@@ -341,7 +342,7 @@ _READERS: dict[str, Callable[[Record, _Turn], Any]] = {
     **{f"numpy.{core}.multiarray._reconstruct": _array for core in ("core", "_core")},
     **{f"numpy.{core}.multiarray.scalar": _scalar for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": _buffer for core in ("core", "_core")},
-    "numpy.dtype": lambda record, turn: _dtype(record),
+    "numpy.dtype": lambda record, turn: plain_dtype(record),
     **dict.fromkeys(_BYTES, _bytes),
     **dict.fromkeys(_MATRICES, _sparse),
     **dict.fromkeys(("__builtin__.set", "builtins.set"), _set),

@@ -50,11 +50,18 @@ def evaluate(
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(metavar="P.npz", help=f"Score these arrays of any system. Keys: {ARRAY_KEYS}."),
+        typer.Option(
+            metavar="P.npz|FILE",
+            help="Score these results of any system: what PHALP, 4D-Humans, WHAM, GVHMR or TRAM stored, a motion as "
+            f"AMASS has it, or arrays. Keys: {ARRAY_KEYS}.",
+        ),
     ] = None,
     targets: Annotated[
         Path | None,
         typer.Option(metavar="T.npz", help=f"What --predictions are compared with. Keys: {TARGET_KEYS}."),
+    ] = None,
+    person: Annotated[
+        str | None, typer.Option(metavar="ID", help="Of the people in --predictions, score this one.")
     ] = None,
     allow_missed: Annotated[
         bool,
@@ -92,9 +99,11 @@ def evaluate(
         raise UsageError("give --recipe and --checkpoint, or --predictions and --targets")
     if allow_missed and not any(arrays):
         raise UsageError("--allow-missed is for --predictions and --targets")
+    if person is not None and not any(arrays):
+        raise UsageError("--person is for --predictions and --targets")
     for name, path in {"predictions": predictions, "targets": targets}.items():
         if path is not None:
-            options.existing(path, f"--{name}", "expected an .npz file of arrays")
+            options.existing(path, f"--{name}", "expected a file of arrays or of a system's results")
     if checkpoint is not None:
         options.existing(checkpoint, "--checkpoint", "see hmr download --list")
     if out is not None:
@@ -105,7 +114,7 @@ def evaluate(
 
         rules = PROTOCOLS[protocol] if protocol else ARRAYS
         scored = score_arrays(
-            predictions, targets, rules, root=find_root(data_root), allow_missed=allow_missed
+            predictions, targets, rules, root=find_root(data_root), allow_missed=allow_missed, person=person
         )
         results = results_of_arrays(scored, predictions, targets, out)
         _show(results, out, as_json)

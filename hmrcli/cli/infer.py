@@ -1,16 +1,17 @@
-"""`hmr infer`: images into overlays, meshes and numbers."""
+"""`hmr infer`: images and clips into overlays, meshes, motions and numbers."""
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hmrcli.cli import options
+from hmrcli.cli.clips import ClipInput, ClipWork, clip_inputs, recover_camera, recover_clip
 from hmrcli.cli.console import bar, complain, in_words, note, print_json, print_line
 from hmrcli.environment import chosen_device
 from hmrcli.errors import HmrError, MissingFile, UsageError
@@ -19,9 +20,18 @@ from hmrcli.files import did_you_mean, writable_folder
 if TYPE_CHECKING:
     from hmrcli.inference.predictor import Predictor
     from hmrcli.inference.recover import Asked, Result
+    from hmrcli.inference.video import Clip
     from hmrcli.recipe import Recipe
 
-SAVES = ("overlay", "mesh", "json", "npz")
+SAVES = ("overlay", "mesh", "json", "npz", "amass", "bvh", "openpose", "coco")
+
+
+class Smooth(StrEnum):
+    """How much of a clip's motion is taken for noise."""
+
+    none = "none"
+    light = "light"
+    strong = "strong"
 
 
 class MeshFormat(StrEnum):
@@ -32,10 +42,30 @@ class MeshFormat(StrEnum):
     ply = "ply"
 
 
+class BvhNames(StrEnum):
+    """Names of the joints in BVH files."""
+
+    smpl = "smpl"
+    mixamo = "mixamo"
+
+
 def infer(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Images, folders of images, or quoted patterns.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="INPUT", help="Images, folders of images, videos, or quoted patterns."),
+    ] = None,
+    camera: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Record the camera of this number until Ctrl-C.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Takes the images of each input as a clip of so many a second.")
+    ] = None,
+    smooth: Annotated[
+        Smooth, typer.Option(help="How much of a clip's motion is taken for noise.")
+    ] = Smooth.light,
+    world: Annotated[
+        bool, typer.Option("--world", help="Stand a still camera's clip on a floor: its mesh, bvh and amass.")
+    ] = False,
     recipe: options.Recipe = None,
     open: options.Open = False,
     checkpoint: options.Checkpoint = None,
@@ -58,6 +88,15 @@ def infer(
     ] = None,
     save: Annotated[str, typer.Option(help=f"What to write, of {','.join(SAVES)}.")] = "overlay,mesh,json",
     mesh_format: Annotated[MeshFormat, typer.Option(help="Kind of mesh file.")] = MeshFormat.glb,
+    bvh_names: Annotated[
+        BvhNames, typer.Option(help="Joint names in BVH files: SMPL's, or those of Mixamo's rigs.")
+    ] = BvhNames.smpl,
+    pose_correctives: Annotated[
+        bool,
+        typer.Option(
+            "--pose-correctives", help="Put SMPL's pose correctives into a clip's glb: exact, larger."
+        ),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the files; made if absent.")] = Path("hmr_out"),
     max_people: Annotated[
         int | None, typer.Option(min=1, help="Keep the best so many people of an image.")
@@ -67,6 +106,14 @@ def infer(
         typer.Option(
             metavar="PIXELS|35mm=MM",
             help="Focal length. By default what EXIF says, else the length of the image's diagonal.",
+        ),
+    ] = None,
+    calib: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE[:NAME]",
+            help="The camera's calibration, with distortion: OpenCV's yml, xml or json, COLMAP's cameras.txt, or toml "
+            "of Pose2Sim or anipose.",
         ),
     ] = None,
     resume: Annotated[
@@ -79,20 +126,25 @@ def infer(
     data_root: options.DataRoot = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Recover the people of photos as posed 3D bodies.
+    """Recover the people of photos, videos and cameras as posed 3D bodies.
 
     Needs no licensed file: small bundled networks find landmarks, and the open body is fitted to them. With a recipe
     and a checkpoint, a trained network regresses the bodies instead. Each image's files are written when it is done:
-    Ctrl-C keeps them, and the same command with --resume goes on.
+    Ctrl-C keeps them, and the same command with --resume goes on. In clips people are followed, each has one shape, and
+    their motion is smooth.
     """
-    asked = _asked(save, mesh_format, bbox, bbox_scale, max_people, focal, resume)
+    inputs = inputs or []
+    if (camera is None) == (not inputs):
+        raise UsageError("expected images, folders, videos or patterns, or else --camera N")
+    asked = _asked(save, mesh_format, bvh_names, bbox, bbox_scale, max_people, focal, calib, resume)
+    asked = asked._replace(correctives=pose_correctives)
     recipe, checkpoint = options.of_run(recipe, checkpoint)
     if (recipe is None) != (checkpoint is None):
         raise UsageError(
             "a network needs both --recipe and --checkpoint; without them the bundled default runs"
         )
     resolved, body = _recipe_and_body(recipe, open, body_model, data_root)
-    from hmrcli.inference.inputs import expand_inputs
+    from hmrcli.inference.inputs import expand_inputs, output_stems
     from hmrcli.inference.recover import recover_images
 
     failures: list[HmrError] = []
@@ -104,7 +156,15 @@ def infer(
         complain("skipped:", known)
         failures.append(known)
 
-    paths = expand_inputs(inputs, recursive, note, out, skip if len(inputs) > 1 else None)
+    refused = skip if len(inputs) > 1 else None
+    everything = expand_inputs(inputs, recursive, note, out, refused)
+    clips, paths = clip_inputs(
+        inputs, everything, fps, lambda text: expand_inputs([text], recursive, leave_out=out, refused=refused)
+    )
+    if clips or camera is not None:
+        _suits_clips(resolved, asked, as_json and bool(paths))
+    elif world:
+        raise UsageError("--world: speaks of clips; a photo has its floor in NAME_scene.glb")
     if bbox and len(paths) > 1:
         raise UsageError(f"--bbox speaks of one image, the inputs are {len(paths)}: run it image by image")
     writable_folder(out)
@@ -112,6 +172,10 @@ def infer(
         chosen_device(device)
 
     predictor = cache(lambda: _predictor(resolved, checkpoint, body, bbox_scale, device, data_root))
+    work = ClipWork(predictor, asked, smooth.value, world, as_json)
+    if camera is not None:
+        return recover_camera(camera, out, work)
+    opened = _opened(clips, skip if len(inputs) > 1 else None)
     results: list[Result] = []
     try:
         with bar("images", shown=len(paths) > 1) as progress:
@@ -131,6 +195,17 @@ def infer(
         on = "; the same command with --resume goes on" if "json" in asked.saves else ""
         note(f"interrupted: {sum(not r.error for r in results)} of {len(paths)} images are done{on}")
         raise typer.Exit(130) from None
+    stems = list(output_stems([*paths, *(Path(one.stem) for one in clips)], out))[len(paths) :]
+    for one, target in zip(clips, stems):
+        if one in opened:
+            try:
+                recover_clip(one, opened[one], target, work)
+            except KeyboardInterrupt:
+                raise typer.Exit(130) from None
+            except Exception as error:
+                if len(inputs) == len(clips) == 1:
+                    raise
+                skip(one.name, error)
     if skipped := sum(result.skipped for result in results):
         note(f"{skipped} of {len(paths)} images were done before and are skipped")
     done = [result for result in results if not result.error]
@@ -143,6 +218,37 @@ def infer(
         worst = min(failures, key=lambda error: error.exit_code)
         total = len(done) + len(failures)
         raise type(worst)(f"{len(failures)} of {total} inputs could not be done; they are named above")
+
+
+def _suits_clips(recipe: "Recipe | None", asked: "Asked", mixed: bool) -> None:
+    """Says what cannot be asked of clips."""
+    if recipe is not None:
+        raise UsageError(
+            "--recipe: trained networks read images; leave --recipe and --checkpoint away for clips"
+        )
+    if "mesh" in asked.saves and asked.mesh_format != "glb":
+        raise UsageError(f"--mesh-format: {asked.mesh_format} holds no motion; clips' meshes are glb")
+    if asked.boxes:
+        raise UsageError("--bbox: speaks of an image; people of a clip are found and followed")
+    if mixed:
+        raise UsageError(
+            "--json: images give one document and clips a line for each frame: name them in commands of their own"
+        )
+
+
+def _opened(
+    clips: Sequence[ClipInput], refused: Callable[[str, Exception], None] | None
+) -> dict[ClipInput, "Clip"]:
+    """Opens clips, so that what is wrong with one is known before the long work on another."""
+    opened = {}
+    for one in clips:
+        try:
+            opened[one] = one.opened()
+        except HmrError as error:
+            if refused is None:
+                raise
+            refused(one.name, error)
+    return opened
 
 
 def _recipe_and_body(
@@ -196,17 +302,19 @@ def _summary(result: "Result", with_json: bool) -> str:
             files.setdefault(kind, {})[path] = None
     if with_json:
         files["json"] = {f"{result.target}.json": None}
-    lines = [f"  {kind:8}{'  '.join(names)}" for kind, names in files.items()]
+    lines = [f"  {kind:9}{'  '.join(names)}" for kind, names in files.items()]
     return "\n".join([f"{result.path}: {found}", *lines])
 
 
 def _asked(
     save: str,
     mesh_format: MeshFormat,
+    bvh_names: BvhNames,
     bbox: list[str] | None,
     bbox_scale: float | None,
     max_people: int | None,
     focal: str | None,
+    calib: str | None,
     resume: bool,
 ) -> "Asked":
     """Reads the options that are asked of every image."""
@@ -222,7 +330,23 @@ def _asked(
     boxes = [_box(text) for text in bbox] if bbox else None
     if bbox_scale is not None and not 0.1 <= bbox_scale <= 10:
         raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
-    return Asked(saves, mesh_format, boxes, bbox_scale, max_people, _focal(focal), resume)
+    if focal and calib:
+        raise UsageError("--calib: a calibration has its focal length; give it or --focal")
+    from hmrcli.camera.calibration import read_calibration
+
+    calibration = read_calibration(calib) if calib else None
+    names: Literal["smpl", "mixamo"] = bvh_names.value
+    return Asked(
+        saves=saves,
+        mesh_format=mesh_format.value,
+        bvh_names=names,
+        boxes=boxes,
+        bbox_scale=bbox_scale,
+        max_people=max_people,
+        focal=_focal(focal),
+        calibration=calibration,
+        resume=resume,
+    )
 
 
 def _near(word: str, known: Sequence[str]) -> str:

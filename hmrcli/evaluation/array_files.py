@@ -1,4 +1,4 @@
-"""The .npz files that `hmr eval` scores: what they may hold, their checks, and the matching of their rows."""
+"""The files that `hmr eval` scores: what they may hold, their checks, and the matching of their rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.assets.npz import read_npz
 from hmrcli.body.joints import H36M
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.protocols import SCORED
+from hmrcli.evaluation.systems import read_results
 from hmrcli.evaluation.targets import extent
 
 _FLOATS, _WHOLE, _FLAGS, _TEXT, _NAMES = "f", "iu", "biuf", "US", "iuUS"
@@ -65,11 +65,15 @@ class Side:
     Attributes:
         keys: its known arrays; lengths in metres. Values may be not finite where rows or joints do not count.
         count: its rows.
+        body: that pose and betas belong to, as `systems.Found.body`.
+        notes: what is to be said with the result.
     """
 
     path: Path
     keys: Mapping[str, NDArray[Any]]
     count: int
+    body: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def has_mesh(self) -> bool:
@@ -91,17 +95,22 @@ class Side:
         return BadInput(f"{self.path}: key {key}{text}")
 
 
-def read_side(path: Path) -> Side:
+def read_side(path: Path, person: str | None = None) -> Side:
     """Reads a file's known keys and checks each by itself; nothing in the file is run.
+
+    Args:
+        path: of arrays, or of what a known system left (`systems`).
+        person: keep the rows of this `id` alone.
 
     Raises:
         MissingFile: there is no such file.
-        BadInput: it is damaged, or a key is missing or has a wrong type, shape or value.
+        BadInput: it is damaged, or a key is missing or has a wrong type, shape or value, or nobody has that id.
     """
-    stored = read_npz(path)
+    found_file = read_results(path)
+    stored = found_file.arrays
     sizes: dict[str, int] = {}
     keys: dict[str, NDArray[Any]] = {}
-    side = Side(path, keys, 0)
+    side = Side(path, keys, 0, found_file.body, found_file.notes)
     for key in KEYS:
         found = next((stored[name] for name in (key.name, *key.others) if name in stored), None)
         if found is not None:
@@ -121,7 +130,20 @@ def read_side(path: Path) -> Side:
         if word.lower() not in _GENDERS:
             raise side.refused("gender", f", row {row} is {str(word)!r}, expected {', '.join(_GENDERS)}")
     _to_metres(keys, side)
-    return replace(side, count=sizes["N"])
+    side = replace(side, count=sizes["N"])
+    return side if person is None else _of_person(side, person)
+
+
+def _of_person(side: Side, person: str) -> Side:
+    """Returns the rows of one `id`, which then need no name."""
+    if "id" not in side.keys:
+        raise side.refused("id", f" is missing, so that --person {person} cannot be told apart")
+    ids = side.keys["id"].astype(str)
+    if not (chosen := ids == person).any():
+        known = ", ".join(sorted(set(ids.tolist()))[:20])
+        raise side.refused("id", f" has no {person}; there are {known}")
+    keys = {name: value[chosen] for name, value in side.keys.items() if name != "id"}
+    return replace(side, keys=keys, count=int(chosen.sum()))
 
 
 def _unpacked(array: NDArray[Any], key: Key, side: Side) -> NDArray[Any]:
@@ -186,9 +208,23 @@ class Matched(NamedTuple):
     spare: int
     """Predictions without a target."""
 
+    @property
+    def recall(self) -> str:
+        """Says how many people were found, as AGORA states it beside errors (Patel et al., CVPR 2021)."""
+        found, count = int(self.found.sum()), len(self.found)
+        recall, precision = found / count, found / (found + self.spare)
+        score = 2 * recall * precision / (recall + precision)
+        return (
+            f"{found} of {count} targets have a prediction: recall {100 * recall:.1f} %, precision "
+            f"{100 * precision:.1f} % ({self.spare} predictions have no target), F1 {score:.3f}. Errors are of those "
+            "found alone; AGORA's NMJE is MPJPE divided by F1"
+        )
+
 
 def matched(ours: Side, theirs: Side, allow_missed: bool = False) -> Matched:
     """Brings the predictions into the order of the targets, by image and id where both files have them.
+
+    Without images, rows are matched by the numbers of frames, where both have those.
 
     Args:
         allow_missed: targets may have no prediction, or one of NaN alone.
@@ -196,7 +232,8 @@ def matched(ours: Side, theirs: Side, allow_missed: bool = False) -> Matched:
     Raises:
         BadInput: a name is there twice, a target has no prediction, or nothing names the rows and counts differ.
     """
-    names = [name for name in ("image", "id") if name in ours.keys and name in theirs.keys]
+    both = ours.keys.keys() & theirs.keys.keys()
+    names = [name for name in ("image" if "image" in both else "frame", "id") if name in both]
     if all(np.array_equal(ours.keys[name].astype(str), theirs.keys[name].astype(str)) for name in names):
         names = []  # rows are in order, of which several may have one name
     found, order = np.ones(theirs.count, bool), np.arange(theirs.count)
@@ -232,6 +269,11 @@ def _places(side: Side, names: Sequence[str]) -> dict[tuple[str, ...], int]:
             raise BadInput(
                 f"{side.path}: rows {places[label]} and {row} both have {_named(names, label)}"
                 + (f"; store {other} in both files, too" if other else "")
+                + (
+                    "; --person ID takes one person of the predictions"
+                    if "id" in side.keys and "id" not in names
+                    else ""
+                )
             )
         places[label] = row
     return places

@@ -13,7 +13,7 @@ from hmrcli.assets.data_root import data_root
 from hmrcli.body.joints import H36M
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.errors import BadInput
-from hmrcli.evaluation.array_files import Matched, Side, matched, read_side
+from hmrcli.evaluation.array_files import Side, matched, read_side
 from hmrcli.evaluation.centering import check_centering
 from hmrcli.evaluation.metrics import METRICS, accel_error, measure
 from hmrcli.evaluation.protocols import (
@@ -33,6 +33,7 @@ from hmrcli.evaluation.protocols import (
     summarise,
     target_vertices,
 )
+from hmrcli.evaluation.systems import other_body
 from hmrcli.evaluation.targets import (
     LEAST_JOINTS,
     absent_joints,
@@ -88,24 +89,26 @@ def score_arrays(
     *,
     root: Path | None = None,
     allow_missed: bool = False,
+    person: str | None = None,
 ) -> ArrayScores:
     """Scores the rows of one file against those of another; `array_files.KEYS` says what they hold.
 
     Where a file has both joints and a mesh, its joints are the stored ones.
 
     Args:
-        predictions: .npz of the system that is scored.
-        targets: .npz to compare with.
+        predictions: of the system that is scored: .npz, or as it stored them (`systems`).
+        targets: to compare with, likewise.
         protocol: says which bodies meshes and parameters belong to; without one, only joints3d is scored.
         root: the data root, where the protocol's bodies are read; only meshes and parameters need them.
         allow_missed: targets without a prediction are counted, not refused.
+        person: of the predictions, the rows of this id alone.
 
     Raises:
         MissingFile: a file or a body is not there.
         BadInput: a key is missing, or has a wrong type, shape or value, or rows do not match; the message names
             file, key and row.
     """
-    ours, theirs = read_side(predictions), read_side(targets)
+    ours, theirs = read_side(predictions, person), read_side(targets)
     gendered = bool(protocol.roles) and "pose" in theirs.keys
     for side in (ours, theirs):
         _check_kind(side, protocol)
@@ -116,7 +119,7 @@ def score_arrays(
             f"{predictions} gives {ours.scored} joints and {targets} gives {theirs.scored}; both must give the same"
         )
     pairs = matched(ours, theirs, allow_missed)
-    ours, notes = pairs.side, _recall(pairs) if allow_missed else []
+    ours, notes = pairs.side, [pairs.recall] if allow_missed else []
     if pairs.spare and not allow_missed:
         notes.append(f"{pairs.spare} predictions have no target and were left out")
     counting = _counting(theirs, pairs.found)
@@ -130,6 +133,7 @@ def score_arrays(
         bodies = load_bodies(protocol, data_root(root))
         for side in (ours, theirs):
             _check_mesh(side, protocol, bodies)
+            notes += [*side.notes, *other_body(side.path, side.body, bodies["neutral"].name)]
     mask = None if needed.all() else torch.from_numpy(needed)
     our_joints, their_joints, per_sample = _score_rows(ours, theirs, protocol, bodies, mask)
     sequence, frame = theirs.keys.get("sequence"), theirs.keys.get("frame")
@@ -174,18 +178,6 @@ def _check_mesh(side: Side, protocol: Protocol, bodies: Bodies) -> None:
             f" has {found} vertices, expected {body.num_vertices} of the {body.name} body, which the {protocol.name} "
             "protocol takes",
         )
-
-
-def _recall(pairs: Matched) -> list[str]:
-    """Says how many people were found, as AGORA states it beside errors (Patel et al., CVPR 2021)."""
-    found, count = int(pairs.found.sum()), len(pairs.found)
-    recall, precision = found / count, found / (found + pairs.spare)
-    score = 2 * recall * precision / (recall + precision)
-    return [
-        f"{found} of {count} targets have a prediction: recall {100 * recall:.1f} %, precision "
-        f"{100 * precision:.1f} % ({pairs.spare} predictions have no target), F1 {score:.3f}. Errors are of those "
-        "found alone; AGORA's NMJE is MPJPE divided by F1"
-    ]
 
 
 def _counting(theirs: Side, found: NDArray[np.bool_]) -> _Counting:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmrcli.body import BodyModel
-from hmrcli.body.camera import project
+from hmrcli.camera.camera import NEAR
 from hmrcli.fitting.agreement import agreement, in_picture, joints_visibility
 from hmrcli.fitting.fit import USUAL, Shape, fit_landmarks, landmark_objective
 from hmrcli.fitting.initial import with_hidden_legs
@@ -37,8 +37,6 @@ MOMENT = 0.07
 """Seconds for which a person may be taken for turned around, or be lost, and it is noticed."""
 SHORTEST = 1e-3
 """Seconds: no interval between frames counts as less."""
-NEAR = 0.05
-"""Metres: nearer points are not seen."""
 USUAL_RATE = 30.0
 """Frames a second of a motion of one frame."""
 
@@ -111,9 +109,7 @@ def fit_track(
 
 def track_targets(track: Track, camera: Camera) -> Targets:
     """Takes what was seen of a person as what to fit to, frame by frame."""
-    count = len(track.frames)
-    focal, principal = torch.tensor([camera.focal_length]), torch.tensor([camera.principal_point])
-    return seen_targets(track.landmarks, track.boxes, focal.expand(count), principal.expand(count, 2))
+    return seen_targets(track.landmarks, track.boxes, camera)
 
 
 def frame_objective(
@@ -240,20 +236,14 @@ def _motion(body: BodyModel, track: Track, camera: Camera, state: BodyState) -> 
 def _seen(body: BodyModel, track: Track, camera: Camera, state: BodyState) -> tuple[Frames, Frames]:
     """Scores the bodies of all frames, (F,), and tells how far their joints were seen, (F, 24)."""
     size, parts = (camera.height, camera.width), body.parts.cpu().numpy()
-    principal = torch.tensor(camera.principal_point)
     scores, seen = [], []
     for frames in _batches(len(track.frames), BATCH):
         landmarks = track.landmarks[frames]
         with torch.inference_mode():
             rotmat, betas, transl = (value.float() for value in _frames_of(state, frames))
-            posed = [points.cpu() for points in body(rotmat, betas, transl)]
-            # What is behind the camera lies outside every picture.
-            skin, joints = (
-                torch.where(
-                    points[..., 2:] > NEAR, project(points, camera.focal_length, principal), -1.0
-                ).numpy()
-                for points in posed
-            )
+            posed = [points.cpu().numpy() for points in body(rotmat, betas, transl)]
+        # What is behind the camera lies outside every picture.
+        skin, joints = (np.where(points[..., 2:] > NEAR, camera.project(points), -1.0) for points in posed)
         visibility = in_picture(joints, size) * joints_visibility(landmarks, joints)
         scores.append(agreement(landmarks, track.boxes[frames], joints, visibility, skin, parts, size))
         seen.append(visibility)

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hmrcli.camera import Camera
 from hmrcli.fitting.landmarks import INDICES, NAMES, TRUST
 from hmrcli.people import LANDMARK_INDEX, Landmarks
 
@@ -41,28 +42,29 @@ class Targets(NamedTuple):
     """(B, 2) pixels."""
 
 
-def seen_targets(
-    landmarks: Landmarks, boxes: NDArray[np.floating], focal_length: Tensor, principal_point: Tensor
-) -> Targets:
+def seen_targets(landmarks: Landmarks, boxes: NDArray[np.floating], camera: Camera) -> Targets:
     """Takes what landmarks say as what to fit to.
+
+    Bodies are fitted under the camera's pinhole, so the lens's distortion is taken out of the landmarks.
 
     Args:
         landmarks: of N people.
         boxes: (N, 4) x, y, width, height in pixels.
-        focal_length: (N,) pixels.
-        principal_point: (N, 2) pixels.
+        camera: of the picture, or of all N frames.
     """
+    count = len(landmarks)
+    focal, principal = torch.tensor([camera.focal_length]), torch.tensor([camera.principal_point])
     # Where the landmark network is least sure it invents rather than sees.
     confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
     guessed = GUESSED * (landmarks.presence[:, _SEEN_LEGS] >= 0.5)
     confidence[:, _SEEN_LEGS] = np.maximum(confidence[:, _SEEN_LEGS], guessed)
     return Targets(
-        points2d=torch.from_numpy(landmarks.points2d),
+        points2d=torch.from_numpy(camera.undistorted(landmarks.points2d)),
         points3d=torch.from_numpy(landmarks.points3d),
         confidence=torch.from_numpy(confidence),
         extent=torch.from_numpy(boxes[:, 2:].max(1)),
-        focal_length=focal_length,
-        principal_point=principal_point,
+        focal_length=focal.expand(count),
+        principal_point=principal.expand(count, 2),
     )
 
 

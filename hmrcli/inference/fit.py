@@ -10,13 +10,12 @@ from hmrcli.body import BodyModel
 from hmrcli.body.camera import crop_camera
 from hmrcli.body.joints import SMPL_24
 from hmrcli.body.model import BodyOutput
-from hmrcli.data.crop import square_around
 from hmrcli.fitting.fit import ITERATIONS, Fit, Start, fit_landmarks
 from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets, seen_targets
 from hmrcli.inference.children import ages, child
 from hmrcli.inference.person import People, Person
-from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of
+from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of, squares
 from hmrcli.people import Landmarks
 
 SOMEBODY = 0.5
@@ -91,8 +90,7 @@ class FitPredictor:
                 fit = fit_landmarks(models[i], Targets(*(value[[i]] for value in targets)))
                 fits = Fit(*(torch.cat([all_[:i], one, all_[i + 1 :]]) for all_, one in zip(fits, fit)))
                 vertices[[i]], joints[[i]] = self._posed(models[i], fit)
-        center, side = (torch.from_numpy(value).float() for value in square_around(boxes, self.bbox_scale))
-        cam = crop_camera(fits.transl, center, side, *photo.camera(len(boxes)))
+        cam = crop_camera(fits.transl, *squares(boxes, self.bbox_scale, photo.camera))
         return Bodies(vertices, joints, cam, fits.transl, fits.rotmat, fits.betas), models
 
     @staticmethod
@@ -109,7 +107,7 @@ class FitPredictor:
 
 def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:
     """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4)."""
-    return seen_targets(landmarks, boxes, *photo.camera(len(landmarks)))
+    return seen_targets(landmarks, boxes, photo.camera)
 
 
 def _without_doubles(people: Sequence[Person]) -> list[Person]:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, Union
 import numpy as np
 from numpy.typing import NDArray
 
+from hmrcli.camera import Camera
 from hmrcli.errors import BadInput, UsageError
 from hmrcli.files import did_you_mean
 from hmrcli.inference.exif import ORIENTATION, read_exif
@@ -42,6 +43,16 @@ class Picture(NamedTuple):
     """In pixels as the camera wrote it into EXIF; None where it did not."""
     notes: tuple[str, ...]
     """Notes on the reading that a person should see."""
+    orientation: int = 1
+    """EXIF's 1 to 8, by which the pixels were turned."""
+
+    @property
+    def camera(self) -> Camera:
+        """The camera as far as the file tells: EXIF's focal length, else the diagonal."""
+        height, width = self.pixels.shape[:2]
+        if self.focal_length is None:
+            return Camera.by_diagonal(width, height)
+        return Camera.of_focal_length(self.focal_length, width, height, "exif")
 
 
 AnyImage = Union[str, Path, "Image", NDArray[np.uint8]]
@@ -65,9 +76,11 @@ def as_picture(image: AnyImage) -> Picture:
     if isinstance(image, str | Path):
         return read_picture(image)
     if isinstance(image, Image.Image):
-        notes: list[str] = []
         exif = read_exif(image)
-        return Picture(_shown(image, exif.orientation, notes), exif.focal_length, tuple(notes))
+        notes = list(exif.notes)
+        return Picture(
+            _shown(image, exif.orientation, notes), exif.focal_length, tuple(notes), exif.orientation
+        )
     if not (
         isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size
     ):
@@ -134,6 +147,7 @@ def _read(path: Path) -> Picture:
             raise BadInput(about_raw(path))
         _check_size(*picture.size)
         exif = read_exif(picture)
+        notes += exif.notes
         if picture.format in _SEVERAL and getattr(picture, "is_animated", False):
             notes.append("holds several pictures, the first is read")
         if picture.format in ("JPEG", "MPO"):
@@ -154,7 +168,8 @@ def _read(path: Path) -> Picture:
     pixels = _shown(picture, orientation, notes)
     if np.ptp(np.percentile(pixels[::4, ::4], (0.1, 99.9))) < 8:
         notes.append("nearly all of it is of one tone, so nobody can be seen")
-    return Picture(pixels, exif.focal_length, tuple(f"{path}: {text}" for text in notes))
+    named = tuple(f"{path}: {text}" for text in notes)
+    return Picture(pixels, exif.focal_length, named, exif.orientation)
 
 
 def _open(file: IO[bytes], formats: tuple[str, ...] = _FORMATS) -> "Image":

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hmrcli.body import BodyModel
-from hmrcli.body.camera import project
+from hmrcli.camera import Camera
+from hmrcli.camera.camera import NEAR
+from hmrcli.data.crop import square_around
 from hmrcli.errors import UsageError
 from hmrcli.fitting.agreement import agreement, in_box, in_picture, joints_visibility
 from hmrcli.inference.person import People, Person
@@ -17,9 +19,6 @@ from hmrcli.people import Landmarks, body_landmarks, detect_people
 
 LEAST_PIXELS, LEAST_SHARE = 16, 0.1
 """Of a given box within the picture: its longer side, and what of its area."""
-NEAR = 0.05
-"""Metres: nearer points are not seen."""
-
 Image = NDArray[np.uint8]
 Array = NDArray[np.floating]
 Boxes = Sequence[Sequence[float]] | Array
@@ -32,17 +31,41 @@ class Photo(NamedTuple):
     """(H, W, 3) RGB."""
     boxes: Array | None = None
     """(N, 4) x, y, width, height of people; None to find them."""
-    focal_length: float | None = None
-    """Pixels; None for the image's diagonal."""
+    seen_by: Camera | None = None
+    """None for a camera of which nothing is known."""
 
-    def camera(self, count: int) -> tuple[Tensor, Tensor]:
-        """Returns the focal length (N,) and the principal point (N, 2) for each of N people, pixels.
-
-        The diagonal is the focal length of a usual lens (53 degrees along the diagonal).
-        """
+    @property
+    def camera(self) -> Camera:
+        """The camera of the image."""
         height, width = self.pixels.shape[:2]
-        focal = torch.full((count,), self.focal_length or float(np.hypot(height, width)))
-        return focal, torch.tensor([[width / 2, height / 2]]).expand(count, 2)
+        return self.seen_by or Camera.by_diagonal(width, height)
+
+
+class Squares(NamedTuple):
+    """Square crops of N people, as the pinhole of their camera has them: what `body.camera` turns to places."""
+
+    center: Tensor
+    """(N, 2) pixels."""
+    side: Tensor
+    """(N,) pixels."""
+    focal_length: Tensor
+    """(N,) pixels."""
+    principal_point: Tensor
+    """(N, 2) pixels."""
+
+
+def squares(boxes: Array, scale: float, camera: Camera) -> Squares:
+    """Returns the squares around boxes (N, 4), their longer side times `scale`."""
+    center, side = square_around(boxes, scale)
+    reach = side[:, None, None] / 2 * np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])
+    ends = camera.undistorted(center[:, None] + reach)
+    lengths = np.linalg.norm(ends[:, [1, 3]] - ends[:, [0, 2]], axis=2)
+    focal, principal = torch.tensor([camera.focal_length]), torch.tensor([camera.principal_point])
+    middle, length = (
+        torch.from_numpy(np.asarray(value, np.float32))
+        for value in (camera.undistorted(center), lengths.mean(1))
+    )
+    return Squares(middle, length, focal.expand(len(boxes)), principal.expand(len(boxes), 2))
 
 
 class Bodies(NamedTuple):
@@ -109,17 +132,18 @@ def people_of(
     There are no landmarks where boxes were given to a network, which needs none. The (N,) models differ in age only.
     """
     size = photo.pixels.shape[:2]
-    focal, principal = photo.camera(len(boxes))
-    joints, skin = (points + bodies.transl[:, None] for points in (bodies.joints3d, bodies.vertices))
-    joints2d, skin2d = (project(points, focal, principal) for points in (joints, skin))
+    joints, skin = (
+        (points + bodies.transl[:, None]).numpy() for points in (bodies.joints3d, bodies.vertices)
+    )
+    joints2d, skin2d = (photo.camera.project(points) for points in (joints, skin))
     # What is behind the camera lies outside every picture.
-    seen_joints = torch.where(joints[..., 2:] > NEAR, joints2d, -1.0).numpy()
+    seen_joints = np.where(joints[..., 2:] > NEAR, joints2d, -1.0)
     visibility = in_picture(seen_joints, size).astype(float)
     if landmarks is None:
         scores = in_box(boxes, seen_joints, visibility >= 0.5)
     else:
         visibility *= joints_visibility(landmarks, seen_joints)
-        seen_skin = torch.where(skin[..., 2:] > NEAR, skin2d, -1.0).numpy()
+        seen_skin = np.where(skin[..., 2:] > NEAR, skin2d, -1.0)
         parts = models[0].parts.cpu().numpy()
         scores = agreement(landmarks, boxes, seen_joints, visibility, seen_skin, parts, size)
     values = {name: value.numpy() for name, value in bodies._asdict().items() if value is not None}
@@ -128,9 +152,8 @@ def people_of(
             bbox_xywh=boxes[i].astype(np.float32),
             score=float(scores[i]),
             method=method,
-            focal_length=float(focal[i]),
-            principal_point=principal[i].numpy(),
-            joints2d=joints2d[i].numpy(),
+            camera=photo.camera,
+            joints2d=joints2d[i].astype(np.float32),
             joints_visibility=visibility[i].astype(np.float32),
             body=models[i],
             image=photo.pixels,

@@ -4,19 +4,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 
 from hmrcli.algorithms.predict import load_network
 from hmrcli.body import BodyModel, load_body
 from hmrcli.body.camera import full_image_translation
-from hmrcli.data.crop import crop_people, square_around
+from hmrcli.camera import Camera
+from hmrcli.data.crop import crop_people
 from hmrcli.environment import chosen_device
+from hmrcli.errors import UsageError
 from hmrcli.inference.fit import BBOX_SCALE, FitPredictor, StartFrom
-from hmrcli.inference.images import AnyImage, as_picture
+from hmrcli.inference.images import AnyImage, Picture, as_picture
 from hmrcli.inference.network import predict
 from hmrcli.inference.person import People
-from hmrcli.inference.photo import Bodies, Boxes, Photo, checked_boxes, find_landmarks, people_of
+from hmrcli.inference.photo import (
+    Bodies,
+    Boxes,
+    Photo,
+    checked_boxes,
+    find_landmarks,
+    people_of,
+    squares,
+)
 from hmrcli.layers import Crops
 from hmrcli.recipe import Recipe, load_recipe
 
@@ -94,6 +103,7 @@ class Predictor:
         boxes: Boxes | None = None,
         max_people: int | None = None,
         focal_length: float | None = None,
+        camera: Camera | None = None,
     ) -> People:
         """Recovers the people of one image, the most certain detections first, or in the order of the boxes.
 
@@ -102,31 +112,37 @@ class Predictor:
             boxes: x, y, width, height in pixels of each person; found by a detector when not given.
             max_people: keep the best of the detected.
             focal_length: pixels; what EXIF says when not given, else the image's diagonal.
+            camera: of the image, instead of a focal length alone (`hmrcli.camera`); resized to the image.
 
         Returns:
             one entry per person; none where nobody is found. A network answers every given box. The default gives no
             body for a box that shows nobody, nor one that what is seen speaks against; `notes` names these.
 
         Raises:
-            UsageError: a box is not four numbers, or shows too little of the image.
+            UsageError: a box is not four numbers, or shows too little; or the camera is that of other images.
             BadInput: the image cannot be read.
         """
-        return self.many([image], None if boxes is None else [boxes], max_people, [focal_length])[0]
+        if focal_length is not None and camera is not None:
+            raise ValueError("a camera has its focal length: give one of both")
+        picture = as_picture(image)
+        if focal_length or camera:
+            camera = _given_camera(picture, focal_length, camera)
+        return self.many([picture], None if boxes is None else [boxes], max_people, [camera])[0]
 
     def many(
         self,
-        images: Sequence[AnyImage],
+        images: Sequence[AnyImage | Picture],
         boxes: Sequence[Boxes] | None = None,
         max_people: int | None = None,
-        focal_lengths: Sequence[float | None] | None = None,
+        cameras: Sequence[Camera | None] | None = None,
     ) -> list[People]:
-        """Recovers the people of several images in one batch; otherwise as for one image."""
-        pictures = [as_picture(image) for image in images]
+        """Recovers the people of several images in one batch; otherwise as for one. Cameras have their images' size."""
+        pictures = [image if isinstance(image, Picture) else as_picture(image) for image in images]
         photos = [
             Photo(
                 picture.pixels,
                 None if boxes is None else checked_boxes(boxes[i], picture.pixels),
-                (focal_lengths[i] if focal_lengths else None) or picture.focal_length,
+                (cameras[i] if cameras else None) or picture.camera,
             )
             for i, picture in enumerate(pictures)
         ]
@@ -137,6 +153,19 @@ class Predictor:
             if photo.boxes is None and not people and max(height, width) < SMALL:
                 people.notes.append(f"at {width} x {height} pixels, people may be too small to be recognised")
         return everyone
+
+
+def _given_camera(picture: Picture, focal_length: float | None, camera: Camera | None) -> Camera:
+    """Returns the camera of a picture that a caller gives, by itself or its focal length."""
+    height, width = picture.pixels.shape[:2]
+    if focal_length:
+        return Camera.of_focal_length(focal_length, width, height)
+    assert camera is not None
+    if not camera.suits(width, height):
+        raise UsageError(
+            f"the camera is that of {camera.width}x{camera.height}, the image has {width}x{height}"
+        )
+    return camera.resized(width, height)
 
 
 class NetworkPredictor:
@@ -168,10 +197,8 @@ class NetworkPredictor:
             for photo, (_, boxes) in zip(photos, found)
         ]
         prediction, joints = predict(self.network, self.body, Crops(*map(torch.cat, zip(*crops))))
-        focal, principal = map(torch.cat, zip(*(photo.camera(n) for photo, n in zip(photos, counts))))
-        squares = square_around(np.concatenate([boxes for _, boxes in found]), self.bbox_scale)
-        center, side = (torch.from_numpy(value).float() for value in squares)
-        transl = full_image_translation(prediction.cam, center, side, focal, principal)
+        around = [squares(boxes, self.bbox_scale, photo.camera) for photo, (_, boxes) in zip(photos, found)]
+        transl = full_image_translation(prediction.cam, *map(torch.cat, zip(*around)))
         fields = [prediction.vertices, joints, prediction.cam, transl, prediction.rotmat, prediction.betas]
         split = zip(*([None] * len(photos) if value is None else value.split(counts) for value in fields))
         return [

@@ -5,6 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hmrcli.camera import Camera
+from hmrcli.camera.calibration import Calibration
 from hmrcli.errors import UsageError
 from hmrcli.files import sha256
 from hmrcli.inference.exif import focal_of_film
@@ -13,6 +15,7 @@ from hmrcli.inference.inputs import output_stems
 from hmrcli.inference.task import Task
 
 if TYPE_CHECKING:
+    from hmrcli.export.bvh import BvhNames
     from hmrcli.inference.predictor import Predictor
 
 BATCH, BATCH_BYTES = 8, 100_000_000
@@ -25,8 +28,11 @@ class Asked(NamedTuple):
     """Requests of a user, the same for every image."""
 
     saves: Collection[str]
-    """Of `overlay`, `mesh`, `npz`, `json`."""
+    """Of `overlay`, `mesh`, `npz`, `json`, `amass`, `bvh`, `openpose`, `coco`."""
     mesh_format: str = "glb"
+    bvh_names: "BvhNames" = "smpl"
+    correctives: bool = False
+    """True for pose correctives in animated glb files."""
     boxes: list[Box] | None = None
     """x, y, width, height of people, pixels; None to find them."""
     bbox_scale: float | None = None
@@ -34,6 +40,8 @@ class Asked(NamedTuple):
     max_people: int | None = None
     focal: tuple[str, float] | None = None
     """`px` or `mm` (on 35 mm film) and the length; None for EXIF's."""
+    calibration: Calibration | None = None
+    """Of the camera of every image, in place of a focal length."""
     resume: bool = False
     """True to skip images whose files are there, of the same settings."""
 
@@ -70,17 +78,22 @@ def recover_images(
     for path, target in zip(paths, output_stems(paths, out)):
         try:
             picture = read_picture(path)
-            settings = _settings(path, picture, asked)
+            camera = camera_of(picture.camera, asked, picture.orientation)
+            settings = _settings(path, picture, camera, asked)
         except UsageError:
             raise
         except Exception as error:
             yield Result(path, target, error=error)
             continue
+        from hmrcli.export.write import prepare
         from hmrcli.inference.save import saved_entry
 
         loaded = predictor()
-        job = Task(path, target, picture, settings)
-        if asked.resume and (entry := saved_entry(job, loaded, asked.saves, asked.mesh_format)):
+        prepare(loaded.body, asked.saves)
+        job = Task(path, target, picture, camera, settings)
+        if asked.resume and (
+            entry := saved_entry(job, loaded, asked.saves, asked.mesh_format, asked.bvh_names)
+        ):
             yield Result(path, target, entry, skipped=True)
             continue
         waiting.append(job)
@@ -97,9 +110,9 @@ def _finish(batch: list[Task], predictor: "Predictor", asked: Asked) -> Iterator
     from hmrcli.inference.save import save_image
 
     boxes = None if asked.boxes is None else [asked.boxes] * len(batch)
-    focal_lengths = [job.settings["focal_length"] for job in batch]
+    pixels, cameras = [job.picture.pixels for job in batch], [job.camera for job in batch]
     try:
-        found = predictor.many([job.picture.pixels for job in batch], boxes, asked.max_people, focal_lengths)
+        found = predictor.many(pixels, boxes, asked.max_people, cameras)
     except UsageError:
         raise
     except Exception as error:
@@ -112,31 +125,48 @@ def _finish(batch: list[Task], predictor: "Predictor", asked: Asked) -> Iterator
     for job, people in zip(batch, found):
         notes = (*job.picture.notes, *(f"{job.path}: {text}" for text in people.notes))
         try:
-            entry = save_image(job, people, predictor, asked.saves, asked.mesh_format)
+            entry = save_image(job, people, predictor, asked.saves, asked.mesh_format, asked.bvh_names)
+        except UsageError:
+            raise
         except Exception as error:
             yield Result(job.path, job.target, error=error, notes=notes)
         else:
             yield Result(job.path, job.target, entry, notes=notes)
 
 
-def _settings(path: Path, picture: Picture, asked: Asked) -> dict[str, Any]:
-    """Gathers what the result of an image depends on, beside the predictor."""
+def camera_of(told: Camera, asked: Asked, orientation: int = 1) -> Camera:
+    """Returns the camera of a picture or a clip: as asked for, else as the file tells.
 
-    height, width = picture.pixels.shape[:2]
-    length, source = picture.focal_length, "diagonal" if picture.focal_length is None else "exif"
-    if asked.focal is not None:
-        unit, value = asked.focal
-        length, source = value if unit == "px" else focal_of_film(value, width, height), "given"
-        if not 0.1 < length / math.hypot(width, height) < 100:
-            raise UsageError(f"--focal: {length:.0f} pixels do not suit {path} of {width}x{height}")
+    Args:
+        told: by the file.
+        asked: by the user.
+        orientation: EXIF's 1 to 8, by which the pixels were turned.
+
+    Raises:
+        UsageError: no lens has such a focal length.
+        BadInput: the calibration is that of other pictures.
+    """
+    width, height = told.width, told.height
+    if asked.calibration is not None:
+        return asked.calibration.camera(width, height, orientation)
+    if asked.focal is None:
+        return told
+    unit, value = asked.focal
+    length = value if unit == "px" else focal_of_film(value, width, height)
+    if not 0.1 < length / math.hypot(width, height) < 100:
+        raise UsageError(f"--focal: {length:.0f} pixels do not suit a picture of {width}x{height}")
+    return Camera.of_focal_length(length, width, height)
+
+
+def _settings(path: Path, picture: Picture, camera: Camera, asked: Asked) -> dict[str, Any]:
+    """Gathers what the result of an image depends on, beside the predictor."""
     if asked.boxes is not None:
         from hmrcli.inference.photo import checked_boxes
 
         checked_boxes(asked.boxes, picture.pixels)
     return {
         "image_sha256": sha256(path),
-        "focal_length": length,
-        "focal_source": source,
+        "camera": camera.as_json(),
         "boxes": asked.boxes,
         "bbox_scale": asked.bbox_scale,
         "max_people": asked.max_people,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hmrcli.camera import Camera
 from hmrcli.inference.images import Picture
 
 
@@ -14,5 +15,6 @@ class Task(NamedTuple):
     target: Path
     """Folder and stem of the files: `target_overlay.png`, `target_0.glb`, `target_0.npz`, `target.json`."""
     picture: Picture
+    camera: Camera
     settings: dict[str, Any]
-    """Settings that results depend on beside the predictor, kept in the document; `focal_source` among them."""
+    """Settings that results depend on beside the predictor, kept in the document."""

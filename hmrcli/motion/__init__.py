@@ -1,6 +1,7 @@
 """People over time: what was seen of one person in each frame, and the motion that was recovered from it."""
 
-from hmrcli.motion.motion import Camera, Motion
+from hmrcli.camera import Camera
+from hmrcli.motion.motion import Motion
 from hmrcli.motion.track import Track
 
 __all__ = ["Camera", "Motion", "Track"]

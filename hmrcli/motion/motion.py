@@ -6,27 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.body import BodyModel
+from hmrcli.camera import Camera
 
 Array = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A pinhole camera: x right, y down, z forward; pixels of the full image.
-
-    Attributes:
-        focal_length: pixels.
-        principal_point: (x, y) pixels.
-        width: of the image, pixels.
-        height: likewise.
-        source: of the focal length: `given`, `exif` or `diagonal`.
-    """
-
-    focal_length: float
-    principal_point: tuple[float, float]
-    width: int
-    height: int
-    source: str = "diagonal"
 
 
 @dataclass(frozen=True, eq=False)

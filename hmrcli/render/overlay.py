@@ -6,7 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.render.rasteriser import Camera, merge, paint
+from hmrcli.camera import Camera
+from hmrcli.camera.camera import NEAR
+from hmrcli.render.numbers import draw_labels, place_labels
+from hmrcli.render.rasteriser import Camera as Pinhole
+from hmrcli.render.rasteriser import merge, paint
 from hmrcli.render.shading import shade
 
 Image = NDArray[np.uint8]
@@ -41,9 +45,9 @@ def overlay(
     image: Image,
     people: Sequence[Array],
     faces: Array,
-    focal_length: float,
-    principal_point: tuple[float, float],
+    camera: Camera,
     *,
+    numbers: Sequence[int] | None = None,
     seen: Sequence[Array] | None = None,
     side_view: bool = True,
     pitch: float = 0.0,
@@ -55,8 +59,8 @@ def overlay(
         image: (H, W, 3) uint8 RGB.
         people: (V, 3) vertices of each person in camera coordinates (`vertices + transl`), metres.
         faces: (F, 3) indices, the same for everyone.
-        focal_length: pixels of the given image.
-        principal_point: (cx, cy), pixels of the given image.
+        camera: of the given image. With distortion, vertices are drawn where the lens shows them, and edges straight.
+        numbers: of the people, written over them; none when not given.
         seen: (V,) in [0, 1] of each person: what the photo does not show of a body is drawn faintly over it.
         side_view: adds the panel on the right. Nearer is further left there; everyone has the same scale.
         pitch: radians by which the camera looks down; the panel is drawn level.
@@ -65,20 +69,23 @@ def overlay(
     Returns:
         (H', W' + panel, 3) uint8 RGB; the photo alone where there is nobody.
     """
-    picture, scale = _reduced(image, max_side)
+    picture = _reduced(image, max_side)
     if not people:
         return picture
-    colours = np.concatenate(
-        [np.broadcast_to(PALETTE[i % len(PALETTE)], body.shape) for i, body in enumerate(people)]
-    )
-    camera = Camera(focal_length * scale, (principal_point[0] * scale, principal_point[1] * scale))
+    tints = [PALETTE[i % len(PALETTE)] for i in range(len(people))]
+    colours = np.concatenate([np.broadcast_to(tint, body.shape) for tint, body in zip(tints, people)])
     vertices, triangles = merge(people, faces)
+    camera = camera.resized(picture.shape[1], picture.shape[0])
+    pinhole, drawn = Pinhole(camera.focal_length, camera.principal_point), camera.seen(vertices)
     photo = picture.copy()
-    paint(picture, vertices, triangles, shade(vertices, triangles, colours), camera, _OPACITY, _SAMPLES)
+    paint(picture, drawn, triangles, shade(vertices, triangles, colours), pinhole, _OPACITY, _SAMPLES)
     if seen is not None and (hidden := 1 - np.concatenate(seen)).any():
         veil = np.zeros_like(picture)
-        paint(veil, vertices, triangles, np.repeat(hidden[:, None], 3, 1), camera, 1.0, _SAMPLES)
+        paint(veil, drawn, triangles, np.repeat(hidden[:, None], 3, 1), pinhole, 1.0, _SAMPLES)
         picture[:] = (picture + (photo.astype(np.float32) - picture) * (_FAINT / 255) * veil).round()
+    if numbers is not None:
+        tops = [highest(body, camera) for body in people]
+        draw_labels(picture, place_labels(tops, numbers, picture.shape), tints)
     if not side_view:
         return picture
     # About the camera's x axis: what is up lies along the camera's -y afterwards.
@@ -89,16 +96,23 @@ def overlay(
     return np.concatenate([picture, panel], axis=1)
 
 
-def _reduced(image: Image, max_side: int) -> tuple[Image, float]:
-    """Copies an image so that its longer side is at most `max_side`; also returns its scale."""
+def highest(body: Array, camera: Camera) -> Array | None:
+    """Returns the highest pixel (2,) within the picture of a body (V, 3) in camera coordinates, None where none is."""
+    pixels = camera.project(body[body[:, 2] > NEAR])
+    inside = pixels[((pixels >= 0) & (pixels < (camera.width, camera.height))).all(1)]
+    return inside[inside[:, 1].argmin()] if len(inside) else None
+
+
+def _reduced(image: Image, max_side: int) -> Image:
+    """Copies an image so that its longer side is at most `max_side`."""
     import cv2
 
     height, width = image.shape[:2]
     scale = min(1.0, max_side / max(height, width))
     if scale == 1.0:
-        return np.array(image, order="C"), scale
+        return np.array(image, order="C")
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8), scale
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _side_panel(
@@ -118,29 +132,29 @@ def _side_panel(
     width = int(np.clip(extent[0] * scale + 2 * margin, min(0.5 * height, max_width), max_width))
     scale = min(scale, float(max(width - 2 * margin, 1.0) / extent[0]))
 
-    panel = _backdrop(height, width)
+    panel = backdrop(height, width)
     middle = (low + high) / 2
     for body in people:
         at = (
             (body[:, 2].mean() - middle[0]) * scale + width / 2,
             (body[:, 1].max() - middle[1]) * scale + height / 2,
         )
-        _ground_shadow(panel, at, float(np.ptp(body[:, 2])) * scale)
+        ground_shadow(panel, at, float(np.ptp(body[:, 2])) * scale)
     # Seen from a hundred times its size away, a scene has the same scale throughout.
     distance = 100 * float(extent.max())
-    camera = Camera(scale * distance, (width / 2, height / 2))
+    camera = Pinhole(scale * distance, (width / 2, height / 2))
     placed = turned - middle + (0, 0, distance)
     paint(panel, placed, triangles, shade(placed, triangles, colours), camera, 1.0, _SAMPLES)
     return panel
 
 
-def _backdrop(height: int, width: int) -> Image:
+def backdrop(height: int, width: int) -> Image:
     """Makes a neutral sheet, a little darker towards the bottom."""
     shade = np.linspace(247, 226, height).round().astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(shade[:, None, None], (height, width, 3)))
 
 
-def _ground_shadow(panel: Image, center: tuple[float, float], length: float) -> None:
+def ground_shadow(panel: Image, center: tuple[float, float], length: float) -> None:
     """Draws a soft flat shadow under somebody's lowest point, in place: the hint of a ground."""
     reach, rise = max(0.75 * length, 4.0), max(0.10 * length, 1.5)
     left, top = max(int(center[0] - 2 * reach), 0), max(int(center[1] - 2 * rise), 0)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import joblib
 import numpy as np
 import pytest
 import roma
@@ -236,6 +237,28 @@ def test_arrays_of_another_system(tmp_path: Path) -> None:
     assert metrics["pa_mpjpe_mm"]["value"] == pytest.approx(0, abs=1e-3)
     with np.load(tmp_path / "out" / "errors.npz") as errors:
         assert np.allclose(errors["mpjpe_mm"], 30 * np.arange(6), atol=1e-3)
+
+
+def test_results_of_another_system_by_person(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    people = {
+        track: {
+            "pose": generator.normal(0, 0.3, (4, 72)),
+            "betas": np.zeros((4, 10)),
+            "frame_ids": np.arange(4),
+        }
+        for track in (1, 2)
+    }
+    joblib.dump(people, tmp_path / "wham_output.pkl")
+    np.savez(tmp_path / "t.npz", pose=people[2]["pose"], betas=np.zeros((4, 10)), frame=np.arange(4))
+    pair = ["--predictions", str(tmp_path / "wham_output.pkl"), "--targets", str(tmp_path / "t.npz")]
+    done = run(*pair, "--protocol", "open", "--person", "2")
+    assert code(done) == 0 and "4 samples" in done.stdout and "posed on the open body" in done.stdout
+    assert (
+        code(run(*pair, "--protocol", "open")) == code(run(*pair, "--protocol", "open", "--person", "3")) == 4
+    )
+    assert code(run(*pair)) == 4  # joints alone, which the file does not have
+    assert code(run("--person", "2", "--recipe", "hmr_l1", "--checkpoint", str(tmp_path))) == 2
 
 
 def test_the_help_names_every_key_of_the_arrays() -> None:

@@ -56,6 +56,7 @@ def test_the_document_is_the_contract_s(walk: tuple[dict, Path]) -> None:
     assert shapes == {
         "bbox_xywh": (4,), "rotmat": (24, 3, 3), "pose": (72,), "betas": (10,), "cam": (3,), "transl": (3,),
         "principal_point": (2,), "joints3d": (24, 3), "joints2d": (24, 2), "joints_visibility": (24,),
+        "K": (3, 3), "distortion": (0,),
     }  # fmt: skip
     assert person["method"] == "fit" and 0 < person["score"] <= 1
     assert document["body_model"]["name"] == "open"

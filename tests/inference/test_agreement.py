@@ -102,7 +102,8 @@ def test_joints_outside_the_picture_are_said_not_to_be_seen(
     assert seen.shape == (24,) and ((seen >= 0) & (seen <= 1)).all()
     assert (seen[LEGS] < 0.1).all() and seen[JOINT["head"]] > 0.8
     assert (whole.joints_visibility[LEGS] > 0.5).all()
-    task = Task(Path("half.jpg"), tmp_path / "half", Picture(half, None, ()), {"focal_source": "diagonal"})
+    picture = Picture(half, None, ())
+    task = Task(Path("half.jpg"), tmp_path / "half", picture, picture.camera, {})
     entry = save_image(task, people, default, {"npz", "json"})
     assert np.allclose(np.load(entry["people"][0]["vertices"])["joints_visibility"], seen)
     written = json.loads((tmp_path / "half.json").read_text())

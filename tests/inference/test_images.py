@@ -208,6 +208,26 @@ def test_the_focal_length_is_the_camera_s(tmp_path, tags, expected):
     assert found is None if expected is None else found == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("size", "expected", "said"),
+    [
+        ((600, 400), 28 / 43.2666 * np.hypot(600, 400), None),  # as written
+        ((300, 200), 28 / 43.2666 * np.hypot(300, 200), None),  # resized
+        ((600, 338), 28 / 43.2666 * np.hypot(600, 400), "cut from 600x400"),  # to 16:9, in place
+        ((338, 400), 28 / 43.2666 * np.hypot(600, 400), "cut from 600x400"),
+        ((300, 280), None, "give it by --focal"),
+        ((700, 400), None, "give it by --focal"),  # made wider
+    ],
+)
+def test_a_picture_that_was_cut_has_the_lens_of_the_whole_one_or_none(tmp_path, size, expected, said):
+    picture = read_picture(exif_photo(tmp_path, size, film=28, wide=600, high=400))
+    found = picture.focal_length
+    assert found is None if expected is None else found == pytest.approx(expected, rel=1e-4)
+    assert picture.notes == () if said is None else said in picture.notes[0]
+    assert picture.camera.source == ("diagonal" if expected is None else "exif")
+    assert picture.camera.principal_point == (size[0] / 2, size[1] / 2)
+
+
 def test_what_is_odd_about_a_picture_is_said(tmp_path):
     flat = saved(tmp_path, "flat.png", Image.new("RGB", (90, 60), (7, 7, 7)))
     assert "one tone" in read_picture(flat).notes[0]
@@ -300,7 +320,7 @@ def test_files_cut_short_are_refused_by_name(tmp_path, name, kept, capfd):
         ("page.png", b"<html>404 not found</html>", "not an image"),
         ("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
         ("heic.jpg", b"\0\0\0\x1cftypmif1\0\0\0\0mif1heic", "HEIC photo.*heif-convert"),
-        ("film.jpg", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "videos are not read"),
+        ("film.jpg", b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "a video.*hmr infer"),
         ("raw.jpg", b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "raw photo"),
         ("a.nef", b"not known to anybody", "raw photo"),
         ("a.jpg", b"\xff\x0a" + bytes(30), "JPEG XL"),
@@ -310,7 +330,7 @@ def test_files_cut_short_are_refused_by_name(tmp_path, name, kept, capfd):
         ("page.jpg", b"\n<!DOCTYPE html>\n<html>", "not an image but a web page"),
         ("a.jpg", b"PK\x03\x04" + bytes(30), "archive"),
         ("a.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"),
-        ("clip.MP4", b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "videos are not read"),
+        ("clip.MP4", b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "a video.*hmr infer"),
         (
             "drawing.eps",
             b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",

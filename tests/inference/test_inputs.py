@@ -92,14 +92,13 @@ def test_home_is_known_in_quoted_inputs(tmp_path, monkeypatch):
         (" ", "is empty"),
         ("fien.jpg", "did you mean fine.jpg"),
         ("https://example.org/a.jpg", "download"),
-        ("none/*.jpg", "no image matches"),
-        ("*.txt", "no image matches"),
-        ("clip.mov", "videos are not read.*ffmpeg -i"),
+        ("none/*.jpg", "no image and no video matches"),
+        ("*.txt", "no image and no video matches"),
         ("texts", "no image in this folder"),
     ],
 )
 def test_inputs_without_an_image_are_refused_by_name(tmp_path, monkeypatch, text, word):
-    touch(tmp_path, "clip.mov", "texts/a.txt", "a.txt", "fine.jpg")
+    touch(tmp_path, "texts/a.txt", "a.txt", "fine.jpg")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match=word) as caught:
         expand_inputs(["fine.jpg", text])
@@ -120,3 +119,10 @@ def test_output_names_keep_names_apart_and_within_what_file_systems_take():
     found = [target.name for target in output_stems(paths, Path("out"))]
     assert found[:4] == ["x", "x-2", "X-3", "x-2-2"]
     assert long.stem.startswith(found[4]) and len(f"{found[4]}_overlay.png".encode()) <= 255
+
+
+def test_videos_are_named_or_matched_and_overlays_are_none(tmp_path, monkeypatch) -> None:
+    touch(tmp_path, "clip.mov", "v/b10.mp4", "v/b9.webm", "v/b9_overlay.mp4", "v/b9.json", "v/.c.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert expand_inputs(["clip.mov"]) == [Path("clip.mov")]
+    assert expand_inputs(["v/*"]) == [Path("v/b9.webm"), Path("v/b10.mp4")]

@@ -14,6 +14,7 @@ from hmrcli.algorithms import build_network
 from hmrcli.algorithms.predict import predict
 from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
+from hmrcli.camera import Camera
 from hmrcli.data.crop import crop_people
 from hmrcli.errors import BadInput, UsageError
 from hmrcli.inference import Predictor
@@ -56,6 +57,33 @@ def test_the_body_lies_where_the_crop_s_camera_puts_it(hmr: Predictor, photo: np
     placed = far + person.transl
     projected = person.focal_length * placed[:, :2] / placed[:, 2:] + person.principal_point
     assert np.allclose(projected, expected, atol=0.05)
+
+
+def test_a_lens_shows_the_body_in_its_crop(hmr: Predictor, photo: np.ndarray) -> None:
+    lens = Camera(1900.0, (780.0, 560.0), 884, 497, "given", 1850.0, (-0.25, 0.08, 0.002, -0.003))
+    lens = lens.resized(1768, 994)
+    (person,) = hmr(photo, [BOX], camera=lens)
+    s, tx, ty = person.cam
+    x, y, width, height = BOX
+    side = 1.25 * max(width, height)
+    far = person.joints3d * [1, 1, 0] + person.transl  # without depth within the body
+    expected = s * (person.joints3d[:, :2] + [tx, ty]) * side / 2 + [x + width / 2, y + height / 2]
+    off = np.abs(lens.project(far) - expected).max()
+    assert off < 0.015 * side  # a lens bends straight lines
+    flat = Camera(lens.focal_length, lens.principal_point, 1768, 994)
+    assert np.abs(flat.project(far) - expected).max() > 2 * off
+    assert person.camera is lens
+
+
+def test_a_camera_of_another_picture_is_refused(hmr: Predictor, photo: np.ndarray) -> None:
+    camera = Camera.of_focal_length(1000, 884, 497)
+    (person,) = hmr(photo, [BOX], camera=camera)
+    assert person.camera == Camera.of_focal_length(2000, 1768, 994)
+    assert hmr(photo, [BOX], focal_length=2000)[0].camera == person.camera
+    with pytest.raises(UsageError, match="640x480, the image has 1768x994"):
+        hmr(photo, [BOX], camera=Camera.of_focal_length(1000, 640, 480))
+    with pytest.raises(ValueError, match="one of both"):
+        hmr(photo, [BOX], focal_length=2000, camera=camera)
 
 
 def test_people_and_images_go_through_in_one_batch_as_one_by_one(hmr: Predictor, photo: np.ndarray) -> None:
@@ -177,7 +205,8 @@ def test_a_person_saves_its_mesh_before_the_camera(
 ) -> None:
     (person,) = hmr(photo, [BOX])
     mesh = trimesh.load_mesh(person.save(tmp_path / f"me.{suffix}"), process=False)
-    assert np.allclose(mesh.vertices, (person.vertices + person.transl) * [1, -1, -1], atol=1e-5)
+    placed = (person.vertices + person.transl) * [1, -1, -1]
+    assert np.allclose(mesh.vertices[: len(placed)], placed, atol=1e-5)
 
 
 def test_a_person_shows_itself_in_a_notebook(hmr: Predictor, photo: np.ndarray) -> None:

@@ -3,7 +3,7 @@
 import errno
 import json
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from hmrcli.camera import Camera
 from hmrcli.cli.app import app
 from hmrcli.errors import HmrError
 from hmrcli.inference import Person, Predictor
@@ -22,22 +23,22 @@ from hmrcli.recipe import load_recipe
 
 MESH = "mesh,json"
 
-CALLS: list[tuple[int, list[float | None]]] = []
+CALLS: list[tuple[int, list[Camera]]] = []
 
 
 @pytest.fixture(autouse=True)
 def people(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Two bodies at rest for every image, or as many as `--max-people`, instead of a fit; tells of the calls."""
 
-    def many(self, images, boxes=None, max_people=None, focal_lengths=None):
-        CALLS.append((len(images), focal_lengths))
+    def many(self, images, boxes=None, max_people=None, cameras=None):
+        CALLS.append((len(images), cameras))
         with torch.no_grad():
             posed = self.body(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 10))
         values = {
             "bbox_xywh": np.array([1.0, 2, 30, 40]), "score": 0.9, "method": "fit",
             "rotmat": np.eye(3)[None].repeat(24, 0),
             "betas": np.zeros(10), "cam": np.ones(3), "transl": np.array([0, 0, 5.0]),
-            "focal_length": (focal_lengths or [None])[0] or 100.0, "principal_point": np.array([32.0, 32]),
+            "camera": cameras[0],
             "vertices": posed.vertices[0].numpy(), "joints3d": posed.joints[0].numpy(), "joints2d": np.zeros((24, 2)),
             "joints_visibility": np.ones(24), "body": self.body, "image": images[0],
         }  # fmt: skip
@@ -83,7 +84,7 @@ def test_files_are_there_as_soon_as_an_image_is_done(photos: Path, tmp_path: Pat
 
     monkeypatch.setattr(Predictor, "many", watched)
     assert infer(photos, "--out", out, save=MESH)[0] == 0
-    assert seen[0] == [] and seen[1] == ["a.json", "a_0.glb", "a_1.glb"] and len(seen[2]) == 6
+    assert seen[0] == [] and seen[1] == ["a.json", "a_0.glb", "a_1.glb", "a_scene.glb"] and len(seen[2]) == 8
 
 
 def test_an_interrupted_run_keeps_what_is_done_and_resume_goes_on(
@@ -99,7 +100,8 @@ def test_an_interrupted_run_keeps_what_is_done_and_resume_goes_on(
     monkeypatch.setattr(Predictor, "many", interrupted)
     code, stdout, stderr = infer(photos, "--out", out, "--json", save=MESH)
     assert (code, stdout) == (130, "") and "2 of 3 images are done" in stderr and "--resume" in stderr
-    assert files(out) == ["a.json", "a_0.glb", "a_1.glb", "b.json", "b_0.glb", "b_1.glb"]
+    ends = (".json", "_0.glb", "_1.glb", "_scene.glb")
+    assert files(out) == [f"{name}{end}" for name in "ab" for end in ends]
     monkeypatch.setattr(Predictor, "many", many)
     code, stdout, stderr = infer(photos, "--out", out, "--json", "--resume", save=MESH)
     assert code == 0 and len(CALLS) == 3 and "2 of 3" in stderr
@@ -162,7 +164,7 @@ def test_saving_more_of_the_same_result_removes_nothing(photos: Path, tmp_path: 
     out = tmp_path / "out"
     infer(photos / "a.png", "--out", out, save=MESH)
     infer(photos / "a.png", "--out", out, save="npz")
-    assert files(out) == ["a.json", "a_0.glb", "a_0.npz", "a_1.glb", "a_1.npz"]
+    assert files(out) == ["a.json", "a_0.glb", "a_0.npz", "a_1.glb", "a_1.npz", "a_scene.glb"]
 
 
 def test_a_document_of_another_program_is_not_removed(photos: Path, tmp_path: Path) -> None:
@@ -239,7 +241,8 @@ def test_the_focal_length_is_what_was_asked_for(
     photos: Path, tmp_path: Path, focal, expected, source: str
 ) -> None:
     _, stdout, _ = infer(photos / "a.png", "--out", tmp_path / "out", "--json", *focal)
-    assert CALLS[0][1][0] == (None if expected is None else pytest.approx(expected, rel=1e-5))
+    (camera,) = CALLS[0][1]
+    assert camera.focal_length == pytest.approx(expected or np.hypot(64, 64), rel=1e-5)
     assert {person["focal_source"] for person in json.loads(stdout)["images"][0]["people"]} == {source}
 
 
@@ -257,6 +260,53 @@ def test_the_camera_s_focal_length_is_used(photos: Path, tmp_path: Path) -> None
 def test_a_focal_length_that_no_lens_has_is_refused(photos: Path, tmp_path: Path) -> None:
     code, _, stderr = infer(photos / "a.png", "--out", tmp_path / "out", "--focal", "1")
     assert code == 2 and "64x64" in stderr and not CALLS
+
+
+def calibration(folder: Path, *lines: str) -> Path:
+    path = folder / "cameras.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_calibration_is_every_image_s_camera_at_its_size(photos: Path, tmp_path: Path) -> None:
+    file = calibration(tmp_path, "1 OPENCV 128 128 150 160 70 60 -0.1 0.01 0 0")
+    code, stdout, _ = infer(photos, "--out", tmp_path / "out", "--json", "--calib", file)
+    people = [person for image in json.loads(stdout)["images"] for person in image["people"]]
+    assert code == 0 and len(people) == 6
+    for person in people:
+        assert person["K"] == [[75, 0, 35], [0, 80, 30], [0, 0, 1]]
+        assert person["focal_length"] == 75 and person["principal_point"] == [35, 30]
+        assert person["distortion"] == [-0.1, 0.01, 0, 0] and person["focal_source"] == "given"
+    CALLS.clear()
+    assert infer(photos, "--out", tmp_path / "out", "--resume", "--calib", file)[0] == 0 and not CALLS
+    calibration(tmp_path, "1 OPENCV 128 128 150 160 70 60 -0.1 0.02 0 0")
+    assert infer(photos, "--out", tmp_path / "out", "--resume", "--calib", file)[0] == 0 and len(CALLS) == 3
+
+
+def test_an_image_that_the_calibration_does_not_fit_is_left_out(photos: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(photos / "b.png"), np.random.default_rng(0).integers(0, 255, (64, 80, 3)))
+    file = calibration(tmp_path, "1 PINHOLE 128 128 150 160 70 60")
+    code, stdout, stderr = infer(photos, "--out", tmp_path / "out", "--json", "--calib", file)
+    assert code == 4 and "b.png" in stderr and "calibrated at 128x128" in stderr and "80x64" in stderr
+    assert [Path(image["path"]).stem for image in json.loads(stdout)["images"]] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "options", "code", "said"),
+    [
+        (["1 PINHOLE 64 64 80 80 32 32", "2 PINHOLE 64 64 90 90 32 32"], [], 2, ":NAME, of 1, 2"),
+        (["1 PINHOLE 64 64 80 80 32 32"], ["--focal", "80"], 2, "--focal"),
+        (["1 NOTHING 64 64 80 80 32 32"], [], 4, "NOTHING"),
+        (None, [], 3, "no such file"),
+    ],
+)
+def test_a_calibration_that_cannot_be_used_is_said_before_any_work(
+    photos: Path, tmp_path: Path, lines, options, code: int, said: str
+) -> None:
+    file = tmp_path / "cameras.txt" if lines is None else calibration(tmp_path, *lines)
+    found, _, stderr = infer(photos, "--out", tmp_path / "out", "--calib", file, *options)
+    assert found == code and said in stderr and "cameras.txt" * ("--focal" not in options) in stderr
+    assert not CALLS and not (tmp_path / "out").exists()
 
 
 def test_images_of_a_trained_network_go_through_together_but_not_all(tmp_path: Path, photos: Path) -> None:
@@ -291,3 +341,61 @@ def test_one_image_that_fails_costs_no_other_of_its_batch(tmp_path: Path, photos
     paths = sorted(photos.iterdir())
     results = list(recover_images(paths, tmp_path / "out", lambda: predictor, asked))
     assert [result.error is None for result in results] == [True, False, True]
+
+
+EXPORTS = "json,amass,bvh,openpose,coco"
+
+
+def test_other_tools_files_are_written_named_and_removed_with_their_image(
+    photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, stdout, _ = infer(photos / "a.png", "--out", out, "--json", save=EXPORTS)
+    names = [f"a_{i}{end}" for i in (0, 1) for end in (".bvh", "_amass.npz")]
+    assert code == 0 and files(out) == sorted([*names, "a.json", "a_keypoints.json", "a_coco.json"])
+    first, second = json.loads(stdout)["images"][0]["people"]
+    assert {kind: Path(path).name for kind, path in second["files"].items()} == {
+        "amass": "a_1_amass.npz", "bvh": "a_1.bvh", "openpose": "a_keypoints.json", "coco": "a_coco.json",
+    }  # fmt: skip
+    assert first["files"]["coco"] == second["files"]["coco"]
+    infer(photos / "a.png", "--out", out, "--focal", "90")
+    assert files(out) == ["a.json"]
+
+
+def test_keypoints_of_another_program_are_not_removed(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    infer(photos / "a.png", "--out", out)
+    (out / "a_keypoints.json").write_text("{}")
+    infer(photos / "a.png", "--out", out, "--focal", "90")
+    assert files(out) == ["a.json", "a_keypoints.json"]
+
+
+def test_resume_does_again_what_has_other_joint_names(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    infer(photos / "a.png", "--out", out, save=EXPORTS)
+    infer(photos / "a.png", "--out", out, "--resume", save=EXPORTS)
+    assert len(CALLS) == 1
+    infer(photos / "a.png", "--out", out, "--resume", "--bvh-names", "mixamo", save=EXPORTS)
+    assert len(CALLS) == 2 and "a_0_mixamo.bvh" in files(out)
+    infer(photos / "a.png", "--out", out, "--resume", "--bvh-names", "mixamo", save=EXPORTS)
+    assert len(CALLS) == 2
+    infer(photos / "a.png", "--out", out, "--resume", "--max-people", "1", save=EXPORTS)
+    assert "a_1_mixamo.bvh" not in files(out) and "a_0.bvh" in files(out)
+
+
+def test_poses_that_a_network_does_not_give_are_asked_for_in_vain(
+    photos: Path, tmp_path: Path, monkeypatch
+) -> None:
+    many = Predictor.many
+
+    def meshes(self, *arguments):
+        return [
+            People(replace(one, rotmat=None, betas=None) for one in people)
+            for people in many(self, *arguments)
+        ]
+
+    monkeypatch.setattr(Predictor, "many", meshes)
+    code, _, stderr = infer(photos / "a.png", "--out", tmp_path / "out", save=EXPORTS)
+    assert code == 2 and "meshes alone" in stderr and "amass" in stderr and not files(tmp_path / "out")
+    done = infer(photos / "a.png", "--out", tmp_path / "out", save=MESH)
+    assert done[0] == 0, done

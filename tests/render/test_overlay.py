@@ -4,6 +4,7 @@ import sys
 import numpy as np
 import pytest
 
+from hmrcli.camera import Camera
 from hmrcli.render.overlay import PALETTE, overlay
 from hmrcli.render.shading import shade, vertex_normals
 
@@ -15,7 +16,7 @@ FACES = ball((0, 0, 0))[1]
 
 def draw(people, image=PHOTO, **options):
     height, width = image.shape[:2]
-    return overlay(image, people, FACES, 1.2 * width, (width / 2, height / 2), **options)
+    return overlay(image, people, FACES, Camera.of_focal_length(1.2 * width, width, height), **options)
 
 
 def hue(pixel):

@@ -1,0 +1,111 @@
+"""The skeleton that files hold: names, bones at rest, and where its joints are when it is posed."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hmrcli.body import BodyModel
+from hmrcli.body.joints import LANDMARKS, PARENTS, SMPL_24
+
+Array = NDArray[np.floating]
+
+CHILDREN = tuple(
+    tuple(joint for joint, parent in enumerate(PARENTS) if parent == above) for above in range(24)
+)
+"""Joints below each joint."""
+
+
+def _depth_first(joint: int) -> list[int]:
+    return [joint, *(below for child in CHILDREN[joint] for below in _depth_first(child))]
+
+
+DEPTH_FIRST = tuple(_depth_first(0))
+"""The 24 joints, each followed by all that are below it."""
+
+_SIDE = {
+    "hip": "UpLeg",
+    "knee": "Leg",
+    "ankle": "Foot",
+    "foot": "ToeBase",
+    "collar": "Shoulder",
+    "shoulder": "Arm",
+    "elbow": "ForeArm",
+    "wrist": "Hand",
+    "hand": "HandMiddle1",
+}
+_MIDDLE = {
+    "pelvis": "Hips",
+    "spine1": "Spine",
+    "spine2": "Spine1",
+    "spine3": "Spine2",
+    "neck": "Neck",
+    "head": "Head",
+}
+
+
+def _mixamo(name: str) -> str:
+    side, _, joint = name.partition("_")
+    return f"mixamorig:{side.capitalize()}{_SIDE[joint]}" if joint else f"mixamorig:{_MIDDLE[name]}"
+
+
+JOINT_NAMES = {"smpl": SMPL_24.names, "mixamo": tuple(map(_mixamo, SMPL_24.names))}
+"""Names of the 24 joints in SMPL's order: SMPL's own, and those of Mixamo's rigs, which engines map by name."""
+
+
+class Rest(NamedTuple):
+    """A shaped body in T-pose: y up, facing z, the person's left at positive x; metres."""
+
+    vertices: Array
+    """(V, 3)"""
+    joints: Array
+    """(24, 3)"""
+
+    @property
+    def bones(self) -> Array:
+        """Returns (24, 3) each joint seen from its parent; zero for the root."""
+        return self.joints - self.joints[[0, *PARENTS[1:]]]
+
+
+class Joints(NamedTuple):
+    """Joints of a posed body in space."""
+
+    rotations: Array
+    """(F, 24, 3, 3)"""
+    positions: Array
+    """(F, 24, 3) metres."""
+
+
+def at_rest(body: BodyModel, betas: Array) -> Rest:
+    """Returns the body of a shape (10,) in T-pose."""
+    with torch.inference_mode():
+        shape = torch.as_tensor(betas, dtype=torch.float32, device=body.v_template.device)[None]
+        posed = body(torch.eye(3, device=shape.device).expand(1, 24, 3, 3), shape)
+    return Rest(posed.vertices[0].cpu().numpy().astype(float), posed.joints[0].cpu().numpy().astype(float))
+
+
+def joints_of(rest: Rest, rotmat: Array, transl: Array) -> Joints:
+    """Poses the skeleton.
+
+    Args:
+        rest: the body at rest.
+        rotmat: (F, 24, 3, 3) rotations in the parent's frame.
+        transl: (F, 3) metres, added to the body that turns about the root joint at rest.
+    """
+    rotations, positions = [rotmat[:, 0]], [rest.joints[0] + transl]
+    for parent, bone, turn in zip(PARENTS[1:], rest.bones[1:], rotmat[:, 1:].swapaxes(0, 1)):
+        positions.append(positions[parent] + rotations[parent] @ bone)
+        rotations.append(rotations[parent] @ turn)
+    return Joints(np.stack(rotations, 1), np.stack(positions, 1))
+
+
+def tips(body: BodyModel, rest: Rest) -> dict[int, Array]:
+    """Returns where the five limbs end, seen from their last joint (3,): crown, finger tips, toes."""
+    head, parts = SMPL_24.names.index("head"), body.parts.cpu().numpy()
+    crown = np.where(parts == head, rest.vertices[:, 1], -np.inf).argmax()
+    ends = {head: int(crown)}
+    for joint, vertex in (("hand", "middle"), ("foot", "bigtoe")):
+        for side in ("left", "right"):
+            ends[SMPL_24.names.index(f"{side}_{joint}")] = LANDMARKS[f"{side}_{vertex}"]
+    return {joint: rest.vertices[vertex] - rest.joints[joint] for joint, vertex in ends.items()}

@@ -1,0 +1,215 @@
+"""Files that `hmr infer` leaves behind for a clip: an overlay video, JSON Lines, arrays, exports and a document."""
+
+import json
+from collections.abc import Callable, Collection, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hmrcli.camera import Camera
+from hmrcli.export import write_exports
+from hmrcli.export.bvh import BvhNames
+from hmrcli.export.write import PERSON_KINDS, beside
+from hmrcli.files import whole_file
+from hmrcli.inference.clip import Progress, Recovered
+from hmrcli.inference.clip_overlay import draw_clip
+from hmrcli.inference.clip_people import arrays_of, people_of_frames
+from hmrcli.inference.fit import BBOX_SCALE
+from hmrcli.inference.predictor import Predictor
+from hmrcli.inference.save import document
+from hmrcli.inference.video import Clip
+from hmrcli.motion.world import World
+
+
+class ClipTask(NamedTuple):
+    """A clip and where its files go."""
+
+    clip: Clip
+    camera: Camera
+    target: Path
+    """Folder and stem of the files: `target_overlay.mp4`, `target_1.npz`, `target.jsonl`, `target.json`."""
+    saves: Collection[str]
+    """Of `overlay`, `json`, `npz` and the kinds of `hmrcli.export`."""
+    settings: dict[str, Any]
+    """Settings that results depend on beside the predictor, kept in the document."""
+    bbox_scale: float = BBOX_SCALE
+    bvh_names: BvhNames = "smpl"
+    correctives: bool = False
+
+
+def save_clip(
+    task: ClipTask,
+    recovered: Recovered,
+    predictor: Predictor,
+    progress: Progress,
+    each_line: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Writes the files of a clip; the document comes last, and says that all is done.
+
+    Files that an earlier run of other settings left are removed.
+
+    Args:
+        task: the clip and where its files go.
+        recovered: its people's motions.
+        predictor: by which they were found.
+        progress: is told of frames drawn.
+        each_line: is given each JSON line, without its end.
+
+    Returns:
+        the entry of the document.
+    """
+    task.target.parent.mkdir(parents=True, exist_ok=True)
+    earlier = _stored(task.target)
+    files, of_person = _write_motions(task, recovered)
+    if "overlay" in task.saves and recovered.motions:
+        path = beside(task.target, "_overlay.mp4")
+        draw_clip(path, task.clip, task.camera, recovered, predictor.body, progress)
+        files["overlay"] = str(path)
+    if "json" in task.saves or each_line:
+        path = beside(task.target, ".jsonl")
+        with whole_file(path) if "json" in task.saves else nullcontext() as temporary:
+            _write_lines(temporary, _lines(task, recovered, files, of_person), each_line)
+        if "json" in task.saves:
+            files["json"] = str(path)
+    entry = _entry(task, recovered, files, of_person)
+    if "json" in task.saves:
+        with whole_file(beside(task.target, ".json")) as temporary:
+            content = {"videos": [entry], **_document(task, predictor)}
+            temporary.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+    if earlier and earlier["settings"] != json.loads(json.dumps(task.settings)):
+        for path in _files_of(earlier["videos"][0]) - _files_of(entry):
+            if (
+                path.parent == task.target.parent
+                and path.name.startswith(task.target.name)
+                and path.is_file()
+            ):
+                path.unlink()
+    return entry
+
+
+def done_before(task: ClipTask, predictor: Predictor) -> dict[str, Any] | None:
+    """Returns the entry of a clip whose files are all there, of the same settings; None where there is work."""
+    stored = _stored(task.target)
+    if stored is None:
+        return None
+    (entry,) = stored.pop("videos")
+    same = stored == json.loads(json.dumps(_document(task, predictor)))
+    there = all(path.exists() for path in _files_of(entry))
+    return dict(entry) if same and there and set(task.saves) <= set(entry["saved"]) else None
+
+
+def _document(task: ClipTask, predictor: Predictor) -> dict[str, Any]:
+    """Makes the document of a clip, without its entry."""
+    rest = document([], predictor) | {"settings": task.settings}
+    del rest["images"]
+    return rest
+
+
+def _stored(target: Path) -> dict[str, Any] | None:
+    """Reads the document of an earlier run; None where there is none, or one of a photo or another program."""
+    try:
+        stored: dict[str, Any] = json.loads(beside(target, ".json").read_text(encoding="utf-8"))
+        (entry,) = stored["videos"]
+        return (
+            stored if isinstance(stored["settings"], dict) and _files_of(entry) and entry["saved"] else None
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _files_of(entry: dict[str, Any]) -> set[Path]:
+    named = [entry["files"], *(person["files"] for person in entry["people"])]
+    return {Path(path) for files in named for path in files.values()}
+
+
+def _write_motions(task: ClipTask, recovered: Recovered) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Writes arrays and exports; gives the files of all people by kind, and those of each person."""
+    motions, target = recovered.motions, task.target
+    of_person: list[dict[str, str]] = [{} for _ in motions]
+    if "npz" in task.saves:
+        for motion, named in zip(motions, of_person):
+            with whole_file(path := beside(target, f"_{motion.track_id}.npz")) as temporary:
+                np.savez_compressed(temporary, **arrays_of(motion, task.bbox_scale))
+            named["npz"] = str(path)
+    options: Any = {
+        "frame_count": max(recovered.numbers, default=-1) + 1,
+        "bvh_names": task.bvh_names,
+        "correctives": task.correctives,
+    }
+    in_space = [kind for kind in task.saves if kind in PERSON_KINDS]
+    placed = recovered.world.motions if recovered.world else motions
+    for kind, paths in write_exports(placed, target, in_space, **options).items():
+        for named, path in zip(of_person, paths):
+            named[kind] = str(path)
+    in_picture = [kind for kind in task.saves if kind in ("openpose", "coco")]
+    written = write_exports(motions, target, in_picture, **options)
+    files = {
+        kind: str(paths[0] if kind == "coco" else paths[0].parent) for kind, paths in written.items() if paths
+    }
+    return files, of_person
+
+
+def _write_lines(path: Path | None, lines: Iterator[str], each_line: Callable[[str], None] | None) -> None:
+    with path.open("w", encoding="utf-8") if path else nullcontext() as file:
+        for line in lines:
+            if file:
+                file.write(line + "\n")
+            if each_line:
+                each_line(line)
+
+
+def _lines(
+    task: ClipTask, recovered: Recovered, files: dict[str, str], of_person: list[dict[str, str]]
+) -> Iterator[str]:
+    """Gives a JSON document of one line for each frame."""
+    clip = task.clip
+    named = {motion.track_id: own | files for motion, own in zip(recovered.motions, of_person)}
+    everyone = people_of_frames(recovered.motions, recovered.numbers, task.bbox_scale)
+    for (number, people), time in zip(everyone, recovered.times):
+        entries = [
+            {"track_id": one} | person.as_json() | {"vertices": None, "files": named[one]}
+            for one, person in people
+        ]
+        head = {"path": str(clip.path), "frame": number, "time": round(time, 6)}
+        size = {"width": clip.width, "height": clip.height}
+        yield json.dumps(head | size | {"people": entries}, allow_nan=False)
+
+
+def _entry(
+    task: ClipTask, recovered: Recovered, files: dict[str, str], of_person: list[dict[str, str]]
+) -> dict[str, Any]:
+    """Makes the clip's entry of the document."""
+    people = [
+        {
+            "track_id": motion.track_id,
+            "first_frame": int(motion.frames[0]),
+            "last_frame": int(motion.frames[-1]),
+            "frames": len(motion.frames),
+            "score": round(float(motion.scores.mean()), 6),
+            "files": named,
+        }
+        for motion, named in zip(recovered.motions, of_person)
+    ]
+    return {
+        "path": str(task.clip.path),
+        "width": task.clip.width,
+        "height": task.clip.height,
+        "frames": len(recovered.numbers),
+        "fps": recovered.motions[0].fps if recovered.motions else task.clip.fps,
+        "saved": sorted(task.saves),
+        "files": files,
+        "people": people,
+        "world": recovered.world and _of_world(recovered.world),
+    }
+
+
+def _of_world(world: World) -> dict[str, Any]:
+    """Gives the world's place in the camera's space, and how well feet stand in it; null for what is not known."""
+    figures = {name: getattr(world, name) for name in ("sliding_before", "sliding_after", "unevenness")}
+    return {
+        "rotation": np.asarray(world.rotation).round(6).tolist(),
+        "camera_place": np.asarray(world.camera_place).round(6).tolist(),
+        **{name: round(float(value), 3) if np.isfinite(value) else None for name, value in figures.items()},
+    }
