@@ -118,7 +118,7 @@ def _amass(stored: Arrays, path: Path) -> Found:
         )
     if "age" in stored:
         notes.append(f"{path.name} has the body of {stored['age']}; it is posed on the protocol's own here")
-    betas = np.broadcast_to(_floats(stored["betas"])[..., :10], (count, 10))
+    betas = _rows_of(stored["betas"], count)
     arrays = {"pose": pose, "betas": betas, "frame": np.arange(count)}
     gender = str(stored["gender"]) if "gender" in stored and np.ndim(stored["gender"]) == 0 else "neutral"
     if gender not in ("neutral", "n"):
@@ -144,7 +144,7 @@ def _people(people: Iterable[tuple[Any, Mapping[Any, Any]]], file: Checkpoint) -
     for name, person in people:
         poses.append(_floats(_plain(person["pose"], file)).reshape(-1, 72))
         count = len(poses[-1])
-        betas.append(np.broadcast_to(_floats(_plain(person["betas"], file))[..., :10], (count, 10)))
+        betas.append(_rows_of(_plain(person["betas"], file), count))
         ids = person.get("frame_ids", person.get("frame_id"))
         frames.append(np.arange(count) if ids is None else np.asarray(_plain(ids, file), int).reshape(-1))
         who += [_label(name, file)] * count
@@ -195,6 +195,11 @@ def _plain(value: Any, file: Checkpoint) -> Any:
 
 def _label(value: Any, file: Checkpoint) -> str:
     return str(_plain(value, file))
+
+
+def _rows_of(betas: Any, count: int) -> NDArray[np.float64]:
+    """Returns the first ten betas for each of some frames (count, 10), where they may be those of all."""
+    return np.broadcast_to(_floats(betas)[..., :10], (count, 10)).copy()
 
 
 def _floats(value: Any) -> NDArray[np.float64]:

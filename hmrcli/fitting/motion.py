@@ -19,7 +19,7 @@ from hmrcli.fitting.points import SHAPE, STEP, BodyPoints, BodyState, body_point
 from hmrcli.fitting.priors import pose_prior
 from hmrcli.fitting.solver import Quadratic, levenberg_marquardt
 from hmrcli.fitting.targets import Targets, fitted_targets, seen_targets
-from hmrcli.fitting.temporal import MOVING, PARTS, Intervals, smoothest, velocities
+from hmrcli.fitting.temporal import MOVING, PARTS, Intervals, believed, smoothest, velocities
 from hmrcli.motion import Camera, Motion, Track
 
 Smooth = Literal["none", "light", "strong"]
@@ -34,6 +34,8 @@ WINDOW, AHEAD = 180, 40
 """Frames that are smoothed at once, and those behind them that are looked at as well."""
 FIRST_STEPS, LAST_STEPS = 8, 4
 """Of the solver: for each frame with a shape of its own, and with the shape of all."""
+MOMENT = 0.07
+"""Seconds for which a person may be taken for turned around, or be lost, and it is noticed."""
 SHORTEST = 1e-3
 """Seconds: no interval between frames counts as less."""
 USUAL_RATE = 30.0
@@ -80,25 +82,26 @@ def fit_track(
     # As in `fit_landmarks`, a child is fitted at an adult's size and brought nearer afterwards.
     model = body_points(body, attachments(body.size)).scaled(1 / body.size)
     targets, count = track_targets(track, camera), len(track.frames)
-    states, trusts = [], []
+    states, knowledge = [], []
     for part in _batches(count, BATCH):
-        state, trust = _each_alone(body, model, _frames_of(targets, part))
+        state, known = _each_alone(body, model, _frames_of(targets, part))
         states.append(state)
-        trusts.append(trust)
+        knowledge.append(known)
         tell(0.5 * part.stop / count)
-    state, trust = BodyState(*map(torch.cat, zip(*states))), torch.cat(trusts)
-    state = state._replace(betas=common_shape(state.betas, trust).expand(count, -1).clone())
+    state = BodyState(*map(torch.cat, zip(*states)))
+    state = state._replace(betas=common_shape(state.betas, torch.cat(knowledge)).expand(count, -1).clone())
     if smooth == "none" or count < 3:
         for part in _batches(count, BATCH):
             _put(state, part, _with_shape(model, _frames_of(state, part), _frames_of(targets, part)))
             tell(0.5 + 0.5 * part.stop / count)
     else:
         gaps = intervals(track.times)
+        state, trust = believed(state, max(round(MOMENT / gaps.seconds.median().item()), 2))
         agility = agility_of(state, gaps, AGILITY[smooth])
         for part, held, ahead in _windows(count):
             seen = slice(part.start - held, part.stop + ahead)
             between = Intervals(*(value[seen.start : seen.stop - 1] for value in gaps))
-            objective = frame_objective(model, _frames_of(targets, seen))
+            objective = frame_objective(model, _frames_of(targets, seen), trust[seen])
             found = smoothest(_frames_of(state, seen), objective, between, agility[seen], held, LAST_STEPS)
             _put(state, part, _frames_of(found, slice(held, held + part.stop - part.start)))
             tell(0.5 + 0.5 * part.stop / count)
@@ -110,17 +113,20 @@ def track_targets(track: Track, camera: Camera) -> Targets:
     return lift(seen_targets(track.landmarks, track.boxes, camera))
 
 
-def frame_objective(model: BodyPoints, targets: Targets) -> Callable[[BodyState], Quadratic]:
-    """Returns what `fit_landmarks` minimises for each frame."""
+def frame_objective(
+    model: BodyPoints, targets: Targets, trust: Tensor | None = None
+) -> Callable[[BodyState], Quadratic]:
+    """Returns what `fit_landmarks` minimises for each frame, with a trust (F,) in what was seen there if given."""
     fitted = fitted_targets(targets)
     prior = with_hidden_legs(model, pose_prior(), fitted)
+    if trust is not None:
+        fitted = fitted._replace(confidence=trust[:, None] * fitted.confidence)
     return lambda state: landmark_objective(model, prior, Shape(0.0, 1.0), fitted, USUAL, state)
 
 
-def common_shape(betas: Tensor, trust: Tensor) -> Tensor:
-    """Averages shapes (F, 10) by what each frame knows of it, (F, 10, 10)."""
-    known = (trust @ betas[..., None]).sum(0)
-    return torch.linalg.solve(trust.sum(0), known)[:, 0]
+def common_shape(betas: Tensor, known: Tensor) -> Tensor:
+    """Averages shapes (F, 10) by what is known of them in each frame, (F, 10, 10)."""
+    return torch.linalg.solve(known.sum(0), (known @ betas[..., None]).sum(0))[:, 0]
 
 
 def intervals(times: NDArray[np.float64]) -> Intervals:

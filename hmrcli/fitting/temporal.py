@@ -8,6 +8,7 @@ than the place in the picture, a covered arm more than one in sight. Times betwe
 from collections.abc import Callable
 from typing import NamedTuple
 
+import roma
 import torch
 from torch import Tensor
 
@@ -20,6 +21,8 @@ MOVING = [*range(POSE.start, POSE.stop), *range(PLACE.start, PLACE.stop)]
 """Numbers of a step that change from frame to frame: rotations and place, not the shape."""
 PARTS = len(MOVING) // 3
 """Vectors among them: of 24 joints, and the place."""
+_OTHER_POSE = 0.4
+"""Radians, root mean square over the joints, by which a pose differs from those around that is half believed."""
 _HELD = 1e12
 _FIRM, _LOOSER, _FIRMER = 1e-4, 30.0, 0.1
 """Damping of the first step, and its change where a step is refused or taken."""
@@ -39,6 +42,28 @@ def velocities(state: BodyState, intervals: Intervals) -> Tensor:
     turned = log_rotation(state.rotmat[1:] @ state.rotmat[:-1].mT)[0]
     moved = (state.transl[1:] - state.transl[:-1])[:, None]
     return torch.cat([turned, moved], 1) / intervals.seconds[:, None, None]
+
+
+def believed(state: BodyState, reach: int) -> tuple[BodyState, Tensor]:
+    """Finds frames that were fitted to somebody turned around, or to nobody: for a moment, their pose is another.
+
+    Args:
+        state: of F frames, each fitted alone.
+        reach: frames before and after that are compared; moments of as many frames are found.
+
+    Returns:
+        the median of these poses where a frame is not believed, and how far each frame is, (F,) in [0, 1].
+    """
+    count = len(state.transl)
+    around = torch.arange(count)[:, None] + torch.arange(-reach, reach + 1)
+    around = around.clamp(0, count - 1)
+    middle = roma.special_procrustes(state.rotmat[around].median(1).values)
+    off = roma.rotmat_geodesic_distance(state.rotmat, middle).square().mean(1).sqrt()
+    trust = 1 / (1 + (off / _OTHER_POSE) ** 4)
+    doubted = trust < 0.5
+    rotmat = torch.where(doubted[:, None, None, None], middle, state.rotmat)
+    transl = torch.where(doubted[:, None], state.transl[around].median(1).values, state.transl)
+    return state._replace(rotmat=rotmat, transl=transl), trust
 
 
 def acceleration_terms(state: BodyState, intervals: Intervals, agility: Tensor) -> Chain:

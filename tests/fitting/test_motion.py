@@ -18,7 +18,7 @@ from hmrcli.fitting.temporal import MOVING, acceleration_terms
 from hmrcli.motion import Camera, Motion, Track
 from hmrcli.motion.chain import Chain
 from hmrcli.people.landmarks import Landmarks
-from hmrcli.people.skeleton import LANDMARK_INDEX
+from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_MIRROR
 
 CAMERA = Camera(1500.0, (960.0, 540.0), 1920, 1080, "given")
 RATE = 30.0
@@ -193,6 +193,17 @@ def test_a_hidden_arm_follows_what_was_seen_before_and_after(body: BodyModel) ->
         for smooth in ("none", "light")
     }
     assert errors["light"] < 0.8 * errors["none"]
+
+
+def test_a_frame_that_takes_left_for_right_is_not_believed(body: BodyModel) -> None:
+    times = np.arange(24) / RATE
+    truth = performed(times, seed=5)
+    track, expected = observed(body, truth, times), limbs(body, truth.rotmat, truth.betas)
+    for values in (track.landmarks.points2d, track.landmarks.points3d):
+        values[[12, 13]] = values[[12, 13]][:, LANDMARK_MIRROR]
+    plain, found = (limbs_of(fit_track(body, track, CAMERA, s)) for s in ("none", "light"))
+    assert off(plain[12:14], expected[12:14]) > 0.15
+    assert off(found[12:14], expected[12:14]) < 0.06
 
 
 def test_frame_times_may_vary(body: BodyModel) -> None:
