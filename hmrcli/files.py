@@ -86,6 +86,13 @@ def read_document(path: Path) -> dict[str, Any]:
     return document
 
 
+def plain_yaml(text: str | bytes) -> Any:
+    """Reads YAML that is data alone, by libyaml where it is there, which is ten times as fast."""
+    import yaml
+
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file in hexadecimal digits; OSError where it cannot be read."""
     with path.open("rb") as file:

@@ -6,11 +6,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
-from hmrcli.files import open_file, reason
+from hmrcli.files import open_file, plain_yaml, reason
 
 _LARGEST = 1_000_000
 """Bytes of a registry."""
@@ -222,7 +221,7 @@ def _read(path: Path, changed: int) -> Registry:
     """Reads a registry once for each time it was changed: a training asks for many files one by one."""
     try:
         with open_file(path) as stream:
-            document: Any = yaml.safe_load(stream.read(_LARGEST))
+            document: Any = plain_yaml(stream.read(_LARGEST))
         document["files"] = [{"name": name, **fields} for name, fields in document["files"].items()]
         return Registry.model_validate(document)
     except ValidationError as error:

@@ -11,18 +11,13 @@ from hmrcli.cli import options
 from hmrcli.cli.console import bar, print_json
 from hmrcli.errors import UsageError
 from hmrcli.files import writable_folder
+from hmrcli.recipe.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from hmrcli.results.runs import Results
 
 
-class ProtocolName(StrEnum):
-    """The protocols."""
-
-    pw3d = "3dpw"
-    h36m = "h36m"
-    open = "open"
-
+ProtocolName = StrEnum("ProtocolName", {name: name for name in PROTOCOLS})  # type: ignore[misc]
 
 ARRAY_KEYS = (
     "joints3d (N,J,3), or vertices (N,V,3), or pose (N,72) with betas (N,10); unit: m or mm; image, id: match rows; "
@@ -100,7 +95,7 @@ def evaluate(
     if out is not None:
         writable_folder(out)
     if predictions and targets:
-        from hmrcli.evaluation import ARRAYS, PROTOCOLS, score_arrays
+        from hmrcli.evaluation import ARRAYS, score_arrays
         from hmrcli.results.measure import results_of_arrays
 
         rules = PROTOCOLS[protocol] if protocol else ARRAYS

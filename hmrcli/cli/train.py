@@ -236,7 +236,7 @@ def _say_next(recipe: "Recipe", folder: Path, data_root: Path | None) -> None:
 def _files(recipe: "Recipe", root: Path, without: Sequence[str]) -> list["NeededFile"]:
     """Every file of the recipe that is not left out; those of the test set can be left out together."""
     from hmrcli.data.needed import needed_files
-    from hmrcli.evaluation import PROTOCOLS
+    from hmrcli.recipe.protocols import PROTOCOLS
 
     sets = [name for name in without if name not in (EVALUATION, POSE_PRIOR)]
     protocol = PROTOCOLS.get(recipe.evaluation.protocol)

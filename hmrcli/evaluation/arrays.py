@@ -17,13 +17,11 @@ from hmrcli.evaluation.array_files import Matched, Side, matched, read_side
 from hmrcli.evaluation.centering import check_centering
 from hmrcli.evaluation.metrics import METRICS, accel_error, measure
 from hmrcli.evaluation.protocols import (
-    JOINT_METRICS,
     PELVIS,
     SCORED,
     SCORED_NAMES,
     Bodies,
     Mesh,
-    Protocol,
     Report,
     Target,
     load_bodies,
@@ -41,6 +39,7 @@ from hmrcli.evaluation.targets import (
     hints,
     rows_that,
 )
+from hmrcli.recipe.protocols import JOINT_METRICS, Protocol
 
 ARRAYS = Protocol(
     name="arrays",

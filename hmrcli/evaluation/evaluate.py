@@ -22,11 +22,12 @@ from hmrcli.data.crop import crop_people
 from hmrcli.data.images import missing_images, read_bgr
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation.metrics import align_similarity
-from hmrcli.evaluation.protocols import SCORED, Protocol, Surface, Target, mesh_of, points, score
+from hmrcli.evaluation.protocols import SCORED, Surface, Target, mesh_of, points, score
 from hmrcli.evaluation.targets import Scorable, check_targets, hints, labelled_joints
 from hmrcli.files import whole_file
 from hmrcli.layers import Crops, Prediction
 from hmrcli.recipe.algorithms import CropShape
+from hmrcli.recipe.protocols import Protocol
 
 SAVE_EVERY = 30.0
 """Seconds between saves of what is done so far."""

@@ -14,7 +14,8 @@ from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.data.annotations import Annotations
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.metrics import measure
-from hmrcli.evaluation.protocols import PELVIS, SCORED, SCORED_NAMES, Protocol
+from hmrcli.evaluation.protocols import PELVIS, SCORED, SCORED_NAMES
+from hmrcli.recipe.protocols import Protocol
 
 LEAST_JOINTS = 3
 """With fewer, a similarity is not determined."""

@@ -1,6 +1,7 @@
 """A whole recipe, and what goes together in it."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -8,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.recipe.algorithms import ALGORITHMS, Algorithm, CropShape
 from hmrcli.recipe.document import dump_document
+from hmrcli.recipe.protocols import KEYPOINTS, PROTOCOLS
 from hmrcli.recipe.schema import (
     Adversary,
     Augmentation,
@@ -23,23 +25,17 @@ from hmrcli.recipe.schema import (
     Published,
     Schedule,
     Section,
+    one_of,
 )
 
 Key = tuple[str, ...]
-
-
-def _known(name: str) -> str:
-    if name not in ALGORITHMS:
-        *others, last = map(repr, ALGORITHMS)
-        raise ValueError(f"{', '.join(others)} or {last}")
-    return name
 
 
 class Recipe(Section):
     """A whole recipe; `load_recipe` reads one."""
 
     name: Name
-    algorithm: Annotated[str, AfterValidator(_known)]
+    algorithm: Annotated[str, AfterValidator(partial(one_of, ALGORITHMS))]
     """`pose` trains a backbone on heatmaps of 2D joints, for the others to start from."""
     variant: Literal["normal", "l1", "l1_coco", "l1_coco_aug", "open"]
     published: Published | None
@@ -195,12 +191,16 @@ def _optimisation(recipe: Recipe) -> Iterator[tuple[Key, str]]:
 
 def _evaluation(recipe: Recipe) -> Iterator[tuple[Key, str]]:
     protocol, bodies = recipe.evaluation.protocol, recipe.rules.makes_bodies
-    if (protocol == "keypoints") == bodies:
+    if (protocol == KEYPOINTS) == bodies:
         measured = (
-            "bodies, which `keypoints` does not measure" if bodies else "heatmaps: expected `keypoints`"
+            f"bodies, which `{KEYPOINTS}` does not measure" if bodies else f"heatmaps: expected `{KEYPOINTS}`"
         )
         yield ("evaluation", "protocol"), f"{recipe.algorithm} makes {measured}"
-    if recipe.body_model == "open" and protocol not in ("open", "keypoints"):
+    if (
+        recipe.body_model == "open"
+        and protocol in PROTOCOLS
+        and PROTOCOLS[protocol].bodies["neutral"] != "open"
+    ):
         yield ("evaluation", "protocol"), f"{protocol} needs the body model smpl"
 
 

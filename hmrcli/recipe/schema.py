@@ -4,11 +4,13 @@ Lengths are in metres unless a name says otherwise. A key that an algorithm has 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+from hmrcli.recipe.protocols import KEYPOINTS, PROTOCOLS
 
 LearningRateGroup = Literal["backbone", "head", "adversary"]
 
@@ -16,6 +18,14 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=10**12)]
+
+
+def one_of(known: Iterable[str], name: str) -> str:
+    """Returns a name that is among the known ones; ValueError where it is not."""
+    if name not in known:
+        *others, last = map(repr, known)
+        raise ValueError(f"{', '.join(others)} or {last}")
+    return name
 
 
 def _below(name: str, info: ValidationInfo, written: bool = False) -> str:
@@ -288,8 +298,8 @@ class InTheLoop(Section):
 class Evaluation(Section):
     """Measurements while training and by `hmr eval`."""
 
-    protocol: Literal["3dpw", "h36m", "open", "keypoints"]
-    """`keypoints` measures the 2D joints of heatmaps; the others, bodies (`hmrcli.evaluation.protocols`)."""
+    protocol: Annotated[str, AfterValidator(partial(one_of, (*PROTOCOLS, KEYPOINTS)))]
+    """`keypoints` measures the 2D joints of heatmaps; the others, bodies."""
     dataset: Name
     """Folder of the images below `datasets/`."""
     annotations: File

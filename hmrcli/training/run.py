@@ -17,8 +17,7 @@ import torch
 from hmrcli import __version__
 from hmrcli.algorithms.spin_fits import FitStore
 from hmrcli.data.mixture import BatchSampler, mixture_of
-from hmrcli.data.needed import smpl_labels
-from hmrcli.data.sets import ImageSet, load_sets
+from hmrcli.data.sets import ImageSet, load_sets, smpl_labels
 from hmrcli.data.training import Batch, training_batches
 from hmrcli.data.unreadable_rows import Unreadable
 from hmrcli.distributed import (
