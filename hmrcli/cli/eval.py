@@ -116,14 +116,14 @@ def evaluate(
         write_missing({path.stem: None}, root)
     import torch
 
-    from hmrcli.distributed import joined, rank_and_size
+    from hmrcli.distributed import joined, rank_and_size, said_once
     from hmrcli.results.measure import evaluate_network, find_test
 
     if workers is None:
         workers = min(8, os.cpu_count() or 1)
     test = find_test(resolved, root, dataset, protocol, images)
     # Only finished errors travel between processes, and those are on the CPU.
-    with joined(torch.device("cpu")), bar("samples", rank_and_size()[0] == 0) as progress:
+    with said_once(), joined(torch.device("cpu")), bar("samples", rank_and_size()[0] == 0) as progress:
         done = evaluate_network(
             resolved, checkpoint, test, root, out,
             device=device, batch_size=batch_size, workers=workers, progress=progress,

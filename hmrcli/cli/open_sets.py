@@ -58,11 +58,6 @@ def source(document: Mapping[str, Any]) -> str:
     return f"rendered here, {document['rows']:,} pictures in about {minutes} min"
 
 
-def terms() -> str:
-    """Says the licence in a sentence part."""
-    return f"{LICENCE['name']}: {LICENCE['who']}"
-
-
 def workers() -> int:
     """Counts the processes that render."""
     return os.cpu_count() or 1
@@ -109,10 +104,11 @@ def wrong(part: str, root: Path) -> str | None:
     from hmrcli.errors import BadInput
     from hmrcli.scenes.files import annotation_file, image_folder
 
+    path = annotation_file(root, part)
     try:
-        annotations = read_annotations(annotation_file(root, part), "smpl_54")
+        annotations = read_annotations(path, "smpl_54")
     except BadInput as error:
-        return str(error)
+        return str(error).removeprefix(f"{path}: ")
     folder = image_folder(root, part)
     missing = missing_images(folder, annotations.image_path)
     return f"{len(missing)} images are missing, first {folder / missing[0]}" if missing else None

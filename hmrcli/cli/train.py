@@ -139,8 +139,8 @@ def train(
             from hmrcli.cli.training_bar import TrainingBar
             from hmrcli.data.mixture import check_division
             from hmrcli.environment import chosen_device
-            from hmrcli.training.run import Settings
             from hmrcli.training.run import train as run
+            from hmrcli.training.settings import Settings
             from hmrcli.training.validation import open_validation
 
             if workers is None:

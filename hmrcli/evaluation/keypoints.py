@@ -13,7 +13,7 @@ from hmrcli.body.camera import CROP_SIZE
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import crop_affine, square_around, transform_points
 from hmrcli.errors import BadInput
-from hmrcli.evaluation.evaluate import Samples, check_finite_rows, outputs
+from hmrcli.evaluation.samples import Samples, check_finite_rows, outputs
 
 THRESHOLDS = (5, 10)
 """Of the PCK, percent of the box's side (Yang and Ramanan, PAMI 2013)."""
