@@ -16,7 +16,8 @@ from torch import Tensor
 
 from hmrcli.assets.npy import open_zip, read_bytes, require_modest
 from hmrcli.assets.npz import NpzFile
-from hmrcli.assets.pickles import Reader, Record, plain
+from hmrcli.assets.pickle_records import Reader, Record
+from hmrcli.assets.pickles import plain
 from hmrcli.errors import BadInput
 from hmrcli.files import damage, open_file
 

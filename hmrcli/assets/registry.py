@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
-from hmrcli.files import open_file, plain_yaml, reason
+from hmrcli.files import open_file, plain_yaml, reason, wrong_field
 
 _LARGEST = 1_000_000
 """Bytes of a registry."""
@@ -180,7 +180,6 @@ class Registry(_Frozen):
         """Says in one line what is missing, why, under which licence, and the exact next command.
 
         Args:
-            asset: the file.
             why: reason in a few words, for example "is missing".
             options: further options of the next command, for example ` --data-root D`.
         """
@@ -225,9 +224,7 @@ def _read(path: Path, changed: int) -> Registry:
         document["files"] = [{"name": name, **fields} for name, fields in document["files"].items()]
         return Registry.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{path}: {field}: {first['msg']}; correct it or unset HMR_REGISTRY") from error
+        raise BadInput(f"{path}: {wrong_field(error)}; correct it or unset HMR_REGISTRY") from error
     except HmrError as error:
         raise type(error)(f"{error}; correct it or unset HMR_REGISTRY") from None
     except Exception as error:  # YAML makes dates, numbers and sets of what is not any

@@ -77,7 +77,7 @@ def evaluate(
     processes share the work: torchrun --nproc-per-node 2 -m hmrcli eval ...
     """
     from hmrcli.assets.data_root import data_root as find_root
-    from hmrcli.training.record import RECIPE_FILE
+    from hmrcli.training.metrics import RECIPE_FILE
 
     if recipe is None and checkpoint is not None and (checkpoint / RECIPE_FILE).is_file():
         out = out or checkpoint  # a run keeps its results

@@ -26,9 +26,7 @@ def apart(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return parts, [name for name in names if name != GROUP and name not in OPEN_SETS]
 
 
-def describe(
-    part: str, root: Path, rows: int | None = None, state: str | None = None, error: str | None = None
-) -> dict[str, Any]:
+def describe(part: str, root: Path, rows: int | None = None, state: str | None = None) -> dict[str, Any]:
     """Describes a set as `hmr download --json` does files."""
     from hmrcli.scenes.files import annotation_file, row_count, written_rows
     from hmrcli.scenes.splits import EDITION
@@ -48,7 +46,7 @@ def describe(
         "source": f"rendered here, edition {EDITION}",
         "rows": count,
         "seconds": ROW_SECONDS * count / workers(),
-        "error": error,
+        "error": None,
     }
 
 

@@ -53,9 +53,6 @@ def needed_files(
     """All files of a recipe, found or missing; only their presence is looked at.
 
     Args:
-        recipe: what is to be trained.
-        root: the data root.
-        without: training sets to leave out.
         bodies: further files of the registry, for example the bodies that the evaluation protocol measures with.
 
     Raises:
@@ -119,13 +116,7 @@ def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
 
 
 def open_sets(recipe: Recipe, without: Collection[str] = (), test: bool = True) -> dict[str, int | None]:
-    """Lists the sets of the open benchmark that a recipe reads, and how many rows of each; None for any number.
-
-    Args:
-        recipe: what is to be trained.
-        without: training sets to leave out.
-        test: list the test set, too.
-    """
+    """Lists the sets of the open benchmark that a recipe reads, and how many rows of each; None for any number."""
     wanted = [
         (recipe.data.mixture[name].annotations, recipe.data.mixture[name].rows)
         for name in kept_sets(recipe, without)
@@ -160,8 +151,6 @@ def locate(folder: str, name: str, root: Path, registry: Registry | None = None)
 
     Args:
         folder: below the data root, for names that the registry does not place elsewhere.
-        name: as the recipe gives it.
-        root: the data root.
         registry: what `load_registry` gives, if it is at hand.
     """
     if Path(name).is_file():
@@ -221,7 +210,6 @@ def find_test_file(recipe: Recipe, root: Path, dataset: str | None = None) -> Pa
     """Finds the annotation file of a recipe's test set, or of another; `hmr eval` renders those of the open benchmark.
 
     Args:
-        root: the data root.
         dataset: an annotation file, or the name of one below `preprocessed_datasets/`; the recipe's by default.
 
     Raises:

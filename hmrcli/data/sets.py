@@ -91,9 +91,6 @@ def load_sets(
     to: later they open at once, and processes share their memory.
 
     Args:
-        recipe: names the sets and the joints of their keypoints.
-        root: the data root.
-        without: names of sets to leave out.
         say: for notes to a person: which labels each set has, and what looks wrong in them.
 
     Raises:
@@ -158,8 +155,6 @@ def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:
 
     Args:
         path: of any kind of annotation file.
-        joints: the set of the keypoints.
-        dataset: name of the data set.
 
     Raises:
         MissingFile, BadInput: as `read_annotations`.

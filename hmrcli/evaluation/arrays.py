@@ -93,8 +93,6 @@ def score_arrays(
     Where a file has both joints and a mesh, its joints are the stored ones.
 
     Args:
-        predictions: .npz of the system that is scored.
-        targets: .npz to compare with.
         protocol: says which bodies meshes and parameters belong to; without one, only joints3d is scored.
         root: the data root, where the protocol's bodies are read; only meshes and parameters need them.
         allow_missed: targets without a prediction are counted, not refused.
@@ -225,9 +223,6 @@ def _counting(theirs: Side, found: NDArray[np.bool_]) -> _Counting:
 
 def _finite(side: Side, needed: NDArray[np.bool_]) -> Side:
     """Returns a side whose values that are not needed are zero where they are not finite.
-
-    Args:
-        needed: (N, J) the scored joints that count.
 
     Raises:
         BadInput: a value that is needed is not finite.

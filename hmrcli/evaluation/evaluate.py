@@ -13,7 +13,7 @@ from torch import nn
 from hmrcli.assets.npz import read_npz
 from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.data.annotations import Annotations
+from hmrcli.data.annotations import Annotations, spread
 from hmrcli.distributed import gathered, made_everywhere, rank_and_size
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation.metrics import align_similarity
@@ -74,7 +74,6 @@ def evaluate(
     Args:
         network: in evaluation mode, on its device.
         bodies: of the protocol, on the same device.
-        surfaces: the meshes to score.
         rows: to evaluate; all of them when not given.
         unfinished: folder in which finished rows are kept, and from which an interrupted evaluation goes on.
         signature: of everything the errors depend on; kept rows of another are not used.
@@ -131,7 +130,7 @@ def seen_wrong(
     surface: Surface | None = None,
 ) -> list[str]:
     """Returns notes on joints that another convention would fit much better, from a few of the rows (see `hints`)."""
-    few = rows[np.unique(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(int))]
+    few = rows[spread(len(rows), _LOOKED_AT)]
     numbers, prediction = next(outputs(network, samples, few.tolist(), _LOOKED_AT))
     with torch.inference_mode():
         target = target_of(samples.annotations[numbers], protocol, prediction.vertices.device)

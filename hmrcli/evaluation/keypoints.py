@@ -20,11 +20,7 @@ THRESHOLDS = (5, 10)
 
 
 def check_labels(annotations: Annotations, path: Path) -> None:
-    """Raises BadInput where no row has one of COCO's 2D joints.
-
-    Args:
-        path: of the annotations, for the message.
-    """
+    """Raises BadInput where no row has one of COCO's 2D joints."""
     keypoints = annotations.select("coco_17").keypoints2d
     if keypoints is None or not (keypoints[..., 2] > 0).any():
         raise BadInput(

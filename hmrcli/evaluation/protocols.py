@@ -74,9 +74,6 @@ class Points(NamedTuple):
 def load_bodies(protocol: Protocol, root: Path, device: torch.device | str = "cpu") -> dict[str, BodyModel]:
     """Loads the bodies of a protocol by role.
 
-    Args:
-        root: the data root.
-
     Raises:
         MissingFile: a body is not there; the message says how to obtain it.
     """

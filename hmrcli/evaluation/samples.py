@@ -43,11 +43,6 @@ class Output(NamedTuple):
 def open_samples(path: Path, images: Path, protocol: Protocol, shape: CropShape) -> tuple[Samples, Scorable]:
     """Opens a test set, and finds what of it can be scored under a protocol.
 
-    Args:
-        path: of the annotations.
-        images: their folder.
-        shape: of the pictures that a network sees.
-
     Raises:
         MissingFile: the annotations or images are not there.
         BadInput: the annotations cannot be read, or lack what the protocol compares with.

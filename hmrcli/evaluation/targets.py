@@ -56,9 +56,6 @@ def check_targets(annotations: Annotations, protocol: Protocol, path: Path) -> S
 
     Rows without pelvis or with fewer than `LEAST_JOINTS` joints are left out, which a note says.
 
-    Args:
-        path: of the annotations, for messages.
-
     Raises:
         BadInput: the annotations lack what the protocol compares with, or their unit is wrong.
     """

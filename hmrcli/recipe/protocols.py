@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+PUBLISHED, OPEN = "3dpw", "open"
+"""Those of the two benchmarks: of the published figures, and of the one that needs no licensed file."""
 JOINT_METRICS = ("mpjpe", "pa_mpjpe", "pck", "pa_pck", "auc", "pa_auc")
 
 
@@ -43,8 +45,8 @@ class Protocol(NamedTuple):
 
 
 PROTOCOLS = {
-    "3dpw": Protocol(
-        name="3dpw",
+    PUBLISHED: Protocol(
+        name=PUBLISHED,
         title="3DPW test, protocol 2",
         metrics=(*JOINT_METRICS, "pve"),
         text=(
@@ -71,8 +73,8 @@ PROTOCOLS = {
         targets="joints3d",
         image_names=r"S(9|11)[ _/\\].*60457274",
     ),
-    "open": Protocol(
-        name="open",
+    OPEN: Protocol(
+        name=OPEN,
         title="open body",
         metrics=(*JOINT_METRICS, "pve"),
         text=(

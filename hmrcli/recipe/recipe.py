@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.recipe.algorithms import ALGORITHMS, Algorithm, CropShape
 from hmrcli.recipe.document import dump_document
+from hmrcli.recipe.names import Name, one_of
 from hmrcli.recipe.protocols import KEYPOINTS, PROTOCOLS
 from hmrcli.recipe.schema import (
     Adversary,
@@ -19,13 +20,11 @@ from hmrcli.recipe.schema import (
     Exports,
     InTheLoop,
     Loss,
-    Name,
     Network,
     Optimizer,
     Published,
     Schedule,
     Section,
-    one_of,
 )
 
 Key = tuple[str, ...]
@@ -76,9 +75,20 @@ class Recipe(Section):
         """Returns plain dicts, lists, strings, numbers and None, in the order of the schema."""
         return self.model_dump(mode="json", exclude_unset=True)
 
+    def leaves(self) -> dict[str, Any]:
+        """Returns its values by dotted key, such as `optimizer.lr`."""
+        return _leaves(self.as_dict())
+
     def dump(self) -> str:
         """Returns YAML that loads to an equal recipe."""
         return dump_document(self.as_dict())
+
+
+def _leaves(section: dict[str, Any], start: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for name, value in section.items():
+        leaves |= _leaves(value, f"{start}{name}.") if isinstance(value, dict) else {f"{start}{name}": value}
+    return leaves
 
 
 class Impossible(ValueError):

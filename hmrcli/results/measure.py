@@ -56,7 +56,6 @@ def find_test(
     """Finds the test set of a recipe, or another.
 
     Args:
-        root: the data root.
         dataset: an annotation file, or the name of one below `preprocessed_datasets/`; the recipe's by default.
         protocol: a name in `PROTOCOLS`; the recipe's by default.
         images: folder of the images; by default the recipe's below `datasets/`, or that of the open part named.
@@ -89,10 +88,8 @@ def evaluate_network(
     Under torchrun each process takes every n-th row, so that no row is counted twice, and the first process writes.
 
     Args:
-        root: the data root.
         out: folder for `results.json`, `errors.npz` and pictures; by default one below `runs/<recipe>/` that is the
             same for the same checkpoint, data and protocol.
-        progress: called with the rows that are done, and all of this process.
 
     Returns:
         the results and their folder; None for all processes but the first.

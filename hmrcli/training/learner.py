@@ -88,7 +88,6 @@ def make_learner(
         network: with the weights to start from.
         body: that it was built on, on the device.
         real: poses and shapes for the adversary of a recipe that has one.
-        relabel: SPIN's fitting in the loop.
         compiled: computes through `torch.compile`; the network itself, which is saved and evaluated, stays as it is.
 
     Raises:

@@ -34,9 +34,7 @@ def prepare(
     """Builds the learner of a recipe before its first step.
 
     Args:
-        root: the data root.
         weights: to go on with; by default those that the recipe starts from.
-        store: of the fits, for SPIN.
         open_prior: SPIN fits with the bundled pose prior instead of the recipe's.
         compiled: computes through `torch.compile`.
 

@@ -59,7 +59,6 @@ def train_step(
     Args:
         micro_batches: equal ones, over which gradients are accumulated; one at a time is on the device.
         step: of the run, from 0.
-        epoch: from 0.
         stop: whether this process was asked to stop.
 
     Raises:

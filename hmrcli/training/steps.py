@@ -10,9 +10,9 @@ from hmrcli.data.training import Batch, training_batches
 from hmrcli.data.unreadable_rows import Unreadable
 from hmrcli.distributed import Elsewhere, from_first, made_everywhere
 from hmrcli.training.checkpoints import BEST, FOLDER, LAST, change_meta, copy_checkpoint
+from hmrcli.training.curves import draw_curves
 from hmrcli.training.failures import explained, ignore_signals, not_finite
 from hmrcli.training.learner import share_statistics
-from hmrcli.training.record import draw_curves
 from hmrcli.training.saving import Run, rescued, save
 from hmrcli.training.settings import Progress
 from hmrcli.training.step import NotFinite, train_step
@@ -24,10 +24,6 @@ METRIC, POSE_METRIC = "pa_mpjpe_mm", "error_percent"
 
 def take_steps_or_save(run: Run, stop: Callable[[], bool]) -> None:
     """Takes all steps of a run that are left; whatever ends it early, the last finished step is saved.
-
-    Args:
-        run: as it begins.
-        stop: whether this process was asked to stop.
 
     Raises:
         HmrError: says what went wrong and where the run stands; `Elsewhere` where another process says it.

@@ -20,7 +20,7 @@ from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, MODEL_FILE, STATE_FILE, copy_checkpoint, read_checkpoint
-from hmrcli.training.record import read_metrics
+from hmrcli.training.metrics import read_metrics
 from hmrcli.training.run import train
 from hmrcli.training.settings import Progress, Settings
 from hmrcli.training.validation import Validation
