@@ -12,7 +12,7 @@ import typer
 
 from hmrcli.assets.data_root import data_root as find_data_root
 from hmrcli.assets.open_sets import OPEN_SETS
-from hmrcli.cli import open_sets
+from hmrcli.cli import open_sets, options
 from hmrcli.cli.console import bar, log, print_json
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
 from hmrcli.files import did_you_mean
@@ -49,17 +49,14 @@ def download(
             "--from-file", callback=_offered, help="Place a file, archive or folder that you fetched by hand."
         ),
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option("--data-root", help="Where files go; else $HMR_DATA, ./data, the user's data folder."),
-    ] = None,
+    data_root: options.DataRoot = None,
     rows: Annotated[
         int | None, typer.Option(min=1, help="Render at most so many rows of each part of the open data set.")
     ] = None,
     masks: Annotated[
         bool, typer.Option("--masks", help="Open data set: write masks of body parts beside the pictures.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Fetch backbones, trained models, annotations and body files, place those you have, or render the open data set.
 
@@ -107,7 +104,7 @@ class _Files(NamedTuple):
 
     registry: "Registry"
     root: Path
-    options: str
+    further: str
     """Further options of the commands that messages end with."""
     as_json: bool
 
@@ -200,21 +197,21 @@ def _verify(files: _Files, assets: "list[Asset]", parts: list[str], names: list[
     documents = [document for document, _ in (*rendered, *fetched)]
     files.print_documents(documents)
     if bad:
-        command = f"hmr download {' '.join(bad)}{files.options}"
+        command = f"hmr download {' '.join(bad)}{files.further}"
         raise BadInput(f"{'; '.join(bad.values())}. Remove what is bad, then run: {command}")
     for document in documents:
         if document["state"] == "missing" and (name := document["name"]) in names:
             if asset := files.registry.by_name.get(name):
                 raise MissingFile(
-                    files.registry.how_to_get(asset, f"is missing in {files.root}", files.options)
+                    files.registry.how_to_get(asset, f"is missing in {files.root}", files.further)
                 )
-            raise MissingFile(f"{document['path']} is missing. Run: hmr download {name}{files.options}")
+            raise MissingFile(f"{document['path']} is missing. Run: hmr download {name}{files.further}")
 
 
 def _place(files: _Files, assets: "list[Asset]", offered: Path) -> None:
     from hmrcli.assets.fetch import place
 
-    placed = place(assets, offered, files.root, files.options)
+    placed = place(assets, offered, files.root, files.further)
     files.print_documents([files.describe(p.asset, state="placed", source=p.source) for p in placed])
     for item in placed:
         files.print_path(item.path)
@@ -224,7 +221,7 @@ def _fetch(files: _Files, assets: "list[Asset]", names: list[str], rendered: lis
     """Fetches what is not there; goes on after a failure and tells all failures at the end."""
     from hmrcli.assets.fetch import fetch
 
-    registry, root, options, _ = files
+    registry, root, further, _ = files
     documents: list[_Document] = []
     failures: list[HmrError] = []
     told: set[str] = set()
@@ -236,7 +233,7 @@ def _fetch(files: _Files, assets: "list[Asset]", names: list[str], rendered: lis
                 state = "found"
             elif not asset.sources and asset.name not in names:  # of a group, but not to be had by fetching
                 state = "missing"
-                _say(registry.how_to_get(asset, "is placed by hand", options))
+                _say(registry.how_to_get(asset, "is placed by hand", further))
             else:
                 restricted = asset.sources and registry.licences[asset.licence].restricted
                 if restricted and asset.licence not in told:
@@ -245,7 +242,7 @@ def _fetch(files: _Files, assets: "list[Asset]", names: list[str], rendered: lis
                 try:
                     with bar(asset.name, of_bytes=True) as progress:
                         source = fetch(
-                            asset, registry, root, shelf=shelf, progress=progress, note=_say, options=options
+                            asset, registry, root, shelf=shelf, progress=progress, note=_say, options=further
                         ).source
                 except HmrError as failure:
                     state, error = "failed", str(failure)

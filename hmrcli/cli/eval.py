@@ -1,6 +1,5 @@
 """`hmr eval`: a network's errors under a stated protocol, or those of another system's arrays."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,10 +63,7 @@ def evaluate(
     ] = None,
     device: options.Device = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Crops that go through the network at once.")] = 64,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Processes that read images. By default one a core, at most 8."),
-    ] = None,
+    workers: options.Workers = None,
     data_root: options.DataRoot = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -119,14 +115,12 @@ def evaluate(
     from hmrcli.distributed import joined, rank_and_size, said_once
     from hmrcli.results.measure import evaluate_network, find_test
 
-    if workers is None:
-        workers = min(8, os.cpu_count() or 1)
     test = find_test(resolved, root, dataset, protocol, images)
     # Only finished errors travel between processes, and those are on the CPU.
     with said_once(), joined(torch.device("cpu")), bar("samples", rank_and_size()[0] == 0) as progress:
         done = evaluate_network(
             resolved, checkpoint, test, root, out,
-            device=device, batch_size=batch_size, workers=workers, progress=progress,
+            device=device, batch_size=batch_size, workers=options.workers_of(workers), progress=progress,
         )  # fmt: skip
     if done is not None:
         _show(*done, as_json)

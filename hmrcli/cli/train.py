@@ -83,10 +83,7 @@ def train(
             min=1, help="Gradient accumulation: splits the batch into N, one after the other.", metavar="N"
         ),
     ] = 1,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Processes that make samples. By default one a core, at most 8."),
-    ] = None,
+    workers: options.Workers = None,
     save_every: Annotated[
         int | None, typer.Option(min=1, help="Steps between checkpoints. By default an epoch's.")
     ] = None,
@@ -143,8 +140,7 @@ def train(
             from hmrcli.training.settings import Settings
             from hmrcli.training.validation import open_validation
 
-            if workers is None:
-                workers = min(8, os.cpu_count() or 1)
+            workers = options.workers_of(workers)
             chosen = local_device(chosen_device(device))
             check_division(resolved.schedule.batch_size, processes, accumulate)
             sets, validates = [n for n in left_out if n in resolved.data.mixture], EVALUATION not in left_out
