@@ -19,7 +19,7 @@ def one_of(known: Iterable[str], name: str) -> str:
 
 
 def _below(name: str, info: ValidationInfo, written: bool = False) -> str:
-    """A name that cannot lead out of the folder it belongs to, or an absolute path that the user typed.
+    """Returns a name that cannot lead out of the folder it belongs to, or is an absolute path that the user typed.
 
     What a run recorded may name any file to read; a file to be written has to be typed.
     """
