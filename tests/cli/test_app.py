@@ -33,7 +33,7 @@ def test_help_tells_the_commands_or_options(arguments: list[str]) -> None:
     ("command", "heavy"),
     [
         ("--help", ["torch", "cv2", "numba", "trimesh", "numpy", "pydantic", "yaml"]),
-        ("table", ["torch", "cv2", "numpy", "pydantic", "matplotlib"]),
+        ("table", ["torch", "cv2", "numpy", "matplotlib"]),
         ("train --recipe hmr_l1 --dry-run", ["torch", "cv2", "numpy"]),
     ],
 )
