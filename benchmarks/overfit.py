@@ -41,8 +41,9 @@ from hmrcli.evaluation import pa_mpjpe
 from hmrcli.layers.graph import GraphLinear
 from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe import Recipe
-from hmrcli.training.engine import Learner, Precision, train_step
+from hmrcli.training.learner import Learner, Precision
 from hmrcli.training.start import prepare
+from hmrcli.training.step import train_step
 
 IMAGES = 32
 KNOWN, FITTED = "people.npz", "half_known.npz"
@@ -300,7 +301,7 @@ def main() -> None:
     lines = []
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch("hmrcli.training.engine.set_training", without_noise),
+        mock.patch("hmrcli.training.step.set_training", without_noise),
     ):
         root = Path(folder)
         annotations, images = root / "preprocessed_datasets", root / "datasets" / "people"

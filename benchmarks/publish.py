@@ -16,11 +16,11 @@ import numpy as np
 
 from hmrcli.assets.npz import read_npz
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import read_document, whole_file
+from hmrcli.files import whole_file
 from hmrcli.recipe.document import dump_document
 from hmrcli.results.runs import ERRORS_FILE, RESULTS_FILE, Results, Run, read_results, write_results
 from hmrcli.results.trained import TRAINING_FILE, Trained, read_trained
-from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE
+from hmrcli.training.metrics import ENVIRONMENT_FILE, RECIPE_FILE
 
 _ENVIRONMENT = (
     "python", "packages", "device", "device_name", "threads", "processes", "command", "seed", "without", "open_prior",
@@ -50,7 +50,7 @@ def publish(evaluations: Sequence[Path], target: Path) -> None:
     """
     runs = [Run(folder.name, read_results(folder / RESULTS_FILE), folder) for folder in evaluations]
     trained = _common(runs)
-    environment = read_document(trained.folder / ENVIRONMENT_FILE)
+    environment = json.loads((trained.folder / ENVIRONMENT_FILE).read_text(encoding="utf-8"))
     _write(target / RECIPE_FILE, dump_document(without_folders(trained.recipe.as_dict())))
     _write(target / ENVIRONMENT_FILE, _json(without_machine(environment)))
     _write(target / TRAINING_FILE, _json(trained.training.model_dump(mode="json")))

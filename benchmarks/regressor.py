@@ -29,7 +29,7 @@ from hmrcli.body import BodyModel, load_body
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.evaluation.alignment import align_similarity
 from hmrcli.evaluation.interval import aggregate
-from hmrcli.evaluation.protocols import PROTOCOLS, Mesh, Target, points, score
+from hmrcli.evaluation.protocols import Mesh, Target, points, score
 from hmrcli.fitting.fit import ITERATIONS, Fit, fit_landmarks
 from hmrcli.fitting.landmarks import INDICES, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
@@ -38,6 +38,7 @@ from hmrcli.fitting.targets import Targets
 from hmrcli.inference.fit import landmark_targets
 from hmrcli.inference.photo import Photo
 from hmrcli.people import Landmarks, body_landmarks, detect_people
+from hmrcli.recipe.protocols import PROTOCOLS
 from hmrcli.scenes.labels import Sample, render_sample
 
 

@@ -40,8 +40,9 @@ from hmrcli.data.mixture import BatchSampler, Mixture
 from hmrcli.data.sets import Bodies, ImageSet
 from hmrcli.data.training import Batch, TrainingSet, training_batches
 from hmrcli.recipe import Recipe, load_recipe
-from hmrcli.training.engine import LABELS, Learner, Precision, make_learner, train_step
+from hmrcli.training.learner import Learner, Precision, make_learner
 from hmrcli.training.losses import total
+from hmrcli.training.step import LABELS, train_step
 
 WIDTH, HEIGHT, IMAGES, BATCH = 1920, 1080, 24, 64
 NETWORKS = {"ResNet-50": "hmr_l1", "HRNet-W32": "pare_l1", "HRNet-W48": "graphormer_l1"}

@@ -19,7 +19,8 @@ from torch import Tensor
 from hmrcli.assets.joblib_files import ArrayReader, unpacked
 from hmrcli.assets.npy import open_zip, read_bytes, read_header, require_modest
 from hmrcli.assets.npz import NpzFile
-from hmrcli.assets.pickles import Record, plain, raw_bytes
+from hmrcli.assets.pickle_records import Record
+from hmrcli.assets.pickles import plain, raw_bytes
 from hmrcli.errors import BadInput
 from hmrcli.files import damage, open_file
 

@@ -20,7 +20,6 @@ def check_structure(path: Path, suffix: str, check: Check) -> None:
     Args:
         path: the file, under whatever temporary name.
         suffix: ending of its final name, which tells the format.
-        check: what it must hold.
 
     Raises:
         Refused: says what was expected and what was found.

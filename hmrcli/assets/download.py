@@ -64,8 +64,6 @@ class Transfer:
 
     Args:
         is_drive: the address is Google Drive's, so a confirmation page is followed.
-        limits: patience with the server.
-        progress: called as bytes arrive.
     """
 
     is_drive: bool
@@ -198,10 +196,6 @@ class _Page(HTMLParser):
 
 def _confirmed_address(text: str, address: str) -> str:
     """Finds the address behind "Download anyway" on the page that Drive shows for files too large to scan.
-
-    Args:
-        text: the page.
-        address: where the page was found.
 
     Raises:
         Refused: the page is another one (used-up quota, no access), or sends elsewhere.

@@ -58,12 +58,8 @@ def fetch(
     """Fetches a file from the first of its sources that serves a good one.
 
     Args:
-        asset: the file.
         registry: where it is from; gives Drive's address and the licences.
-        root: the data root.
         shelf: folder that keeps archives, so that several files of one archive fetch it once.
-        limits: patience with the servers.
-        progress: called as bytes arrive.
         note: told why a source was passed over.
         options: further options of the command that a message ends with.
 
@@ -93,7 +89,6 @@ def place(assets: list[Asset], offered: Path, root: Path, options: str = "") -> 
     Args:
         assets: what the file may be; a single one is taken at its word, whatever the file's name.
         offered: a file, archive or folder.
-        root: the data root.
         options: further options of the command that a message ends with.
 
     Raises:

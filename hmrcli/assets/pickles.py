@@ -6,19 +6,18 @@ records that stand for arrays are turned into numpy arrays from their raw bytes.
 unpickling code nor chumpy nor scipy takes part, so a hostile file can at worst be rejected.
 """
 
-import io
 import os
-import pickle
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.assets.npy import require_size
+from hmrcli.assets.pickle_records import REBUILDERS, Reader, Record, is_record_class
 from hmrcli.errors import BadInput
 from hmrcli.files import open_file, reason
 
@@ -52,73 +51,12 @@ class SparseMatrix:
         return dense
 
 
-class Record:
-    """Object that a pickle asked for, and nothing more: `name`, arguments, state, and what was put into it."""
-
-    name = ""
-    """Module and name of what was asked for."""
-
-    def __new__(cls, *args: Any, **_: Any) -> "Record":
-        """Makes what stands for the object that a class or function would make of `args`."""
-        record = super().__new__(cls)
-        if cls.name in _REBUILDERS:  # copyreg's way to say "an object of this class"
-            record = args[0]() if args and is_record_class(args[0]) else record
-        record.args, record.state, record.pairs, record.items = args, None, {}, []
-        return record
-
-    def __init__(self, *args: Any, **_: Any) -> None:
-        self.args: tuple[Any, ...]
-        self.state: Any
-        self.pairs: dict[Any, Any]
-        self.items: list[Any]
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.pairs[key] = value
-
-    def append(self, item: Any) -> None:
-        """Puts an item into it, as a list or a set takes one."""
-        self.items.append(item)
-
-    add = append
-
-    def __call__(self, *args: Any) -> "Record":
-        """Makes what stands for the result of calling it, as methods are that a pickle fetches from a class."""
-        return Record(self, *args)
-
-    def __hash__(self) -> int:
-        return id(self)
+class Unwanted(Exception):
+    """The file names something outside the allow-list."""
 
 
-def is_record_class(thing: Any) -> bool:
-    """Tells whether it stands for a class or function that a pickle named."""
-    return isinstance(thing, type) and issubclass(thing, Record)
-
-
-class _WholeLines(io.BytesIO):
-    def readline(self, size: int | None = -1, /) -> bytes:
-        line = super().readline(size)
-        if not line.endswith(b"\n"):
-            raise EOFError("it ends early")
-        return line
-
-
-class Reader(pickle._Unpickler):
-    """Unpickles into records. Every class it hands out is made for this file alone, so that a file cannot tamper
-    with another's.
-
-    This is the unpickler that is written in Python: the other one reserves memory for any number that a file gives
-    to an entry of its memo, and cannot be kept from hashing tuples that contain themselves many times over.
-    """
-
-    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
-
-    def __init__(self, content: bytes) -> None:
-        self.stream = _WholeLines(content)
-        super().__init__(self.stream, encoding="latin1")
-        self._classes: dict[str, type[Record]] = {}
+class _DataReader(Reader):
+    """Reads pickles of data alone."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Returns what stands for a class or function; Unwanted where it is none of data."""
@@ -126,38 +64,9 @@ class Reader(pickle._Unpickler):
             raise Unwanted(full)
         return self.record_class(full)
 
-    def record_class(self, name: str) -> type[Record]:
-        """Returns what stands for a name in this file."""
-        return self._classes.setdefault(name, type("Record", (Record,), {"name": name}))
-
     def persistent_load(self, pid: Any) -> Any:
         """Refuses what lies outside of the pickle."""
         raise Unwanted("a persistent object")
-
-
-def _checked(opcode: bytes, first: int, step: int) -> None:
-    """Makes the unpickler look at keys before they are hashed: all from `first` on, `step` apart."""
-    load = Reader.dispatch[opcode[0]]
-
-    def check(reader: Any) -> None:
-        nested = (key for key in reader.stack[first::step] if isinstance(key, tuple | frozenset))
-        if any(isinstance(part, tuple | frozenset) for key in nested for part in key):
-            raise ValueError("keys that are nested")
-        load(reader)
-
-    Reader.dispatch[opcode[0]] = check
-
-
-for _opcode, _first, _step in (
-    (pickle.SETITEM, -2, 2),
-    *((opcode, 0, 2) for opcode in (pickle.SETITEMS, pickle.DICT)),
-    *((opcode, 0, 1) for opcode in (pickle.ADDITEMS, pickle.FROZENSET)),
-):
-    _checked(_opcode, _first, _step)
-
-
-class Unwanted(Exception):
-    """The file names something outside the allow-list."""
 
 
 def read_pickle(path: Path) -> Any:
@@ -181,7 +90,7 @@ def read_stream(stream: IO[bytes], size: int, where: str) -> Any:
         )
     try:
         content = stream.read()
-        return plain(Reader(content).load(), len(content))
+        return plain(_DataReader(content).load(), len(content))
     except Unwanted as refused:
         raise BadInput(
             f"{where} asks for {refused}, which is not data and is never run; use a file from its publisher"
@@ -196,7 +105,6 @@ def plain(value: Any, size: int) -> Any:
     """Turns records into arrays, at every depth; what is there several times is turned once.
 
     Args:
-        value: what a `Reader` loaded.
         size: bytes of the pickle, which limit what the arrays may take.
 
     Raises:
@@ -336,7 +244,6 @@ def _refuse(record: Record, turn: _Turn) -> Any:
 
 
 _BYTES = ("_codecs.encode", "__builtin__.bytes", "builtins.bytes")
-_REBUILDERS = ("copy_reg._reconstructor", "copyreg._reconstructor")
 _MATRICES = [f"scipy.sparse.{_}{kind}.{kind}_matrix" for kind in ("csc", "csr") for _ in ("", "_")]
 _READERS: dict[str, Callable[[Record, _Turn], Any]] = {
     **{f"numpy.{core}.multiarray._reconstruct": _array for core in ("core", "_core")},
@@ -346,7 +253,7 @@ _READERS: dict[str, Callable[[Record, _Turn], Any]] = {
     **dict.fromkeys(_BYTES, _bytes),
     **dict.fromkeys(_MATRICES, _sparse),
     **dict.fromkeys(("__builtin__.set", "builtins.set"), _set),
-    **dict.fromkeys(("__builtin__.object", "builtins.object", "numpy.ndarray", *_REBUILDERS), _refuse),
+    **dict.fromkeys(("__builtin__.object", "builtins.object", "numpy.ndarray", *REBUILDERS), _refuse),
     **dict.fromkeys(("chumpy.ch.Ch", "chumpy.Ch"), _chumpy),
     "chumpy.reordering.Select": _select,
 }

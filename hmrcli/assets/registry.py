@@ -6,11 +6,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
-from hmrcli.files import open_file, reason
+from hmrcli.files import open_file, plain_yaml, reason, wrong_field
 
 _LARGEST = 1_000_000
 """Bytes of a registry."""
@@ -181,7 +180,6 @@ class Registry(_Frozen):
         """Says in one line what is missing, why, under which licence, and the exact next command.
 
         Args:
-            asset: the file.
             why: reason in a few words, for example "is missing".
             options: further options of the next command, for example ` --data-root D`.
         """
@@ -222,13 +220,11 @@ def _read(path: Path, changed: int) -> Registry:
     """Reads a registry once for each time it was changed: a training asks for many files one by one."""
     try:
         with open_file(path) as stream:
-            document: Any = yaml.safe_load(stream.read(_LARGEST))
+            document: Any = plain_yaml(stream.read(_LARGEST))
         document["files"] = [{"name": name, **fields} for name, fields in document["files"].items()]
         return Registry.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{path}: {field}: {first['msg']}; correct it or unset HMR_REGISTRY") from error
+        raise BadInput(f"{path}: {wrong_field(error)}; correct it or unset HMR_REGISTRY") from error
     except HmrError as error:
         raise type(error)(f"{error}; correct it or unset HMR_REGISTRY") from None
     except Exception as error:  # YAML makes dates, numbers and sets of what is not any

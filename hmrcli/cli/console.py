@@ -38,13 +38,18 @@ def print_line(text: str) -> None:
 
 
 @contextmanager
-def bar(description: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+def bar(
+    description: str, shown: bool = True, of_bytes: bool = False
+) -> Iterator[Callable[[int, int | None], None]]:
     """Shows a bar on stderr to a person who is watching; what it gives is told what is done, and of how many."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich import progress as rich
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    counts = (rich.DownloadColumn(), rich.TransferSpeedColumn()) if of_bytes else (rich.MofNCompleteColumn(),)
+    columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), *counts, rich.TimeRemainingColumn())
     hidden = not (shown and log.is_terminal)
-    with Progress(*columns, console=log, disable=hidden, transient=True, redirect_stdout=False) as progress:
+    with rich.Progress(
+        *columns, console=log, disable=hidden, transient=True, redirect_stdout=False
+    ) as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

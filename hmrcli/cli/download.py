@@ -3,22 +3,25 @@
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from hmrcli.assets.data_root import data_root as find_data_root
 from hmrcli.assets.open_sets import OPEN_SETS
-from hmrcli.cli import open_sets
-from hmrcli.cli.console import log, print_json
+from hmrcli.cli import open_sets, options
+from hmrcli.cli.console import bar, log, print_json
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
 from hmrcli.files import did_you_mean
 
 if TYPE_CHECKING:
     from hmrcli.assets.registry import Asset, Registry
+
+_Document = dict[str, Any]
+"""A file as `--json` describes it."""
 
 
 def _offered(path: Path | None) -> Path | None:
@@ -46,17 +49,14 @@ def download(
             "--from-file", callback=_offered, help="Place a file, archive or folder that you fetched by hand."
         ),
     ] = None,
-    data_root: Annotated[
-        Path | None,
-        typer.Option("--data-root", help="Where files go; else $HMR_DATA, ./data, the user's data folder."),
-    ] = None,
+    data_root: options.DataRoot = None,
     rows: Annotated[
         int | None, typer.Option(min=1, help="Render at most so many rows of each part of the open data set.")
     ] = None,
     masks: Annotated[
         bool, typer.Option("--masks", help="Open data set: write masks of body parts beside the pictures.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Fetch backbones, trained models, annotations and body files, place those you have, or render the open data set.
 
@@ -77,169 +77,152 @@ def download(
         raise UsageError(f"--rows and --masks are for {open_sets.GROUP}: {', '.join(OPEN_SETS)}")
     if from_file and names and parts:
         raise UsageError(f"{parts[0]} is rendered here, not placed; run: hmr download {parts[0]}")
-    options = f" --data-root {data_root}" if data_root else ""
+    files = _Files(registry, root, f" --data-root {data_root}" if data_root else "", as_json)
 
-    if list_files:
-        _show_list(assets, parts, registry, root, as_json)
-    elif dry_run:
-        _show_plan(assets, parts, rows, registry, root, as_json)
+    if list_files or dry_run:
+        documents = [files.describe(asset) for asset in assets]
+        documents += [open_sets.describe(part, root, rows) for part in parts]
+        if as_json:
+            files.print_documents(documents)
+        elif list_files:
+            _show_list(documents)
+            print(f"data root: {root}")
+        else:
+            _show_plan(documents, registry)
     elif verify:
-        _verify(assets, parts, names or [], registry, root, as_json, options)
+        _verify(files, assets, parts, names or [])
     elif from_file:
-        _place(assets, from_file, registry, root, as_json, options)
+        _place(files, assets, from_file)
     else:
-        rendered = _render(parts, rows, masks, root, as_json)
+        rendered = _render(files, parts, rows, masks)
         if others or as_json:
-            _fetch(assets, others, rendered, registry, root, as_json, options)
+            _fetch(files, assets, others, rendered)
 
 
-def _render(
-    parts: list[str], rows: int | None, masks: bool, root: Path, as_json: bool
-) -> list[dict[str, Any]]:
-    """Renders what is not there; as documents."""
+class _Files(NamedTuple):
+    """The command's view of the data root."""
+
+    registry: "Registry"
+    root: Path
+    further: str
+    """Further options of the commands that messages end with."""
+    as_json: bool
+
+    def describe(self, asset: "Asset", **changes: Any) -> _Document:
+        """Describes a file as `--json` does; `changes` are of what was done with it."""
+        from hmrcli.assets.fetch import known_sha256
+
+        path = asset.present(self.root)
+        document = {
+            "name": asset.name,
+            "group": asset.group,
+            "about": asset.about,
+            "state": "found" if path else "missing",
+            "path": str(path or asset.target(self.root)),
+            "size": path.stat().st_size if path and path.is_file() else asset.size,
+            "sha256": known_sha256(asset, path) if path else None,
+            "licence": self.registry.licences[asset.licence].model_dump(),
+            "sources": [each.browser_address for each in asset.sources],
+            "page": asset.page,
+            "make": asset.make_command,
+            "source": None,
+        }
+        return document | changes
+
+    def print_documents(self, documents: list[_Document]) -> None:
+        """Prints what `--json` asks for; nothing without it."""
+        if self.as_json:
+            print_json({"data_root": str(self.root), "files": documents})
+
+    def print_path(self, path: object, *before: str) -> None:
+        """Prints a file that is done with, unless `--json` tells all at the end."""
+        if not self.as_json:
+            print(*before, path, flush=True)
+
+
+def _render(files: _Files, parts: list[str], rows: int | None, masks: bool) -> list[_Document]:
+    """Renders what is not there."""
     from hmrcli.scenes.files import row_count, written_rows
 
     documents = []
     for part in parts:
         state = "found"
-        if written_rows(root, part, masks) < row_count(part, rows):
-            open_sets.write(part, root, rows, masks)
+        if written_rows(files.root, part, masks) < row_count(part, rows):
+            open_sets.write(part, files.root, rows, masks)
             state = "rendered"
-        documents.append(open_sets.describe(part, root, rows, state))
-        if not as_json:
-            print(documents[-1]["path"], flush=True)
+        documents.append(open_sets.describe(part, files.root, rows, state))
+        files.print_path(documents[-1]["path"])
     return documents
 
 
-def _show_list(
-    assets: "list[Asset]", parts: list[str], registry: "Registry", root: Path, as_json: bool
-) -> None:
-    rendered = [open_sets.describe(part, root) for part in parts]
-    if as_json:
-        _print_document(root, [_describe(asset, registry, root) for asset in assets] + rendered)
-        return
-    rows = [
-        (
-            a.name,
-            a.group,
-            _size(a, root),
-            registry.licences[a.licence].name,
-            "found" if a.present(root) else "missing",
-        )
-        for a in assets
-    ] + [
-        (d["name"], d["group"], _megabytes(d["size"]), open_sets.LICENCE["name"], d["state"])
-        for d in rendered
-    ]
-    _print_table(("name", "group", "size", "licence", "state"), rows)
-    print(f"data root: {root}")
+def _show_list(documents: list[_Document]) -> None:
+    columns = ("name", "group", "size", "licence", "state")
+    _print_table(
+        columns, [(d["name"], d["group"], _size(d), d["licence"]["name"], d["state"]) for d in documents]
+    )
 
 
-def _show_plan(
-    assets: "list[Asset]",
-    parts: list[str],
-    only: int | None,
-    registry: "Registry",
-    root: Path,
-    as_json: bool,
-) -> None:
-    rendered = [open_sets.describe(part, root, only) for part in parts]
-    if as_json:
-        _print_document(root, [_describe(asset, registry, root) for asset in assets] + rendered)
-        return
+def _show_plan(documents: list[_Document], registry: "Registry") -> None:
     rows = []
-    for asset in assets:
-        present = asset.present(root)
-        source = (
-            "in place"
-            if present
-            else str(asset.sources[0])
-            if asset.sources
-            else f"by hand, from {asset.page}"
-        )
-        if asset.make_command and not present:
-            made = f"{asset.make_command}, from the official download"
-            source = f"{source}, or {made}" if asset.sources else f"{made} ({asset.page})"
-        terms = registry.terms(asset)
-        rows.append((asset.name, _size(asset, root), source, str(present or asset.target(root)), terms))
-    for part, document in zip(parts, rendered):
-        source = "in place" if document["state"] == "found" else open_sets.source(document)
-        rows.append((part, _megabytes(document["size"]), source, document["path"], open_sets.terms()))
+    for document in documents:
+        asset, licence = registry.by_name.get(document["name"]), document["licence"]
+        if document["state"] == "found":
+            source = "in place"
+        elif asset is None:
+            source = open_sets.source(document)
+        else:
+            ways = [str(asset.sources[0])] if asset.sources else []
+            if made := asset.make_command:
+                ways.append(f"{made}, from the official download" + ("" if ways else f" ({asset.page})"))
+            source = ", or ".join(ways) or f"by hand, from {asset.page}"
+        terms = f"{licence['name']}: {licence['who']}" + (f" ({licence['page']})" if licence["page"] else "")
+        rows.append((document["name"], _size(document), source, document["path"], terms))
     _print_table(("file", "size", "source", "destination", "licence"), rows)
 
 
-def _verify(
-    assets: "list[Asset]",
-    parts: list[str],
-    names: list[str],
-    registry: "Registry",
-    root: Path,
-    as_json: bool,
-    options: str,
-) -> None:
+def _verify(files: _Files, assets: "list[Asset]", parts: list[str], names: list[str]) -> None:
     from hmrcli.assets.fetch import verify
 
-    documents, missing = [], []
+    rendered = [(open_sets.describe(part, files.root, 1), partial(open_sets.wrong, part)) for part in parts]
+    fetched = [(files.describe(asset), partial(verify, asset)) for asset in assets]
     bad: dict[str, str] = {}
-    for part in parts:
-        document = open_sets.describe(part, root, rows=1)
-        if document["state"] == "found":
-            wrong = open_sets.wrong(part, root)
-            document |= {"state": "bad" if wrong else "good", "error": wrong}
-            bad |= {part: wrong} if wrong else {}
-            if not as_json:
-                print(f"{'bad ' if wrong else 'good'}  {document['path']}")
-        elif part in names:
-            raise MissingFile(f"{document['path']} is missing. Run: hmr download {part}{options}")
-        documents.append(document)
-    for asset in assets:
-        if asset.present(root) is None:
-            missing += [asset] if asset.name in names else []
-            documents.append(_describe(asset, registry, root))
+    for document, check in (*rendered, *fetched):
+        if document["state"] != "found":
             continue
-        wrong = verify(asset, root)
+        wrong, path = check(files.root), document["path"]
+        document |= {"state": "bad" if wrong else "good", "error": wrong}
         if wrong:
-            bad[asset.name] = f"{asset.present(root)}: {wrong}"
-        documents.append(
-            {**_describe(asset, registry, root), "state": "bad" if wrong else "good", "error": wrong}
-        )
-        if not as_json:
-            print(f"{'bad ' if wrong else 'good'}  {asset.present(root)}")
-    if as_json:
-        _print_document(root, documents)
+            bad[document["name"]] = f"{path}: {wrong}"
+        files.print_path(path, "bad  " if wrong else "good ")
+    documents = [document for document, _ in (*rendered, *fetched)]
+    files.print_documents(documents)
     if bad:
-        command = f"hmr download {' '.join(bad)}{options}"
+        command = f"hmr download {' '.join(bad)}{files.further}"
         raise BadInput(f"{'; '.join(bad.values())}. Remove what is bad, then run: {command}")
-    if missing:
-        raise MissingFile(registry.how_to_get(missing[0], f"is missing in {root}", options))
+    for document in documents:
+        if document["state"] == "missing" and (name := document["name"]) in names:
+            if asset := files.registry.by_name.get(name):
+                raise MissingFile(
+                    files.registry.how_to_get(asset, f"is missing in {files.root}", files.further)
+                )
+            raise MissingFile(f"{document['path']} is missing. Run: hmr download {name}{files.further}")
 
 
-def _place(
-    assets: "list[Asset]", offered: Path, registry: "Registry", root: Path, as_json: bool, options: str
-) -> None:
+def _place(files: _Files, assets: "list[Asset]", offered: Path) -> None:
     from hmrcli.assets.fetch import place
 
-    placed = place(assets, offered, root, options)
-    if as_json:
-        _print_document(root, [_describe(p.asset, registry, root, "placed", p.source) for p in placed])
-        return
+    placed = place(assets, offered, files.root, files.further)
+    files.print_documents([files.describe(p.asset, state="placed", source=p.source) for p in placed])
     for item in placed:
-        print(item.path)
+        files.print_path(item.path)
 
 
-def _fetch(
-    assets: "list[Asset]",
-    names: list[str],
-    rendered: list[dict[str, Any]],
-    registry: "Registry",
-    root: Path,
-    as_json: bool,
-    options: str,
-) -> None:
+def _fetch(files: _Files, assets: "list[Asset]", names: list[str], rendered: list[_Document]) -> None:
     """Fetches what is not there; goes on after a failure and tells all failures at the end."""
     from hmrcli.assets.fetch import fetch
 
-    documents: list[dict[str, Any]] = []
+    registry, root, further, _ = files
+    documents: list[_Document] = []
     failures: list[HmrError] = []
     told: set[str] = set()
     shelf = root / f".hmr-{secrets.token_hex(4)}"
@@ -250,81 +233,30 @@ def _fetch(
                 state = "found"
             elif not asset.sources and asset.name not in names:  # of a group, but not to be had by fetching
                 state = "missing"
-                _say(registry.how_to_get(asset, "is placed by hand", options))
+                _say(registry.how_to_get(asset, "is placed by hand", further))
             else:
-                if (
-                    asset.sources
-                    and asset.licence not in told
-                    and registry.licences[asset.licence].restricted
-                ):
+                restricted = asset.sources and registry.licences[asset.licence].restricted
+                if restricted and asset.licence not in told:
                     _say(f"licence of {asset.name}: {registry.terms(asset)}")
                     told.add(asset.licence)
                 try:
-                    with _progress(asset.name) as progress:
+                    with bar(asset.name, of_bytes=True) as progress:
                         source = fetch(
-                            asset, registry, root, shelf=shelf, progress=progress, note=_say, options=options
+                            asset, registry, root, shelf=shelf, progress=progress, note=_say, options=further
                         ).source
                 except HmrError as failure:
                     state, error = "failed", str(failure)
                     failures.append(failure)
-            documents.append({**_describe(asset, registry, root, state, source), "error": error})
-            if not as_json and (path := asset.present(root)):
-                print(path, flush=True)
+            documents.append(files.describe(asset, state=state, source=source, error=error))
+            if path := asset.present(root):
+                files.print_path(path)
     finally:
         shutil.rmtree(shelf, ignore_errors=True)
-    if as_json:
-        _print_document(root, rendered + documents)
+    files.print_documents(rendered + documents)
     for earlier in failures[:-1]:
         _say(f"error: {earlier}")
     if failures:
         raise failures[-1]
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on stderr for a person; nothing where stderr is not a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns, console=log, transient=True) as bar:
-        task = bar.add_task(name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _describe(
-    asset: "Asset", registry: "Registry", root: Path, state: str | None = None, source: str | None = None
-) -> dict[str, Any]:
-    from hmrcli.assets.fetch import known_sha256
-
-    path, licence = asset.present(root), registry.licences[asset.licence]
-    return {
-        "name": asset.name,
-        "group": asset.group,
-        "about": asset.about,
-        "state": state or ("found" if path else "missing"),
-        "path": str(path or asset.target(root)),
-        "size": path.stat().st_size if path and path.is_file() else asset.size,
-        "sha256": known_sha256(asset, path) if path else None,
-        "licence": licence.model_dump(),
-        "sources": [each.browser_address for each in asset.sources],
-        "page": asset.page,
-        "make": asset.make_command,
-        "source": source,
-    }
-
-
-def _print_document(root: Path, files: list[dict[str, Any]]) -> None:
-    print_json({"data_root": str(root), "files": files})
 
 
 def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
@@ -341,14 +273,8 @@ def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> N
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)
 
 
-def _size(asset: "Asset", root: Path) -> str:
-    path = asset.present(root)
-    size = path.stat().st_size if path and path.is_file() else asset.size
-    return _megabytes(size) if size else "unknown"
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
+def _size(document: _Document) -> str:
+    return f"{document['size'] / 1e6:,.1f} MB" if document["size"] else "unknown"
 
 
 def _say(text: str) -> None:

@@ -1,6 +1,5 @@
 """`hmr eval`: a network's errors under a stated protocol, or those of another system's arrays."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,18 +10,13 @@ from hmrcli.cli import options
 from hmrcli.cli.console import bar, print_json
 from hmrcli.errors import UsageError
 from hmrcli.files import writable_folder
+from hmrcli.recipe.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from hmrcli.results.runs import Results
 
 
-class ProtocolName(StrEnum):
-    """The protocols."""
-
-    pw3d = "3dpw"
-    h36m = "h36m"
-    open = "open"
-
+ProtocolName = StrEnum("ProtocolName", {name: name for name in PROTOCOLS})  # type: ignore[misc]
 
 ARRAY_KEYS = (
     "joints3d (N,J,3), or vertices (N,V,3), or pose (N,72) with betas (N,10); unit: m or mm; image, id: match rows; "
@@ -76,10 +70,7 @@ def evaluate(
     ] = None,
     device: options.Device = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Crops that go through the network at once.")] = 64,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Processes that read images. By default one a core, at most 8."),
-    ] = None,
+    workers: options.Workers = None,
     data_root: options.DataRoot = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -89,7 +80,7 @@ def evaluate(
     processes share the work: torchrun --nproc-per-node 2 -m hmrcli eval ...
     """
     from hmrcli.assets.data_root import data_root as find_root
-    from hmrcli.training.record import RECIPE_FILE
+    from hmrcli.training.metrics import RECIPE_FILE
 
     if recipe is None and checkpoint is not None and (checkpoint / RECIPE_FILE).is_file():
         out = out or checkpoint  # a run keeps its results
@@ -109,7 +100,7 @@ def evaluate(
     if out is not None:
         writable_folder(out)
     if predictions and targets:
-        from hmrcli.evaluation import ARRAYS, PROTOCOLS, score_arrays
+        from hmrcli.evaluation import ARRAYS, score_arrays
         from hmrcli.results.measure import results_of_arrays
 
         rules = PROTOCOLS[protocol] if protocol else ARRAYS
@@ -130,17 +121,15 @@ def evaluate(
         write_missing({path.stem: None}, root)
     import torch
 
-    from hmrcli.distributed import joined, rank_and_size
+    from hmrcli.distributed import joined, rank_and_size, said_once
     from hmrcli.results.measure import evaluate_network, find_test
 
-    if workers is None:
-        workers = min(8, os.cpu_count() or 1)
     test = find_test(resolved, root, dataset, protocol, images)
     # Only finished errors travel between processes, and those are on the CPU.
-    with joined(torch.device("cpu")), bar("samples", rank_and_size()[0] == 0) as progress:
+    with said_once(), joined(torch.device("cpu")), bar("samples", rank_and_size()[0] == 0) as progress:
         done = evaluate_network(
             resolved, checkpoint, test, root, out,
-            device=device, batch_size=batch_size, workers=workers, progress=progress,
+            device=device, batch_size=batch_size, workers=options.workers_of(workers), progress=progress,
         )  # fmt: skip
     if done is not None:
         _show(*done, as_json)

@@ -26,9 +26,7 @@ def apart(names: Sequence[str]) -> tuple[list[str], list[str]]:
     return parts, [name for name in names if name != GROUP and name not in OPEN_SETS]
 
 
-def describe(
-    part: str, root: Path, rows: int | None = None, state: str | None = None, error: str | None = None
-) -> dict[str, Any]:
+def describe(part: str, root: Path, rows: int | None = None, state: str | None = None) -> dict[str, Any]:
     """Describes a set as `hmr download --json` does files."""
     from hmrcli.scenes.files import annotation_file, row_count, written_rows
     from hmrcli.scenes.splits import EDITION
@@ -48,7 +46,7 @@ def describe(
         "source": f"rendered here, edition {EDITION}",
         "rows": count,
         "seconds": ROW_SECONDS * count / workers(),
-        "error": error,
+        "error": None,
     }
 
 
@@ -56,11 +54,6 @@ def source(document: Mapping[str, Any]) -> str:
     """Says in a few words where a set comes from."""
     minutes = max(1, round(document["seconds"] / 60))
     return f"rendered here, {document['rows']:,} pictures in about {minutes} min"
-
-
-def terms() -> str:
-    """Says the licence in a sentence part."""
-    return f"{LICENCE['name']}: {LICENCE['who']}"
 
 
 def workers() -> int:
@@ -109,10 +102,11 @@ def wrong(part: str, root: Path) -> str | None:
     from hmrcli.errors import BadInput
     from hmrcli.scenes.files import annotation_file, image_folder
 
+    path = annotation_file(root, part)
     try:
-        annotations = read_annotations(annotation_file(root, part), "smpl_54")
+        annotations = read_annotations(path, "smpl_54")
     except BadInput as error:
-        return str(error)
+        return str(error).removeprefix(f"{path}: ")
     folder = image_folder(root, part)
     missing = missing_images(folder, annotations.image_path)
     return f"{len(missing)} images are missing, first {folder / missing[0]}" if missing else None

@@ -105,7 +105,16 @@ DataRoot = Annotated[
     Path | None,
     typer.Option(help="Folder of fetched files. By default HMR_DATA, ./data, the user's data folder."),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Processes that read images. By default one a core, at most 8."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def workers_of(asked: int | None) -> int:
+    """Gives the number of processes that read images."""
+    return min(8, os.cpu_count() or 1) if asked is None else asked
 
 
 def of_run(recipe: str | None, checkpoint: Path | None) -> tuple[str | None, Path | None]:

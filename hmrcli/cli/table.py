@@ -11,6 +11,7 @@ import typer
 from hmrcli.cli.console import complain, log
 from hmrcli.errors import BadInput, UsageError
 from hmrcli.files import did_you_mean, whole_file, writable_folder
+from hmrcli.recipe.protocols import OPEN, PUBLISHED
 
 if TYPE_CHECKING:
     from hmrcli.results.report import Report
@@ -30,13 +31,8 @@ class Format(StrEnum):
     html = "html"
 
 
-class Benchmark(StrEnum):
-    """Choices of 20 rows: those of the public list, or those that need no licensed file."""
-
-    pw3d = "3dpw"
-    open = "open"
-
-
+Benchmark = StrEnum("Benchmark", {name: name for name in (PUBLISHED, OPEN)})  # type: ignore[misc]
+_LIST = Benchmark(PUBLISHED)
 SUFFIXES = {
     ".md": Format.markdown,
     ".tex": Format.latex,
@@ -60,7 +56,7 @@ def table(
     ] = None,
     benchmark: Annotated[
         Benchmark, typer.Option(help="The public list on 3DPW, or the one that needs no licensed file.")
-    ] = Benchmark.pw3d,
+    ] = _LIST,
     name: Annotated[
         str,
         typer.Option(
@@ -87,9 +83,7 @@ def table(
     With --benchmark open: the same 20 recipes on data that needs no licence, with
     --compare whether they stand in the published order.
     """
-    from hmrcli.results.open_table import open_report
     from hmrcli.results.published import ALGORITHMS
-    from hmrcli.results.runs import newest_first, shipped_runs
     from hmrcli.results.table import algorithms_report, wide_report
 
     if out is not None:
@@ -104,11 +98,14 @@ def table(
         raise UsageError(f"--results: {results} is not a folder{did_you_mean(results)}")
     if name != ALGORITHMS:
         report = wide_report(name)
-        if compare or benchmark is Benchmark.open:
+        if compare or benchmark == OPEN:
             raise UsageError(
                 f"--table {name} is published only; leave out --compare, --results and --benchmark"
             )
-    elif benchmark is Benchmark.open:
+    elif benchmark == OPEN:
+        from hmrcli.results.open_table import open_report
+        from hmrcli.results.runs import newest_first, shipped_runs
+
         report = open_report(newest_first([*_runs(results or RUNS), *shipped_runs()]), compare)
     else:
         report = algorithms_report(_runs(results or RUNS) if compare else None)
@@ -137,8 +134,7 @@ def _runs(folder: Path) -> "list[Run]":
 
 def _write(report: "Report", kind: Format, out: Path | None) -> None:
     """Prints a report, or writes it to a file."""
-    from hmrcli.results import formats
-    from hmrcli.results.page import to_html
+    from hmrcli.results import formats, page
     from hmrcli.results.terminal import print_report, to_text
 
     writers: dict[Format, Callable[[Report], str]] = {
@@ -147,7 +143,7 @@ def _write(report: "Report", kind: Format, out: Path | None) -> None:
         Format.latex: formats.to_latex,
         Format.csv: formats.to_csv,
         Format.json: formats.to_json,
-        Format.html: to_html,
+        Format.html: page.to_html,
     }
     if kind is Format.csv:
         apart = sum(len(sheet.records) for sheet in report.others if "reason" in sheet.records[0])

@@ -83,10 +83,7 @@ def train(
             min=1, help="Gradient accumulation: splits the batch into N, one after the other.", metavar="N"
         ),
     ] = 1,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Processes that make samples. By default one a core, at most 8."),
-    ] = None,
+    workers: options.Workers = None,
     save_every: Annotated[
         int | None, typer.Option(min=1, help="Steps between checkpoints. By default an epoch's.")
     ] = None,
@@ -139,12 +136,11 @@ def train(
             from hmrcli.cli.training_bar import TrainingBar
             from hmrcli.data.mixture import check_division
             from hmrcli.environment import chosen_device
-            from hmrcli.training.run import Settings
             from hmrcli.training.run import train as run
+            from hmrcli.training.settings import Settings
             from hmrcli.training.validation import open_validation
 
-            if workers is None:
-                workers = min(8, os.cpu_count() or 1)
+            workers = options.workers_of(workers)
             chosen = local_device(chosen_device(device))
             check_division(resolved.schedule.batch_size, processes, accumulate)
             sets, validates = [n for n in left_out if n in resolved.data.mixture], EVALUATION not in left_out
@@ -236,7 +232,7 @@ def _say_next(recipe: "Recipe", folder: Path, data_root: Path | None) -> None:
 def _files(recipe: "Recipe", root: Path, without: Sequence[str]) -> list["NeededFile"]:
     """Every file of the recipe that is not left out; those of the test set can be left out together."""
     from hmrcli.data.needed import needed_files
-    from hmrcli.evaluation import PROTOCOLS
+    from hmrcli.recipe.protocols import PROTOCOLS
 
     sets = [name for name in without if name not in (EVALUATION, POSE_PRIOR)]
     protocol = PROTOCOLS.get(recipe.evaluation.protocol)

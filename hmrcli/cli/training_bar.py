@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hmrcli.cli.console import log
 
 if TYPE_CHECKING:
-    from hmrcli.training.run import Progress
+    from hmrcli.training.settings import Progress
 
 
 class TrainingBar:

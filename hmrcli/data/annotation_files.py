@@ -24,7 +24,6 @@ def read_annotations(
     Nothing that a file names is run.
 
     Args:
-        path: of the file.
         joints: the set of the keypoints, a name in `hmrcli.body.joints.JOINT_SETS`.
         dataset: name of the data set, the folder of its images; None for the file's name.
         cameras: read the cameras that some HumanData files list for each row.

@@ -60,7 +60,6 @@ class Annotations:
         """Returns the same people with the keypoints of another set.
 
         Args:
-            joints: its name.
             strict: all of its joints must be in this one; otherwise those that are not are zeros.
 
         Raises:
@@ -99,6 +98,11 @@ class Annotations:
             "has_keypoints3d": np.full(len(part), keypoints3d is not None),
             "has_smpl": part.has_smpl,
         }
+
+
+def spread(count: int, most: int) -> NDArray[np.int64]:
+    """Picks at most so many of the first `count` numbers, spread evenly: rows that stand for all."""
+    return np.unique(np.linspace(0, count - 1, most).astype(int))
 
 
 def shared(stored: Sequence[int], wanted: Sequence[int]) -> tuple[list[int], list[int]]:

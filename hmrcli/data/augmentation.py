@@ -17,6 +17,7 @@ from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.joints import SMPL_24
 from hmrcli.data.crop import crop_affine, transform_points
 from hmrcli.recipe.algorithms import CropShape
+from hmrcli.recipe.schema import Augmentation, SelfMix
 
 
 @dataclass(frozen=True)
@@ -46,67 +47,49 @@ class SampleAugmentation:
 
 
 def draw_augmentation(
-    generator: Generator,
-    channel_noise: float = 0.4,
-    flip: float = 0.5,
-    scale: float = 0.25,
-    rotation: float = radians(30),
-    rotation_probability: float = 0.6,
-    self_mix: float = 0.0,
-    size: int = CROP_SIZE,
+    generator: Generator, settings: Augmentation, mixes: bool = True, size: int = CROP_SIZE
 ) -> SampleAugmentation:
-    """Draws one sample's augmentation; the defaults are the base recipe of the HMR benchmark.
+    """Draws one sample's augmentation.
 
-    Numbers are drawn in this order: three gains, flip, scale, rotation, whether to rotate, whether to mix,
-    and the patch last. All but the patch are drawn whether or not they are used, so that changing one
-    setting leaves the other draws of the same generator as they were.
+    Numbers are drawn in this order: three gains, flip, scale, rotation, whether to rotate, whether to mix, and the
+    patch last. All before mixing are drawn whether or not they are used, so that changing one setting leaves the
+    other draws of the same generator as they were.
 
     Args:
         generator: advanced by at least eight numbers.
-        channel_noise: n of gains drawn from U(1 - n, 1 + n).
-        flip: probability.
-        scale: deviation s of clip(N(1, s), 1 - s, 1 + s).
-        rotation: deviation r, radians, of clip(N(0, r), -2 r, 2 r).
-        rotation_probability: of being turned at all.
-        self_mix: probability. The published "Aug" recipe uses 0.5 for samples of Human3.6M and 0 for others,
-            with a channel noise of 0.2.
+        mixes: the sample is of a set whose crops are mixed.
         size: side of the crop, pixels, in which the patch lies.
     """
-    red, green, blue = (float(gain) for gain in generator.uniform(1 - channel_noise, 1 + channel_noise, 3))
-    flipped = generator.random() < flip
-    factor = 1 + scale * min(max(generator.standard_normal(), -1.0), 1.0)
-    turn = rotation * min(max(generator.standard_normal(), -2.0), 2.0)
-    turned = generator.random() < rotation_probability
-    mixed = generator.random() < self_mix
+    noise, mix = settings.channel_noise, settings.self_mix if mixes else None
+    red, green, blue = (float(gain) for gain in generator.uniform(1 - noise, 1 + noise, 3))
+    flipped = generator.random() < settings.flip
+    factor = 1 + settings.scale * min(max(generator.standard_normal(), -1.0), 1.0)
+    turn = radians(settings.rotation.degrees) * min(max(generator.standard_normal(), -2.0), 2.0)
+    turned = generator.random() < settings.rotation.probability
+    generator.random()  # of no use any more: without it, runs that have begun would go on with other draws
+    mixed = mix is not None and generator.random() < mix.probability
     return SampleAugmentation(
         gains=(red, green, blue),
         flip=flipped,
         scale=factor,
         rotation=turn if turned else 0.0,
-        patch=draw_patch(generator, size) if mixed else None,
+        patch=draw_patch(generator, mix, size) if mixed and mix else None,
     )
 
 
-def draw_patch(
-    generator: Generator,
-    size: int = CROP_SIZE,
-    area: tuple[float, float] = (0.02, 0.4),
-    aspect: tuple[float, float] = (0.3, 1 / 0.3),
-    share: tuple[float, float] = (0.1, 0.9),
-    attempts: int = 100,
-) -> Patch | None:
+def draw_patch(generator: Generator, settings: SelfMix, size: int = CROP_SIZE) -> Patch | None:
     """Draws a patch of a square crop as the benchmark's MixingErasing of type "self" does.
 
-    Area (a fraction of the crop) and aspect (height over width) are uniform and drawn anew until the patch is
-    smaller than the crop both ways. Then come the target's top and left and the source's top and left, all
-    uniform over the places where the patch fits, and the source's share of the blend.
+    Area and aspect are uniform and drawn anew until the patch is smaller than the crop both ways. Then come the
+    target's top and left and the source's top and left, all uniform over the places where the patch fits, and the
+    source's share of the blend.
 
     Returns:
         None if no patch fitted in so many attempts.
     """
-    for _ in range(attempts):
-        pixels = generator.uniform(*area) * size * size
-        ratio = generator.uniform(*aspect)
+    for _ in range(settings.attempts):
+        pixels = generator.uniform(*settings.area) * size * size
+        ratio = generator.uniform(*settings.aspect)
         height, width = round(sqrt(pixels * ratio)), round(sqrt(pixels / ratio))
         if height < size and width < size:
             top, left, source_top, source_left = (
@@ -114,7 +97,7 @@ def draw_patch(
                 for length in (height, width, height, width)
             )
             target, source = (top, left), (source_top, source_left)
-            return Patch(height, width, target, source, float(generator.uniform(*share)))
+            return Patch(height, width, target, source, float(generator.uniform(*settings.blend)))
     return None
 
 

@@ -41,7 +41,6 @@ def smpl_arrays(smpl: Any, where: str) -> BodyParameters:
     Args:
         smpl: global_orient (N, 3), body_pose (N, 69) and betas (N, 10), optionally transl (N, 3); further axes
             in any split.
-        where: file and field, for errors.
 
     Raises:
         BadInput: it is no dictionary, or an array is missing, or has the wrong type, shape or length.

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +16,11 @@ from hmrcli.body.joints import COCO_17
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotation_npz import AnnotationNpz
-from hmrcli.data.annotations import Annotations
+from hmrcli.data.annotations import Annotations, spread
+from hmrcli.data.check_report import Problem, Report
 from hmrcli.data.images import missing_images, read_bgr
 from hmrcli.data.label_checks import doubts
-from hmrcli.data.projection import Projection, compare
+from hmrcli.data.projection import compare
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.people import body_landmarks
@@ -39,47 +39,6 @@ _OTHER_SIDE = [joint - 5 for joint in COCO_17.flip[_LIMBS]]
 Progress = Callable[[str, int, int], None]
 
 
-class Problem(NamedTuple):
-    """Something that is wrong in a file."""
-
-    field: str
-    """Its key; empty for the whole file."""
-    row: int | None
-    text: str
-
-    def __str__(self) -> str:
-        row = "" if self.row is None else f"row {self.row}"
-        return ": ".join(filter(None, [", ".join(filter(None, [self.field, row])), self.text]))
-
-
-@dataclass
-class Report:
-    """Findings in a file."""
-
-    file: str
-    images: str
-    """Their folder."""
-    rows: int = 0
-    published_rows: int | None = None
-    labelled: dict[str, int] = field(default_factory=dict)
-    """Rows with each kind of label."""
-    pictures: int = 0
-    missing: int = 0
-    decoded: int | None = None
-    """None where they were not to be decoded."""
-    projection: Projection | None = None
-    sheet: str | None = None
-    notes: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self) | {
-            "projection": self.projection and self.projection._asdict(),
-            "problems": [problem._asdict() for problem in self.problems],
-        }
-
-
 def check_file(
     path: Path,
     folder: Path,
@@ -95,12 +54,9 @@ def check_file(
     """Looks through a HumanData or SPIN file.
 
     Args:
-        path: of the file.
-        folder: of its images.
         bodies: by gender; `n` at least.
         published_rows: rows of the published file.
         decode: all images, instead of looking whether they are there.
-        workers: processes that decode.
         sheet: PNG to draw samples to.
         seen_by_network: compare 2D keypoints with what the bundled landmark network sees in the samples.
         progress: is told what is done, how much of it, and of how much.
@@ -239,7 +195,7 @@ def _upside_down(rows: Annotations) -> Iterator[Problem]:
     known = np.flatnonzero(rows.has_smpl)
     if len(known) < _FEWEST:
         return
-    known = known[np.unique(np.linspace(0, len(known) - 1, ROWS).astype(int))]
+    known = known[spread(len(known), ROWS)]
     down = rotmat_from_pose(torch.from_numpy(np.array(rows.pose[known])))[
         :, 0, 1, 1
     ]  # where the body's y points
@@ -270,7 +226,7 @@ def _project(rows: Annotations, bodies: Mapping[str, BodyModel], report: Report,
 
 def _shown(rows: Annotations, folder: Path) -> NDArray[np.int64]:
     """Rows spread evenly whose images are there."""
-    few = np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(int))
+    few = spread(len(rows), SHOWN)
     return np.array([row for row in few if (folder / str(rows.image_path[row])).is_file()], np.int64)
 
 

@@ -68,7 +68,6 @@ def read_compact(path: str | Path, joints: str | None = None, dataset: str | Non
     """Opens a compact file; with the file's own joints nothing is read yet, only mapped.
 
     Args:
-        path: of the file.
         joints: a set within the file's own; None for the file's own.
         dataset: name of the data set; None for the one in the file.
 

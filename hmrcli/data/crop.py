@@ -107,7 +107,6 @@ def crop_people(image: NDArray[np.uint8], boxes: ArrayLike, scale: float, shape:
         image: (H, W, 3) RGB.
         boxes: (N, 4) x, y, width, height of each person, pixels.
         scale: of the squares, see `square_around`.
-        shape: of the crops.
 
     Returns:
         N crops with pictures (N, height, width, 3), uint8.

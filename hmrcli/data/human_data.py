@@ -125,7 +125,6 @@ def write_human_data(
     """Writes a HumanData file, which MMHuman3D reads too; numbers are float32.
 
     Args:
-        path: of the .npz file.
         annotations: with the keypoints of any set; joints outside it are left out of the mask.
         compressed: store only the joints of the set; otherwise all 190, zeros where there are none.
         misc: further facts about the file, by name.

@@ -31,7 +31,6 @@ def missing_images(folder: Path, names: NDArray[np.str_]) -> list[str]:
     """Lists images that are not there, each once; folders are listed, for asking for each file takes minutes.
 
     Args:
-        folder: of the images.
         names: (N,) below it.
     """
     listed: dict[str, set[str]] = {}

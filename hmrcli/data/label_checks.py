@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from hmrcli.data.annotation_npz import AnnotationNpz
-from hmrcli.data.annotations import Annotations
+from hmrcli.data.annotations import Annotations, spread
 from hmrcli.data.crop import square_around
 from hmrcli.data.label_agreement import BODIES, FEWEST, IN_2D, IN_3D, KEYS, Doubt, disagreements
 from hmrcli.errors import BadInput
@@ -50,14 +50,6 @@ def check_set(
 ) -> None:
     """Says what labels a training set has, and what looks wrong in them.
 
-    Args:
-        recipe: what is to be trained.
-        name: of the set.
-        annotations: of the set.
-        path: of their file.
-        folder: of the images.
-        say: for notes to a person.
-
     Raises:
         BadInput: no row has a label that the recipe's losses use, or units or boxes cannot be right.
     """
@@ -74,7 +66,7 @@ def check_set(
     absent = [kind for kind, rows in labelled.items() if not rows.any()]
     if unread := _unread(path, absent):
         say(f"training set {name}: {unread}")
-    looked_at = f"of {len(_spread(annotations, _ROWS))} rows that were looked at in {path}"
+    looked_at = f"of {len(spread(len(annotations), _ROWS))} rows that were looked at in {path}"
     for doubt in doubts(annotations, folder):
         if doubt.refused:
             raise BadInput(f"{path}: {doubt.text}")
@@ -86,10 +78,8 @@ def doubts(annotations: Annotations, folder: Path, most: int = _ROWS) -> Iterato
 
     Args:
         annotations: of the set, whose keypoints a recipe can learn.
-        folder: of the images.
-        most: rows to look at.
     """
-    rows = _spread(annotations, most)
+    rows = spread(len(annotations), most)
     looked_at = annotations[rows]
     for doubt in (
         *_doubts_about_units(looked_at, rows),
@@ -98,10 +88,6 @@ def doubts(annotations: Annotations, folder: Path, most: int = _ROWS) -> Iterato
         *disagreements(looked_at),
     ):
         yield doubt._replace(row=int(rows[doubt.row]))
-
-
-def _spread(annotations: Annotations, most: int) -> NDArray[np.int64]:
-    return np.unique(np.linspace(0, len(annotations) - 1, most).astype(int))
 
 
 def _used(recipe: Recipe) -> list[tuple[str, ...]]:
@@ -229,7 +215,7 @@ def _doubts_about_numbers(rows: Annotations) -> Iterator[Doubt]:
 def _doubts_about_boxes(rows: Annotations, numbers: NDArray[np.int64], folder: Path) -> Iterator[Doubt]:
     """Finds boxes and 2D keypoints that do not lie where a person is seen; refused where most boxes show nothing."""
     center, side = square_around(rows.bbox_xywh)
-    few = np.unique(np.linspace(0, len(rows) - 1, _PICTURES).astype(int))
+    few = spread(len(rows), _PICTURES)
     sizes = [_size(folder / str(rows.image_path[row])) for row in few]
     few = np.array([row for row, size in zip(few, sizes) if size is not None], int)
     size = np.array([size for size in sizes if size is not None], float).reshape(-1, 2)

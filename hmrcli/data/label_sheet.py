@@ -30,10 +30,7 @@ def draw_sheet(path: Path, rows: Annotations, numbers: NDArray[np.int64], folder
     and sides, not the camera.
 
     Args:
-        path: of the PNG.
-        rows: what to draw.
         numbers: of the rows, in their file.
-        folder: of the images.
     """
     tiles = [_tile(rows, row, int(number), folder) for row, number in enumerate(numbers)]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)

@@ -139,13 +139,9 @@ class BatchSampler(Sampler[list[Draw]]):
         """Batches from step `start` up to, without, step `stop`.
 
         Args:
-            mixture: what is drawn.
-            seed: of the run.
             batch_size: samples of a step on all processes together.
             start: steps that are done.
             stop: None goes on for ever.
-            rank: of this process.
-            processes: that share each batch.
             accumulate: micro-batches in which a process takes its part.
 
         Raises:

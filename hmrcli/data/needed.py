@@ -7,7 +7,6 @@ from pathlib import Path
 from hmrcli.assets.data_root import ANNOTATIONS, BODY_MODELS, CHECKPOINTS, FITS, IMAGES
 from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.assets.registry import Registry, find_asset, load_registry
-from hmrcli.data.human_data import facts_of
 from hmrcli.errors import MissingFile, UsageError
 from hmrcli.files import did_you_mean
 from hmrcli.recipe import Recipe, source_of
@@ -54,9 +53,6 @@ def needed_files(
     """All files of a recipe, found or missing; only their presence is looked at.
 
     Args:
-        recipe: what is to be trained.
-        root: the data root.
-        without: training sets to leave out.
         bodies: further files of the registry, for example the bodies that the evaluation protocol measures with.
 
     Raises:
@@ -120,13 +116,7 @@ def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
 
 
 def open_sets(recipe: Recipe, without: Collection[str] = (), test: bool = True) -> dict[str, int | None]:
-    """Lists the sets of the open benchmark that a recipe reads, and how many rows of each; None for any number.
-
-    Args:
-        recipe: what is to be trained.
-        without: training sets to leave out.
-        test: list the test set, too.
-    """
+    """Lists the sets of the open benchmark that a recipe reads, and how many rows of each; None for any number."""
     wanted = [
         (recipe.data.mixture[name].annotations, recipe.data.mixture[name].rows)
         for name in kept_sets(recipe, without)
@@ -161,8 +151,6 @@ def locate(folder: str, name: str, root: Path, registry: Registry | None = None)
 
     Args:
         folder: below the data root, for names that the registry does not place elsewhere.
-        name: as the recipe gives it.
-        root: the data root.
         registry: what `load_registry` gives, if it is at hand.
     """
     if Path(name).is_file():
@@ -171,16 +159,6 @@ def locate(folder: str, name: str, root: Path, registry: Registry | None = None)
     if asset is not None:
         return asset.present(root) or asset.target(root)
     return root / folder / name
-
-
-def smpl_labels(recipe: Recipe, root: Path, without: Collection[str] = ()) -> dict[str, str]:
-    """Returns where the SMPL labels of training sets come from, for files that say so, as those of `hmr data make`."""
-    told = {}
-    for name in kept_sets(recipe, without):
-        path = locate(ANNOTATIONS, recipe.data.mixture[name].annotations, root)
-        if path.suffix == ".npz" and path.is_file() and (source := facts_of(path).get("smpl_labels")):
-            told[name] = str(source)
-    return told
 
 
 def require(files: Iterable[NeededFile]) -> None:
@@ -232,7 +210,6 @@ def find_test_file(recipe: Recipe, root: Path, dataset: str | None = None) -> Pa
     """Finds the annotation file of a recipe's test set, or of another; `hmr eval` renders those of the open benchmark.
 
     Args:
-        root: the data root.
         dataset: an annotation file, or the name of one below `preprocessed_datasets/`; the recipe's by default.
 
     Raises:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.data.annotations import Annotations
+from hmrcli.data.annotations import Annotations, spread
 from hmrcli.data.crop import square_around
 
 _ROWS, _FEWEST = 256, 6
@@ -53,7 +53,7 @@ def compare(rows: Annotations, bodies: Mapping[str, BodyModel]) -> Projection | 
     chosen = np.flatnonzero(known)
     if not (has_camera or has_points) or not len(chosen):
         return None
-    chosen = chosen[np.unique(np.linspace(0, len(chosen) - 1, _ROWS).astype(int))]
+    chosen = chosen[spread(len(chosen), _ROWS)]
     part = rows[chosen]
     joints = body_joints(part, bodies)
     center, side = square_around(part.bbox_xywh)

@@ -15,6 +15,7 @@ from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.body_parameters import read_fits, read_poses
 from hmrcli.data.compact import COMPACT_SUFFIX, read_compact, write_compact
+from hmrcli.data.human_data import facts_of
 from hmrcli.data.images import missing_images, read_bgr
 from hmrcli.data.label_checks import check_set, refuse_without_labels
 from hmrcli.data.mixture import generator
@@ -90,9 +91,6 @@ def load_sets(
     to: later they open at once, and processes share their memory.
 
     Args:
-        recipe: names the sets and the joints of their keypoints.
-        root: the data root.
-        without: names of sets to leave out.
         say: for notes to a person: which labels each set has, and what looks wrong in them.
 
     Raises:
@@ -127,6 +125,16 @@ def load_sets(
     return sets
 
 
+def smpl_labels(recipe: Recipe, root: Path, without: Collection[str] = ()) -> dict[str, str]:
+    """Returns where the SMPL labels of training sets come from, for files that say so, as those of `hmr data make`."""
+    told = {}
+    for name in kept_sets(recipe, without):
+        path = locate(ANNOTATIONS, recipe.data.mixture[name].annotations, root)
+        if path.suffix == ".npz" and path.is_file() and (source := facts_of(path).get("smpl_labels")):
+            told[name] = str(source)
+    return told
+
+
 def load_real_bodies(recipe: Recipe, root: Path) -> Bodies | None:
     """Real poses and shapes for the adversary; None for recipes without.
 
@@ -147,8 +155,6 @@ def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:
 
     Args:
         path: of any kind of annotation file.
-        joints: the set of the keypoints.
-        dataset: name of the data set.
 
     Raises:
         MissingFile, BadInput: as `read_annotations`.

@@ -5,8 +5,6 @@ makes it.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from math import radians
 from typing import Any, NamedTuple
 
 import cv2
@@ -27,7 +25,6 @@ from hmrcli.data.augmentation import (
     augment_pose,
     augmented_affine,
     draw_augmentation,
-    draw_patch,
     flip_pose,
     rotate_pose,
 )
@@ -111,10 +108,6 @@ class TrainingSet(Dataset[Made | BadInput]):
         """Takes what samples are made of.
 
         Args:
-            sets: what `sets.load_sets` gives.
-            settings: the recipe's augmentation.
-            joints: the set of the keypoints.
-            seed: of the run.
             shape: of the crops; labels are in the frame of a square one of 224 all the same.
         """
         self.sets, self.settings, self.flip = sets, settings, JOINT_SETS[joints].flip
@@ -122,24 +115,10 @@ class TrainingSet(Dataset[Made | BadInput]):
 
     def augmentation(self, draw: Draw) -> SampleAugmentation:
         """Draws what happens to a sample."""
-        settings, mix = self.settings, self.settings.self_mix
+        mix = self.settings.self_mix
+        mixes = mix is not None and self.sets[draw.dataset].name in mix.datasets
         numbers = generator("augmentation", self.seed, draw.epoch, draw.position)
-        drawn = draw_augmentation(
-            numbers,
-            settings.channel_noise,
-            settings.flip,
-            settings.scale,
-            radians(settings.rotation.degrees),
-            settings.rotation.probability,
-            size=self.shape.width,
-        )
-        if mix is None or self.sets[draw.dataset].name not in mix.datasets:
-            return drawn
-        if numbers.random() >= mix.probability:
-            return drawn
-        return replace(
-            drawn, patch=draw_patch(numbers, self.shape.width, mix.area, mix.aspect, mix.blend, mix.attempts)
-        )
+        return draw_augmentation(numbers, self.settings, mixes, self.shape.width)
 
     def sample(self, draw: Draw) -> dict[str, Any]:
         """Makes a sample: the fields of `Batch` without their first axis.
@@ -208,9 +187,7 @@ def training_batches(
     """Yields the batches of a sampler, made ahead by workers; no random state outside of this function is touched.
 
     Args:
-        recipe: its augmentation, joints and crop size.
         sets: what `sets.load_sets` gives, and the sampler's mixture is of.
-        sampler: which samples, from which step on.
         workers: processes that make samples; 0 makes them here.
         pin_memory: for copies to a GPU in the background.
         unreadable: lists rows whose image cannot be read; others of their sets are drawn instead.
@@ -245,8 +222,6 @@ def pose_into_crop(
 
     Args:
         pose: (B, 72) axis-angle, radians.
-        flip: (B,) of the batch.
-        rotation: (B,) of the batch.
     """
     return rotate_pose(np.where(flip[:, None], flip_pose(pose), pose), rotation)
 

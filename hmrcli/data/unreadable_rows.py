@@ -32,13 +32,7 @@ class Unreadable:
     def __init__(
         self, folder: Path, sets: Sequence[ImageSet], say: Callable[[str], None] = lambda text: None
     ) -> None:
-        """Continues the list of a run.
-
-        Args:
-            folder: of the run.
-            sets: what is drawn from.
-            say: for notes to a person.
-        """
+        """Continues the list of a run."""
         self.path, self.sets, self.say = folder / LIST_FILE, sets, say
         listed = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
         self._listed = set(listed.splitlines())

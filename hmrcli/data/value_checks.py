@@ -13,8 +13,6 @@ def refuse_rows(bad: NDArray[np.bool_], where: str, expected: str, values: NDArr
 
     Args:
         bad: (N,).
-        where: file and field.
-        expected: what a good row has.
         values: (N, ...) what the rows have.
     """
     if not bad.any():

@@ -16,7 +16,8 @@ from hmrcli.evaluation.metrics import (
     pck,
     pve,
 )
-from hmrcli.evaluation.protocols import PROTOCOLS, Protocol, load_bodies
+from hmrcli.evaluation.protocols import load_bodies
+from hmrcli.recipe.protocols import PROTOCOLS, Protocol
 
 __all__ = [
     "ARRAYS", "METRICS", "PROTOCOLS", "Protocol", "accel_error", "aggregate", "align_similarity", "auc", "load_bodies",

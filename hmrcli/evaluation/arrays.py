@@ -17,13 +17,11 @@ from hmrcli.evaluation.array_files import Side, matched, read_side
 from hmrcli.evaluation.centering import check_centering
 from hmrcli.evaluation.metrics import METRICS, accel_error, measure
 from hmrcli.evaluation.protocols import (
-    JOINT_METRICS,
     PELVIS,
     SCORED,
     SCORED_NAMES,
     Bodies,
     Mesh,
-    Protocol,
     Report,
     Target,
     load_bodies,
@@ -42,6 +40,7 @@ from hmrcli.evaluation.targets import (
     hints,
     rows_that,
 )
+from hmrcli.recipe.protocols import JOINT_METRICS, Protocol
 
 ARRAYS = Protocol(
     name="arrays",
@@ -97,7 +96,6 @@ def score_arrays(
 
     Args:
         predictions: of the system that is scored: .npz, or as it stored them (`systems`).
-        targets: to compare with, likewise.
         protocol: says which bodies meshes and parameters belong to; without one, only joints3d is scored.
         root: the data root, where the protocol's bodies are read; only meshes and parameters need them.
         allow_missed: targets without a prediction are counted, not refused.
@@ -218,9 +216,6 @@ def _counting(theirs: Side, found: NDArray[np.bool_]) -> _Counting:
 
 def _finite(side: Side, needed: NDArray[np.bool_]) -> Side:
     """Returns a side whose values that are not needed are zero where they are not finite.
-
-    Args:
-        needed: (N, J) the scored joints that count.
 
     Raises:
         BadInput: a value that is needed is not finite.

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 
 from hmrcli.body.joints import H36M
 from hmrcli.evaluation.array_files import Side
-from hmrcli.evaluation.protocols import PELVIS, SCORED, Protocol
+from hmrcli.evaluation.protocols import PELVIS, SCORED
+from hmrcli.recipe.protocols import Protocol
 
 _CENTERED, _APART = 0.25, 1.0
 """Metres between the hips of people who have one root, and of people who surely have not."""

@@ -37,8 +37,6 @@ def aggregate(
         values: (N,) one per sample; NaN is left out.
         groups: (N,) samples that belong together, such as a sequence's frames, are drawn together: neighbouring
             frames are alike, and drawing them one by one makes the interval far too narrow.
-        resamples: how often the samples are drawn anew.
-        seed: equal seeds give equal intervals.
 
     Raises:
         BadInput: no sample has a value, or one is infinite.

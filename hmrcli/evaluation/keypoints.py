@@ -13,18 +13,14 @@ from hmrcli.body.camera import CROP_SIZE
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.crop import crop_affine, square_around, transform_points
 from hmrcli.errors import BadInput
-from hmrcli.evaluation.evaluate import Samples, check_finite_rows, outputs
+from hmrcli.evaluation.samples import Samples, check_finite_rows, outputs
 
 THRESHOLDS = (5, 10)
 """Of the PCK, percent of the box's side (Yang and Ramanan, PAMI 2013)."""
 
 
 def check_labels(annotations: Annotations, path: Path) -> None:
-    """Raises BadInput where no row has one of COCO's 2D joints.
-
-    Args:
-        path: of the annotations, for the message.
-    """
+    """Raises BadInput where no row has one of COCO's 2D joints."""
     keypoints = annotations.select("coco_17").keypoints2d
     if keypoints is None or not (keypoints[..., 2] > 0).any():
         raise BadInput(

@@ -10,8 +10,9 @@ from torch import nn
 
 from hmrcli.algorithms.predict import predict
 from hmrcli.body.camera import CROP_FOCAL_LENGTH, CROP_SIZE, crop_translation
-from hmrcli.evaluation.evaluate import Errors, Samples, sample_crop
+from hmrcli.evaluation.evaluate import Errors
 from hmrcli.evaluation.protocols import SCORED_NAMES, mesh_of
+from hmrcli.evaluation.samples import Samples, sample_crop
 from hmrcli.files import whole_file
 from hmrcli.layers import Crops
 from hmrcli.render.overlay import PALETTE

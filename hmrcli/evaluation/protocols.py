@@ -1,8 +1,7 @@
-"""Protocols of evaluation: three as data, and the steps from a network's output to errors."""
+"""Steps of a protocol: from a network's output and a target to errors, and to the result of a test set."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,93 +17,15 @@ from hmrcli.errors import BadInput
 from hmrcli.evaluation.interval import Aggregate, aggregate
 from hmrcli.evaluation.metrics import METRICS, measure
 from hmrcli.layers import Prediction
+from hmrcli.recipe.protocols import Protocol
 
 Surface = Literal["parametric", "free"]
-
-
-class Protocol(NamedTuple):
-    """A way to score bodies.
-
-    Joints are regressed from meshes by the body's `h36m_regressor`, with the same matrix on both sides; `SCORED` of
-    them are compared, from the pelvis.
-    """
-
-    name: str
-    """As recipes and commands give it."""
-    title: str
-    """Of the data and rules."""
-    metrics: tuple[str, ...]
-    """Names in METRICS."""
-    text: str
-    """Shown with every result."""
-    bodies: Mapping[str, str]
-    """Body file by role. The neutral body makes predictions."""
-    roles: Mapping[str, str] = MappingProxyType({})
-    """First letter of a gender -> role of the body of the target mesh; without any, the neutral body makes all."""
-    targets: Literal["parameters", "joints3d"] = "parameters"
-    """Form in which the annotations give the body."""
-    expected_samples: int | None = None
-    """Of the published figures, where they are known."""
-    image_names: str = ""
-    """Regular expression that is found in the paths of all its test images."""
-
-    @property
-    def network_metrics(self) -> tuple[str, ...]:
-        """Lists the metrics that a network's bodies have: those of vertices need a target mesh."""
-        return tuple(name for name in self.metrics if self.targets == "parameters" or name != "pve")
-
 
 SCORED = list(EVALUATION_14_FROM_H36M)
 """Rows of the regressor that are scored, in this order."""
 SCORED_NAMES = [H36M.names[row] for row in SCORED]
 PELVIS = H36M.names.index("pelvis")
 """Row of the regressor on which both sides are centered before joints are compared."""
-JOINT_METRICS = ("mpjpe", "pa_mpjpe", "pck", "pa_pck", "auc", "pa_auc")
-
-PROTOCOLS = {
-    "3dpw": Protocol(
-        name="3dpw",
-        title="3DPW test, protocol 2",
-        metrics=(*JOINT_METRICS, "pve"),
-        text=(
-            "3DPW test split, no training on 3DPW. Joints: 14, by J_regressor_h36m from the neutral body "
-            "(prediction) and from the body of the labelled gender (truth), centered on the pelvis; PA: one "
-            "similarity without reflection per sample. PVE: both bodies of the labelled gender, neither "
-            "centered nor aligned; a mesh without parameters is compared as it is, both centered on the pelvis."
-        ),
-        bodies={"neutral": "SMPL_NEUTRAL.pkl", "male": "SMPL_MALE.pkl", "female": "SMPL_FEMALE.pkl"},
-        roles={"m": "male", "f": "female"},
-        expected_samples=35515,
-        image_names=r"(downtown|flat|office|outdoors)_\w+[/\\]image_\d+",
-    ),
-    "h36m": Protocol(
-        name="h36m",
-        title="Human3.6M, protocol 2",
-        metrics=JOINT_METRICS,
-        text=(
-            "Human3.6M subjects 9 and 11, camera 60457274, every 5th frame. Joints: 14, by J_regressor_h36m "
-            "from the neutral body (prediction) and of motion capture (truth), centered on the pelvis; PA: one "
-            "similarity without reflection per sample."
-        ),
-        bodies={"neutral": "SMPL_NEUTRAL.pkl"},
-        targets="joints3d",
-        image_names=r"S(9|11)[ _/\\].*60457274",
-    ),
-    "open": Protocol(
-        name="open",
-        title="open body",
-        metrics=(*JOINT_METRICS, "pve"),
-        text=(
-            "The open body on both sides, without genders. Joints: the 14 of 3DPW by the open body's own "
-            "regressor, centered on the pelvis; PA: one similarity without reflection per sample. PVE: neither "
-            "centered nor aligned; a mesh without parameters is compared as it is, both centered on the pelvis. "
-            "Figures are not comparable with 3DPW's."
-        ),
-        bodies={"neutral": "open"},
-    ),
-}
-"""The three protocols by name."""
-
 Bodies = Mapping[str, BodyModel]
 
 
@@ -152,9 +73,6 @@ class Points(NamedTuple):
 
 def load_bodies(protocol: Protocol, root: Path, device: torch.device | str = "cpu") -> dict[str, BodyModel]:
     """Loads the bodies of a protocol by role.
-
-    Args:
-        root: the data root.
 
     Raises:
         MissingFile: a body is not there; the message says how to obtain it.

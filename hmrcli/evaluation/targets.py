@@ -14,7 +14,8 @@ from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.data.annotations import Annotations
 from hmrcli.errors import BadInput
 from hmrcli.evaluation.metrics import measure
-from hmrcli.evaluation.protocols import PELVIS, SCORED, SCORED_NAMES, Protocol
+from hmrcli.evaluation.protocols import PELVIS, SCORED, SCORED_NAMES
+from hmrcli.recipe.protocols import Protocol
 
 LEAST_JOINTS = 3
 """With fewer, a similarity is not determined."""
@@ -54,9 +55,6 @@ def check_targets(annotations: Annotations, protocol: Protocol, path: Path) -> S
     """Finds what a protocol can score of annotations with the joints `h36m`, or any where it compares parameters.
 
     Rows without pelvis or with fewer than `LEAST_JOINTS` joints are left out, which a note says.
-
-    Args:
-        path: of the annotations, for messages.
 
     Raises:
         BadInput: the annotations lack what the protocol compares with, or their unit is wrong.

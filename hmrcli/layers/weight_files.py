@@ -21,7 +21,7 @@ import safetensors.torch
 from torch import Tensor
 
 from hmrcli.assets.checkpoints import Checkpoint
-from hmrcli.assets.pickles import Record
+from hmrcli.assets.pickle_records import Record
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import damage
 

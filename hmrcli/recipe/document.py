@@ -59,9 +59,6 @@ for _tag, (_pattern, _first) in _SCALARS.items():
 class Document:
     """A YAML mapping and the lines of its keys.
 
-    Args:
-        path: the file.
-
     Raises:
         BadInput: the file is no YAML mapping, has a key twice, or asks for more than plain data.
     """

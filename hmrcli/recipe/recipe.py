@@ -1,6 +1,7 @@
 """A whole recipe, and what goes together in it."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -8,6 +9,8 @@ from pydantic import AfterValidator, Field, model_validator
 from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.recipe.algorithms import ALGORITHMS, Algorithm, CropShape
 from hmrcli.recipe.document import dump_document
+from hmrcli.recipe.names import Name, one_of
+from hmrcli.recipe.protocols import KEYPOINTS, PROTOCOLS
 from hmrcli.recipe.schema import (
     Adversary,
     Augmentation,
@@ -17,7 +20,6 @@ from hmrcli.recipe.schema import (
     Exports,
     InTheLoop,
     Loss,
-    Name,
     Network,
     Optimizer,
     Published,
@@ -28,18 +30,11 @@ from hmrcli.recipe.schema import (
 Key = tuple[str, ...]
 
 
-def _known(name: str) -> str:
-    if name not in ALGORITHMS:
-        *others, last = map(repr, ALGORITHMS)
-        raise ValueError(f"{', '.join(others)} or {last}")
-    return name
-
-
 class Recipe(Section):
     """A whole recipe; `load_recipe` reads one."""
 
     name: Name
-    algorithm: Annotated[str, AfterValidator(_known)]
+    algorithm: Annotated[str, AfterValidator(partial(one_of, ALGORITHMS))]
     """`pose` trains a backbone on heatmaps of 2D joints, for the others to start from."""
     variant: Literal["normal", "l1", "l1_coco", "l1_coco_aug", "open"]
     published: Published | None
@@ -80,9 +75,20 @@ class Recipe(Section):
         """Returns plain dicts, lists, strings, numbers and None, in the order of the schema."""
         return self.model_dump(mode="json", exclude_unset=True)
 
+    def leaves(self) -> dict[str, Any]:
+        """Returns its values by dotted key, such as `optimizer.lr`."""
+        return _leaves(self.as_dict())
+
     def dump(self) -> str:
         """Returns YAML that loads to an equal recipe."""
         return dump_document(self.as_dict())
+
+
+def _leaves(section: dict[str, Any], start: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for name, value in section.items():
+        leaves |= _leaves(value, f"{start}{name}.") if isinstance(value, dict) else {f"{start}{name}": value}
+    return leaves
 
 
 class Impossible(ValueError):
@@ -195,12 +201,16 @@ def _optimisation(recipe: Recipe) -> Iterator[tuple[Key, str]]:
 
 def _evaluation(recipe: Recipe) -> Iterator[tuple[Key, str]]:
     protocol, bodies = recipe.evaluation.protocol, recipe.rules.makes_bodies
-    if (protocol == "keypoints") == bodies:
+    if (protocol == KEYPOINTS) == bodies:
         measured = (
-            "bodies, which `keypoints` does not measure" if bodies else "heatmaps: expected `keypoints`"
+            f"bodies, which `{KEYPOINTS}` does not measure" if bodies else f"heatmaps: expected `{KEYPOINTS}`"
         )
         yield ("evaluation", "protocol"), f"{recipe.algorithm} makes {measured}"
-    if recipe.body_model == "open" and protocol not in ("open", "keypoints"):
+    if (
+        recipe.body_model == "open"
+        and protocol in PROTOCOLS
+        and PROTOCOLS[protocol].bodies["neutral"] != "open"
+    ):
         yield ("evaluation", "protocol"), f"{protocol} needs the body model smpl"
 
 

@@ -3,12 +3,14 @@
 Lengths are in metres unless a name says otherwise. A key that an algorithm has no use for is left out.
 """
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from hmrcli.recipe.names import File, Name, Written, one_of
+from hmrcli.recipe.protocols import KEYPOINTS, PROTOCOLS
 
 LearningRateGroup = Literal["backbone", "head", "adversary"]
 
@@ -16,38 +18,6 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=10**12)]
-
-
-def _below(name: str, info: ValidationInfo, written: bool = False) -> str:
-    """A name that cannot lead out of the folder it belongs to, or an absolute path that the user typed.
-
-    What a run recorded may name any file to read; a file to be written has to be typed.
-    """
-    context = info.context or {"typed": (name,)}
-    typed = name in context["typed"] or (context.get("record") and not written)
-    parts = re.split(r"[/\\]", name)
-    if not parts[-1] or ".." in parts or not name.isprintable():
-        raise ValueError("the name of a file in its folder below the data root")
-    if (not parts[0] or ":" in name or "\\" in name) and not typed:
-        raise ValueError(
-            "the name of a file in its folder below the data root (an absolute path is given as KEY=VALUE)"
-        )
-    return name
-
-
-def _folder(name: str) -> str:
-    if not re.fullmatch(r"\w[\w.-]*", name) or len(name) > _LONGEST_NAME or name.endswith("."):
-        raise ValueError("a name of letters, digits, _, - and . alone")
-    return name
-
-
-_LONGEST_NAME = 100
-File = Annotated[str, AfterValidator(_below)]
-"""Name of a file in its folder below the data root, or an absolute path, which recipe files do not hold."""
-Written = Annotated[str, AfterValidator(partial(_below, written=True))]
-"""The same, of a file that is written."""
-Name = Annotated[str, AfterValidator(_folder)]
-"""Name of a folder."""
 
 
 class Section(BaseModel):
@@ -288,8 +258,8 @@ class InTheLoop(Section):
 class Evaluation(Section):
     """Measurements while training and by `hmr eval`."""
 
-    protocol: Literal["3dpw", "h36m", "open", "keypoints"]
-    """`keypoints` measures the 2D joints of heatmaps; the others, bodies (`hmrcli.evaluation.protocols`)."""
+    protocol: Annotated[str, AfterValidator(partial(one_of, (*PROTOCOLS, KEYPOINTS)))]
+    """`keypoints` measures the 2D joints of heatmaps; the others, bodies."""
     dataset: Name
     """Folder of the images below `datasets/`."""
     annotations: File

@@ -7,11 +7,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hmrcli.results.runs import Run, read_errors
+from hmrcli.assets.npz import read_npz
+from hmrcli.errors import BadInput, MissingFile
+from hmrcli.results.runs import ERRORS_FILE, Run
 
 LEAST_CELLS = 3
 """Of fewer recipes an order says nothing."""
 _METRIC = "pa_mpjpe_mm"
+
+
+class SampleErrors(NamedTuple):
+    """Errors of one metric, which `hmr eval` stores beside its results."""
+
+    images: NDArray[np.str_]
+    """(N,) paths below the folder of the data set."""
+    values: NDArray[np.float64]
+    """(N,) in the metric's unit."""
 
 
 class Place(NamedTuple):
@@ -102,3 +113,19 @@ def apart(one: Run, other: Run) -> bool:
         return not difference.low <= 0 <= difference.high
     ours, theirs = (run.score.metrics[_METRIC] for run in (one, other))
     return ours.high < theirs.low or theirs.high < ours.low
+
+
+def read_errors(run: Run, metric: str) -> SampleErrors | None:
+    """Reads the errors of the score that counts; None where there are none, or none that fit the result."""
+    name = f"{run.score.surface}_{metric}" if run.score.surface else metric
+    try:
+        arrays = read_npz(run.folder / ERRORS_FILE, ("image_path", name))
+    except (BadInput, MissingFile):
+        return None
+    images, values = (np.asarray(arrays[key]) for key in ("image_path", name))
+    if images.dtype.kind != "U" or values.dtype.kind != "f":
+        return None
+    shape = (run.results.samples,)
+    if not images.shape == values.shape == shape or not np.isfinite(values).all():
+        return None
+    return SampleErrors(images, values.astype(np.float64))

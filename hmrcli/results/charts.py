@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hmrcli.recipe.protocols import OPEN, PUBLISHED
 from hmrcli.results.report import Record, Report
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ class _Series(NamedTuple):
 
 
 _SERIES = {
-    "3dpw": (
+    PUBLISHED: (
         _Series("published", "published", "soft", "o"),
         _Series("pa_mpjpe_mm", "measured", "blue", "D"),
     ),
-    "open": (
+    OPEN: (
         _Series("pa_mpjpe_mm", "open-test", "blue", "D"),
         _Series("wild_pa_mpjpe_mm", "open-wild", "violet", "s"),
     ),

@@ -1,13 +1,17 @@
 """Comparison of measured results with published figures, and what it says."""
 
-from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from hmrcli.recipe.protocols import OPEN, PUBLISHED
 from hmrcli.results.published import Benchmark, Cell
-from hmrcli.results.runs import Estimate, Results, Run, Score
+
+if TYPE_CHECKING:
+    from hmrcli.results.runs import Estimate, Results, Run, Score
 
 Verdict = Literal["reproduced", "better", "worse"]
-BenchmarkName = Literal["3dpw", "open"]
 
 TOLERANCE_MM = 1.0
 """A difference of the means up to this counts as reproduced: a convention, stated with every comparison."""
@@ -49,12 +53,12 @@ class Arranged(NamedTuple):
     apart: list[Apart]
 
 
-def cell_recipe(cell: Cell, which: BenchmarkName) -> str:
+def cell_recipe(cell: Cell, which: str) -> str:
     """Names the recipe that fills a cell; the open benchmark has an `open_` one for each of the 20."""
-    return cell.recipe if which == "3dpw" else f"open_{cell.recipe}"
+    return cell.recipe if which == PUBLISHED else f"open_{cell.recipe}"
 
 
-def arrange(runs: Iterable[Run], benchmark: Benchmark, which: BenchmarkName) -> Arranged:
+def arrange(runs: Iterable[Run], benchmark: Benchmark, which: str) -> Arranged:
     """Gives each run its place; the first score of a run is the one that counts.
 
     Of the open benchmark a cell has a place for each test set, and the weights measured on the first decide.
@@ -62,7 +66,6 @@ def arrange(runs: Iterable[Run], benchmark: Benchmark, which: BenchmarkName) -> 
     Args:
         runs: newest first.
         benchmark: the cells and what a result must be to stand among them.
-        which: the benchmark of 3DPW with SMPL, or the one that needs no licensed file.
     """
     recipes = {cell_recipe(cell, which) for cell in benchmark.cells}
     cells: dict[str, Run] = {}
@@ -70,7 +73,7 @@ def arrange(runs: Iterable[Run], benchmark: Benchmark, which: BenchmarkName) -> 
     apart: list[Apart] = []
     for run in sorted(runs, key=lambda run: run.results.test_set == OPEN_WILD):
         recipe = str(run.results.recipe)
-        places = wild if which == "open" and run.results.test_set == OPEN_WILD else cells
+        places = wild if which == OPEN and run.results.test_set == OPEN_WILD else cells
         reason = _mismatch(run.results, benchmark, which)
         if not reason and places is wild and not _same_weights(cells.get(recipe), run):
             reason = f"not the weights that were measured on {OPEN_TEST}"
@@ -94,9 +97,9 @@ def _same_weights(one: Run | None, other: Run) -> bool:
     return all(checkpoints) and len({c.sha256 for c in checkpoints if c}) == 1
 
 
-def _mismatch(results: Results, benchmark: Benchmark, which: BenchmarkName) -> str:
+def _mismatch(results: Results, benchmark: Benchmark, which: str) -> str:
     """Says why results were not measured as the cells are; nothing where they were."""
-    protocol, body = (benchmark.protocol, benchmark.body_model) if which == "3dpw" else ("open", "open")
+    protocol, body = (benchmark.protocol, benchmark.body_model) if which == PUBLISHED else (OPEN, "open")
     found_body = results.body_model.name if results.body_model else "unknown"
     if results.protocol != protocol:
         return f"protocol {results.protocol}, not {protocol}"
@@ -104,9 +107,9 @@ def _mismatch(results: Results, benchmark: Benchmark, which: BenchmarkName) -> s
         return f"body {found_body}, not {body}"
     if results.recipe is None:
         return f"no recipe is none of the {len(benchmark.cells)}"
-    if which == "open" and results.test_set not in (OPEN_TEST, OPEN_WILD):
+    if which == OPEN and results.test_set not in (OPEN_TEST, OPEN_WILD):
         return f"set {results.dataset}, not {OPEN_TEST} or {OPEN_WILD}"
-    if which == "3dpw" and results.samples != benchmark.samples:
+    if which == PUBLISHED and results.samples != benchmark.samples:
         return f"{results.samples:,} samples, not the {benchmark.samples:,} of the set"
     if benchmark.metric not in results.scores[0].metrics:
         return f"has no {benchmark.metric}"

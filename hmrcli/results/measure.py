@@ -17,14 +17,14 @@ from hmrcli.assets.data_root import IMAGES
 from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.body import BodyModel as Body
 from hmrcli.data.needed import find_test_file
-from hmrcli.distributed import gathered, rank_and_size
 from hmrcli.environment import chosen_device, describe
 from hmrcli.evaluation import METRICS, PROTOCOLS, Protocol, load_bodies
 from hmrcli.evaluation.arrays import ArrayScores
-from hmrcli.evaluation.evaluate import Errors, evaluate, merged, open_samples, seen_wrong
+from hmrcli.evaluation.evaluate import Errors, evaluate, seen_wrong
 from hmrcli.evaluation.interval import image_folders
 from hmrcli.evaluation.pictures import joint_means, joint_plot, sheet
 from hmrcli.evaluation.protocols import SCORED_NAMES, Report, summarise
+from hmrcli.evaluation.samples import open_samples
 from hmrcli.files import sha256, whole_file
 from hmrcli.recipe import Recipe
 from hmrcli.results.runs import (
@@ -56,7 +56,6 @@ def find_test(
     """Finds the test set of a recipe, or another.
 
     Args:
-        root: the data root.
         dataset: an annotation file, or the name of one below `preprocessed_datasets/`; the recipe's by default.
         protocol: a name in `PROTOCOLS`; the recipe's by default.
         images: folder of the images; by default the recipe's below `datasets/`, or that of the open part named.
@@ -89,10 +88,8 @@ def evaluate_network(
     Under torchrun each process takes every n-th row, so that no row is counted twice, and the first process writes.
 
     Args:
-        root: the data root.
         out: folder for `results.json`, `errors.npz` and pictures; by default one below `runs/<recipe>/` that is the
             same for the same checkpoint, data and protocol.
-        progress: called with the rows that are done, and all of this process.
 
     Returns:
         the results and their folder; None for all processes but the first.
@@ -111,16 +108,7 @@ def evaluate_network(
     hashes = (digest, sha256(test.annotations), {role: body.sha256 for role, body in bodies.items()})
     signature = _signature(*hashes, test.protocol.name, recipe.data.image_size, surfaces)
     out = out or Path("runs") / recipe.name / f"{test.protocol.name}-{signature[:8]}"
-    rank, size = rank_and_size()
-    mine = scorable.rows[rank::size].tolist()
-    done = 0
-
-    def told(newly: int) -> None:
-        nonlocal done
-        done += newly
-        progress(done, len(mine))
-
-    part = evaluate(
+    done = evaluate(
         network,
         samples,
         test.protocol,
@@ -128,15 +116,14 @@ def evaluate_network(
         surfaces,
         batch_size=batch_size,
         workers=workers,
-        rows=mine,
-        saved=out / "unfinished" / f"{rank}-of-{size}.npz",
+        rows=scorable.rows,
+        unfinished=out / "unfinished",
         signature=signature,
-        progress=told,
+        progress=progress,
     )
-    parts = gathered(part)
-    if parts is None:
+    if done is None:
         return None
-    rows, errors = merged(parts)
+    rows, errors = done
     paths = annotations.image_path[rows]
     groups = image_folders(paths)
     notes = (*scorable.notes, *seen_wrong(network, samples, test.protocol, bodies, rows, surfaces[0]))

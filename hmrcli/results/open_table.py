@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hmrcli.recipe.protocols import OPEN
 from hmrcli.results.agreement import LEAST_CELLS, Place, agreement
 from hmrcli.results.compare import LATEST, OPEN_TEST, OPEN_WILD, Arranged, arrange, cell_recipe
 from hmrcli.results.published import ALGORITHMS, Cell, Note, published
@@ -55,7 +56,7 @@ def open_report(runs: Sequence[Run], compare: bool = True) -> Report:
         compare: set the published figures of the same cells beside, and say whether the orders agree.
     """
     cells = published().benchmark.cells
-    arranged = arrange(runs, published().benchmark, "open")
+    arranged = arrange(runs, published().benchmark, OPEN)
     trained = {recipe: read_trained(run) for recipe, run in arranged.cells.items()}
     notes = letters(_notes(trained))
     records = [_record(cell, arranged, trained, notes, compare) for cell in cells]
@@ -74,7 +75,7 @@ def open_report(runs: Sequence[Run], compare: bool = True) -> Report:
     ]
     return Report(
         name=ALGORITHMS,
-        benchmark="open",
+        benchmark=OPEN,
         caption=_CAPTION + (_BESIDE if compare else ""),
         main=Sheet(
             "The open benchmark: five algorithms, four ways of training",
@@ -106,7 +107,7 @@ def _record(
     notes: dict[str, Note],
     compare: bool,
 ) -> Record:
-    recipe = cell_recipe(cell, "open")
+    recipe = cell_recipe(cell, OPEN)
     run, wild, its = arranged.cells.get(recipe), arranged.wild.get(recipe), trained.get(recipe)
     return {
         "recipe": recipe,
@@ -135,13 +136,13 @@ def _orders(
     """Compares, for both test sets, the order within each algorithm, and of all measured cells."""
     rows = []
     for dataset, runs in ((OPEN_TEST, arranged.cells), (OPEN_WILD, arranged.wild)):
-        run_of = {cell: runs[name] for cell in cells if (name := cell_recipe(cell, "open")) in runs}
+        run_of = {cell: runs[name] for cell in cells if (name := cell_recipe(cell, OPEN)) in runs}
         for group in (*dict.fromkeys(cell.algorithm for cell in run_of), ALL):
             members = [cell for cell in run_of if group in (cell.algorithm, ALL)]
             found = agreement([Place(cell.published, run_of[cell]) for cell in members])
             if found is None:
                 continue
-            its = [trained.get(cell_recipe(cell, "open")) for cell in members]
+            its = [trained.get(cell_recipe(cell, OPEN)) for cell in members]
             departures = [each and each.departure for each in its]
             rows.append(
                 {

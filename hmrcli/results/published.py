@@ -5,9 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from hmrcli.errors import UsageError
+from hmrcli.files import plain_yaml
 
 ALGORITHMS = "algorithms"
 """Name of the table of the 20 recipes; the others are `published().tables`."""
@@ -99,7 +98,7 @@ class Published(NamedTuple):
 @cache
 def published() -> Published:
     """Reads every published figure that this package carries."""
-    document = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
+    document = plain_yaml(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
     benchmark = document["benchmark"]
     names = [(name, variant) for name in benchmark["algorithms"] for variant in benchmark["variants"]]
     cells = tuple(_cell(benchmark, *each) for each in names)

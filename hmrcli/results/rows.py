@@ -1,14 +1,17 @@
 """Records of measured results in words, and the sheets that every report with such results has."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from string import ascii_lowercase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hmrcli.results.compare import Apart, Arranged
 from hmrcli.results.published import Note, published
 from hmrcli.results.report import Column, Record, Sheet, shown
-from hmrcli.results.runs import Run, Score
-from hmrcli.results.trained import read_trained
+
+if TYPE_CHECKING:
+    from hmrcli.results.runs import Run, Score
 
 METRICS = ("pa_mpjpe_mm", "mpjpe_mm")
 """Metrics that records tell of a score, the compared one first."""
@@ -76,6 +79,8 @@ def other_sheets(used: Sequence[Record], arranged: Arranged, figures: bool = Fal
 
 
 def _beyond_run(run: Run) -> Record:
+    from hmrcli.results.trained import read_trained  # brings recipes
+
     trained, recipe = read_trained(run), run.results.recipe
     saw = (
         [trained.saw_3dpw]

@@ -6,28 +6,22 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
 from hmrcli.assets.bundled import bundled
-from hmrcli.assets.npz import read_npz
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import open_file, whole_file
+from hmrcli.files import read_record, whole_file
 
 RESULTS_FILE, ERRORS_FILE = "results.json", "errors.npz"
 SHIPPED_FOLDER = "results/open"
 """Results that travel with the package, below the bundled files; benchmarks/publish.py writes them."""
-_LARGEST = 16_000_000
-"""Bytes; a longer file is no summary of an evaluation."""
 _NEXT = "`hmr eval` writes such a file anew"
 
 
@@ -129,15 +123,6 @@ class Run(NamedTuple):
         return self.results.scores[0]
 
 
-class SampleErrors(NamedTuple):
-    """Errors of one metric, which `hmr eval` stores beside its results."""
-
-    images: NDArray[np.str_]
-    """(N,) paths below the folder of the data set."""
-    values: NDArray[np.float64]
-    """(N,) in the metric's unit."""
-
-
 def write_results(path: Path, results: Results) -> None:
     """Writes results as JSON; the file is whole or absent."""
     with whole_file(path) as temporary:
@@ -151,25 +136,9 @@ def read_results(path: Path) -> Results:
         BadInput: it cannot be read or is no results file; names file, field and what was expected.
     """
     try:
-        with open_file(path) as file:
-            text = file.read(_LARGEST + 1)
-        if len(text) > _LARGEST:
-            raise BadInput(f"{path}: is too large to be a results file; {_NEXT}")
-        return Results.model_validate_json(text)
+        return read_record(path, Results, _NEXT)
     except MissingFile as error:  # a link to nowhere
         raise BadInput(f"{path}: cannot be read (it is gone); {_NEXT}") from error
-    except ValidationError as error:
-        raise BadInput(f"{path}: {_explain(error)}; {_NEXT}") from error
-
-
-def _explain(error: ValidationError) -> str:
-    """Returns the first wrong field and what was expected of it."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(map(str, first["loc"]))
-    message = "is missing" if first["type"] == "missing" else first["msg"]
-    message = message.replace("Input should be", "expected").replace("Value error, ", "")
-    message = message.replace("Invalid JSON:", "is no JSON:")
-    return f"`{field}`: {message}" if field else message
 
 
 def read_runs(folder: Path, shipped: bool = False) -> tuple[list[Run], list[BadInput]]:
@@ -206,23 +175,3 @@ def shipped_runs() -> list[Run]:
 def newest_first(runs: Iterable[Run]) -> list[Run]:
     """Sorts runs by the time of their evaluation."""
     return sorted(runs, key=lambda run: run.results.created, reverse=True)
-
-
-def read_errors(run: Run, metric: str) -> SampleErrors | None:
-    """Reads the errors of the score that counts; None where there are none, or none that fit the result.
-
-    Args:
-        metric: by its key, such as `pa_mpjpe_mm`.
-    """
-    name = f"{run.score.surface}_{metric}" if run.score.surface else metric
-    try:
-        arrays = read_npz(run.folder / ERRORS_FILE, ("image_path", name))
-    except (BadInput, MissingFile):
-        return None
-    images, values = (np.asarray(arrays[key]) for key in ("image_path", name))
-    if images.dtype.kind != "U" or values.dtype.kind != "f":
-        return None
-    shape = (run.results.samples,)
-    if not images.shape == values.shape == shape or not np.isfinite(values).all():
-        return None
-    return SampleErrors(images, values.astype(np.float64))

@@ -1,8 +1,11 @@
 """The reports of the published list: the 20 rows on 3DPW, with or without measured results, and the wider tables."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hmrcli.recipe.protocols import PUBLISHED
 from hmrcli.results.compare import LATEST, RULE, Arranged, arrange, verdict
 from hmrcli.results.published import ALGORITHMS, Note, published
 from hmrcli.results.report import NOT_RUN, Column, Record, Report, Sheet, shown
@@ -19,8 +22,9 @@ from hmrcli.results.rows import (
     other_sheets,
     score_of,
 )
-from hmrcli.results.runs import Run
-from hmrcli.results.trained import read_trained
+
+if TYPE_CHECKING:
+    from hmrcli.results.runs import Run
 
 
 def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
@@ -30,8 +34,8 @@ def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
         runs: measured results, newest first; None shows the published figures alone.
     """
     benchmark = published().benchmark
-    arranged = arrange(runs or (), benchmark, "3dpw")
-    notes = letters([*benchmark.notes, *_label_notes(arranged)])
+    arranged = arrange(runs or (), benchmark, PUBLISHED)
+    notes = letters([*benchmark.notes, *(_label_notes(arranged) if runs else ())])
     records: list[Record] = [
         {
             **cell._asdict(),
@@ -49,7 +53,7 @@ def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
         columns = [ALGORITHM, VARIANT, *_MEASURED_COLUMNS]
     return Report(
         name=ALGORITHMS,
-        benchmark="3dpw",
+        benchmark=PUBLISHED,
         caption=f"PA-MPJPE in mm on the 3DPW test set ({benchmark.samples:,} samples), Protocol 2: "
         f"14 joints of the SMPL body, nothing of 3DPW in training.",
         main=Sheet(benchmark.title, columns, records, group_by="algorithm"),
@@ -61,6 +65,8 @@ def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
 
 def _label_notes(arranged: Arranged) -> Iterator[Note]:
     """Gives a footnote for measured rows that learnt SMPL labels which a file says are of a certain source."""
+    from hmrcli.results.trained import read_trained  # brings recipes
+
     rows: dict[str, list[str]] = {}
     for recipe, run in arranged.cells.items():
         trained = read_trained(run)
@@ -103,7 +109,7 @@ def wide_report(name: str) -> Report:
     ]
     return Report(
         name=name,
-        benchmark="3dpw",
+        benchmark=PUBLISHED,
         caption="Errors in mm on the 3DPW test set, as published.",
         main=Sheet(table.title, columns, records),
         others=(),

@@ -6,17 +6,16 @@ recipe. Weights are recognised by their SHA-256, so that a result never gets the
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from pydantic import ValidationError
+from typing import NamedTuple
 
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import read_document
+from hmrcli.files import Model, read_record
 from hmrcli.recipe import Recipe, load_recipe, source_of
 from hmrcli.results.runs import Count, Part, Run, Sha256, Text
 from hmrcli.training.checkpoints import FOLDER, META_FILE, MODEL_FILE
-from hmrcli.training.record import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
+from hmrcli.training.metrics import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
 
 TRAINING_FILE = "training.json"
 _ABSENT = "absent"
@@ -26,6 +25,25 @@ _3DPW = ("pw3d", "3dpw")
 """Beginnings of the names of 3DPW's files."""
 
 
+class _Meta(Part):
+    """Facts in a checkpoint's `meta.json`."""
+
+    step: Count
+    finished: bool = False
+    sha256: Mapping[str, str] = {}
+
+
+class _Environment(Part):
+    """Facts in a run's `environment.json`."""
+
+    without: tuple[Text, ...] = ()
+    """Training sets that were left out."""
+    smpl_labels: Mapping[Text, Text] = {}
+    """Sources of the SMPL labels of training sets, if their files tell."""
+    initialisation: Text | None = None
+    """Start of the weights, if the run recorded it."""
+
+
 class Point(Part):
     """An evaluation while training."""
 
@@ -33,7 +51,7 @@ class Point(Part):
     pa_mpjpe_mm: float
 
 
-class Training(Part):
+class Training(_Environment):
     """Progress of the training of evaluated weights."""
 
     checkpoint_sha256: Sha256
@@ -41,12 +59,6 @@ class Training(Part):
     """Before the weights were saved."""
     finished: bool
     """True where the run went to the end of its recipe."""
-    without: tuple[Text, ...] = ()
-    """Training sets that were left out."""
-    smpl_labels: Mapping[Text, Text] = {}
-    """Sources of the SMPL labels of training sets, if their files tell."""
-    initialisation: Text | None = None
-    """Start of the weights, if the run recorded it."""
     validation: tuple[Point, ...] = ()
 
 
@@ -117,9 +129,7 @@ class Trained(NamedTuple):
         source = source_of(self.recipe.name)
         if source is None:
             return [Change("name", self.recipe.name, "none of the bundled ones")]
-        ours, theirs = (
-            _values(r.as_dict()) for r in (self.recipe, load_recipe(source.name, open=source.open))
-        )
+        ours, theirs = map(_texts, (self.recipe, load_recipe(source.name, open=source.open)))
         return [
             Change(key, ours.get(key, _ABSENT), theirs.get(key, _ABSENT))
             for key in dict.fromkeys([*theirs, *ours])
@@ -140,6 +150,12 @@ class Trained(NamedTuple):
         return bool(wanted and recorded and recorded != Path(wanted).name)
 
 
+def _texts(recipe: Recipe) -> dict[str, str]:
+    """Returns the values that training depends on as texts, by dotted key."""
+    leaves = {key: value for key, value in recipe.leaves().items() if not key.startswith(_NO_TRAINING)}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in leaves.items()}
+
+
 def read_trained(run: Run) -> Trained | None:
     """Reads what the evaluated weights were trained with; None where nothing says so."""
     checkpoint = run.results.checkpoint
@@ -149,66 +165,43 @@ def read_trained(run: Run) -> Trained | None:
     if not run.shipped:  # those of the package name no place on this machine
         folders += Path(checkpoint.path).parents[2:3]
     for folder in folders:
-        training = _training(folder, checkpoint.sha256)
-        if training is not None:
-            try:
+        with suppress(BadInput, MissingFile):  # of another version: what it says is not known
+            if training := _stated(folder, checkpoint.sha256) or _recorded(folder, checkpoint.sha256):
                 return Trained(folder, load_recipe(folder / RECIPE_FILE), training)
-            except BadInput:  # of another version: what it says is not known
-                return None
     return None
 
 
-def _training(folder: Path, sha256: str) -> Training | None:
-    """Reads what a folder says of weights, in a document of its own or in the record of a run."""
-    stated = _document(folder / TRAINING_FILE)
-    try:
-        if stated.get("checkpoint_sha256") == sha256:
-            return Training.model_validate_json(json.dumps(stated))
-        return Training.model_validate(_recorded(folder, sha256))
-    except (BadInput, ValidationError, ValueError, TypeError, AttributeError, RecursionError, OSError):
-        return None  # a record of something else
+def _stated(folder: Path, sha256: str) -> Training | None:
+    """Reads the document that published weights have."""
+    stated = _read(folder / TRAINING_FILE, Training)
+    return stated if stated and stated.checkpoint_sha256 == sha256 else None
 
 
-def _recorded(folder: Path, sha256: str) -> dict[str, Any]:
-    """Gathers the fields of `Training` from a run's checkpoints and metrics; `steps` is None for other weights."""
-    metas = [_document(path) for path in sorted(folder.glob(f"{FOLDER}/*/{META_FILE}"))]
-    environment = _document(folder / ENVIRONMENT_FILE)
+def _recorded(folder: Path, sha256: str) -> Training | None:
+    """Gathers the same from what a run left; None for other weights."""
+    found = [_read(path, _Meta) for path in sorted(folder.glob(f"{FOLDER}/*/{META_FILE}"))]
+    metas = [meta for meta in found if meta is not None]
+    steps = [meta.step for meta in metas if meta.sha256.get(MODEL_FILE) == sha256]
+    if not steps:
+        return None
+    about = folder / ENVIRONMENT_FILE
+    environment = read_record(about, _Environment, "") if about.is_file() else _Environment()
     measured = [(line["step"], line.get("validation", {})) for line in read_metrics(folder)]
-    return {
-        "checkpoint_sha256": sha256,
-        "steps": next((meta.get("step") for meta in metas if _hash_of_model(meta) == sha256), None),
-        "finished": any(meta.get("finished") is True for meta in metas),
-        "without": tuple(environment.get("without", ())),
-        "smpl_labels": environment.get("smpl_labels") or {},
-        "initialisation": environment.get("initialisation"),
-        "validation": tuple(
-            Point(step=step, pa_mpjpe_mm=float(values["pa_mpjpe_mm"]))
+    return Training(
+        checkpoint_sha256=sha256,
+        steps=steps[0],
+        finished=any(meta.finished for meta in metas),
+        validation=tuple(
+            Point(step=step, pa_mpjpe_mm=values["pa_mpjpe_mm"])
             for step, values in measured
             if "pa_mpjpe_mm" in values
         ),
-    }
+        **environment.model_dump(),
+    )
 
 
-def _hash_of_model(meta: dict[str, Any]) -> Any:
-    files = meta.get("sha256")
-    return files.get(MODEL_FILE) if isinstance(files, dict) else None
-
-
-def _document(path: Path) -> dict[str, Any]:
-    """Reads a JSON object; an empty one where there is none."""
+def _read(path: Path, model: type[Model]) -> Model | None:
     try:
-        return read_document(path)
-    except (BadInput, MissingFile):
-        return {}
-
-
-def _values(value: Any, key: str = "") -> dict[str, str]:
-    """Flattens a recipe to the texts of its values by dotted key."""
-    if not isinstance(value, dict):
-        return {key: value if isinstance(value, str) else json.dumps(value)}
-    return {
-        inner: text
-        for name, part in value.items()
-        if f"{key}{name}" not in _NO_TRAINING
-        for inner, text in _values(part, f"{key}.{name}" if key else name).items()
-    }
+        return read_record(path, model, "")
+    except (BadInput, MissingFile):  # a record of something else
+        return None

@@ -98,8 +98,6 @@ def generator_loss(discriminator: nn.Module, rotmat: Tensor, betas: Tensor) -> T
 
     Args:
         discriminator: not wrapped for several processes, which would wait for its gradients.
-        rotmat: (B, 24, 3, 3).
-        betas: (B, 10).
     """
     fixed = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
     with full_precision(betas):

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import sha256, whole_file
+from hmrcli.files import read_record, sha256, whole_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,8 +34,6 @@ _OLD = ".previous-"
 """Before the name of a checkpoint that is being replaced."""
 _TEMPORARY = re.compile(r"\.(.+\.)?[0-9a-f]{32}(\.\w+)?")
 """Names of what is being written, in a run's folder and among its checkpoints."""
-_LARGEST = 16_000_000
-"""Bytes; a longer file is no summary of a checkpoint."""
 _NEXT = "resume from another checkpoint (--resume PATH) or start anew (--resume never)"
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
@@ -176,6 +174,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, meta)
 
 
+def best_checkpoint(run: Path) -> Checkpoint:
+    """Reads a run's best checkpoint, or its last where none was measured; errors as of `read_checkpoint`."""
+    best = run / FOLDER / BEST
+    return read_checkpoint(best if best.is_dir() else run)
+
+
 def read_meta(path: Path) -> Meta:
     """Reads a checkpoint's `meta.json`; its files are not looked at.
 
@@ -188,16 +192,7 @@ def read_meta(path: Path) -> Meta:
         raise MissingFile(
             f"{path}: is no checkpoint, {META_FILE} is not there; expected a run's folder or one of its checkpoints"
         )
-    field = ""
-    try:
-        if file.stat().st_size <= _LARGEST:
-            return Meta.model_validate_json(file.read_bytes())
-    except ValidationError as error:
-        name = ".".join(str(part) for part in error.errors()[0]["loc"])
-        field = f", `{name}` is missing or of another kind" if name else ""
-    except OSError as error:
-        field = f" ({error.strerror})"
-    raise BadInput(f"{file}: is not what `hmr train` writes{field}; {_NEXT}")
+    return read_record(file, Meta, _NEXT)
 
 
 def newest_checkpoint(run: Path) -> Path | None:

@@ -11,7 +11,7 @@ from hmrcli.layers.unused import unused_names
 from hmrcli.layers.weight_files import write_weights
 from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe.schema import Exports
-from hmrcli.training.checkpoints import BEST, FOLDER, read_checkpoint
+from hmrcli.training.checkpoints import best_checkpoint, read_checkpoint
 
 
 def export_weights(exports: Exports, network: nn.Module, run: Path, root: Path) -> Path | None:
@@ -20,10 +20,7 @@ def export_weights(exports: Exports, network: nn.Module, run: Path, root: Path) 
     Recipe, step and metrics of that checkpoint stand in the file's header. Whatever had its name is replaced.
 
     Args:
-        exports: the recipe's.
         network: the run's, which takes these weights.
-        run: its folder.
-        root: the data root.
 
     Returns:
         the file; None while the run is not finished.
@@ -31,11 +28,9 @@ def export_weights(exports: Exports, network: nn.Module, run: Path, root: Path) 
     Raises:
         MissingFile, BadInput: there is no checkpoint, or it is damaged.
     """
-    last = read_checkpoint(run)
-    if not last.meta.finished:
+    if not read_checkpoint(run).meta.finished:
         return None
-    best = run / FOLDER / BEST
-    checkpoint = read_checkpoint(best) if best.is_dir() else last
+    checkpoint = best_checkpoint(run)
     load_weights(network, checkpoint.model)
     part = network if exports.backbone is None else backbone_of(network)
     # What a pose network does not train would only look trained.

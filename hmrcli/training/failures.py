@@ -14,7 +14,7 @@ from hmrcli.data.sets import ImageSet
 from hmrcli.distributed import Elsewhere, rank_and_size
 from hmrcli.errors import BadInput, HmrError
 from hmrcli.files import advice
-from hmrcli.training.engine import NotFinite
+from hmrcli.training.step import NotFinite
 
 _SAME_WISH = 2.0
 """Seconds."""

@@ -15,15 +15,15 @@ from hmrcli.errors import BadInput, HmrError, UsageError
 from hmrcli.files import writable_folder
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import (
-    BEST,
     FOLDER,
     META_FILE,
     Checkpoint,
+    best_checkpoint,
     newest_checkpoint,
     read_checkpoint,
     read_meta,
 )
-from hmrcli.training.record import RECIPE_FILE
+from hmrcli.training.metrics import RECIPE_FILE
 
 RUNS = Path("runs")
 LOCK_FILE = ".lock"
@@ -56,12 +56,10 @@ def find_place(
     """Finds the folder of a run and holds it for this process.
 
     Args:
-        recipe: as resolved.
         out: folder; by default `runs/<recipe>/<time>`, or the run of the same recipe there that is unfinished and
             that no other process is at.
         resume: `auto` goes on where that folder's run stopped, `never` begins in a new folder, and a path names
             a checkpoint or a run to go on from.
-        say: for notes to a person.
 
     Raises:
         MissingFile: there is no such checkpoint.
@@ -103,9 +101,7 @@ def trained(folder: Path) -> tuple[Path, Path]:
     """
     if (folder / META_FILE).is_file():
         return folder.resolve().parents[1] / RECIPE_FILE, read_checkpoint(folder).model
-    best = folder / FOLDER / BEST
-    checkpoint = read_checkpoint(best if best.is_dir() else folder)
-    return folder / RECIPE_FILE, checkpoint.model
+    return folder / RECIPE_FILE, best_checkpoint(folder).model
 
 
 def hold(folder: Path) -> IO[str]:
@@ -189,7 +185,7 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
     path = folder / RECIPE_FILE
     if not path.is_file():
         return
-    theirs, ours = _leaves(load_recipe(path).as_dict()), _leaves(recipe.as_dict())
+    theirs, ours = load_recipe(path).leaves(), recipe.leaves()
     changed = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
     if changed:
         key = changed[0]
@@ -197,13 +193,3 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
             f"{path}: this run has {key} {theirs.get(key)}, now it is {ours.get(key)}; "
             "go on with the recipe it began with, or begin another run with --out"
         )
-
-
-def _leaves(value: object, key: str = "") -> dict[str, object]:
-    if not isinstance(value, dict):
-        return {key: value}
-    return {
-        k: v
-        for name, part in value.items()
-        for k, v in _leaves(part, f"{key}.{name}" if key else name).items()
-    }

@@ -30,7 +30,6 @@ def training_losses(
         recipe: names terms, kinds and weights, joint set and camera.
         prediction: a `Prediction` of the recipe's network for B crops, or heatmaps.
         labels: of these crops, as `make_targets` has them. SPIN puts its fits into them.
-        crops: what the network got.
         body: makes joints and true meshes; the one that the network was built on.
         discriminator: of recipes with an adversary; it gets no gradient.
         counts: what means divide by; by default this batch's own.

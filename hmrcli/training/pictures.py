@@ -33,11 +33,7 @@ def crop_sheet(path: Path, batch: Batch, names: Sequence[str], joints: str, body
     the 2D joints.
 
     Args:
-        path: picture to write.
         batch: on the CPU.
-        names: of the sets.
-        joints: the set of the keypoints.
-        body: poses the labels.
     """
     from matplotlib.figure import Figure
 

@@ -1,48 +1,21 @@
-"""Keeps what a run leaves behind for a reader: metrics by the step, TensorBoard events, curves, surroundings."""
+"""Keeps what a run leaves behind for a reader: metrics by the step, TensorBoard events, surroundings."""
 
 import json
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from typing import Any
 
 from hmrcli import __version__
 from hmrcli.environment import describe
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 from hmrcli.recipe import Recipe
-from hmrcli.training.checkpoints import Count
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-RECIPE_FILE = "recipe.yaml"
-ENVIRONMENT_FILE = "environment.json"
-METRICS_FILE = "metrics.jsonl"
-CURVES_FILE = "curves.png"
-_NEXT = "put the run's own file back, or begin another run with --out"
-
-_Name = Annotated[str, StringConstraints(pattern=r"^\w{1,40}$")]
-_Group = dict[_Name, Annotated[float, Field(gt=-1e300, lt=1e300)]]
-
-
-class _Line(BaseModel):
-    """A line of the metrics, as `Record.write` makes it."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    step: Count
-    epoch: Count = 0
-    loss: _Group = {}
-    speed: _Group = {}
-    validation: _Group = {}
-    mean_pose: _Group = {}
+from hmrcli.training.curves import draw_curves
+from hmrcli.training.metrics import ENVIRONMENT_FILE, METRICS_FILE, NEXT, RECIPE_FILE, read_metrics
 
 
 class Record:
@@ -54,9 +27,6 @@ class Record:
         """Opens the record.
 
         Args:
-            folder: of the run.
-            recipe: as resolved.
-            start: steps that are done.
             device: where the network runs, as torch names it.
             notes: further facts, such as sets that were left out.
         """
@@ -78,7 +48,6 @@ class Record:
         """Adds a line to the metrics and its numbers to TensorBoard.
 
         Args:
-            step: steps that are done.
             epoch: of the last of them, from 0.
             groups: named numbers, or mappings of them, such as `loss={"total": 1.5}`.
         """
@@ -117,7 +86,7 @@ class Record:
                 first = json.loads(path.read_text(encoding="utf-8"))
                 now = {**first, "resumed": [*first.get("resumed", []), {"step": start, **now}]}
             except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-                raise BadInput(f"{path}: is not what `hmr train` writes; {_NEXT}") from error
+                raise BadInput(f"{path}: is not what `hmr train` writes; {NEXT}") from error
         with whole_file(path) as temporary:
             temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
 
@@ -126,27 +95,6 @@ def _hold_back(args: threading.ExceptHookArgs) -> None:
     """Prints no error of disk or memory in the thread that writes events, which hands it to the next call."""
     if not isinstance(args.exc_value, OSError | MemoryError):
         threading.__excepthook__(args)
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Reads the lines of a run's metrics; a last line that was cut short is left out.
-
-    Raises:
-        BadInput: another line is none of `Record.write`; names it.
-    """
-    path = folder / METRICS_FILE
-    try:
-        texts = path.read_bytes().splitlines() if path.is_file() else []
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}); {_NEXT}") from error
-    lines = []
-    for number, text in enumerate(texts, start=1):
-        try:
-            lines.append(_Line.model_validate_json(text).model_dump(exclude_unset=True))
-        except ValidationError as error:
-            if number < len(texts):
-                raise BadInput(f"{path}:{number}: is no line that `hmr train` writes; {_NEXT}") from error
-    return lines
 
 
 def git_commit() -> str | None:
@@ -161,51 +109,3 @@ def git_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
-
-
-def draw_curves(folder: Path) -> None:
-    """Draws a run's losses, smoothed, and below them each validation figure on a scale of its own."""
-    from matplotlib.figure import Figure
-
-    lines = read_metrics(folder)
-    losses, tested = ([line for line in lines if group in line] for group in ("loss", "validation"))
-    names = list(tested[-1]["validation"]) if tested else []
-    rows = ([["loss"] * max(1, len(names))] if losses else []) + ([names] if names else [])
-    if not rows:
-        return
-    figure = Figure(figsize=(9, 3.6 * len(rows)), layout="constrained")
-    axes = figure.subplot_mosaic(rows)
-    for axis in axes.values():
-        axis.set_xlabel("step")
-        axis.locator_params(axis="x", integer=True)
-        axis.spines[["top", "right"]].set_visible(False)
-    for name in names:
-        points = [(line["step"], line["validation"][name]) for line in tested if name in line["validation"]]
-        axes[name].plot(*zip(*points), "o-", linewidth=1.2, markersize=3)
-        axes[name].set_title(f"{name.replace('_', ' ')}, test set: {points[-1][1]:.1f}", fontsize=9)
-    if losses:
-        _draw_losses(axes["loss"], losses)
-    with whole_file(folder / CURVES_FILE) as temporary:
-        figure.savefig(temporary, dpi=110)
-
-
-def _draw_losses(axis: "Axes", lines: Sequence[dict[str, Any]]) -> None:
-    """Draws each term's running mean over a fiftieth of the run, over its values in a pale tone."""
-    window = max(1, len(lines) // 50)
-    lowest, highest = np.inf, 0.0
-    for name in lines[-1]["loss"]:
-        points = [(line["step"], line["loss"][name]) for line in lines if name in line["loss"]]
-        steps, values = np.array(points).T
-        (pale,) = axis.plot(steps, values, linewidth=0.8, alpha=0.2)
-        added = np.cumsum(np.insert(values, 0, 0))
-        means = (added[window:] - added[:-window]) / window
-        label = name.replace("_", " ")
-        axis.plot(steps[window - 1 :], means, color=pale.get_color(), linewidth=1.4, label=label)
-        lowest = min(lowest, means[means > 0].min(initial=np.inf))
-        highest = max(highest, means.max(initial=0))
-    if highest > 0:
-        axis.set_yscale("log")
-        # Terms that fade to nothing, such as priors, would press the others together.
-        axis.set_ylim(max(lowest, 1e-4 * highest) / 1.5, 2 * highest)
-    axis.set_ylabel("weighted loss")
-    axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))

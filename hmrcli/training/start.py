@@ -1,11 +1,8 @@
 """Start of a run: body, network with its first weights, optimisers, SPIN's fitter."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from hmrcli.algorithms import build_network
@@ -14,17 +11,14 @@ from hmrcli.algorithms.spin_fits import FitStore
 from hmrcli.assets.data_root import BODY_MODELS, CHECKPOINTS
 from hmrcli.assets.registry import find_asset
 from hmrcli.body import BodyModel, load_body
-from hmrcli.body.rotations import rotmat_from_6d, rotmat_from_pose, sixd_from_rotmat
-from hmrcli.data.annotations import Annotations
+from hmrcli.body.rotations import rotmat_from_pose, sixd_from_rotmat
 from hmrcli.data.needed import OPEN_MEAN, locate
 from hmrcli.data.sets import load_real_bodies
-from hmrcli.evaluation import Protocol, pa_mpjpe
-from hmrcli.evaluation.protocols import Target, scored_joints, target_vertices
 from hmrcli.layers import MeanParameters, load_backbone, load_mean_parameters, load_weights
 from hmrcli.layers.mean_parameters import rest_parameters
 from hmrcli.recipe import Recipe
 from hmrcli.scenes.subjects import true_bodies
-from hmrcli.training.engine import Learner, Precision, make_learner
+from hmrcli.training.learner import Learner, Precision, make_learner
 
 
 def prepare(
@@ -40,9 +34,7 @@ def prepare(
     """Builds the learner of a recipe before its first step.
 
     Args:
-        root: the data root.
         weights: to go on with; by default those that the recipe starts from.
-        store: of the fits, for SPIN.
         open_prior: SPIN fits with the bundled pose prior instead of the recipe's.
         compiled: computes through `torch.compile`.
 
@@ -128,36 +120,3 @@ def open_mean_parameters(bodies: int = 500) -> MeanParameters:
     mean = sixd_from_rotmat(rotmat_from_pose(pose).mean(dim=0)).reshape(1, 144)
     mean[:, :6] = rest.pose[:, :6]
     return MeanParameters(mean, betas.mean(dim=0, keepdim=True), rest.cam)
-
-
-@torch.no_grad()
-def mean_pose_errors(
-    recipe: Recipe, root: Path, truth: Annotations, protocol: Protocol, bodies: Mapping[str, BodyModel]
-) -> NDArray[np.float64] | None:
-    """PA-MPJPE (N,) in mm of the mean pose and shape, the best answer that does not look at the picture.
-
-    Args:
-        truth: N rows of the test set.
-        bodies: of the protocol.
-
-    Returns:
-        None where the protocol compares with joints, or the file of mean parameters is not there.
-    """
-    path = locate(BODY_MODELS, "smpl_mean_params.npz", root)
-    if protocol.targets != "parameters" or not (recipe.body_model == "open" or path.is_file()):
-        return None
-    mean = open_mean_parameters() if recipe.body_model == "open" else load_mean_parameters(path)
-    body = bodies["neutral"]
-    device = body.v_template.device
-    rotmat = rotmat_from_6d(mean.pose.unflatten(1, (24, 6))).to(device)
-    guess = scored_joints(bodies, body(rotmat, mean.shape.to(device)).vertices)
-    errors = [np.empty(0)]
-    for begin in range(0, len(truth), 64):
-        part = truth[np.arange(begin, min(begin + 64, len(truth)))]
-        pose, betas = (torch.from_numpy(np.asarray(values)).to(device) for values in (part.pose, part.betas))
-        target = Target(rotmat_from_pose(pose), betas, gender=part.gender.tolist())
-        vertices = target_vertices(protocol, bodies, target)
-        assert vertices is not None
-        joints = scored_joints(bodies, vertices)
-        errors.append(pa_mpjpe(guess.expand_as(joints), joints).double().cpu().numpy())
-    return np.concatenate(errors)

@@ -52,10 +52,6 @@ def make_static_fits(
     `NAME.json`.
 
     Args:
-        recipe: of SPIN.
-        name: of the set.
-        root: the data root.
-        device: that fits.
         progress: is told rows done, and of how many.
 
     Returns:

@@ -1,22 +1,30 @@
 """Measures a network on a test set while it trains: processes share the rows, the first has the figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from hmrcli.assets.data_root import ANNOTATIONS, IMAGES
+from hmrcli.assets.data_root import ANNOTATIONS, BODY_MODELS, IMAGES
+from hmrcli.body import BodyModel
+from hmrcli.body.rotations import rotmat_from_6d
 from hmrcli.data.annotation_files import read_annotations
+from hmrcli.data.annotations import Annotations
 from hmrcli.data.needed import find_test_file, locate
 from hmrcli.distributed import gathered, made_everywhere, rank_and_size
-from hmrcli.evaluation import METRICS, PROTOCOLS, load_bodies
-from hmrcli.evaluation.evaluate import Samples, check_images, evaluate, open_samples
+from hmrcli.evaluation import METRICS, load_bodies, pa_mpjpe
+from hmrcli.evaluation.evaluate import evaluate, target_of
 from hmrcli.evaluation.keypoints import check_labels, keypoint_errors, keypoint_metrics
+from hmrcli.evaluation.protocols import scored_joints, target_vertices
+from hmrcli.evaluation.samples import Samples, check_images, open_samples
+from hmrcli.layers import MeanParameters, load_mean_parameters
 from hmrcli.recipe import Recipe
-from hmrcli.training.start import mean_pose_errors
+from hmrcli.recipe.protocols import PROTOCOLS, Protocol
+from hmrcli.training.start import open_mean_parameters
 
 Figures = Mapping[str, float]
 """By name and unit, such as `pa_mpjpe_mm`; none on all processes but the first."""
@@ -47,30 +55,56 @@ def open_validation(
     if not recipe.rules.makes_bodies:
         return _of_keypoints(recipe, root, folder, workers)
     protocol = PROTOCOLS[recipe.evaluation.protocol]
-    samples, scorable = open_samples(find_test_file(recipe, root), folder, protocol, recipe.crop_shape)
-    for text in scorable.notes:
+    samples, (rows, notes) = open_samples(find_test_file(recipe, root), folder, protocol, recipe.crop_shape)
+    for text in notes:
         say(f"validation: {text}")
     bodies = load_bodies(protocol, root, device)
-    surface = (recipe.evaluation.meshes or (None,))[0]
-    rank, size = rank_and_size()
-    rows = scorable.rows[rank::size]
-
-    def own_errors(network: nn.Module) -> dict[str, Any]:
-        _, (errors,) = evaluate(
-            network, samples, protocol, bodies, (surface,), workers=workers, rows=rows.tolist()
-        )
-        return {f"{name}_mm": v for name, v in errors.metrics.items() if METRICS[name].unit == "mm"}
+    surfaces = (recipe.evaluation.meshes or (None,))[:1]
 
     def measure(network: nn.Module) -> Figures:
-        parts = _of_all(lambda: own_errors(network))
-        return {name: _mean([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+        done = evaluate(network, samples, protocol, bodies, surfaces, workers=workers, rows=rows)
+        errors = {} if done is None else done.errors[0].metrics
+        return {
+            METRICS[name].key: float(v.mean()) for name, v in errors.items() if METRICS[name].unit == "mm"
+        }
 
     def mean_pose() -> Figures:
-        parts = _of_all(lambda: mean_pose_errors(recipe, root, samples.annotations[rows], protocol, bodies))
-        known = [part for part in parts if part is not None]
-        return {"pa_mpjpe_mm": _mean(known)} if known else {}
+        mean = _known_mean(recipe, root)
+        if mean is None or protocol.targets != "parameters":
+            return {}
+        rank, size = rank_and_size()
+        truth = samples.annotations[rows[rank::size]]
+        parts = gathered(made_everywhere(lambda: _mean_pose_errors(mean, truth, protocol, bodies)))
+        return {} if parts is None else {"pa_mpjpe_mm": float(np.concatenate(parts).mean())}
 
     return Validation(measure, mean_pose)
+
+
+def _known_mean(recipe: Recipe, root: Path) -> MeanParameters | None:
+    """Reads mean pose and shape of the recipe's body; None where their file is not there."""
+    if recipe.body_model == "open":
+        return open_mean_parameters()
+    path = locate(BODY_MODELS, "smpl_mean_params.npz", root)
+    return load_mean_parameters(path) if path.is_file() else None
+
+
+@torch.no_grad()
+def _mean_pose_errors(
+    mean: MeanParameters, truth: Annotations, protocol: Protocol, bodies: Mapping[str, BodyModel]
+) -> NDArray[np.float64]:
+    """Measures PA-MPJPE (N,) in mm of the mean pose and shape, the best answer that does not look at the picture."""
+    body = bodies["neutral"]
+    device = body.v_template.device
+    rotmat = rotmat_from_6d(mean.pose.unflatten(1, (24, 6))).to(device)
+    guess = scored_joints(bodies, body(rotmat, mean.shape.to(device)).vertices)
+    errors = [np.empty(0)]
+    for begin in range(0, len(truth), 64):
+        target = target_of(truth[begin : begin + 64], protocol, device)
+        vertices = target_vertices(protocol, bodies, target)
+        assert vertices is not None  # of parameters
+        joints = scored_joints(bodies, vertices)
+        errors.append(pa_mpjpe(guess.expand_as(joints), joints).double().cpu().numpy())
+    return np.concatenate(errors)
 
 
 def _of_keypoints(recipe: Recipe, root: Path, folder: Path, workers: int) -> Validation:
@@ -83,16 +117,7 @@ def _of_keypoints(recipe: Recipe, root: Path, folder: Path, workers: int) -> Val
     rows = range(rank, len(annotations), size)
 
     def measure(network: nn.Module) -> Figures:
-        parts = _of_all(lambda: keypoint_errors(network, samples, rows, workers))
-        return keypoint_metrics(np.concatenate(parts)) if parts else {}
+        parts = gathered(made_everywhere(lambda: keypoint_errors(network, samples, rows, workers)))
+        return {} if parts is None else keypoint_metrics(np.concatenate(parts))
 
     return Validation(measure)
-
-
-def _of_all(own: Callable[[], Any]) -> list[Any]:
-    """Gathers what all processes make, on the first; where one of them cannot have its part, all end."""
-    return gathered(made_everywhere(own)) or []
-
-
-def _mean(parts: Sequence[Any]) -> float:
-    return float(np.concatenate(parts).mean())

@@ -7,7 +7,7 @@ from hmrcli.algorithms.pare import PARE, build_pare
 from hmrcli.body.rotations import rotmat_from_6d
 from hmrcli.layers.unused import unused_names
 from hmrcli.recipe import load_recipe
-from hmrcli.training.engine import set_training
+from hmrcli.training.learner import set_training
 from hmrcli.training.start import open_mean_parameters
 from tests.algorithms.checks import (
     assert_rotations,

@@ -18,10 +18,10 @@ from hmrcli.assets.content_checks import check_structure
 from hmrcli.assets.fetch import place
 from hmrcli.assets.npz import read_npy, read_npz
 from hmrcli.assets.pickles import read_pickle
-from hmrcli.assets.registry import Check, load_registry
+from hmrcli.assets.registry import Check, Source, load_registry
 from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.errors import BadInput, HmrError, Refused
-from hmrcli.files import read_document
+from hmrcli.files import read_record
 
 
 def npy_with(header: bytes, version: bytes = b"\x01\x00", length: int | None = None) -> bytes:
@@ -140,8 +140,16 @@ def test_only_plain_files_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"[" * 100_000, b'{"a": ', b"\xff\xfe", b"null"])
 def test_json_of_another_kind_is_refused_in_one_line(tmp_path: Path, text: bytes) -> None:
-    with pytest.raises(BadInput, match=r"x\.json: (is no JSON document|expected one JSON object)"):
-        read_document(_written(tmp_path / "x.json", text))
+    with pytest.raises(BadInput, match=r"x\.json: (is no JSON|expected an object).*; try another$") as caught:
+        read_record(_written(tmp_path / "x.json", text), Source, "try another")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_record_is_read_or_its_wrong_field_named(tmp_path: Path) -> None:
+    path = _written(tmp_path / "x.json", b'{"url": "https://x", "member": "a"}')
+    assert read_record(path, Source, "") == Source(url="https://x", member="a")
+    with pytest.raises(BadInput, match=r"x\.json: `member`: expected a valid string; try another"):
+        read_record(_written(path, b'{"url": "https://x", "member": 1}'), Source, "try another")
 
 
 def packed(method: int) -> bytes:

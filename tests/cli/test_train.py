@@ -22,8 +22,8 @@ from hmrcli.cli.training_bar import TrainingBar
 from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe, recipe_names
 from hmrcli.training.checkpoints import read_checkpoint
-from hmrcli.training.record import read_metrics
-from hmrcli.training.run import Progress
+from hmrcli.training.metrics import read_metrics
+from hmrcli.training.settings import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -25,7 +25,20 @@ from hmrcli.data.augmentation import (
     self_mix,
 )
 from hmrcli.data.crop import crop_affine, crop_image
+from hmrcli.recipe.schema import Augmentation, Rotation, SelfMix
 
+MIX = SelfMix(
+    datasets=("h36m",),
+    probability=0.5,
+    area=(0.02, 0.4),
+    aspect=(0.3, 1 / 0.3),
+    blend=(0.1, 0.9),
+    attempts=100,
+)
+BASE = Augmentation(
+    channel_noise=0.4, flip=0.5, scale=0.25, rotation=Rotation(degrees=30, probability=0.6), self_mix=None
+)
+MIXED = BASE.model_copy(update={"self_mix": MIX.model_copy(update={"probability": 1})})
 seeds = st.integers(0, 2**32 - 1)
 angles = st.floats(-np.pi, np.pi)
 
@@ -157,27 +170,32 @@ def test_scaling_the_crop_is_scaling_the_image():
 
 
 def test_draws_depend_on_the_generator_alone():
-    first, second, other = (draw_augmentation(np.random.default_rng([7, s]), self_mix=1) for s in (1, 1, 2))
+    first, second, other = (draw_augmentation(np.random.default_rng([7, s]), MIXED) for s in (1, 1, 2))
     assert first == second
     assert first != other
 
 
 @given(seeds)
 def test_a_setting_changes_no_other_draw(seed):
-    base = draw_augmentation(np.random.default_rng(seed), rotation_probability=1)
-    never = draw_augmentation(np.random.default_rng(seed), flip=0, rotation_probability=0, self_mix=1)
+    always, never = (
+        settings.model_copy(update={"rotation": Rotation(degrees=30, probability=share)})
+        for settings, share in ((BASE, 1), (MIXED, 0))
+    )
+    base = draw_augmentation(np.random.default_rng(seed), always)
+    never = draw_augmentation(np.random.default_rng(seed), never.model_copy(update={"flip": 0}))
     assert never.patch is not None
     assert replace(never, flip=base.flip, rotation=base.rotation, patch=None) == base
 
 
 def test_strength_zero_is_no_augmentation():
-    off = draw_augmentation(np.random.default_rng(0), channel_noise=0, flip=0, scale=0, rotation=0)
+    nothing = {"channel_noise": 0, "flip": 0, "scale": 0, "rotation": Rotation(degrees=0, probability=0.6)}
+    off = draw_augmentation(np.random.default_rng(0), BASE.model_copy(update=nothing))
     assert off == SampleAugmentation()
 
 
 def test_statistics_of_the_base_recipe():
     rng = np.random.default_rng(8)
-    draws = [draw_augmentation(rng) for _ in range(20_000)]
+    draws = [draw_augmentation(rng, BASE) for _ in range(20_000)]
     gains = np.array([draw.gains for draw in draws])
     assert gains.min() >= 0.6 and gains.max() <= 1.4
     assert gains.mean(0) == pytest.approx(np.ones(3), abs=0.01)
@@ -199,7 +217,8 @@ def test_statistics_of_the_base_recipe():
 
 def test_statistics_of_patches():
     rng = np.random.default_rng(9)
-    drawn = [draw_augmentation(rng, self_mix=0.5).patch for _ in range(8_000)]
+    settings = BASE.model_copy(update={"self_mix": MIX})
+    drawn = [draw_augmentation(rng, settings).patch for _ in range(8_000)]
     patches = [patch for patch in drawn if patch]
     assert len(patches) / len(drawn) == pytest.approx(0.5, abs=0.03)
     height, width, share = np.array([(p.height, p.width, p.share) for p in patches]).T
@@ -221,13 +240,14 @@ def test_statistics_of_patches():
 
 
 def test_a_patch_that_never_fits_is_given_up():
-    assert draw_patch(np.random.default_rng(0), area=(1, 1), aspect=(1, 1)) is None
+    whole = MIX.model_copy(update={"area": (1, 1), "aspect": (1, 1)})
+    assert draw_patch(np.random.default_rng(0), whole) is None
 
 
 @given(seeds)
 def test_self_mix_blends_one_patch_and_nothing_else(seed):
     rng = np.random.default_rng(seed)
-    crop, patch = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8), draw_patch(rng, 64)
+    crop, patch = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8), draw_patch(rng, MIX, 64)
     assert patch is not None
     before, mixed = crop.copy(), self_mix(crop, patch)
     assert np.array_equal(crop, before)
@@ -253,7 +273,7 @@ def test_self_mix_by_hand():
 
 
 def test_labels_know_nothing_of_colour_and_patch():
-    mixing = draw_augmentation(np.random.default_rng(1), self_mix=1)
+    mixing = draw_augmentation(np.random.default_rng(1), MIXED)
     plain = replace(mixing, gains=(1.0, 1.0, 1.0), patch=None)
     joints = np.random.default_rng(2).standard_normal((54, 4))
     assert np.array_equal(augmented_affine(mixing, [9, 9], 50), augmented_affine(plain, [9, 9], 50))

@@ -12,8 +12,9 @@ from hmrcli.body import load_body
 from hmrcli.data.annotations import Annotations
 from hmrcli.errors import BadInput
 from hmrcli.evaluation import PROTOCOLS, mpjpe
-from hmrcli.evaluation.evaluate import Samples, evaluate
+from hmrcli.evaluation.evaluate import evaluate
 from hmrcli.evaluation.protocols import SCORED
+from hmrcli.evaluation.samples import Samples
 from hmrcli.layers import Crops, Prediction
 from hmrcli.recipe.algorithms import CropShape
 
@@ -94,14 +95,16 @@ def test_both_meshes_of_a_network_are_scored(samples: Samples) -> None:
 
 
 def test_an_interrupted_evaluation_goes_on_where_it_was(samples: Samples, tmp_path: Path) -> None:
-    saved, whole = tmp_path / "unfinished" / "rows.npz", scored(Grey(), samples)[1][0]
+    kept, whole = tmp_path / "unfinished", scored(Grey(), samples)[1][0]
     first, seen = Grey(), []
     first.fail_at = 3
     with pytest.raises(KeyboardInterrupt):
-        scored(first, samples, saved=saved, signature="a")
+        scored(first, samples, unfinished=kept, signature="a")
     second = Grey()
-    _, (errors,) = scored(second, samples, saved=saved, signature="a", progress=seen.append)
-    assert second.calls == 2 and seen == [6, 3, 1]
+    _, (errors,) = scored(
+        second, samples, unfinished=kept, signature="a", progress=lambda *place: seen.append(place)
+    )
+    assert second.calls == 2 and seen == [(6, ROWS), (9, ROWS), (10, ROWS)]
     assert all(np.array_equal(errors.metrics[name], whole.metrics[name]) for name in whole.metrics)
 
 
@@ -109,14 +112,14 @@ def test_an_interrupted_evaluation_goes_on_where_it_was(samples: Samples, tmp_pa
 def test_saved_rows_of_another_evaluation_or_damaged_ones_are_not_used(
     samples: Samples, tmp_path: Path, content: bytes
 ) -> None:
-    saved = tmp_path / "rows.npz"
-    scored(Grey(), samples, saved=saved, signature="a")
+    scored(Grey(), samples, unfinished=tmp_path, signature="a")
     other = Grey()
-    scored(other, samples, saved=saved, signature="b")
+    scored(other, samples, unfinished=tmp_path, signature="b")
     assert other.calls == 4
+    (saved,) = tmp_path.iterdir()
     saved.write_bytes(content)
     torn = Grey()
-    scored(torn, samples, saved=saved, signature="b")
+    scored(torn, samples, unfinished=tmp_path, signature="b")
     assert torn.calls == 4
 
 

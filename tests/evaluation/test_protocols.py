@@ -1,7 +1,6 @@
 """Protocols score exactly what was injected."""
 
 import copy
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from hmrcli.evaluation import METRICS, PROTOCOLS, load_bodies
 from hmrcli.evaluation.protocols import SCORED, Mesh, Points, Target, mesh_of, points, score, summarise
 from hmrcli.layers import Prediction
 from hmrcli.recipe import load_recipe
-from hmrcli.recipe.schema import Evaluation
 from hmrcli.results.runs import Score
 
 COUNT = 4
@@ -168,8 +166,8 @@ def test_bodies_are_read_or_asked_for(tmp_path):
 
 
 def test_protocols_are_those_of_recipes():
-    # That of heatmaps compares no bodies (`hmrcli.evaluation.keypoints`).
-    assert {*PROTOCOLS, "keypoints"} == set(get_args(Evaluation.model_fields["protocol"].annotation))
+    with pytest.raises(BadInput, match="'3dpw', 'h36m', 'open' or 'keypoints', found \"pw3d\""):
+        load_recipe("hmr_normal", ["evaluation.protocol=pw3d"])
     assert load_recipe("hmr_normal").evaluation.protocol in PROTOCOLS
     for name, protocol in PROTOCOLS.items():
         assert protocol.name == name

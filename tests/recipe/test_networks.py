@@ -10,7 +10,7 @@ from hmrcli.algorithms import build_network
 from hmrcli.body import load_body
 from hmrcli.layers import Prediction, load_weights, save_weights
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
-from hmrcli.training.engine import set_training
+from hmrcli.training.learner import set_training
 from tests.algorithms.checks import assert_trains
 
 ALGORITHMS = ("hmr", "spin", "graphcmr", "pare", "graphormer")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hmrcli.results.compare import Arranged, BenchmarkName, arrange, verdict
+from hmrcli.results.compare import Arranged, arrange, verdict
 from hmrcli.results.published import published
 from hmrcli.results.runs import Estimate, read_runs
 from tests.results.made import OPEN, document, open_document, put, score
@@ -28,7 +28,7 @@ def test_the_verdict_follows_the_rule(value: float, half: float, expected: str) 
     assert verdict(58.2, Estimate(value=value, low=value - half, high=value + half)) == expected
 
 
-def arranged(folder: Path, which: BenchmarkName, *documents: dict[str, Any]) -> Arranged:
+def arranged(folder: Path, which: str, *documents: dict[str, Any]) -> Arranged:
     for number, each in enumerate(documents):
         put(folder, f"run{number}", each)
     runs, bad = read_runs(folder)

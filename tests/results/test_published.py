@@ -3,8 +3,8 @@
 import pytest
 
 from hmrcli.errors import UsageError
-from hmrcli.evaluation.protocols import PROTOCOLS
 from hmrcli.recipe import load_recipe, recipe_names
+from hmrcli.recipe.protocols import PROTOCOLS
 from hmrcli.results.published import Cell, published
 
 BENCHMARK = published().benchmark

@@ -15,7 +15,7 @@ from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe, source_of
 from hmrcli.training.checkpoints import read_checkpoint
 from hmrcli.training.folders import trained
-from hmrcli.training.record import read_metrics
+from hmrcli.training.metrics import read_metrics
 from hmrcli.training.start import open_mean_parameters
 
 pytestmark = pytest.mark.usefixtures("one_thread")

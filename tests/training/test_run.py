@@ -20,8 +20,9 @@ from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
 from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, MODEL_FILE, STATE_FILE, copy_checkpoint, read_checkpoint
-from hmrcli.training.record import read_metrics
-from hmrcli.training.run import Progress, Settings, train
+from hmrcli.training.metrics import read_metrics
+from hmrcli.training.run import train
+from hmrcli.training.settings import Progress, Settings
 from hmrcli.training.validation import Validation
 from tests.processes import together
 
@@ -97,7 +98,8 @@ from pathlib import Path
 import torch
 from hmrcli.cli.console import exit_codes
 from hmrcli.recipe import load_recipe
-from hmrcli.training.run import Settings, train
+from hmrcli.training.run import train
+from hmrcli.training.settings import Settings
 torch.set_num_threads(1)
 root, out, steps, *overrides = sys.argv[1:]
 recipe = load_recipe("hmr_normal", overrides)

@@ -22,8 +22,9 @@ from hmrcli.recipe import Recipe, load_recipe
 from hmrcli.training.checkpoints import META_FILE, STATE_FILE, clear_leftovers, read_checkpoint
 from hmrcli.training.failures import explained
 from hmrcli.training.folders import Busy, find_place
-from hmrcli.training.record import read_metrics
-from hmrcli.training.run import Progress, Settings, train
+from hmrcli.training.metrics import read_metrics
+from hmrcli.training.run import train
+from hmrcli.training.settings import Progress, Settings
 from hmrcli.training.validation import Validation
 
 pytestmark = pytest.mark.usefixtures("one_thread")

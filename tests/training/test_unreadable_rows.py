@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.world import open_recipe, write_world
-from hmrcli.training.run import Settings, train
+from hmrcli.training.run import train
+from hmrcli.training.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

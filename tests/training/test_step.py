@@ -19,15 +19,8 @@ from hmrcli.layers import Crops, Prediction
 from hmrcli.layers.crops import pixels
 from hmrcli.layers.mean_parameters import rest_parameters
 from hmrcli.recipe import Recipe
-from hmrcli.training.engine import (
-    Learner,
-    NotFinite,
-    learning_rate,
-    make_learner,
-    parameter_groups,
-    set_training,
-    train_step,
-)
+from hmrcli.training.learner import Learner, learning_rate, make_learner, parameter_groups, set_training
+from hmrcli.training.step import NotFinite, train_step
 from tests.processes import together
 
 pytestmark = pytest.mark.usefixtures("one_thread")
