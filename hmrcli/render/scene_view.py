@@ -102,12 +102,22 @@ def draw_frame(
             veil = np.zeros_like(image)
             hidden = np.repeat(1 - seen[:, None], 3, 1)
             paint(veil, drawn, triangles, hidden, pinhole, 1.0, samples)
-            image[:] = (image + (photo.astype(np.float32) - image) * (_FAINT / 255) * veil).round()
+            _fade(image, photo, veil)
         if view.width:
             _draw_side(panel, [one.placed @ view.level for one in people], triangles, colours, view)
         tops = [highest(one.placed, view.camera) for one in people]
         draw_labels(image, place_labels(tops, [one.track_id for one in people], image.shape), tints)
     return np.concatenate([image, panel], axis=1) if view.width else image
+
+
+def _fade(image: Image, photo: Image, veil: Image) -> None:
+    """Lets the photo be seen through what is drawn over it, in place, as far as the veil (H, W, 3) says."""
+    if not veil.any():
+        return
+    rows, columns = (np.flatnonzero(veil.any((axis, 2))) for axis in (1, 0))
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    share = (_FAINT / 255) * veil[part].astype(np.float32)
+    image[part] = (image[part] + (photo[part].astype(np.float32) - image[part]) * share).round()
 
 
 def _draw_side(
