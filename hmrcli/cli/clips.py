@@ -167,14 +167,17 @@ def _task(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> Any:
 
 def _finish(name: str, task: Any, seen: Any, work: ClipWork, progress: "Progress", began: float) -> None:
     """Fits the motions, writes the files, and prints the summary."""
-    from hmrcli.inference.clip import Recovered, fit_tracks, tracks_of, usual_rate
+    from hmrcli.inference.clip import Recovered, camera_moved, fit_tracks, tracks_of, usual_rate
     from hmrcli.inference.clip_files import save_clip
     from hmrcli.motion.world import to_world
 
     predictor = work.predictor()
     fps = usual_rate(seen.times, task.clip.fps)
-    motions = fit_tracks(predictor.body, tracks_of(seen), task.camera, fps, work.smooth, progress)
-    world = to_world(motions) if work.world and motions else None
+    tracks = tracks_of(seen)
+    motions = fit_tracks(predictor.body, tracks, task.camera, fps, work.smooth, progress)
+    world = None
+    if work.world and motions:
+        world = to_world(motions, camera_moved(task.clip, tracks))
     for text in world.notes if world else ():
         note(f"{name}: {text}")
     recovered = Recovered(motions, seen.times, seen.numbers, world)

@@ -54,7 +54,7 @@ class Agility(NamedTuple):
 
 
 AGILITY = {"light": Agility(20.0, 1.0, 0.9), "strong": Agility(5.0, 0.3, 0.7)}
-"""Measured by benchmarks/motion.py; see docs/performance.md."""
+"""What each does is in docs/motion.md."""
 SPEED_OVER, FAST_OVER = 0.06, 0.15
 """Seconds: deviations of the bells that speeds, and squares of them, are averaged under."""
 

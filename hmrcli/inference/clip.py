@@ -20,12 +20,15 @@ from hmrcli.inference.clip_state import Seen, read_state, write_state
 from hmrcli.inference.interruption import interrupted_between
 from hmrcli.inference.video import Clip
 from hmrcli.motion import Camera, Motion, Track
+from hmrcli.motion.stillness import CameraWatch
 from hmrcli.motion.world import World
 from hmrcli.people.sightings import joined
 from hmrcli.people.tracking import Tracker
 
 KEPT_EVERY = 30.0
 """Seconds between writings of what was seen."""
+WATCHED_EVERY, WATCHED_SIDE = 0.2, 640
+"""Seconds between frames by which the camera is watched, and pixels of their longer side."""
 
 Progress = Callable[[str, int, int | None], None]
 """Told of a stage (`people`, `motion`, `overlay`), how much of it is done, and of how much, where that is known."""
@@ -125,6 +128,21 @@ def fit_tracks(
         motions.append(replace(fit_track(body, track, camera, smooth, tell), fps=fps))
         done += length
     return motions
+
+
+def camera_moved(clip: Clip, tracks: Sequence[Track]) -> bool:
+    """Tells whether a clip's camera moves, by what is behind the people of some frames, which are read once more."""
+    boxes: dict[int, list[np.ndarray]] = {}
+    for track in tracks:
+        for number, box in zip(track.frames.tolist(), track.boxes):
+            boxes.setdefault(number, []).append(box)
+    watch, next_look = CameraWatch(), -np.inf
+    for frame in clip.frames(max_side=WATCHED_SIDE):
+        if frame.time >= next_look:
+            scale = frame.pixels.shape[1] / clip.width
+            watch.see(frame.pixels, scale * np.reshape(boxes.get(frame.number, []), (-1, 4)))
+            next_look = frame.time + WATCHED_EVERY
+    return watch.moves
 
 
 def source_of(paths: Sequence[Path], fps: float | None) -> dict[str, Any]:

@@ -212,4 +212,5 @@ def _of_world(world: World) -> dict[str, Any]:
         "rotation": np.asarray(world.rotation).round(6).tolist(),
         "camera_place": np.asarray(world.camera_place).round(6).tolist(),
         **{name: round(float(value), 3) if np.isfinite(value) else None for name, value in figures.items()},
+        "notes": list(world.notes),
     }

@@ -29,6 +29,9 @@ GAP = 0.5
 """Seconds; over longer gaps nothing is held."""
 STRAY = 0.4
 """Of the points that stand still: if more are not on the floor, there is no one floor."""
+MOVED = (
+    "the camera moves: places in the world are not to be trusted; --world is for a camera that stands still"
+)
 _THIRTIETH = 1 / 30
 
 
@@ -52,11 +55,12 @@ class World(NamedTuple):
     """What the user should know, in whole sentences."""
 
 
-def to_world(motions: Sequence[Motion]) -> World:
+def to_world(motions: Sequence[Motion], camera_moved: bool = False) -> World:
     """Puts people whom one still camera saw into a world with a floor, and holds their feet where they stand.
 
     Args:
         motions: in the camera's space, one or more.
+        camera_moved: True where the background says so (`CameraWatch`); then a note does, too.
 
     Raises:
         ValueError: there is none, or one is in a world already.
@@ -89,7 +93,7 @@ def to_world(motions: Sequence[Motion]) -> World:
         sliding_before=before,
         sliding_after=after,
         unevenness=1000 * floor.error,
-        notes=_notes(floor, stray),
+        notes=(MOVED,) if camera_moved else _notes(floor, stray),
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hmrcli.body import load_body
-from hmrcli.inference.clip import Recovered, fit_tracks, see_clip, tracks_of, usual_rate
+from hmrcli.inference.clip import Recovered, camera_moved, fit_tracks, see_clip, tracks_of, usual_rate
 from hmrcli.inference.clip_files import ClipTask, done_before, save_clip
 from hmrcli.inference.clip_state import read_state, write_state
 from hmrcli.inference.interruption import interrupted_between
@@ -52,6 +52,12 @@ def saved(
     assert done_before(task._replace(saves={"bvh", "json"}), predictor) is None
     assert done_before(task._replace(settings={"a": 2}), predictor) is None
     return target, entry, recovered
+
+
+def test_a_clip_that_pans_has_a_camera_that_moves(clip: Clip, tracks: list[Track], tmp_path: Path) -> None:
+    assert camera_moved(clip, tracks)
+    still = open_video(write_video(tmp_path / "still.mp4", moving(COUNT, step=0)))
+    assert not camera_moved(still, tracks)
 
 
 def stop_at(count: int) -> Callable[[str, int, int | None], None]:

@@ -133,6 +133,7 @@ def test_a_world_shows_the_camera_what_it_saw(body: BodyModel) -> None:
     assert np.linalg.det(world.rotation) == pytest.approx(1)
     assert np.isnan(world.sliding_before)
     assert any("no foot" in note for note in world.notes)
+    assert any("camera moves" in note for note in to_world([motion], camera_moved=True).notes)
 
 
 def test_people_share_a_floor(body: BodyModel) -> None:
