@@ -1,8 +1,8 @@
-"""`hmr infer`: images into overlays, meshes and numbers."""
+"""`hmr infer`: images and clips into overlays, meshes, motions and numbers."""
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hmrcli.cli import options
+from hmrcli.cli.clips import ClipInput, ClipWork, clip_inputs, recover_camera, recover_clip
 from hmrcli.cli.console import bar, complain, in_words, note, print_json, print_line
 from hmrcli.environment import chosen_device
 from hmrcli.errors import HmrError, MissingFile, UsageError
@@ -19,9 +20,18 @@ from hmrcli.files import did_you_mean, writable_folder
 if TYPE_CHECKING:
     from hmrcli.inference.predictor import Predictor
     from hmrcli.inference.recover import Asked, Result
+    from hmrcli.inference.video import Clip
     from hmrcli.recipe import Recipe
 
 SAVES = ("overlay", "mesh", "json", "npz")
+
+
+class Smooth(StrEnum):
+    """How much of a clip's motion is taken for noise."""
+
+    none = "none"
+    light = "light"
+    strong = "strong"
 
 
 class MeshFormat(StrEnum):
@@ -34,8 +44,18 @@ class MeshFormat(StrEnum):
 
 def infer(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT", help="Images, folders of images, or quoted patterns.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="INPUT", help="Images, folders of images, videos, or quoted patterns."),
+    ] = None,
+    camera: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Record the camera of this number until Ctrl-C.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Takes the images of each input as a clip of so many a second.")
+    ] = None,
+    smooth: Annotated[
+        Smooth, typer.Option(help="How much of a clip's motion is taken for noise.")
+    ] = Smooth.light,
     recipe: options.Recipe = None,
     open: options.Open = False,
     checkpoint: options.Checkpoint = None,
@@ -79,12 +99,16 @@ def infer(
     data_root: options.DataRoot = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Recover the people of photos as posed 3D bodies.
+    """Recover the people of photos, videos and cameras as posed 3D bodies.
 
     Needs no licensed file: small bundled networks find landmarks, and the open body is fitted to them. With a recipe
     and a checkpoint, a trained network regresses the bodies instead. Each image's files are written when it is done:
-    Ctrl-C keeps them, and the same command with --resume goes on.
+    Ctrl-C keeps them, and the same command with --resume goes on. In clips people are followed, each has one shape, and
+    their motion is smooth.
     """
+    inputs = inputs or []
+    if (camera is None) == (not inputs):
+        raise UsageError("expected images, folders, videos or patterns, or else --camera N")
     asked = _asked(save, mesh_format, bbox, bbox_scale, max_people, focal, resume)
     recipe, checkpoint = options.of_run(recipe, checkpoint)
     if (recipe is None) != (checkpoint is None):
@@ -92,7 +116,7 @@ def infer(
             "a network needs both --recipe and --checkpoint; without them the bundled default runs"
         )
     resolved, body = _recipe_and_body(recipe, open, body_model, data_root)
-    from hmrcli.inference.inputs import expand_inputs
+    from hmrcli.inference.inputs import expand_inputs, output_stems
     from hmrcli.inference.recover import recover_images
 
     failures: list[HmrError] = []
@@ -104,7 +128,13 @@ def infer(
         complain("skipped:", known)
         failures.append(known)
 
-    paths = expand_inputs(inputs, recursive, note, out, skip if len(inputs) > 1 else None)
+    refused = skip if len(inputs) > 1 else None
+    everything = expand_inputs(inputs, recursive, note, out, refused)
+    clips, paths = clip_inputs(
+        inputs, everything, fps, lambda text: expand_inputs([text], recursive, leave_out=out, refused=refused)
+    )
+    if clips or camera is not None:
+        _suits_clips(resolved, bbox, as_json and bool(paths))
     if bbox and len(paths) > 1:
         raise UsageError(f"--bbox speaks of one image, the inputs are {len(paths)}: run it image by image")
     writable_folder(out)
@@ -112,6 +142,10 @@ def infer(
         chosen_device(device)
 
     predictor = cache(lambda: _predictor(resolved, checkpoint, body, bbox_scale, device, data_root))
+    work = ClipWork(predictor, asked, smooth.value, as_json)
+    if camera is not None:
+        return recover_camera(camera, out, work)
+    opened = _opened(clips, skip if len(inputs) > 1 else None)
     results: list[Result] = []
     try:
         with bar("images", shown=len(paths) > 1) as progress:
@@ -131,6 +165,17 @@ def infer(
         on = "; the same command with --resume goes on" if "json" in asked.saves else ""
         note(f"interrupted: {sum(not r.error for r in results)} of {len(paths)} images are done{on}")
         raise typer.Exit(130) from None
+    stems = list(output_stems([*paths, *(Path(one.stem) for one in clips)], out))[len(paths) :]
+    for one, target in zip(clips, stems):
+        if one in opened:
+            try:
+                recover_clip(one, opened[one], target, work)
+            except KeyboardInterrupt:
+                raise typer.Exit(130) from None
+            except Exception as error:
+                if len(inputs) == len(clips) == 1:
+                    raise
+                skip(one.name, error)
     if skipped := sum(result.skipped for result in results):
         note(f"{skipped} of {len(paths)} images were done before and are skipped")
     done = [result for result in results if not result.error]
@@ -143,6 +188,35 @@ def infer(
         worst = min(failures, key=lambda error: error.exit_code)
         total = len(done) + len(failures)
         raise type(worst)(f"{len(failures)} of {total} inputs could not be done; they are named above")
+
+
+def _suits_clips(recipe: "Recipe | None", bbox: list[str] | None, mixed: bool) -> None:
+    """Says what cannot be asked of clips."""
+    if recipe is not None:
+        raise UsageError(
+            "--recipe: trained networks read images; leave --recipe and --checkpoint away for clips"
+        )
+    if bbox:
+        raise UsageError("--bbox: speaks of an image; people of a clip are found and followed")
+    if mixed:
+        raise UsageError(
+            "--json: images give one document and clips a line for each frame: name them in commands of their own"
+        )
+
+
+def _opened(
+    clips: Sequence[ClipInput], refused: Callable[[str, Exception], None] | None
+) -> dict[ClipInput, "Clip"]:
+    """Opens clips, so that what is wrong with one is known before the long work on another."""
+    opened = {}
+    for one in clips:
+        try:
+            opened[one] = one.opened()
+        except HmrError as error:
+            if refused is None:
+                raise
+            refused(one.name, error)
+    return opened
 
 
 def _recipe_and_body(

@@ -2,15 +2,19 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hmrcli.fitting.landmarks import INDICES, NAMES, TRUST
+from hmrcli.people import LANDMARK_INDEX, Landmarks
 
 SHOULDERS, HIPS, LEGS = (
     [k for k, name in enumerate(NAMES) if name.endswith(ends)]
     for ends in (("shoulder",), ("hip",), ("knee", "ankle"))
 )
+_SEEN_LEGS = [LANDMARK_INDEX[NAMES[k]] for k in LEGS]
 _HIPS_ALONE = 0.15
 """The landmark network is always sure of hips; with hidden legs it squeezes them into what is seen."""
 
@@ -35,6 +39,31 @@ class Targets(NamedTuple):
     """(B,) pixels."""
     principal_point: Tensor
     """(B, 2) pixels."""
+
+
+def seen_targets(
+    landmarks: Landmarks, boxes: NDArray[np.floating], focal_length: Tensor, principal_point: Tensor
+) -> Targets:
+    """Takes what landmarks say as what to fit to.
+
+    Args:
+        landmarks: of N people.
+        boxes: (N, 4) x, y, width, height in pixels.
+        focal_length: (N,) pixels.
+        principal_point: (N, 2) pixels.
+    """
+    # Where the landmark network is least sure it invents rather than sees.
+    confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
+    guessed = GUESSED * (landmarks.presence[:, _SEEN_LEGS] >= 0.5)
+    confidence[:, _SEEN_LEGS] = np.maximum(confidence[:, _SEEN_LEGS], guessed)
+    return Targets(
+        points2d=torch.from_numpy(landmarks.points2d),
+        points3d=torch.from_numpy(landmarks.points3d),
+        confidence=torch.from_numpy(confidence),
+        extent=torch.from_numpy(boxes[:, 2:].max(1)),
+        focal_length=focal_length,
+        principal_point=principal_point,
+    )
 
 
 def fitted_targets(targets: Targets) -> Targets:

@@ -12,10 +12,10 @@ from hmrcli.body.joints import SMPL_24
 from hmrcli.data.crop import square_around
 from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
 from hmrcli.fitting.regressor import regress
-from hmrcli.fitting.targets import GUESSED, Targets
+from hmrcli.fitting.targets import Targets, seen_targets
 from hmrcli.inference.person import People, Person
 from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of
-from hmrcli.people import LANDMARK_INDEX, Landmarks
+from hmrcli.people import Landmarks
 
 SOMEBODY = 0.5
 """Landmark score below which a given box shows nobody."""
@@ -27,7 +27,6 @@ BBOX_SCALE = 1.25
 """Side of a person's square crop, as a multiple of the longer side of the box (mmhuman3d's inference API)."""
 
 _HEAD = SMPL_24.names.index("head")
-_LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
 
 StartFrom = Literal["landmarks", "regressor"]
 
@@ -96,19 +95,7 @@ class FitPredictor:
 
 def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:
     """Takes what landmarks say as what to fit to, for the people of a photo in boxes (N, 4)."""
-    focal, principal = photo.camera(len(landmarks))
-    # Where the landmark network is least sure it invents rather than sees.
-    confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
-    guessed = GUESSED * (landmarks.presence[:, _LEGS] >= 0.5)
-    confidence[:, _LEGS] = np.maximum(confidence[:, _LEGS], guessed)
-    return Targets(
-        points2d=torch.from_numpy(landmarks.points2d),
-        points3d=torch.from_numpy(landmarks.points3d),
-        confidence=torch.from_numpy(confidence),
-        extent=torch.from_numpy(boxes[:, 2:].max(1)),
-        focal_length=focal,
-        principal_point=principal,
-    )
+    return seen_targets(landmarks, boxes, *photo.camera(len(landmarks)))
 
 
 def _without_doubles(people: Sequence[Person]) -> list[Person]:

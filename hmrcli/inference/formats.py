@@ -18,12 +18,10 @@ OTHER_PHOTOS = (".heic", ".heif", ".hif", ".jxl", ".psd", *RAW_SUFFIXES)
 """Photos that cannot be read: a search finds them too, so that they are named, unless the same is there as an image."""
 VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
-_VIDEO = (
-    "videos are not read, expected images; write its frames first, then give the folder: "
-    "mkdir {1} && ffmpeg -i {0} {1}/%06d.jpg"
-)
+_VIDEO = "a video, expected an image; `hmr infer {0}` reads it"
 _RAW = "a camera's raw photo, which is not read; develop it first: darktable-cli {0} {0}.jpg"
 _MAKE = "which is not read; make an image of it first:"
+_VIDEO_START = rb"....ftyp(isom|iso\d|mp4|M4V|qt  |avc1|3gp)|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]"
 _OTHERS = (
     (
         rb"....ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)",
@@ -40,7 +38,7 @@ _OTHERS = (
     ),
     (rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b", "not an image but an archive; unpack it and give the folder"),
     (rb"version https://git-lfs", "not an image but a pointer of Git LFS; run: git lfs pull"),
-    (rb"....ftyp(isom|iso\d|mp4|M4V|qt  |avc1|3gp)|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]", _VIDEO),
+    (_VIDEO_START, _VIDEO),
     (rb"....ftypcrx|FUJIFILMCCD-RAW|II(RO|U\0)", _RAW),
 )
 """Beginnings of files that no decoder knows, and messages on them; {0} is the file, {1} a folder named after it."""
@@ -59,9 +57,15 @@ def advice(path: Path) -> str:
     return f"not an image that can be read; expected a whole file of one of the kinds {', '.join(IMAGE_SUFFIXES)}"
 
 
-def about_video(path: Path) -> str:
-    """Says how a video becomes images."""
-    return _about(path, _VIDEO)
+def is_video(path: Path) -> bool:
+    """Tells a video by its name, or by how it begins."""
+    if path.suffix.lower() in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES):
+        return path.suffix.lower() in VIDEO_SUFFIXES
+    try:
+        with path.open("rb") as file:
+            return re.match(_VIDEO_START, file.read(16), re.DOTALL) is not None
+    except OSError:
+        return False
 
 
 def about_raw(path: Path) -> str:

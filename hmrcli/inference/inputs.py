@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hmrcli.errors import BadInput
 from hmrcli.files import did_you_mean
-from hmrcli.inference.formats import IMAGE_SUFFIXES, OTHER_PHOTOS, VIDEO_SUFFIXES, about_video
+from hmrcli.inference.formats import IMAGE_SUFFIXES, OTHER_PHOTOS, VIDEO_SUFFIXES
 
 LONGEST_STEM = 230
 """Bytes of a file's name that leave room for `_overlay.png` in the 255 that file systems have."""
@@ -86,16 +86,15 @@ def _expand(text: str, recursive: bool, note: Callable[[str], None], leave_out: 
     if path.is_dir():
         return _of_folder(path, text, recursive, note, leave_out)
     if path.exists():
-        if path.suffix.lower() in VIDEO_SUFFIXES:
-            raise BadInput(f"{text}: {about_video(path)}")
         return [path]
     if not glob.has_magic(text):
         hint = did_you_mean(path) or ", expected an image, a folder of images or a pattern"
         raise BadInput(f"{text}: no such file or folder{hint}")
-    images = _images(map(Path, glob.iglob(str(path), recursive=True)))  # noqa: PTH207 (absolute ones too)
-    if not images:
-        raise BadInput(f"{text}: no image matches this pattern")
-    return images
+    matching = [Path(name) for name in glob.iglob(str(path), recursive=True)]  # noqa: PTH207 (absolute ones too)
+    found = _images(matching) or _videos(matching)
+    if not found:
+        raise BadInput(f"{text}: no image and no video matches this pattern")
+    return found
 
 
 def _of_folder(
@@ -121,7 +120,9 @@ def _of_folder(
         raise BadInput(f"{text}: no image in this folder, {expected}")
     videos = sum(f.suffix.lower() in VIDEO_SUFFIXES and not f.name.startswith(".") for f in files)
     if videos:
-        note(f"{text}: its {videos} video{'s' * (videos > 1)} are not read, only images")
+        note(
+            f"{text}: its {videos} video{'s' * (videos > 1)} are not read, only images; name them: {text}/*.mp4"
+        )
     if below:
         note(f"{text}: {unread}")
     return images
@@ -143,7 +144,22 @@ def _images(paths: Iterable[Path]) -> list[Path]:
     return sorted([*images, *others], key=natural_order)
 
 
+def _videos(paths: Iterable[Path]) -> list[Path]:
+    """Picks the visible videos, in natural order."""
+    return sorted(
+        (
+            path
+            for path in paths
+            if path.suffix.lower() in VIDEO_SUFFIXES
+            and not path.name.startswith(".")
+            and path.is_file()
+            and not _is_overlay(path)
+        ),
+        key=natural_order,
+    )
+
+
 def _is_overlay(path: Path) -> bool:
-    """Tells a picture that `hmr infer` made, which lies beside its document."""
-    stem = path.name.removesuffix("_overlay.png")
+    """Tells a picture or video that `hmr infer` made, which lies beside its document."""
+    stem = path.name.removesuffix("_overlay.png").removesuffix("_overlay.mp4")
     return stem != path.name and path.with_name(f"{stem}.json").is_file()

@@ -25,7 +25,7 @@ class Person:
 
     Attributes:
         bbox_xywh: (4,) pixels.
-        score: in [0, 1], how well body, landmarks and mask agree (`inference.agreement`); for a network's body in a
+        score: in [0, 1], how well body, landmarks and mask agree (`fitting.agreement`); for a network's body in a
             given box, of which no landmarks are read, whether it lies in the box.
         method: how it was found: `regression` by a network, `fit` to landmarks.
         rotmat: (24, 3, 3) joint rotations in their parent's frame, the root's in the camera's; None where a network

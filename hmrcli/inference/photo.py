@@ -11,7 +11,7 @@ from torch import Tensor
 from hmrcli.body import BodyModel
 from hmrcli.body.camera import project
 from hmrcli.errors import UsageError
-from hmrcli.inference.agreement import agreement, in_box, in_picture, joints_visibility
+from hmrcli.fitting.agreement import agreement, in_box, in_picture, joints_visibility
 from hmrcli.inference.person import People, Person
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from hmrcli.people.blazepose import CROP_SIZE
-from hmrcli.people.skeleton import KEYPOINTS
+from hmrcli.people.skeleton import KEYPOINTS, LANDMARK_INDEX, LANDMARKS
 
 _EYES = [KEYPOINTS.index("left_eye"), KEYPOINTS.index("right_eye")]
 _SHOULDERS = [KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("right_shoulder")]
@@ -19,6 +19,15 @@ _LEGS = [KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right") for nam
 HIPS_BELOW, REACH = 2.3, 5.2
 HIPS_SEEN = 0.37
 """A portrait ends above them: their mean confidence is lower."""
+
+_EYE_MARKS, _SHOULDER_MARKS = (
+    [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right")] for name in ("eye", "shoulder")
+)
+_LEG_MARKS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
+_LEGS_SEEN = 0.1
+"""Someone none of whose knees and ankles is more visible shows no legs."""
+_NECK = 0.7
+"""Length from the shoulders to the eyes, in widths of shoulders seen from the front."""
 
 
 def upright_crops(center: np.ndarray, up: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -82,6 +91,28 @@ def crop_from_keypoints(
     reach = np.linalg.norm(keypoints[seen, :2] - hips, axis=1).max()
     # Keypoints end at eyes and ankles: a quarter more holds the crown and the feet.
     return upright_crops(hips[None], (shoulders - hips)[None], np.array([1.25 * reach]))[0]
+
+
+def next_crops(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
+    """Returns crops (N, 2, 3) a quarter wider than the circle around the person (MediaPipe's pose_landmarks_to_roi).
+
+    Legs that nobody sees are squeezed into the crop, hips with them. Then the crop is at least what the whole person
+    would need, by eyes and shoulders.
+
+    Args:
+        points: (N, 35, 2) landmarks and the two alignment points, pixels.
+        visibility: (N, 33) of the landmarks.
+    """
+    center, top = points[:, len(LANDMARKS)], points[:, len(LANDMARKS) + 1]
+    up, radius = top - center, 1.25 * np.linalg.norm(top - center, axis=1)
+    eyes, shoulders = points[:, _EYE_MARKS].mean(1), points[:, _SHOULDER_MARKS].mean(1)
+    width = np.linalg.norm(np.diff(points[:, _SHOULDER_MARKS], axis=1)[:, 0], axis=1)
+    neck = np.maximum(np.linalg.norm(eyes - shoulders, axis=1), _NECK * width)
+    squeezed = (visibility[:, _LEG_MARKS].max(1) < _LEGS_SEEN) & (REACH * neck > 1.1 * radius)
+    hips = shoulders - (HIPS_BELOW * neck / np.maximum(np.linalg.norm(up, axis=1), 1e-6))[:, None] * up
+    return upright_crops(
+        np.where(squeezed[:, None], hips, center), up, np.where(squeezed, REACH * neck, radius)
+    )
 
 
 def warp_crops(image: np.ndarray, crop_to_image: np.ndarray) -> np.ndarray:

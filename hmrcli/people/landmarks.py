@@ -7,30 +7,19 @@ import numpy as np
 
 from hmrcli.people.blazepose import CROP_SIZE, Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
-    HIPS_BELOW,
-    REACH,
     crop_from_keypoints,
     crops_from_boxes,
     mask_in_crop,
     mask_to_image,
+    next_crops,
     to_image,
     turn_of,
-    upright_crops,
     warp_crops,
 )
 from hmrcli.people.detect import SURE, detect_people, landmarks_as_keypoints, people_in_box
 from hmrcli.people.movenet import Detection
 from hmrcli.people.similarity import keypoint_similarity, overlap
 from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_KEYPOINTS, LANDMARKS
-
-_EYES, _SHOULDERS = (
-    [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right")] for name in ("eye", "shoulder")
-)
-_LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
-_LEGS_SEEN = 0.1
-"""Someone none of whose knees and ankles is more visible shows no legs."""
-_NECK = 0.7
-"""Length from the shoulders to the eyes, in widths of shoulders seen from the front."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +33,7 @@ class Landmarks:
         points3d: (N, 33, 3) metres from the middle of the hips; x right, y down, z forward, of a camera that
             looks at the person. The scale is weak: the network gives everyone about the same height.
         score: (N,) that there is a person, in [0, 1].
-        masks: (N, 256, 256) in [0, 1], the person in the crop.
+        masks: (N, 256, 256) in [0, 1], the person in the crop; a `Track` keeps 64 cells along each side.
         crop_to_image: (N, 2, 3) crop pixels → image pixels.
         features: (N, 2, 1152) inner features of the network, of the crop and of its mirror image.
         source: (N,) index of the detection or box each person comes from.
@@ -142,10 +131,10 @@ def body_landmarks(
 
     source = np.flatnonzero((first.reading.score >= min_score / 2) & (first.likeness >= AGREE))
     points, seen = first.reading.points[source], first.reading.visibility[source]
-    second = look(read_crops_both_ways, source, _next_crops(to_image(points, crops[source]), seen))
+    second = look(read_crops_both_ways, source, next_crops(to_image(points, crops[source]), seen))
     strayed = np.flatnonzero(second.likeness < 0.75 * first.likeness[source])
     second.take_better(strayed, look(read_crops_both_ways, source[strayed], crops[source[strayed]]))
-    found = _in_image(second.reading, second.crops, source, image.shape[:2])
+    found = in_image(second.reading, second.crops, source, image.shape[:2])
     quality = certain[source] * found.score * second.likeness
     certain = (certain[source] >= SURE) | (quality >= CLEAR)
     kept = (found.score >= min_score) & (second.likeness >= AGREE) & certain
@@ -160,7 +149,7 @@ def _likeness(people: Sequence[Detection], reading: Reading, crops: np.ndarray) 
 
 def _in_boxes(image: np.ndarray, boxes: np.ndarray, min_score: float) -> Landmarks:
     """Finds landmarks of the person in each box (N, 4)."""
-    none = _in_image(
+    none = in_image(
         read_crops_both_ways(np.empty((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)),
         np.empty((0, 2, 3)),
         np.arange(0),
@@ -201,7 +190,7 @@ def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
     ) -> tuple[Reading, Landmarks, np.ndarray]:
         """Reads crops with or without what is around the box; (N,) fits are 0 for others than these people."""
         reading = reads(warp_crops(alone, crops - shift) if only else warp_crops(image, crops))
-        found = _in_image(reading, crops, np.zeros(len(crops), int), image.shape[:2])
+        found = in_image(reading, crops, np.zeros(len(crops), int), image.shape[:2])
         detected = np.array([p.score > 0 for p in people])
         alike = _likeness(people, reading, crops) >= np.where(detected & (not only), AGREE, SURELY)
         certain = found.score >= np.where(detected, min_score, UNDETECTED)
@@ -216,7 +205,7 @@ def _in_box(image: np.ndarray, box: np.ndarray, min_score: float) -> Landmarks:
     best = int((found.score * (0.01 + fit)).argmax())
     crop, person, tries = crops[[best]], [people[best]], [(crops[[best]], True)]
     if found.score[best] >= min_score / 2:
-        crop = _next_crops(to_image(reading.points[[best]], crop), reading.visibility[[best]])
+        crop = next_crops(to_image(reading.points[[best]], crop), reading.visibility[[best]])
         tries = [(crop, False), (crop, True), *tries]
     for tried, only in tries:
         _, found, fit = read(read_crops_both_ways, tried, only, person)
@@ -238,29 +227,8 @@ def _fit(person: Landmarks, box: np.ndarray) -> float:
     return float(min(held) * (0.1 + 0.9 * filled)) if held[0] >= 0.7 and min(held) >= 0.5 else 0.0
 
 
-def _next_crops(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
-    """Returns crops (N, 2, 3) a quarter wider than the circle around the person (MediaPipe's pose_landmarks_to_roi).
-
-    Legs that nobody sees are squeezed into the crop, hips with them. Then the crop is at least what the whole person
-    would need, by eyes and shoulders.
-
-    Args:
-        points: (N, 35, 2) landmarks and the two alignment points, pixels.
-        visibility: (N, 33) of the landmarks.
-    """
-    center, top = points[:, len(LANDMARKS)], points[:, len(LANDMARKS) + 1]
-    up, radius = top - center, 1.25 * np.linalg.norm(top - center, axis=1)
-    eyes, shoulders = points[:, _EYES].mean(1), points[:, _SHOULDERS].mean(1)
-    width = np.linalg.norm(np.diff(points[:, _SHOULDERS], axis=1)[:, 0], axis=1)
-    neck = np.maximum(np.linalg.norm(eyes - shoulders, axis=1), _NECK * width)
-    squeezed = (visibility[:, _LEGS].max(1) < _LEGS_SEEN) & (REACH * neck > 1.1 * radius)
-    hips = shoulders - (HIPS_BELOW * neck / np.maximum(np.linalg.norm(up, axis=1), 1e-6))[:, None] * up
-    return upright_crops(
-        np.where(squeezed[:, None], hips, center), up, np.where(squeezed, REACH * neck, radius)
-    )
-
-
-def _in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tuple[int, ...]) -> Landmarks:
+def in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tuple[int, ...]) -> Landmarks:
+    """Brings what was read in crops (N, 2, 3) to an image of a size (height, width); `source` is kept as given."""
     points = to_image(reading.points[:, : len(LANDMARKS)], crops)
     inside = ((points >= 0) & (points < [size[1], size[0]])).all(-1)
     hips = [LANDMARK_INDEX["left_hip"], LANDMARK_INDEX["right_hip"]]

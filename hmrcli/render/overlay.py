@@ -118,14 +118,14 @@ def _side_panel(
     width = int(np.clip(extent[0] * scale + 2 * margin, min(0.5 * height, max_width), max_width))
     scale = min(scale, float(max(width - 2 * margin, 1.0) / extent[0]))
 
-    panel = _backdrop(height, width)
+    panel = backdrop(height, width)
     middle = (low + high) / 2
     for body in people:
         at = (
             (body[:, 2].mean() - middle[0]) * scale + width / 2,
             (body[:, 1].max() - middle[1]) * scale + height / 2,
         )
-        _ground_shadow(panel, at, float(np.ptp(body[:, 2])) * scale)
+        ground_shadow(panel, at, float(np.ptp(body[:, 2])) * scale)
     # Seen from a hundred times its size away, a scene has the same scale throughout.
     distance = 100 * float(extent.max())
     camera = Camera(scale * distance, (width / 2, height / 2))
@@ -134,13 +134,13 @@ def _side_panel(
     return panel
 
 
-def _backdrop(height: int, width: int) -> Image:
+def backdrop(height: int, width: int) -> Image:
     """Makes a neutral sheet, a little darker towards the bottom."""
     shade = np.linspace(247, 226, height).round().astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(shade[:, None, None], (height, width, 3)))
 
 
-def _ground_shadow(panel: Image, center: tuple[float, float], length: float) -> None:
+def ground_shadow(panel: Image, center: tuple[float, float], length: float) -> None:
     """Draws a soft flat shadow under somebody's lowest point, in place: the hint of a ground."""
     reach, rise = max(0.75 * length, 4.0), max(0.10 * length, 1.5)
     left, top = max(int(center[0] - 2 * reach), 0), max(int(center[1] - 2 * rise), 0)

@@ -42,7 +42,8 @@ _HALF_RIGHT = 0.55
 def joints_visibility(landmarks: Landmarks, joints2d: Array) -> Array:
     """Tells how far SMPL's joints were seen, (N, 24) in [0, 1]: the mean over the landmarks beside them.
 
-    The landmark network is always sure of hips; where it sees no leg, they count as seen within the mask alone.
+    The landmark network is always sure of hips; where it sees no leg, they count as seen within the mask alone. Masks
+    may be compact (N, S, S), or absent (N, 0, 0).
 
     Args:
         joints2d: (N, 24, 2) of the bodies.
@@ -54,15 +55,18 @@ def joints_visibility(landmarks: Landmarks, joints2d: Array) -> Array:
         names = [f"{s}_{name}" for s in sides for name in _SEEN_BY.get(part, (part,))]
         row[[LANDMARK_INDEX[name] for name in names]] = 1 / len(names)
     seen = landmarks.visibility @ beside.T
-    cells = _cells(landmarks, joints2d)
+    side = landmarks.masks.shape[-1]
+    if not side:
+        return seen
+    cells = _cells(landmarks, joints2d, side)
     for i in np.flatnonzero(seen[:, _LEGS].max(1) < 0.3):
         mask = np.pad(landmarks.masks[i], 1)
-        x, y = np.clip(cells[i, _HIPS] + 1, 0, CROP_SIZE + 1).T
+        x, y = np.clip(cells[i, _HIPS] + 1, 0, side + 1).T
         seen[i, _HIPS] *= mask[y, x]
     return seen
 
 
-def _cells(landmarks: Landmarks, points: Array, grid: int = CROP_SIZE) -> NDArray[np.integer]:
+def _cells(landmarks: Landmarks, points: Array, grid: int) -> NDArray[np.integer]:
     """Returns column and row in crops of grid x grid cells for pixels (N, P, 2) of the picture."""
     inverse = np.linalg.inv(landmarks.crop_to_image[:, :, :2]).transpose(0, 2, 1)
     places = (points - landmarks.crop_to_image[:, None, :, 2]) @ inverse
@@ -82,7 +86,8 @@ def agreement(
 
     The product of four signs: that a person was seen; how near visible limb joints are to their landmarks, relative to
     the box; how far the body's visible parts and the mask overlap; and that the body lies in the box. Of 75 bodies
-    that look right, nine in ten have more than 0.8; of 30 that look wrong, as many less than 0.6.
+    that look right, nine in ten have more than 0.8; of 30 that look wrong, as many less than 0.6. Where masks are
+    absent, (N, 0, 0), they and the skin do not count.
 
     Args:
         boxes: (N, 4) x, y, width, height, pixels.
@@ -96,10 +101,13 @@ def agreement(
     apart = np.linalg.norm(joints2d[:, _LIMB_JOINTS] - landmarks.points2d[:, _LIMB_LANDMARKS], axis=2)
     distance = (weight * apart).sum(1) / weight.sum(1) / boxes[:, 2:].max(1)
     visible = visibility >= 0.5
+    near = np.exp(-((distance / _FAR) ** 2))
+    score = landmarks.score * near * in_box(boxes, joints2d, visible)
+    if not landmarks.masks.shape[-1]:
+        return score
     cells = np.where(in_picture(skin, size)[..., None], _cells(landmarks, skin, GRID), -1)
     overlap = np.array([_mask_overlap(*one) for one in zip(landmarks.masks, cells, visible[:, parts])])
-    near, covered = np.exp(-((distance / _FAR) ** 2)), 1 / (1 + np.exp((_HALF_RIGHT - overlap) / 0.05))
-    return landmarks.score * near * covered * in_box(boxes, joints2d, visible)
+    return score / (1 + np.exp((_HALF_RIGHT - overlap) / 0.05))
 
 
 def in_picture(points: Array, size: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -120,7 +128,7 @@ def in_box(boxes: Array, joints2d: Array, visible: NDArray[np.bool_]) -> Array:
 
 
 def _mask_overlap(mask: Array, cells: NDArray[np.integer], visible: NDArray[np.bool_]) -> float:
-    """Returns the overlap (IoU) of the visible skin with the mask (256, 256), where no unseen skin lies over it.
+    """Returns the overlap (IoU) of the visible skin with the mask (S, S), where no unseen skin lies over it.
 
     Args:
         cells: (P, 2) column and row of the skin's points in a grid over the mask; others do not count.

@@ -1,0 +1,252 @@
+"""The motion of one person of a clip: one shape, and pose and place that go smoothly from frame to frame."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hmrcli.body import BodyModel
+from hmrcli.body.camera import project
+from hmrcli.fitting.agreement import agreement, in_picture, joints_visibility
+from hmrcli.fitting.fit import USUAL, Shape, fit_landmarks, landmark_objective
+from hmrcli.fitting.initial import with_hidden_legs
+from hmrcli.fitting.landmarks import attachments
+from hmrcli.fitting.points import SHAPE, STEP, BodyPoints, BodyState, body_points
+from hmrcli.fitting.priors import pose_prior
+from hmrcli.fitting.solver import Quadratic, levenberg_marquardt
+from hmrcli.fitting.targets import Targets, fitted_targets, seen_targets
+from hmrcli.fitting.temporal import MOVING, PARTS, Intervals, smoothest, velocities
+from hmrcli.motion import Camera, Motion, Track
+
+Smooth = Literal["none", "light", "strong"]
+Frames = NDArray[np.float32]
+Values = TypeVar("Values", BodyState, Targets)
+
+GAP = 0.5
+"""Seconds: a motion goes on over shorter gaps in what was seen; after longer ones it starts anew."""
+BATCH = 64
+"""Frames that are fitted at once."""
+WINDOW, AHEAD = 180, 40
+"""Frames that are smoothed at once, and those behind them that are looked at as well."""
+FIRST_STEPS, LAST_STEPS = 8, 4
+"""Of the solver: for each frame with a shape of its own, and with the shape of all."""
+SHORTEST = 1e-3
+"""Seconds: no interval between frames counts as less."""
+NEAR = 0.05
+"""Metres: nearer points are not seen."""
+USUAL_RATE = 30.0
+"""Frames a second of a motion of one frame."""
+
+
+class Agility(NamedTuple):
+    """How a body is believed to accelerate: spectral densities of white noise."""
+
+    turning: float
+    """(rad/s²)²/Hz, of slow joints."""
+    moving: float
+    """(m/s²)²/Hz, of the place."""
+    fast: float
+    """Radians a second of a joint that turns with twice that density; it grows with the square of the speed."""
+
+
+AGILITY = {"light": Agility(20.0, 1.0, 0.9), "strong": Agility(5.0, 0.3, 0.7)}
+"""Measured by benchmarks/motion.py; see docs/performance.md."""
+SPEED_OVER, FAST_OVER = 0.06, 0.15
+"""Seconds: deviations of the bells that speeds, and squares of them, are averaged under."""
+
+
+def fit_track(
+    body: BodyModel,
+    track: Track,
+    camera: Camera,
+    smooth: Smooth = "light",
+    tell: Callable[[float], None] | None = None,
+) -> Motion:
+    """Recovers the motion of one person.
+
+    Every frame is fitted alone; then one shape is found that all frames agree on, and poses and places are fitted
+    once more with it, each frame for itself (`none`) or together with a prior on accelerations.
+
+    Args:
+        body: any body in SMPL's format.
+        track: what was seen of the person; its masks may be compact (F, S, S) or absent (F, 0, 0).
+        camera: of all frames.
+        smooth: strength of the prior.
+        tell: hears the share of the work that is done.
+    """
+    tell = tell or (lambda share: None)
+    model, targets, count = body_points(body, attachments()), track_targets(track, camera), len(track.frames)
+    states, trusts = [], []
+    for part in _batches(count, BATCH):
+        state, trust = _each_alone(body, model, _frames_of(targets, part))
+        states.append(state)
+        trusts.append(trust)
+        tell(0.5 * part.stop / count)
+    state, trust = BodyState(*map(torch.cat, zip(*states))), torch.cat(trusts)
+    state = state._replace(betas=common_shape(state.betas, trust).expand(count, -1).clone())
+    if smooth == "none" or count < 3:
+        for part in _batches(count, BATCH):
+            _put(state, part, _with_shape(model, _frames_of(state, part), _frames_of(targets, part)))
+            tell(0.5 + 0.5 * part.stop / count)
+    else:
+        gaps = intervals(track.times)
+        agility = agility_of(state, gaps, AGILITY[smooth])
+        for part, held, ahead in _windows(count):
+            seen = slice(part.start - held, part.stop + ahead)
+            between = Intervals(*(value[seen.start : seen.stop - 1] for value in gaps))
+            objective = frame_objective(model, _frames_of(targets, seen))
+            found = smoothest(_frames_of(state, seen), objective, between, agility[seen], held, LAST_STEPS)
+            _put(state, part, _frames_of(found, slice(held, held + part.stop - part.start)))
+            tell(0.5 + 0.5 * part.stop / count)
+    return _motion(body, track, camera, state)
+
+
+def track_targets(track: Track, camera: Camera) -> Targets:
+    """Takes what was seen of a person as what to fit to, frame by frame."""
+    count = len(track.frames)
+    focal, principal = torch.tensor([camera.focal_length]), torch.tensor([camera.principal_point])
+    return seen_targets(track.landmarks, track.boxes, focal.expand(count), principal.expand(count, 2))
+
+
+def frame_objective(model: BodyPoints, targets: Targets) -> Callable[[BodyState], Quadratic]:
+    """Returns what `fit_landmarks` minimises for each frame."""
+    fitted = fitted_targets(targets)
+    prior = with_hidden_legs(model, pose_prior(), fitted)
+    return lambda state: landmark_objective(model, prior, Shape(0.0, 1.0), fitted, USUAL, state)
+
+
+def common_shape(betas: Tensor, trust: Tensor) -> Tensor:
+    """Averages shapes (F, 10) by what each frame knows of it, (F, 10, 10)."""
+    known = (trust @ betas[..., None]).sum(0)
+    return torch.linalg.solve(trust.sum(0), known)[:, 0]
+
+
+def intervals(times: NDArray[np.float64]) -> Intervals:
+    """Returns the times between frames at `times` (F,) seconds."""
+    seconds = torch.from_numpy(np.diff(np.asarray(times, np.float64))).clamp(min=SHORTEST)
+    return Intervals(seconds, seconds <= GAP)
+
+
+def agility_of(state: BodyState, gaps: Intervals, usual: Agility) -> Tensor:
+    """Returns (F, 25) densities for `acceleration_terms`: fast joints may accelerate more, so that they keep pace.
+
+    Args:
+        state: of F frames, not smooth: speeds are averaged over time before they count.
+        gaps: between the frames.
+        usual: of slow joints.
+    """
+    density = torch.full((len(state.transl), PARTS), usual.turning).to(state.transl)
+    density[:, -1] = usual.moving
+    times = torch.cat([gaps.seconds.new_zeros(1), gaps.seconds.cumsum(0)])
+    middle = (times[1:] + times[:-1]) / 2
+    speed = velocities(state, gaps)[:, :-1].flatten(1)
+    weight = (gaps.seconds * gaps.bridged)[:, None]
+    mean = _under_bell(middle, middle, speed, weight, SPEED_OVER)
+    squares = mean.unflatten(1, (-1, 3)).square().sum(-1)
+    density[:, :-1] *= 1 + _under_bell(times, middle, squares, weight, FAST_OVER) / usual.fast**2
+    return density
+
+
+def _under_bell(times: Tensor, known: Tensor, values: Tensor, weight: Tensor, deviation: float) -> Tensor:
+    """Averages values (K, N) of `known` times (K,) around times (T,), under a normal distribution."""
+    means = []
+    for part in times.split(256):  # of a long clip, only what is near
+        near = slice(
+            *torch.searchsorted(known, torch.stack([part[0] - 4 * deviation, part[-1] + 4 * deviation]))
+        )
+        bell = (-0.5 * ((part[:, None] - known[near]) / deviation) ** 2).exp()
+        means.append(bell @ (weight * values)[near] / (bell @ weight[near]).clamp(min=1e-9))
+    return torch.cat(means)
+
+
+def _each_alone(body: BodyModel, model: BodyPoints, targets: Targets) -> tuple[BodyState, Tensor]:
+    """Fits each frame, and returns with it what it knows of the shape, (F, 10, 10) whatever the pose may be."""
+    fits = fit_landmarks(body, targets, iterations=FIRST_STEPS)
+    state = BodyState(fits.rotmat.double(), fits.betas.double(), fits.transl.double())
+    hessian = frame_objective(model, targets)(state).hessian
+    cross = hessian[:, MOVING, SHAPE]
+    explained = cross.mT @ torch.linalg.solve(hessian[:, MOVING][:, :, MOVING], cross)
+    return state, hessian[:, SHAPE, SHAPE] - explained
+
+
+def _with_shape(model: BodyPoints, state: BodyState, targets: Targets) -> BodyState:
+    """Fits pose and place of each frame for itself."""
+    objective = frame_objective(model, targets)
+
+    def restricted(state: BodyState) -> Quadratic:
+        cost, gradient, hessian = objective(state)
+        return Quadratic(cost, gradient[:, MOVING], hessian[:, MOVING][:, :, MOVING])
+
+    def move(state: BodyState, step: Tensor) -> BodyState:
+        whole = step.new_zeros(len(step), STEP)
+        whole[:, MOVING] = step
+        return state.moved(whole)
+
+    return levenberg_marquardt(state, restricted, move, LAST_STEPS)[0]
+
+
+def _batches(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _windows(count: int) -> Iterator[tuple[slice, int, int]]:
+    """Yields frames to smooth together, how many before them are held, and how many behind are looked at."""
+    start = 0
+    while start < count:
+        stop = count if count - start <= WINDOW + AHEAD else start + WINDOW
+        yield slice(start, stop), min(start, 2), min(AHEAD, count - stop)
+        start = stop
+
+
+def _frames_of(values: Values, part: slice) -> Values:
+    return type(values)(*(value[part] for value in values))
+
+
+def _put(state: BodyState, part: slice, found: BodyState) -> None:
+    for whole, value in zip(state, found):
+        whole[part] = value
+
+
+def _motion(body: BodyModel, track: Track, camera: Camera, state: BodyState) -> Motion:
+    scores, visibility = _seen(body, track, camera, state)
+    rates = np.diff(track.frames) / np.maximum(np.diff(track.times), SHORTEST)
+    return Motion(
+        track_id=track.track_id,
+        frames=track.frames,
+        times=track.times,
+        fps=float(np.median(rates)) if len(rates) else USUAL_RATE,
+        rotmat=state.rotmat.float().numpy(),
+        betas=state.betas[0].float().numpy(),
+        transl=state.transl.float().numpy(),
+        bbox_xywh=track.boxes.astype(np.float32),
+        scores=scores,
+        joints_visibility=visibility,
+        camera=camera,
+        body=body,
+    )
+
+
+def _seen(body: BodyModel, track: Track, camera: Camera, state: BodyState) -> tuple[Frames, Frames]:
+    """Scores the bodies of all frames, (F,), and tells how far their joints were seen, (F, 24)."""
+    size, parts = (camera.height, camera.width), body.parts.cpu().numpy()
+    principal = torch.tensor(camera.principal_point)
+    scores, seen = [], []
+    for frames in _batches(len(track.frames), BATCH):
+        landmarks = track.landmarks[frames]
+        with torch.inference_mode():
+            rotmat, betas, transl = (value.float() for value in _frames_of(state, frames))
+            posed = [points.cpu() for points in body(rotmat, betas, transl)]
+            # What is behind the camera lies outside every picture.
+            skin, joints = (
+                torch.where(
+                    points[..., 2:] > NEAR, project(points, camera.focal_length, principal), -1.0
+                ).numpy()
+                for points in posed
+            )
+        visibility = in_picture(joints, size) * joints_visibility(landmarks, joints)
+        scores.append(agreement(landmarks, track.boxes[frames], joints, visibility, skin, parts, size))
+        seen.append(visibility)
+    return np.concatenate(scores).astype(np.float32), np.concatenate(seen).astype(np.float32)

@@ -1,0 +1,166 @@
+"""A clip in, motions out: people are followed frame by frame, then each one's motion is fitted.
+
+Of a frame nothing is kept but what a `Track` needs, so that memory hardly grows with the clip. What was seen is
+written beside the results every half minute and when the user interrupts; the same command goes on from there.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hmrcli.body import BodyModel
+from hmrcli.errors import UsageError
+from hmrcli.files import sha256
+from hmrcli.fitting.motion import Smooth, fit_track
+from hmrcli.inference.clip_state import Seen, read_state, write_state
+from hmrcli.inference.exif import focal_of_film
+from hmrcli.inference.interruption import interrupted_between
+from hmrcli.inference.video import Clip
+from hmrcli.motion import Camera, Motion, Track
+from hmrcli.people.sightings import joined
+from hmrcli.people.tracking import Tracker
+
+KEPT_EVERY = 30.0
+"""Seconds between writings of what was seen."""
+
+Progress = Callable[[str, int, int | None], None]
+"""Told of a stage (`people`, `motion`, `overlay`), how much of it is done, and of how much, where that is known."""
+
+
+class Recovered(NamedTuple):
+    """Motions of the people of a clip, in the order in which they were first seen."""
+
+    motions: list[Motion]
+    times: list[float]
+    """Seconds of each frame that was read."""
+    numbers: list[int]
+    """Of these frames."""
+
+
+def clip_camera(clip: Clip, focal: tuple[str, float] | None = None) -> Camera:
+    """Returns the camera of a clip: as given, as its images say, or by their diagonal.
+
+    Args:
+        clip: with the size of its frames.
+        focal: `px` or `mm` (on 35 mm film) and the length.
+
+    Raises:
+        UsageError: the length does not suit the clip.
+    """
+    diagonal = float(np.hypot(clip.width, clip.height))
+    length, source = clip.focal_length or diagonal, "exif" if clip.focal_length else "diagonal"
+    if focal is not None:
+        unit, value = focal
+        length = value if unit == "px" else focal_of_film(value, clip.width, clip.height)
+        source = "given"
+        if not 0.1 < length / diagonal < 100:
+            raise UsageError(
+                f"--focal: {length:.0f} pixels do not suit {clip.path} of {clip.width}x{clip.height}"
+            )
+    return Camera(
+        focal_length=length,
+        principal_point=(clip.width / 2, clip.height / 2),
+        width=clip.width,
+        height=clip.height,
+        source=source,
+    )
+
+
+def see_clip(
+    clip: Clip,
+    max_people: int | None,
+    progress: Progress,
+    state: Path | None = None,
+    settings: dict[str, Any] | None = None,
+    resume: bool = False,
+) -> Seen:
+    """Follows the people of a clip through its frames.
+
+    Args:
+        clip: to read.
+        max_people: no more are followed at once.
+        progress: is told after each frame.
+        state: file for what was seen so far; None for none.
+        settings: that it belongs to.
+        resume: True to go on from it.
+
+    Raises:
+        KeyboardInterrupt: the user interrupts, and what was seen is written.
+    """
+    seen = read_state(state, settings or {}, max_people) if state and resume else None
+    if seen is None:
+        seen = Seen(Tracker(max_people), [], [])
+    kept = monotonic()
+    with interrupted_between() as check:
+        try:
+            for frame in clip.frames(seen.numbers[-1] + 1 if seen.numbers else 0):
+                seen.tracker.see(frame.pixels, frame.number, frame.time)
+                seen.times.append(frame.time)
+                seen.numbers.append(frame.number)
+                if state and monotonic() - kept > KEPT_EVERY:
+                    write_state(state, seen, settings or {})
+                    kept = monotonic()
+                progress("people", len(seen.numbers), clip.count)
+                check()
+        except KeyboardInterrupt:
+            if state:
+                write_state(state, seen, settings or {})
+            raise
+    if state:
+        write_state(state, seen, settings or {})
+    return seen
+
+
+def tracks_of(seen: Seen) -> list[Track]:
+    """Takes what was seen of each person as their track."""
+    return [
+        Track(
+            track_id=number,
+            frames=np.array([one.frame for one in sightings], np.int64),
+            times=np.array([one.time for one in sightings]),
+            boxes=np.stack([one.box for one in sightings]),
+            landmarks=joined([one.landmarks for one in sightings]),
+        )
+        for number, sightings in enumerate(seen.tracker.found(), 1)
+    ]
+
+
+def fit_tracks(
+    body: BodyModel, tracks: Sequence[Track], camera: Camera, fps: float, smooth: Smooth, progress: Progress
+) -> list[Motion]:
+    """Fits the motion of each person.
+
+    Args:
+        body: to pose.
+        tracks: of the people.
+        camera: of all frames.
+        fps: frames a second that exports are written at.
+        smooth: how much of a motion is taken for noise.
+        progress: is told after each person, in frames.
+    """
+    total, done, motions = sum(len(track.frames) for track in tracks), 0, []
+    for track in tracks:
+        progress("motion", done, total)
+        motions.append(replace(fit_track(body, track, camera, smooth), fps=fps))
+        done += len(track.frames)
+        progress("motion", done, total)
+    return motions
+
+
+def source_of(paths: Sequence[Path], fps: float | None) -> dict[str, Any]:
+    """Returns what tells a video, or images in order, from others: what results depend on."""
+    if fps is None:
+        return {"sha256": sha256(paths[0])}
+    states = [(path.name, state.st_size, state.st_mtime_ns) for path in paths for state in [path.stat()]]
+    return {"sha256": hashlib.sha256(repr(states).encode()).hexdigest(), "images": len(paths), "fps": fps}
+
+
+def usual_rate(times: Sequence[float], otherwise: float) -> float:
+    """Returns frames a second by the times of frames, which may come at varying intervals."""
+    passed = times[-1] - times[0] if len(times) > 1 else 0.0
+    return (len(times) - 1) / passed if passed > 0 else otherwise

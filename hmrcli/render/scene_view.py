@@ -1,0 +1,150 @@
+"""Frames of a clip with people drawn over them, and beside them the same people from the side.
+
+Unlike a photo's overlay, the panel keeps its place and scale from frame to frame.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hmrcli.render.overlay import PALETTE, backdrop, ground_shadow
+from hmrcli.render.rasteriser import Camera, merge, paint
+from hmrcli.render.shading import shade
+
+Image = NDArray[np.uint8]
+Array = NDArray[Any]
+
+_OPACITY, _FAINT = 0.9, 0.65
+"""Of the mesh over the frame, and share of the frame that is seen through what is hidden in it."""
+_HIDDEN = 0.5
+"""Visibility below which a part of a body is drawn faintly."""
+
+
+class Body(NamedTuple):
+    """A person in one frame."""
+
+    track_id: int
+    """From 1; the number that is drawn, and the colour's."""
+    placed: Array
+    """(V, 3) metres in camera coordinates."""
+    seen: Array
+    """(V,) in [0, 1]."""
+
+
+class SceneView(NamedTuple):
+    """Camera and panel of all frames of a clip."""
+
+    camera: Camera
+    """Of the frames as they are drawn."""
+    width: int
+    """Of the panel, pixels; 0 for none."""
+    scale: float
+    """Pixels of the panel a metre."""
+    middle: Array
+    """(2,) depth and height in metres, level, in the middle of the panel."""
+    level: Array
+    """(3, 3) turns points about the camera's x axis so that what is up lies along -y: `points @ level`."""
+
+
+def scene_view(points: Array, camera: Camera, size: tuple[int, int], pitch: float = 0.0) -> SceneView:
+    """Chooses the panel in which everyone stays.
+
+    Args:
+        points: (N, 3) places of joints over the clip, camera coordinates; with none there is no panel.
+        camera: of the frames as they are drawn.
+        size: their height and width.
+        pitch: radians by which the camera looks down; the panel is drawn level.
+    """
+    sine, cosine = np.sin(pitch), np.cos(pitch)
+    level = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    if not len(points):
+        return SceneView(camera, 0, 1.0, np.zeros(2), level)
+    side = (points @ level)[:, [2, 1]]
+    low, high = np.percentile(side, (1, 99), axis=0)
+    low, high = low - 0.25, high + 0.25  # joints lie within the body; the crown and the feet beyond
+    height, width = size
+    margin = 0.06 * height
+    scale = float((height - 2 * margin) / (high - low)[1])
+    panel = int(np.clip((high - low)[0] * scale + 2 * margin, min(0.5 * height, width), min(height, width)))
+    scale = min(scale, float((panel - 2 * margin) / (high - low)[0]))
+    return SceneView(camera, panel - panel % 2, scale, (low + high) / 2, level)
+
+
+def draw_frame(
+    image: Image, people: Sequence[Body], faces: Array, view: SceneView, samples: int = 1
+) -> Image:
+    """Draws people over a frame, with their numbers, and beside it from the side.
+
+    Args:
+        image: (H, W, 3) uint8 RGB; it is drawn on.
+        people: of the frame, in any order.
+        faces: (F, 3) indices, the same for everyone.
+        view: of the clip.
+        samples: along each side of a pixel.
+
+    Returns:
+        (H, W + panel, 3) uint8 RGB.
+    """
+    panel = backdrop(image.shape[0], view.width)
+    if people:
+        vertices, triangles = merge([one.placed for one in people], faces)
+        colours = np.concatenate(
+            [np.broadcast_to(PALETTE[(p.track_id - 1) % len(PALETTE)], p.placed.shape) for p in people]
+        )
+        photo = image.copy()
+        paint(image, vertices, triangles, shade(vertices, triangles, colours), view.camera, _OPACITY, samples)
+        seen = np.concatenate([one.seen for one in people])
+        if (seen < _HIDDEN).any():
+            veil = np.zeros_like(image)
+            hidden = np.repeat(1 - seen[:, None], 3, 1)
+            paint(veil, vertices, triangles, hidden, view.camera, 1.0, samples)
+            image[:] = (image + (photo.astype(np.float32) - image) * (_FAINT / 255) * veil).round()
+        if view.width:
+            _draw_side(panel, [one.placed @ view.level for one in people], triangles, colours, view)
+        _draw_numbers(image, people, view.camera)
+    return np.concatenate([image, panel], axis=1) if view.width else image
+
+
+def _draw_side(
+    panel: Image, people: Sequence[Array], triangles: Array, colours: Array, view: SceneView
+) -> None:
+    """Draws level people from their right, so depth runs to the right; everyone has the same scale."""
+    height, width = panel.shape[:2]
+    turned = [np.stack([body[:, 2], body[:, 1], -body[:, 0]], axis=1) for body in people]
+    for body in turned:
+        low, high = body[:, 0].min(), body[:, 0].max()
+        at = (
+            ((low + high) / 2 - view.middle[0]) * view.scale + width / 2,
+            (body[:, 1].max() - view.middle[1]) * view.scale + height / 2,
+        )
+        ground_shadow(panel, at, float(high - low) * view.scale)
+    # Seen from far away, a scene has the same scale throughout.
+    distance = 2000.0
+    camera = Camera(view.scale * distance, (width / 2, height / 2))
+    placed = np.concatenate(turned) - [*view.middle, 0] + [0, 0, distance]
+    paint(panel, placed, triangles, shade(placed, triangles, colours), camera, 1.0, 1)
+
+
+def _draw_numbers(image: Image, people: Sequence[Body], camera: Camera) -> None:
+    """Writes each person's number above them."""
+    import cv2
+
+    size = max(image.shape[0] / 900, 0.4)
+    for one in people:
+        ahead = one.placed[one.placed[:, 2] > 0.1]
+        if not len(ahead):
+            continue
+        pixels = camera.focal_length * ahead[:, :2] / ahead[:, 2:] + camera.principal_point
+        top = pixels[pixels[:, 1].argmin()]
+        at = (
+            int(np.clip(top[0] - 9 * size, 0, image.shape[1] - 20 * size)),
+            int(max(top[1] - 8 * size, 26 * size)),
+        )
+        colour = tuple(int(value) for value in 255 * PALETTE[(one.track_id - 1) % len(PALETTE)])
+        for shade_, thickness in (((30, 30, 30), 5), (colour, 2)):
+            cv2.putText(
+                image, str(one.track_id), at, cv2.FONT_HERSHEY_SIMPLEX, size, shade_,
+                max(round(thickness * size), 1), cv2.LINE_AA,
+            )  # fmt: skip
