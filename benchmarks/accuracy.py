@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py [--rows 150] [--only cameras|open|motion|photos] [--methods NAME ...]
 
 Every method gets the same boxes and landmarks (kept on disk between runs, see readings.py). To compare another one, add
-it to `METHODS`. Truth comes from nothing that a method says:
+it to `METHODS` in methods.py. Truth comes from nothing that a method says:
 
 cameras  people of Pose2Sim's demo before four calibrated cameras, every 5th frame: 12 limb points, triangulated. No
          method is told the camera.
@@ -18,9 +18,7 @@ PA-MPJPE is of 12 limb points everywhere, and for bodies before truth also of th
 
 import argparse
 import os
-import re
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -31,8 +29,9 @@ import numpy as np
 import torch
 from cameras import FPS, SEEN, TRIALS, USABLE, instants, views
 from clips import clip_frames
-from frames import found_boxes, frames, match
-from infer import LIMBS, scores
+from infer import LIMBS
+from methods import DAGGER, DEFAULT, METHODS, Methods, limbs_of
+from photo_scores import photo_rows, print_photos
 from readings import landmarks_of
 from torch import Tensor
 
@@ -41,53 +40,18 @@ from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.evaluation.alignment import align_similarity
 from hmrcli.evaluation.interval import aggregate
 from hmrcli.evaluation.protocols import PROTOCOLS, Mesh, Target, points, score
-from hmrcli.fitting.fit import ITERATIONS, Fit, fit_landmarks
 from hmrcli.fitting.landmarks import attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
-from hmrcli.fitting.regressor import regress
-from hmrcli.fitting.targets import Targets, view_rotation
+from hmrcli.fitting.targets import Targets
 from hmrcli.inference.fit import landmark_targets
 from hmrcli.inference.photo import Photo
-from hmrcli.people import LANDMARK_INDEX, Landmarks
+from hmrcli.people import Landmarks
+from hmrcli.people.sightings import joined
 from hmrcli.scenes.labels import render_sample
 
 EVERY_INSTANT, EVERY_FRAME = 5, 8
 BATCH = 32
 OPEN = PROTOCOLS["open"]
-DAGGER = "†"
-
-Bodies = Callable[[BodyModel, Landmarks, Targets], Fit]
-
-
-class Method(NamedTuple):
-    """A way from landmarks to bodies; none for the landmark network's own points."""
-
-    bodies: Bodies | None
-    learned_from: tuple[str, ...]
-    """Packages whose footage any part of it was trained or tuned on."""
-
-
-def fitted(regressor: bool, iterations: int = ITERATIONS) -> Bodies:
-    """Returns the fit from its own start or the regressor's; with no iterations, that start."""
-
-    def bodies(body: BodyModel, found: Landmarks, targets: Targets) -> Fit:
-        start = regress(found, targets) if regressor else None
-        return fit_landmarks(body, targets, iterations=iterations, start=start)
-
-    return bodies
-
-
-# The pose prior is blended with fits to this footage, the regressor is trained on 108 people of it and on pictures some
-# of whose poses (12 of the bank) are from it, and the strengths of the fit from it were chosen by the four cameras.
-FOOTAGE = ("pose2sim", "sports2d")
-METHODS = {
-    "landmarks": Method(None, ()),
-    "fit": Method(fitted(False), FOOTAGE),
-    "regressor": Method(fitted(True, 0), FOOTAGE),
-    "fit from regressor": Method(fitted(True), FOOTAGE),
-}
-DEFAULT = "fit"
-"""What `hmr infer` does today, to which the others are compared."""
 
 
 class Case(NamedTuple):
@@ -99,7 +63,8 @@ class Case(NamedTuple):
     targets: Targets
     limbs: Tensor
     """(1, 12, 3) metres, float64, in any axes."""
-    truth: Target | None = None
+    body: tuple[Tensor, Tensor] | None = None
+    """(1, 24, 3, 3) rotations and (1, 10) betas."""
 
 
 Errors = dict[str, dict[str, np.ndarray]]
@@ -164,10 +129,10 @@ def rendered_cases(body: BodyModel, rows: Iterable[Labels]) -> Iterator[Case]:
         betas = torch.from_numpy(row.betas)[None]
         state = BodyState(rotmat.double(), betas.double(), torch.zeros(1, 3).double())
         limbs = pose_points(model, state).points[:, LIMBS]
-        yield Case(row.group, found, targets, limbs, Target(rotmat, betas))
+        yield Case(row.group, found, targets, limbs, (rotmat, betas))
 
 
-def errors_of(body: BodyModel, methods: dict[str, Method], cases: Iterator[Case]) -> tuple[Errors, list[str]]:
+def errors_of(body: BodyModel, methods: Methods, cases: Iterator[Case]) -> tuple[Errors, list[str]]:
     """Scores methods on the same cases; returns what they are off and the cases' groups."""
     rows: dict[str, dict[str, list[float]]] = {name: {} for name in methods}
     groups: list[str] = []
@@ -183,10 +148,10 @@ def errors_of(body: BodyModel, methods: dict[str, Method], cases: Iterator[Case]
             own = torch.from_numpy(found.points3d[:, SEEN]).double() if fit is None else limbs_of(body, fit)
             apart = 1000 * (align_similarity(own, limbs) - limbs).norm(dim=-1).mean(1)
             rows[name].setdefault("limbs", []).extend(apart.tolist())
-            if fit is not None and part[0].truth is not None:
-                truth = Target(
-                    *(torch.cat(v) for v in zip(*((c.truth.rotmat, c.truth.betas) for c in part if c.truth)))
-                )
+            truths = [case.body for case in part if case.body is not None]
+            if fit is not None and truths:
+                rotmat, betas = map(torch.cat, zip(*truths))
+                truth = Target(rotmat, betas)
                 with torch.inference_mode():
                     mesh = Mesh(body(fit.rotmat, fit.betas).vertices, fit.rotmat, fit.betas)
                     scored = score(OPEN, points(OPEN, {"neutral": body}, mesh, truth))
@@ -195,21 +160,8 @@ def errors_of(body: BodyModel, methods: dict[str, Method], cases: Iterator[Case]
     return {name: {k: np.array(v) for k, v in each.items()} for name, each in rows.items()}, groups
 
 
-def joined(parts: list[Landmarks]) -> Landmarks:
-    """Returns people of several pictures as if they were of one."""
-    return Landmarks(
-        **{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])}
-    )
-
-
-def limbs_of(body: BodyModel, fit: Fit) -> Tensor:
-    """(N, 12, 3) the limb landmarks' places on bodies, float64."""
-    state = BodyState(fit.rotmat.double(), fit.betas.double(), fit.transl.double())
-    return pose_points(body_points(body, attachments()), state).points[:, LIMBS]
-
-
 def print_errors(
-    title: str, errors: Errors, groups: list[str], footage: str | None, methods: dict[str, Method]
+    title: str, errors: Errors, groups: list[str], footage: str | None, methods: Methods
 ) -> None:
     metrics = list(dict.fromkeys(metric for each in errors.values() for metric in each))
     labels = {"limbs": "PA, 12 limb points", "pa_mpjpe": "PA-MPJPE", "mpjpe": "MPJPE"}
@@ -234,113 +186,6 @@ def print_errors(
 def interval(values: np.ndarray, groups: np.ndarray | None = None, sign: str = "") -> str:
     mean = aggregate(values, groups)
     return f"{mean.mean:{sign}.1f} [{mean.low:{sign}.1f}, {mean.high:{sign}.1f}]"
-
-
-def leans(body: BodyModel, found: Landmarks, targets: Targets, fit: Fit | None) -> dict[str, np.ndarray]:
-    """Returns degrees (N,) by which people lean towards the camera, from ankles to head and from pelvis to neck.
-
-    They are angles in the plane of the camera's y and z axes, from -y.
-    """
-    if fit is None:
-        turned = (
-            view_rotation(targets).double()[:, None] @ torch.from_numpy(found.points3d).double()[..., None]
-        )
-        marks = {
-            name: turned[:, [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right")], :, 0].mean(1)
-            for name in ("ankle", "ear", "hip", "shoulder")
-        }
-        ends = {"lean": (marks["ankle"], marks["ear"]), "trunk": (marks["hip"], marks["shoulder"])}
-    else:
-        with torch.inference_mode():
-            joints = body(fit.rotmat, fit.betas).joints
-        ends = {"lean": (joints[:, [7, 8]].mean(1), joints[:, 15]), "trunk": (joints[:, 0], joints[:, 12])}
-    return {name: tilt((high - low).numpy()) for name, (low, high) in ends.items()}
-
-
-def tilt(upwards: np.ndarray) -> np.ndarray:
-    """Returns degrees by which directions (..., 3) lean towards the camera, as its side view shows them."""
-    return np.degrees(np.arctan2(-upwards[..., 2], -upwards[..., 1]))
-
-
-def vertical(frame: str) -> float | None:
-    """Returns what the vertical itself leans towards the camera of a frame, degrees; None for unknown cameras.
-
-    A camera that looks down at somebody who stands straight sees the head nearer than the feet.
-    """
-    if not (lab := re.match(r"lab_(one|two)_(cam)(\d)_", frame)):
-        return None
-    (camera,) = [camera for camera in views(lab[1]) if camera.name == f"cam0{lab[3]}"]
-    return float(tilt(camera.rotation @ (0, 0, 1)))
-
-
-class Seen(NamedTuple):
-    """What people of photos look like beside their pictures."""
-
-    values: dict[str, list[float]]
-    """Of each fully visible person, by name."""
-    seconds: list[float]
-    """Of the method, for a person alone."""
-
-
-def photo_rows(body: BodyModel, methods: dict[str, Method]) -> dict[str, Seen]:
-    result = {name: Seen({}, []) for name in methods}
-    for frame, load, people in frames():
-        image = load()
-        found, boxes = landmarks_of(image)
-        matched = match(found_boxes(found), people)
-        full = [i for i, k in enumerate(matched) if k >= 0 and people[k].visible == "full"]
-        if not full:
-            continue
-        targets, straight = landmark_targets(found, boxes, Photo(image)), vertical(frame)
-        known = "level" if straight is None else "plumb"
-        for name, (bodies, _) in methods.items():
-            fit = None if bodies is None else bodies(body, found, targets)
-            rows = [{}] * len(found) if fit is None else scores(body, found, targets, fit, image.shape[:2])
-            lean = leans(body, found, targets, fit)
-            if bodies is not None:
-                one, start = [full[0]], time.perf_counter()
-                bodies(body, found[one], Targets(*(value[one] for value in targets)))
-                result[name].seconds.append(time.perf_counter() - start)
-            for i in full:
-                seen = dict(rows[i])
-                if people[matched[i]].upright:
-                    seen |= {f"{k} {known}": float(v[i]) - (straight or 0.0) for k, v in lean.items()}
-                for key, value in seen.items():
-                    result[name].values.setdefault(key, []).append(value)
-    return result
-
-
-PHOTO_COLUMNS = {
-    "iou": "mask overlap",
-    "2d_joint_%": "projected joints, % of box",
-    "lean plumb": "lean from plumb",
-    "trunk plumb": "trunk from plumb",
-    "lean level": "lean, camera unknown",
-    "trunk level": "trunk likewise",
-}
-
-
-def print_photos(rows: dict[str, Seen], methods: dict[str, Method]) -> None:
-    counts = {key: len(seen.values[key]) for seen in rows.values() for key in seen.values}
-    print(
-        f"\n**photos**: {max(counts.values())} fully visible people of real frames. Lean of those who stand upright,"
-        f" degrees towards the camera: median of sizes, and median. {counts['lean plumb']} before cameras whose"
-        f" plumb line is known, {counts['lean level']} before others, where it is counted from the picture's vertical\n"
-    )
-    print(
-        f"| method | {' | '.join(PHOTO_COLUMNS.values())} | s a person |\n|---{'|---' * len(PHOTO_COLUMNS)}|---|"
-    )
-    for name, (values, seconds) in rows.items():
-        mark, cells = f" {DAGGER}" if methods[name].learned_from else "", []
-        for key in PHOTO_COLUMNS:
-            each = np.array(values.get(key, []))
-            if not len(each):
-                cells.append("")
-            elif key in ("iou", "2d_joint_%"):
-                cells.append(f"{each.mean():.3f}{mark}")
-            else:
-                cells.append(f"{np.median(np.abs(each)):.1f}, {np.median(each):+.1f}{mark}")
-        print(f"| {name} | {' | '.join(cells)} | {np.median(seconds) if seconds else 0:.2f} |", flush=True)
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ MISS = 15.0
 USABLE, LEAST = 30.0, 3
 """Pixels: a camera whose landmarks miss by more in the median saw somebody else; and cameras that have to agree."""
 
-PEOPLE = (0.25, 0.7)
-"""Metres from shoulder to hip, and from hip to knee."""
+LENGTHS, LOWEST = (0.25, 0.7), -0.15
+"""Metres from shoulder to hip and from hip to knee, and above the floor."""
 
 
 class View(NamedTuple):
@@ -61,13 +61,14 @@ class Shown(NamedTuple):
 
     @property
     def human(self) -> bool:
-        """Tells whether thighs and flanks are as long as people's: rays of two people may cross somewhere too."""
+        """Tells whether they are above the floor, thighs and flanks as long as those of people."""
         names = [NAMES[k] for k in LIMBS]
         chains = [
             [names.index(f"{s}_{part}") for part in ("shoulder", "hip", "knee")] for s in ("left", "right")
         ]
         lengths = np.linalg.norm(np.diff(self.points[chains], axis=1), axis=2)
-        return bool(((lengths > PEOPLE[0]) & (lengths < PEOPLE[1])).all())
+        fits = (lengths > LENGTHS[0]) & (lengths < LENGTHS[1])
+        return bool(fits.all() and self.points[:, 2].min() > LOWEST)
 
 
 class Instant(NamedTuple):

@@ -21,14 +21,42 @@ RATE = 120
 """Samples a second of what is made here; frames are some of them."""
 ROUNDED, CARRIED = 0.035, 0.08
 """Seconds, deviations of Gaussians: over the pose, and over the way along the floor, which mass evens out."""
-ROLLING = 0.015
+ROLLING = 0.005
 """Metres above the lowest point of the feet at which another one bears a third of the weight."""
 GRAVITY = 9.81
 _SOLES = [7, 8, 10, 11]
 """Joints above the places that a foot stands on: heels and balls."""
 
 Key = tuple[float, str]
-"""Second, and name of a pose of the bank; `~` before it stands for its mirror image."""
+"""Second, and name of a pose of the bank (`~` before it stands for its mirror image), or a gait and its tenth."""
+
+
+class Gait(NamedTuple):
+    """Legs over a cycle that begins as the left heel strikes: degrees at each tenth of it, the right half later.
+
+    Rounded from what gait laboratories publish (Winter, *Biomechanics and Motor Control of Human Movement*, 2009).
+    """
+
+    hip: tuple[float, ...]
+    """Flexion."""
+    knee: tuple[float, ...]
+    """Flexion."""
+    ankle: tuple[float, ...]
+    """Plantar flexion."""
+    upper: str
+    """Pose of the bank whose trunk and arms are those at the left heel's strike."""
+
+
+GAITS = {
+    "walk": Gait(
+        (28, 25, 15, 4, -6, -11, -4, 14, 27, 31), (5, 16, 17, 10, 6, 12, 36, 60, 54, 25),
+        (0, 5, -3, -8, -11, -6, 16, 8, 0, -2), "stride_long",
+    ),
+    "run": Gait(
+        (40, 35, 22, 5, -8, 0, 20, 42, 52, 48), (18, 38, 42, 28, 18, 40, 75, 95, 80, 42),
+        (-5, -18, -22, -5, 20, 12, 0, -5, -5, -5), "jog",
+    ),
+}  # fmt: skip
 
 
 class Actor(NamedTuple):
@@ -52,11 +80,9 @@ class Act(NamedTuple):
     """(F, 3) metres."""
 
 
-def steps(cycle: tuple[str, ...], beat: float, until: float, since: float = 0.0) -> tuple[Key, ...]:
-    """Returns keys of a gait: the poses of one step in turn, a beat (seconds) apart, left and right by turns."""
-    both = [*cycle, *(f"~{name}" for name in cycle)]
-    count = int((until - since) / beat) + 1
-    return tuple((since + i * beat, both[i % len(both)]) for i in range(count))
+def steps(gait: str, cycle: float, until: float) -> tuple[Key, ...]:
+    """Returns keys of a gait, two steps of which take a cycle (seconds)."""
+    return tuple((i * cycle / 10, f"{gait} {i % 10}") for i in range(int(10 * until / cycle) + 2))
 
 
 def perform(actor: Actor, betas: NDArray[np.float32], seconds: float, fps: int) -> Act:
@@ -83,11 +109,25 @@ def perform(actor: Actor, betas: NDArray[np.float32], seconds: float, fps: int) 
 
 def _between(times: Array, keys: tuple[Key, ...]) -> Array:
     """Poses (T, 72) on straight lines between keys."""
-    bank = read_bank()
-    entries = [bank.pose[bank.names.index(name.removeprefix("~"))] for _, name in keys]
-    posed = [mirrored(pose) if name[0] == "~" else pose for pose, (_, name) in zip(entries, keys)]
-    columns = np.reshape(posed, (len(keys), 72)).T
+    columns = np.reshape([_posture(name) for _, name in keys], (len(keys), 72)).T
     return np.stack([np.interp(times, [second for second, _ in keys], column) for column in columns], 1)
+
+
+def _posture(name: str) -> Array:
+    """Pose (24, 3) of a key."""
+    gait, _, tenth = name.partition(" ")
+    if not tenth:
+        bank = read_bank()
+        pose = bank.pose[bank.names.index(name.removeprefix("~"))].astype(np.float64)
+        return np.asarray(mirrored(pose) if name[0] == "~" else pose)
+    hip, knee, ankle, upper = GAITS[gait]
+    left = 0.5 + 0.5 * np.cos(int(tenth) / 10 * 2 * np.pi)
+    pose = left * _posture(upper) + (1 - left) * _posture(f"~{upper}")
+    for side, start in enumerate((int(tenth), int(tenth) + 5)):
+        at = start % 10
+        for joint, degrees in ((1, -hip[at]), (4, knee[at]), (7, ankle[at])):
+            pose[joint + side] = np.radians([degrees, 0, 0])
+    return pose
 
 
 def _smoothed(values: Array, deviation: float = ROUNDED) -> Array:

@@ -33,7 +33,6 @@ EDITION = 1
 FPS = 30
 SIZE, FOCAL = 512, 620.0
 """Pixels: side of the frames, and focal length; the principal point is in the middle."""
-WALK, RUN = ("stride_long", "stride_mid"), ("run_toe_off", "jog", "stride_mid")
 
 
 class Clip(NamedTuple):
@@ -51,15 +50,15 @@ class Clip(NamedTuple):
 
 
 CLIPS = (
-    Clip("walk", 3.0, (Actor((-1.5, 0.0), ((0, 90),), steps(WALK, 0.27, 3.2)),)),
-    Clip("approach", 3.6, (Actor((0.7, -2.6), ((0, -8), (1.9, -8), (2.7, -100)), steps(WALK, 0.29, 4)),)),
+    Clip("walk", 3.0, (Actor((-1.6, 0.0), ((0, 90),), steps("walk", 1.08, 3.2)),)),
+    Clip("approach", 3.6, (Actor((0.7, -2.6), ((0, -8), (1.9, -8), (2.7, -100)), steps("walk", 1.16, 4)),)),
     Clip("cross", 3.4, (
-        Actor((-1.3, 0.3), ((0, 90),), steps(WALK, 0.28, 3.6)),
-        Actor((1.3, -0.6), ((0, -90),), steps(WALK, 0.26, 3.6)),
+        Actor((-1.7, 0.3), ((0, 90),), steps("walk", 1.12, 3.6)),
+        Actor((1.7, -0.6), ((0, -90),), steps("walk", 1.04, 3.6)),
     ), 5.0),
-    Clip("overtake", 2.8, (
-        Actor((0.5, -1.8), ((0, -15),), steps(WALK, 0.28, 3)),
-        Actor((1.7, -0.2), ((0, -90),), steps(RUN, 0.12, 3)),
+    Clip("overtake", 2.0, (
+        Actor((0.5, -1.8), ((0, -15),), steps("walk", 1.12, 3)),
+        Actor((2.0, -0.2), ((0, -90),), steps("run", 0.8, 3)),
     ), 5.2, 1.7, 10.0),
     Clip("kicks", 3.2, (Actor((-0.2, -0.3), ((0, 45),), (
         (0, "idle"), (0.25, "idle"), (0.55, "crouch_ready"), (0.8, "front_kick"), (0.88, "front_kick"),
