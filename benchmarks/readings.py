@@ -38,7 +38,7 @@ class Reading(NamedTuple):
 
 def landmarks_of(image: np.ndarray, boxes: np.ndarray | None = None) -> Reading:
     """Returns the landmarks of the people of an (H, W, 3) uint8 RGB picture, from disk where they are there."""
-    digest = hashlib.sha256(np.ascontiguousarray(image))
+    digest = hashlib.sha256(image.tobytes())
     digest.update(b"" if boxes is None else np.asarray(boxes, float).tobytes())
     path = FOLDER / f"{digest.hexdigest()[:32]}.npz"
     if path.is_file() and _trusted(image, boxes, path):

@@ -80,10 +80,8 @@ def rendered_shots(body: BodyModel, wanted: list[str] | None) -> Iterator[Shot]:
             rotmat = rotmat_from_pose(torch.from_numpy(labels.pose[rows]))
             betas, transl = (torch.from_numpy(each[rows]) for each in (labels.betas, labels.transl))
             people.append(JOINTS.points(body, BodyState(rotmat, betas, transl)))
-        center = matrix[:2, 2]
-        camera = Camera(
-            float(matrix[0, 0]), tuple(center.tolist()), *(2 * center).astype(int).tolist(), "given"
-        )
+        focal, (x, y) = float(matrix[0, 0]), matrix[:2, 2].tolist()
+        camera = Camera(focal, (x, y), round(2 * x), round(2 * y), "given")
 
         def images(rows: np.ndarray = rows) -> Iterator[np.ndarray]:
             return (image_of(labels, int(row)) for row in rows)
