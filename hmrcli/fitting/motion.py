@@ -78,7 +78,9 @@ def fit_track(
         tell: hears the share of the work that is done.
     """
     tell = tell or (lambda share: None)
-    model, targets, count = body_points(body, attachments()), track_targets(track, camera), len(track.frames)
+    # As in `fit_landmarks`, a child is fitted at an adult's size and brought nearer afterwards.
+    model = body_points(body, attachments(body.size)).scaled(1 / body.size)
+    targets, count = track_targets(track, camera), len(track.frames)
     states, trusts = [], []
     for part in _batches(count, BATCH):
         state, trust = _each_alone(body, model, _frames_of(targets, part))
@@ -101,7 +103,7 @@ def fit_track(
             found = smoothest(_frames_of(state, seen), objective, between, agility[seen], held, LAST_STEPS)
             _put(state, part, _frames_of(found, slice(held, held + part.stop - part.start)))
             tell(0.5 + 0.5 * part.stop / count)
-    return _motion(body, track, camera, state)
+    return _motion(body, track, camera, state._replace(transl=body.size * state.transl))
 
 
 def track_targets(track: Track, camera: Camera) -> Targets:
@@ -165,7 +167,7 @@ def _under_bell(times: Tensor, known: Tensor, values: Tensor, weight: Tensor, de
 def _each_alone(body: BodyModel, model: BodyPoints, targets: Targets) -> tuple[BodyState, Tensor]:
     """Fits each frame, and returns with it what it knows of the shape, (F, 10, 10) whatever the pose may be."""
     fits = fit_landmarks(body, targets, iterations=FIRST_STEPS)
-    state = BodyState(fits.rotmat.double(), fits.betas.double(), fits.transl.double())
+    state = BodyState(fits.rotmat.double(), fits.betas.double(), fits.transl.double() / body.size)
     hessian = frame_objective(model, targets)(state).hessian
     cross = hessian[:, MOVING, SHAPE]
     explained = cross.mT @ torch.linalg.solve(hessian[:, MOVING][:, :, MOVING], cross)

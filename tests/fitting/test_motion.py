@@ -6,6 +6,7 @@ import roma
 import torch
 
 from hmrcli.body import BodyModel, load_body
+from hmrcli.body.ages import of_age
 from hmrcli.fitting.landmarks import INDICES, attachments
 from hmrcli.fitting.motion import AGILITY, agility_of, fit_track, intervals, track_targets
 from hmrcli.fitting.points import BodyState, body_points, pose_points
@@ -66,7 +67,7 @@ def observed(
     frames: np.ndarray | None = None,
 ) -> Track:
     """What a landmark network would have seen of somebody."""
-    points, count = pose_points(body_points(body, attachments()), state).points, len(times)
+    points, count = pose_points(body_points(body, attachments(body.size)), state).points, len(times)
     generator = torch.Generator().manual_seed(3)
     points2d, points3d = (torch.zeros(count, 33, n, dtype=torch.float64) for n in (2, 3))
     visibility = np.zeros((count, 33))
@@ -246,6 +247,15 @@ def test_joints_that_move_fast_may_accelerate_more() -> None:
     assert fast[:, 16].mean() > 4 * slow[:, 16].mean()  # a shoulder that swings
     torch.testing.assert_close(fast[:, 15], slow[:, 15])  # a head that does not
     assert (fast[:, 24] == usual.moving).all()
+
+
+def test_a_child_is_as_near_as_it_is(body: BodyModel) -> None:
+    times, child = np.arange(12) / RATE, of_age(body, 6)
+    truth = performed(times)
+    track = observed(child, truth, times)
+    motion = fit_track(child, track, CAMERA)
+    assert np.abs(motion.transl[:, 2] / truth.transl[:, 2].numpy() - 1).max() < 0.2
+    assert (motion.scores > 0.8).all()
 
 
 @pytest.mark.parametrize("count", [1, 2])
