@@ -63,7 +63,7 @@ class Seen(NamedTuple):
     values: dict[str, list[float]]
     """Of each fully visible person, by name."""
     seconds: list[float]
-    """Of the method, for a person alone."""
+    """Of one core, for a person alone, without landmarks."""
 
 
 def photo_rows(body: BodyModel, methods: Methods) -> dict[str, Seen]:
@@ -82,9 +82,9 @@ def photo_rows(body: BodyModel, methods: Methods) -> dict[str, Seen]:
             rows = [{}] * len(found) if fit is None else scores(body, found, targets, fit, image.shape[:2])
             lean = leans(body, found, targets, fit)
             if bodies is not None:
-                one, start = [full[0]], time.perf_counter()
+                one, start = [full[0]], time.process_time()
                 bodies(body, found[one], Targets(*(value[one] for value in targets)))
-                result[name].seconds.append(time.perf_counter() - start)
+                result[name].seconds.append(time.process_time() - start)
             for i in full:
                 seen = dict(rows[i])
                 if people[matched[i]].upright:
@@ -112,7 +112,7 @@ def print_photos(rows: dict[str, Seen], methods: Methods) -> None:
         f" plumb line is known, {counts['lean level']} before others, where it is counted from the picture's vertical\n"
     )
     print(
-        f"| method | {' | '.join(PHOTO_COLUMNS.values())} | s a person |\n|---{'|---' * len(PHOTO_COLUMNS)}|---|"
+        f"| method | {' | '.join(PHOTO_COLUMNS.values())} | CPU s a person |\n|---{'|---' * len(PHOTO_COLUMNS)}|---|"
     )
     for name, (values, seconds) in rows.items():
         mark, cells = f" {DAGGER}" if methods[name].learned_from else "", []
