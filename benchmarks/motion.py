@@ -91,7 +91,7 @@ def print_row(name: str, method: str, values: dict[str, list[float]]) -> None:
     for key in COLUMNS:
         each = values.get(key, [])
         if key == "switches":
-            cells.append(f"{sum(each):.0f}")
+            cells.append(f"{sum(each):.0f}" if each else "")
         else:
             cells.append(f"{np.mean(each):.{2 if key == 'peak' else 1}f}" if each else "")
     print(f"| {name} | {method} | {' | '.join(cells)} |", flush=True)

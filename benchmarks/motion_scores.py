@@ -60,7 +60,7 @@ def measures(kind: Kind, truth: np.ndarray, found: Matched) -> dict[str, list[fl
     seen = np.isfinite(found.points[:, 0, 0])
     result: dict[str, list[float]] = {"missed": (100.0 * ~seen).tolist()}
     ids = found.track_ids[found.track_ids > 0]
-    result["switches"] = [float((np.diff(ids) != 0).sum())]
+    result["switches"] = [float((np.diff(ids) != 0).sum())] if len(ids) else []
     if not seen.any():
         return result
     true, own = (torch.from_numpy(points[seen]) for points in (truth, found.points))
