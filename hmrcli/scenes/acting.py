@@ -34,7 +34,8 @@ Key = tuple[float, str]
 class Gait(NamedTuple):
     """Legs over a cycle that begins as the left heel strikes: degrees at each tenth of it, the right half later.
 
-    Rounded from what gait laboratories publish (Winter, *Biomechanics and Motor Control of Human Movement*, 2009).
+    Written by hand after the curves that gait laboratories publish (Winter, *Biomechanics and Motor Control of Human
+    Movement*, 2009).
     """
 
     hip: tuple[float, ...]
