@@ -34,12 +34,14 @@ class Person:
 
     bbox_xywh: np.ndarray
     visible: str
+    upright: bool = False
+    """Whether they stand or stroll with a straight back."""
 
 
 def frames() -> Iterator[tuple[str, Callable[[], np.ndarray], list[Person]]]:
     """Every frame's name, a function that loads it as (H, W, 3) uint8 RGB, and the people in it."""
     for entry in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text()):
-        people = [Person(np.array(p[:4], float), p[4]) for p in entry["people"]]
+        people = [Person(np.array(p[:4], float), p[4], "upright" in p) for p in entry["people"]]
         source = entry["package"], entry["member"], entry.get("frame")
         yield entry["name"], partial(load, *source), people
 

@@ -135,18 +135,19 @@ class _Groups(Dataset[int | OSError]):
                 if self.masks is not None:
                     with whole_file(self.masks / image_name(row, ".png")) as temporary:
                         temporary.write_bytes(cv2.imencode(".png", samples[-1].parts)[1].tobytes())
-            write_compact(self.file(number), _annotations(self.name, rows, samples))
+            write_compact(self.file(number), annotations_of(self.name, list(map(image_name, rows)), samples))
         except OSError as error:  # raised in a worker, it would reach the user as a traceback
             return error
         return len(rows)
 
 
-def _annotations(name: str, rows: Sequence[int], samples: Sequence[Sample]) -> Annotations:
+def annotations_of(name: str, images: Sequence[str], samples: Sequence[Sample]) -> Annotations:
+    """Returns the labels of samples (N), whose images have these paths, as a set of that name."""
     keypoints3d = [sample.keypoints3d for sample in samples if sample.keypoints3d is not None]
     return Annotations(
         dataset=name,
         joints="smpl_54",
-        image_path=np.array([image_name(row) for row in rows]),
+        image_path=np.array(images),
         bbox_xywh=np.stack([sample.bbox_xywh for sample in samples]),
         keypoints2d=np.stack([sample.keypoints2d for sample in samples]),
         keypoints3d=np.stack(keypoints3d) if keypoints3d else None,

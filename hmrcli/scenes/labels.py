@@ -51,28 +51,30 @@ def render_sample(split_name: str, index: int) -> Sample:
     """
     split, scene = SPLITS[split_name], draw_scene(split_name, index)
     painting = paint_scene(scene, open_body())
-    exact = _exact(scene, painting, _jpeg(painting.image, scene.lens.jpeg_quality))
+    exact = exact_labels(scene, painting, jpeg(painting.image, scene.lens.jpeg_quality))
     return exact if split.labels == "exact" else _with_faults(split, index, exact)
 
 
-def _jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+def jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+    """Compresses an RGB picture (H, W, 3)."""
     blue_first = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, content = cv2.imencode(".jpg", blue_first, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return content.tobytes()
 
 
-def _exact(scene: Scene, painting: Painting, jpeg: bytes) -> Sample:
-    person, camera = scene.people[0], scene.camera
-    vertices = painting.vertices[0]
-    joints = smpl_54_joints(vertices, painting.joints[0]).astype(np.float64) - person.transl
+def exact_labels(scene: Scene, painting: Painting, content: bytes, index: int = 0) -> Sample:
+    """Returns all that is known of a person of a scene, one with at least one joint in the picture."""
+    person, camera = scene.people[index], scene.camera
+    vertices = painting.vertices[index]
+    joints = smpl_54_joints(vertices, painting.joints[index]).astype(np.float64) - person.transl
     places = pixels(joints + person.transl, camera)
-    kept = inside(places)
+    kept = inside(places, scene.size)
     tight = box_of(places[kept])
     seen = np.zeros(len(kept), bool)
-    seen[kept] = _visible(painting)[tuple(places[kept].astype(int).T[::-1])]
+    seen[kept] = _visible(painting, index)[tuple(places[kept].astype(int).T[::-1])]
     focal, (x, y) = camera
     return Sample(
-        jpeg=jpeg,
+        jpeg=content,
         bbox_xywh=_float32([*(tight[:2] - (MARGIN - 1) / 2 * tight[2:]), *(MARGIN * tight[2:])]),
         keypoints2d=_float32(np.column_stack([places, seen])),
         keypoints3d=_joints3d(joints),
@@ -81,13 +83,13 @@ def _exact(scene: Scene, painting: Painting, jpeg: bytes) -> Sample:
         has_smpl=True,
         transl=person.transl,
         intrinsics=_float32([[focal, 0.0, x], [0.0, focal, y], [0.0, 0.0, 1.0]]),
-        parts=np.where(painting.people == 0, painting.parts + 1, 0).astype(np.uint8),
+        parts=np.where(painting.people == index, painting.parts + 1, 0).astype(np.uint8),
     )
 
 
-def _visible(painting: Painting) -> NDArray[np.bool_]:
+def _visible(painting: Painting, index: int) -> NDArray[np.bool_]:
     """(S, S) whether the person is what is seen at a pixel or one beside it: outlines end between pixels."""
-    seen = (painting.people == 0).astype(np.uint8)
+    seen = (painting.people == index).astype(np.uint8)
     return np.asarray(cv2.dilate(seen, np.ones((3, 3), np.uint8)), bool)
 
 

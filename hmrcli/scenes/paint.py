@@ -80,15 +80,18 @@ class Shade(NamedTuple):
     """(rows, columns) farthest that people reach along the direction, metres; and where they begin, if asked for."""
 
 
-def paint_scene(scene: Scene, body: BodyModel) -> Painting:
+def paint_scene(scene: Scene, body: BodyModel, behind: NDArray[np.uint8] | None = None) -> Painting:
     """Paints a scene; the caller compresses the picture as its lens says.
 
     Args:
         scene: what to paint.
         body: whose, on the CPU.
+        behind: (S, S, 3) the scene's backdrop, where it was painted before.
     """
     size = scene.size
-    image = np.ascontiguousarray(paint_backdrop(scene.backdrop, size, scene.camera, scene.ground))
+    if behind is None:
+        behind = paint_backdrop(scene.backdrop, size, scene.camera, scene.ground)
+    image = np.array(behind, order="C")
     people, parts = np.full((size, size), NOBODY, np.int8), np.full((size, size), NOBODY, np.int8)
     rest = rest_of(body)
     worn = [wear(person.look) for person in scene.people]

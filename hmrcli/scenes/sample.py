@@ -57,7 +57,7 @@ def draw_scene(split_name: str, index: int) -> Scene:
     )
     in_room = random if view.place is None else generator(split, view.place, "room")
     dim = in_room.uniform(*split.dim)
-    light = _light(dim, view, in_room)
+    light = draw_light(dim, view.rotation, in_room)
     backdrop = _dimmed(draw_backdrop(in_room, split.pool, camera, ground), dim)
     return Scene(
         size=SIZE,
@@ -188,14 +188,15 @@ def spread(points: Vertices) -> Vertices:
     return np.stack([columns.min(1), columns.max(1), columns.mean(1)])
 
 
-def _light(dim: float, view: View, random: Generator) -> Light:
+def draw_light(dim: float, rotation: NDArray[np.float64], random: Generator) -> Light:
+    """Draws sun or lamp; `dim` is a factor on it, and the rotation (3, 3) that of the camera's `View`."""
     elevation, azimuth = np.radians(random.uniform(15, 80)), random.uniform(0, 2 * np.pi)
     upright = (
         np.cos(elevation) * np.sin(azimuth),
         np.sin(elevation),
         np.cos(elevation) * np.cos(azimuth),
     )
-    x, y, z = (view.rotation @ upright).tolist()
+    x, y, z = (rotation @ upright).tolist()
     warmth, tint = random.uniform(-0.2, 0.2), random.uniform(-0.08, 0.08)
     key = dim * random.uniform(0.5, 1.3) * np.array([1 + warmth, 1 + tint / 2, 1 - warmth])
     # What comes from everywhere is the sky's where the key is the sun's: cold where that is warm.

@@ -67,20 +67,20 @@ def _held(split: Split, random: Generator) -> View:
     roll = radians(min(max(random.normal(0, ROLL), -3 * ROLL), 3 * ROLL))
     ray = np.array([right, down, 1.0])
     target = distance * ray / np.sqrt(np.square(ray).sum())
-    return View(_upright_to_camera(elevation - atan(down), roll), target, None, None)
+    return View(upright_to_camera(elevation - atan(down), roll), target, None, None)
 
 
 def _fixed(cameras: int, random: Generator) -> View:
     place = int(random.integers(cameras))
     x, z = random.uniform(-_STUDIO_REACH, _STUDIO_REACH, 2)
     azimuth = (place + 0.5) * 2 * np.pi / cameras
-    rotation = _upright_to_camera(_STUDIO_PITCH, 0.0) @ turn([0, -azimuth, 0])
+    rotation = upright_to_camera(_STUDIO_PITCH, 0.0) @ turn([0, -azimuth, 0])
     eye = np.array([_STUDIO_DISTANCE * sin(azimuth), _STUDIO_HEIGHT, _STUDIO_DISTANCE * cos(azimuth)])
     return View(rotation, rotation @ (np.array([x, STATURE / 2, z]) - eye), _STUDIO_HEIGHT, place)
 
 
-def _upright_to_camera(pitch: float, roll: float) -> NDArray[np.float64]:
-    """Pitch is positive for a camera that looks down."""
+def upright_to_camera(pitch: float, roll: float) -> NDArray[np.float64]:
+    """Returns the rotation (3, 3) of `View`; pitch is positive for a camera that looks down, radians."""
     return turn([0, 0, roll]) @ turn([pitch, 0, 0]) @ np.diag([1.0, -1.0, -1.0])
 
 
@@ -138,6 +138,6 @@ def pixels(points: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
     return camera.focal_length * on_unit_plane(points) + camera.principal_point
 
 
-def inside(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+def inside(points: NDArray[np.float64], size: int = SIZE) -> NDArray[np.bool_]:
     """Tells which of (..., 2) pixels are in the picture."""
-    return np.asarray(((points >= 0) & (points < SIZE)).all(-1))
+    return np.asarray(((points >= 0) & (points < size)).all(-1))
