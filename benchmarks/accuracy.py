@@ -39,14 +39,14 @@ from hmrcli.body import BodyModel, load_body
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.evaluation.alignment import align_similarity
 from hmrcli.evaluation.interval import aggregate
-from hmrcli.evaluation.protocols import PROTOCOLS, Mesh, Target, points, score
+from hmrcli.evaluation.protocols import Mesh, Target, points, score
 from hmrcli.fitting.landmarks import attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
-from hmrcli.fitting.targets import Targets
-from hmrcli.inference.fit import landmark_targets
+from hmrcli.fitting.targets import Targets, seen_targets
 from hmrcli.inference.photo import Photo
 from hmrcli.people import Landmarks
 from hmrcli.people.sightings import joined
+from hmrcli.recipe.protocols import PROTOCOLS
 from hmrcli.scenes.labels import render_sample
 
 EVERY_INSTANT, EVERY_FRAME = 5, 8
@@ -82,7 +82,7 @@ def camera_cases(trial: str) -> Iterator[Case]:
                 found, photo = reading.found[one], Photo(instant.images[k])
                 limbs = torch.from_numpy(person.points @ camera.rotation.T)[None]
                 yield Case(
-                    str(instant.number), found, landmark_targets(found, reading.boxes[one], photo), limbs
+                    str(instant.number), found, seen_targets(found, reading.boxes[one], photo.camera), limbs
                 )
 
 
@@ -122,7 +122,7 @@ def rendered_cases(body: BodyModel, rows: Iterable[Labels]) -> Iterator[Case]:
     for row in rows:
         found, boxes = landmarks_of(row.image, row.bbox_xywh[None].astype(float))
         camera = torch.from_numpy(row.intrinsics)[None]
-        targets = landmark_targets(found, boxes, Photo(row.image))._replace(
+        targets = seen_targets(found, boxes, Photo(row.image).camera)._replace(
             focal_length=camera[:, 0, 0], principal_point=camera[:, :2, 2]
         )
         rotmat = rotmat_from_pose(torch.from_numpy(row.pose)[None])

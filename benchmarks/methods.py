@@ -9,6 +9,7 @@ from torch import Tensor
 from hmrcli.body import BodyModel
 from hmrcli.fitting.fit import ITERATIONS, Fit, fit_landmarks
 from hmrcli.fitting.landmarks import attachments
+from hmrcli.fitting.lifting import lift
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets
@@ -25,23 +26,27 @@ class Method(NamedTuple):
     """Packages whose footage any part of it was trained or tuned on."""
 
 
-def fitted(regressor: bool, iterations: int = ITERATIONS) -> Bodies:
-    """Returns the fit from its own start or the regressor's; with no iterations, that start."""
+def fitted(regressor: bool = False, iterations: int = ITERATIONS, lifted: bool = False) -> Bodies:
+    """Returns the fit from its own start or the regressor's; with no iterations, that start.
+
+    Targets come with the landmark network's depth, `lifted` ones with the lifter's.
+    """
 
     def bodies(body: BodyModel, found: Landmarks, targets: Targets) -> Fit:
         start = regress(found, targets) if regressor else None
-        return fit_landmarks(body, targets, iterations=iterations, start=start)
+        return fit_landmarks(body, lift(targets) if lifted else targets, iterations=iterations, start=start)
 
     return bodies
 
 
-# The pose prior is blended with fits to this footage, the regressor is trained on 108 people of it and on pictures some
-# of whose poses (12 of the bank) are from it, and the strengths of the fit from it were chosen by the four cameras.
-FOOTAGE = ("pose2sim", "sports2d")
+# The regressor is trained on 108 people of this footage and on pictures some of whose poses (12 of the bank) are from
+# it; the strengths of the fit from it, the lifter and how far it is believed were chosen by the four cameras.
+FOOTAGE, CAMERAS = ("pose2sim", "sports2d"), ("pose2sim",)
 Methods = dict[str, Method]
 METHODS: Methods = {
     "landmarks": Method(None, ()),
-    "fit": Method(fitted(False), FOOTAGE),
+    "fit": Method(fitted(lifted=True), CAMERAS),
+    "fit, not lifted": Method(fitted(), ()),
     "regressor": Method(fitted(True, 0), FOOTAGE),
     "fit from regressor": Method(fitted(True), FOOTAGE),
 }

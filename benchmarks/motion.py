@@ -50,7 +50,7 @@ def photo_by_photo(body: BodyModel, shot: Shot) -> Result:
         if not len(found):
             result.append(Found(np.empty((0, len(shot.kind.names), 3)), ()))
             continue
-        targets = landmark_targets(found, boxes, Photo(image, focal_length=shot.camera.focal_length))
+        targets = landmark_targets(found, boxes, Photo(image, seen_by=shot.camera))
         fit = fit_landmarks(body, targets)
         state = BodyState(fit.rotmat.double(), fit.betas.double(), fit.transl.double())
         result.append(Found(shot.kind.points(body, state), (0,) * len(found)))

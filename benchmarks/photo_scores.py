@@ -14,8 +14,7 @@ from readings import landmarks_of
 
 from hmrcli.body import BodyModel
 from hmrcli.fitting.fit import Fit
-from hmrcli.fitting.targets import Targets, view_rotation
-from hmrcli.inference.fit import landmark_targets
+from hmrcli.fitting.targets import Targets, seen_targets, view_rotation
 from hmrcli.inference.photo import Photo
 from hmrcli.people import LANDMARK_INDEX, Landmarks
 
@@ -75,7 +74,7 @@ def photo_rows(body: BodyModel, methods: Methods) -> dict[str, Seen]:
         full = [i for i, k in enumerate(matched) if k >= 0 and people[k].visible == "full"]
         if not full:
             continue
-        targets, straight = landmark_targets(found, boxes, Photo(image)), vertical(frame)
+        targets, straight = seen_targets(found, boxes, Photo(image).camera), vertical(frame)
         known = "level" if straight is None else "plumb"
         for name, (bodies, _) in methods.items():
             fit = None if bodies is None else bodies(body, found, targets)
