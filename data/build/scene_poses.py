@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hmrcli.body import load_body
 from hmrcli.body.joints import PARENTS
-from hmrcli.fitting.priors import pose_prior
+from hmrcli.fitting.priors import JOINTS, pose_prior
 from hmrcli.people.skeleton import LANDMARK_INDEX
 from hmrcli.scenes.poses import PART, Spheres, collides, sphere_places
 from hmrcli.scenes.posing_kernels import rotation_matrix
@@ -44,6 +44,20 @@ FOOTAGE = {
     ("pose2sim", "Pose2Sim/Demo_MultiPerson/videos/cam03.mp4"): (15, 45, 75),
 }
 FRAMES_APART = 10
+SPREAD = {
+    "hip": (0.4425, 0.2322, 0.2052),
+    "knee": (0.453, 0.0646, 0.0658),
+    "ankle": (0.234, 0.1646, 0.1126),
+    "foot": (0.1312, 0.0498, 0.0495),
+    "spine": (0.1217, 0.0969, 0.0907),
+    "neck": (0.1986, 0.1983, 0.1311),
+    "collar": (0.0749, 0.1812, 0.1926),
+    "shoulder": (0.5423, 0.5079, 0.5679),
+    "elbow": (0.4121, 0.6558, 0.1032),
+    "wrist": (0.1901, 0.1364, 0.2805),
+    "hand": (0.0495, 0.0497, 0.1516),
+}
+"""Radians about x, y, z by which joints are usually turned in the open data set; another table is another edition."""
 SEEN = [
     LANDMARK_INDEX[f"{side}_{name}"]
     for side in ("left", "right")
@@ -174,8 +188,9 @@ def joint_ranges() -> tuple[Array, Array, Array]:
     """(24, 3) least, greatest and spread, radians; the root has no range and leans a little."""
     prior = pose_prior()
     root = (np.full((1, 3), -np.inf), np.full((1, 3), np.inf), np.radians([[5, 0, 4]]))
-    rows = (prior.least, prior.greatest, prior.spread)
-    least, greatest, spread = (np.concatenate([r, row.numpy()]) for r, row in zip(root, rows, strict=True))
+    turned = np.array([SPREAD[name.lstrip("-")] for name in JOINTS])
+    rows = (prior.least.numpy(), prior.greatest.numpy(), turned)
+    least, greatest, spread = (np.concatenate(pair) for pair in zip(root, rows, strict=True))
     return least.astype(np.float32), greatest.astype(np.float32), spread.astype(np.float32)
 
 
