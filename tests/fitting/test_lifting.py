@@ -101,6 +101,6 @@ def test_the_default_fits_to_lifted_landmarks() -> None:
     image = read_image(bundled("photos/walk.jpg"))
     landmarks, boxes = find_landmarks(image, None, None)
     raw = seen_targets(landmarks, boxes, Photo(image).camera)
-    given = landmark_targets(landmarks, boxes, Photo(image).camera)
+    given = landmark_targets(landmarks, boxes, Photo(image))
     assert torch.equal(given.points3d, lift(raw).points3d)
     assert np.array_equal(raw.points3d.numpy(), landmarks.points3d)
