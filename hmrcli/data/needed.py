@@ -7,7 +7,6 @@ from pathlib import Path
 from hmrcli.assets.data_root import ANNOTATIONS, BODY_MODELS, CHECKPOINTS, FITS, IMAGES
 from hmrcli.assets.open_sets import OPEN_SETS
 from hmrcli.assets.registry import Registry, find_asset, load_registry
-from hmrcli.data.human_data import facts_of
 from hmrcli.errors import MissingFile, UsageError
 from hmrcli.files import did_you_mean
 from hmrcli.recipe import Recipe, source_of
@@ -171,16 +170,6 @@ def locate(folder: str, name: str, root: Path, registry: Registry | None = None)
     if asset is not None:
         return asset.present(root) or asset.target(root)
     return root / folder / name
-
-
-def smpl_labels(recipe: Recipe, root: Path, without: Collection[str] = ()) -> dict[str, str]:
-    """Returns where the SMPL labels of training sets come from, for files that say so, as those of `hmr data make`."""
-    told = {}
-    for name in kept_sets(recipe, without):
-        path = locate(ANNOTATIONS, recipe.data.mixture[name].annotations, root)
-        if path.suffix == ".npz" and path.is_file() and (source := facts_of(path).get("smpl_labels")):
-            told[name] = str(source)
-    return told
 
 
 def require(files: Iterable[NeededFile]) -> None:

@@ -45,6 +45,8 @@ class Training(Part):
     """Training sets that were left out."""
     smpl_labels: Mapping[Text, Text] = {}
     """Sources of the SMPL labels of training sets, if their files tell."""
+    static_fits: Mapping[Text, Text] = {}
+    """How the fits that SPIN starts from were made, where it was on this machine."""
     initialisation: Text | None = None
     """Start of the weights, if the run recorded it."""
     validation: tuple[Point, ...] = ()
@@ -180,6 +182,7 @@ def _recorded(folder: Path, sha256: str) -> dict[str, Any]:
         "finished": any(meta.get("finished") is True for meta in metas),
         "without": tuple(environment.get("without", ())),
         "smpl_labels": environment.get("smpl_labels") or {},
+        "static_fits": environment.get("static_fits") or {},
         "initialisation": environment.get("initialisation"),
         "validation": tuple(
             Point(step=step, pa_mpjpe_mm=float(values["pa_mpjpe_mm"]))

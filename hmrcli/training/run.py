@@ -16,8 +16,8 @@ import torch
 
 from hmrcli import __version__
 from hmrcli.algorithms.spin_fits import FitStore
+from hmrcli.data.label_sources import smpl_labels, static_fits
 from hmrcli.data.mixture import BatchSampler, mixture_of
-from hmrcli.data.needed import smpl_labels
 from hmrcli.data.sets import ImageSet, load_sets
 from hmrcli.data.training import Batch, training_batches
 from hmrcli.data.unreadable_rows import Unreadable
@@ -215,6 +215,7 @@ def _begin(recipe: Recipe, settings: Settings, folder: Path, checkpoint: Checkpo
         notes = {
             "without": list(settings.without),
             "smpl_labels": smpl_labels(recipe, settings.root, settings.without),
+            "static_fits": static_fits(recipe, settings.root, settings.without),
             "open_prior": settings.open_prior,
             "validates": settings.validation is not None,
             "precision": settings.precision,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -80,9 +81,8 @@ def test_a_row_trains_on_what_was_made(name: str, raw: Path, tmp_path: Path) -> 
     for file in (file for each in wanted for file in WILD[each]):
         (tmp_path / "preprocessed_datasets" / file).unlink(missing_ok=True)
     there = ["--data-root", tmp_path]
-    if "eft" in wanted:  # its rows are about more images than those of the sets themselves
-        for each in ("coco", "lspet", "mpii"):
-            shutil.copytree(raw / each, tmp_path / "datasets" / each)
+    if "eft" in wanted:  # its images are those of other sets
+        wanted = ["coco", "lspet", "mpii", "eft"]
     for each in wanted:
         hmr("data", "make", each, "--raw", raw / each, *there)
     overrides = open_overrides(name, batch_size=2)
@@ -112,6 +112,9 @@ def test_a_row_trains_on_what_was_made(name: str, raw: Path, tmp_path: Path) -> 
     if name.startswith("spin"):
         train += ["--without", "pose_prior"]
     hmr(*train)
+    environment = json.loads((folder / "environment.json").read_text())
+    fitted = {"h36m", "mpi_inf_3dhp", "lspet", "mpii", "coco"} if name.startswith("spin") else set()
+    assert set(environment["static_fits"]) == fitted
     hmr("eval", "--checkpoint", folder, *there)
     assert json.loads((folder / "results.json").read_text())["samples"] == 4
 
@@ -141,6 +144,40 @@ def test_check_names_row_and_field_and_marks_what_is_right(raw: Path, tmp_path: 
     refused("data", "check", *there, code=2)
 
 
+def test_eft_finds_its_images_where_the_downloads_of_other_sets_lie(raw: Path, tmp_path: Path) -> None:
+    """Its rows are about more images than those sets' own rows, which alone are linked for these."""
+    there = ["--data-root", tmp_path / "root"]
+
+    def made(*arguments: object) -> dict[str, int]:
+        out = hmr("data", "make", *arguments, *there, "--json").stdout
+        return {file["file"]: file["missing_images"] for file in json.loads(out)["sets"][0]["files"]}
+
+    # Nothing but EFT is there; then the way to the images is told.
+    assert made("eft", "--raw", raw / "eft") == {"eft_coco_all.npz": 5, "eft_mpii.npz": 4, "eft_lspet.npz": 5}
+    said = hmr("data", "make", "eft", "--raw", raw / "eft", *there).output
+    assert re.search(r"eft_coco_all\.npz: 5 of its images are not there; put .*train2014\.zip", said)
+    # COCO's download lies elsewhere, unpacked.
+    made("coco", "--raw", raw / "coco")
+    linked = tmp_path / "root" / "datasets" / "coco" / "train2014"
+    assert len(list(linked.iterdir())) == 4  # one person is not labelled fully
+    # MPII's lies packed in its place, LSP-Extended's with EFT's own.
+    mpii, eft = tmp_path / "root" / "datasets" / "mpii", tmp_path / "eft"
+    mpii.mkdir(exist_ok=True)
+    shutil.make_archive(str(mpii / "mpii_human_pose_v1"), "gztar", raw / "mpii", "images")
+    shutil.copytree(raw / "eft", eft)
+    shutil.copytree(raw / "lspet", eft / "hr-lspet")
+    assert set(made("eft", "--raw", eft).values()) == {0}
+    assert len(list(linked.iterdir())) == 5
+    # Where the downloads were is remembered.
+    shutil.rmtree(linked)
+    assert made("coco") == {"coco_2014_train.npz": 0, "spin_coco_2014_train.npz": 0}
+    assert set(made("eft").values()) == {0}
+    for name in ("coco_all", "mpii", "lspet"):
+        rows = read_annotations(tmp_path / "root" / "preprocessed_datasets" / f"eft_{name}.npz")
+        folder = tmp_path / "root" / "datasets" / name.removesuffix("_all")
+        assert all(cv2.imread(str(folder / str(path))) is not None for path in rows.image_path)
+
+
 def test_own_photos_with_keypoints(raw: Path, tmp_path: Path) -> None:
     there = ["--data-root", tmp_path]
     keypoints = raw / "coco" / "annotations" / "person_keypoints_train2014.json"
@@ -152,6 +189,8 @@ def test_own_photos_with_keypoints(raw: Path, tmp_path: Path) -> None:
     hmr("data", "check", "mine.npz", *there)
     refused("data", "make", "own", "--images", tmp_path / "none", *there, code=2)
     refused("data", "make", "own", "coco", "--images", images, *there, code=2)
+    out = refused("data", "make", "own", "--images", images, "--name", "coco", *there, code=2)
+    assert "coco is an official set" in out
 
 
 def test_own_photos_are_looked_at_and_trained_on(tmp_path: Path) -> None:

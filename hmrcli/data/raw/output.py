@@ -77,7 +77,7 @@ class Output:
 
     @property
     def images(self) -> Path:
-        """Folder of the set's images."""
+        """Returns the folder of the set's images."""
         return self.root / IMAGES / self.raw_set.name
 
     @property
