@@ -131,6 +131,8 @@ def make(
         sets = list(dict.fromkeys(find_set(name) for name in names))
     if raw is not None and len(sets) > 1:
         raise UsageError("--raw is the folder of one set; name one set")
+    if raw is not None and raw.is_file():
+        raise UsageError(f"--raw: {raw} is a file; name the folder in which it lies: --raw {raw.parent}")
     if raw is not None and not raw.is_dir():
         raise MissingFile(f"--raw: {raw} is no folder{did_you_mean(raw)}")
     for each in sets:

@@ -62,6 +62,12 @@ def check(
     targets = list(_of_recipe(load_recipe(recipe), root)) if recipe else []
     for name in names or ():
         targets += _named(name, root, folder)
+    lacking = [target.path.name for target in targets if not target.path.is_file()]
+    if recipe and lacking:
+        raise MissingFile(
+            f"{len(lacking)} of {len(targets)} annotation files of {recipe} are missing: {', '.join(lacking)}; "
+            f"how to get each: hmr data list --recipe {recipe}"
+        )
     sheets = writable_folder(sheets or root / "checks", "--sheets")
     reports = []
     for target in targets:

@@ -142,6 +142,8 @@ def test_check_names_row_and_field_and_marks_what_is_right(raw: Path, tmp_path: 
     refused("data", "check", "no_such_set", *there, code=2)
     refused("data", "check", "no_such.npz", *there, code=3)
     refused("data", "check", *there, code=2)
+    out = refused("data", "check", "--recipe", "hmr_normal", *there, code=3)
+    assert "8 of 8 annotation files" in out and "hmr data list --recipe hmr_normal" in out
 
 
 def test_eft_finds_its_images_where_the_downloads_of_other_sets_lie(raw: Path, tmp_path: Path) -> None:
@@ -189,6 +191,13 @@ def test_own_photos_with_keypoints(raw: Path, tmp_path: Path) -> None:
     hmr("data", "check", "mine.npz", *there)
     refused("data", "make", "own", "--images", tmp_path / "none", *there, code=2)
     refused("data", "make", "own", "coco", "--images", images, *there, code=2)
+    document = json.loads(keypoints.read_text())
+    document["images"][0]["file_name"] = "../../outside.jpg"
+    (tmp_path / "foreign.json").write_text(json.dumps(document))
+    foreign = ["--keypoints", tmp_path / "foreign.json", "--name", "foreign"]
+    out = refused("data", "make", "own", "--images", images, *foreign, *there, code=4)
+    assert "'../../outside.jpg' leads out of its folder" in out
+    assert not (tmp_path / "preprocessed_datasets" / "foreign.npz").exists()
     out = refused("data", "make", "own", "--images", images, "--name", "coco", *there, code=2)
     assert "coco is an official set" in out
 

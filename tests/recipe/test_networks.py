@@ -8,7 +8,7 @@ from torch import nn
 
 from hmrcli.algorithms import build_network
 from hmrcli.body import load_body
-from hmrcli.layers import Prediction, load_weights, save_weights
+from hmrcli.layers import load_weights, save_weights
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
 from hmrcli.recipe.schema import Network
 from hmrcli.training.engine import set_training
@@ -19,13 +19,6 @@ ALGORITHMS = ("hmr", "spin", "graphcmr", "pare", "graphormer")
 @functools.cache
 def body():
     return load_body("open")
-
-
-def outputs(prediction: Prediction) -> list[torch.Tensor]:
-    found: list[torch.Tensor] = []
-    for value in prediction:
-        found += value if isinstance(value, tuple) else [value]
-    return [value for value in found if value is not None]
 
 
 def signature(recipe: Recipe) -> dict[str, torch.Size]:
@@ -59,16 +52,12 @@ def test_batch_norms_are_set_and_weights_survive_a_file(algorithm, tmp_path):
     save_weights(network, path)
     torch.manual_seed(1)
     other = build_network(recipe, body())
-    before = [value.clone() for value in other.state_dict().values()]
+    weights = network.state_dict()
+    assert any(not torch.equal(weights[name], value) for name, value in other.state_dict().items())
     report = load_weights(other, path)
     assert not report.missing
     assert not report.unexpected
-    assert any(not torch.equal(a, b) for a, b in zip(before, other.state_dict().values(), strict=True))
-    with torch.inference_mode():
-        images = torch.randn(1, 3, recipe.data.image_size, recipe.data.image_size)
-        expected, found = (outputs(each.eval()(images)) for each in (network, other))
-    for a, b in zip(expected, found, strict=True):
-        assert torch.equal(a, b)
+    assert all(torch.equal(weights[name], value) for name, value in other.state_dict().items())
 
 
 @pytest.mark.parametrize("name", [name for name in recipe_names() if not name.startswith(("open_", "cliff"))])
