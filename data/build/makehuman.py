@@ -116,16 +116,16 @@ def _factors(values: Array, labels: tuple[str, ...]) -> dict[str, Array]:
     return {label: np.maximum(0, 1 - np.abs(place - i)) for i, label in enumerate(labels)}
 
 
-def target_weights(people: dict[str, Array]) -> dict[str, Array]:
-    """For each adult target's file name (below `targets/`) its weight per person.
+def target_weights(people: dict[str, Array], ages: tuple[str, ...] = AGES) -> dict[str, Array]:
+    """For each target's file name (below `targets/`) its weight per person.
 
     MakeHuman multiplies the interpolation weights of a target's traits. `people` holds a value in [0, 1]
-    per trait and person; the three origins are shares.
+    per trait and person, its `age` between the first and the last of `ages`; the three origins are shares.
     """
     factor: dict[str, Array] = {}
     for trait, labels in (
         ("gender", GENDERS),
-        ("age", AGES),
+        ("age", ages),
         ("muscle", MUSCLES),
         ("weight", WEIGHTS),
         ("height", HEIGHTS),
@@ -136,10 +136,10 @@ def target_weights(people: dict[str, Array]) -> dict[str, Array]:
         factor |= _factors(people[trait], labels)
     total = sum(people[origin] for origin in ORIGINS)
     factor |= {origin: people[origin] / total for origin in ORIGINS}
-    build = (GENDERS, AGES, MUSCLES, WEIGHTS)
+    build = (GENDERS, ages, MUSCLES, WEIGHTS)
     families = [
         ("macrodetails/universal-", build),
-        ("macrodetails/", (ORIGINS, GENDERS, AGES)),
+        ("macrodetails/", (ORIGINS, GENDERS, ages)),
         ("macrodetails/height/", (*build, HEIGHTS)),
         ("macrodetails/proportions/", (*build, PROPORTIONS)),
         ("breast/", (("female",), *build[1:], CUPS, FIRMNESSES)),

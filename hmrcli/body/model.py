@@ -56,6 +56,8 @@ class BodyModel(nn.Module):
         parts: (V,) the joint that moves a vertex most.
         mirror: (V,) the vertex on the other side, or None where a body is not mirror symmetric.
         uv: texture map, or None.
+        age: years of a child (`ages.of_age`); None for adults.
+        size: height of the mean body, as a share of the adults'.
     """
 
     faces: Tensor
@@ -83,6 +85,8 @@ class BodyModel(nn.Module):
         mirror: NDArray[np.int64] | None = None,
         uv: TextureMap | None = None,
         engine: nn.Module | None = None,
+        age: float | None = None,
+        size: float = 1.0,
     ) -> None:
         """Takes what `load_body` read.
 
@@ -90,10 +94,12 @@ class BodyModel(nn.Module):
             arrays: v_template, shapedirs, posedirs, joint_regressor, weights, faces.
             extras: gives h36m_regressor, extra_regressor or levels when first asked for.
             engine: runs the forward pass in place of our own: (betas, rotmat, transl) to vertices and joints.
+            age, size: of a child.
         """
         super().__init__()
         self.name, self.sha256, self.parents, self.uv = name, sha256, PARENTS, uv
         self.num_vertices = len(arrays["v_template"])
+        self.age, self.size = age, size
         self._extras, self._levels = extras, None
         for key, array in arrays.items():
             kind = torch.int64 if key == "faces" else torch.float32
@@ -192,6 +198,31 @@ class BodyModel(nn.Module):
         blend = self.weights @ affine.permute(1, 2, 0).reshape(24, -1)
         posed = blend_rows(blend.view(self.num_vertices, 3, 4, -1), shaped)
         return posed.flatten(0, 1).T.contiguous().unflatten(1, (-1, 3))
+
+    def grown(self, template: NDArray[np.float64], age: float) -> "BodyModel":
+        """Returns this body at another age, by its mean shape (V, 3) then.
+
+        Betas and pose correctives move the skin in proportion to the height.
+        """
+        adult = self.v_template.cpu().numpy()
+        size = float(np.ptp(template[:, 1]) / np.ptp(adult[:, 1]))
+        arrays = {
+            "v_template": template,
+            "shapedirs": size * self.shapedirs.cpu().numpy(),
+            "posedirs": size * self.posedirs.cpu().numpy(),
+            **{name: getattr(self, name).cpu().numpy() for name in ("joint_regressor", "weights", "faces")},
+        }
+        return BodyModel(
+            name=self.name,
+            sha256=self.sha256,
+            arrays=arrays,
+            landmark_vertices=self.landmark_vertices.cpu().numpy(),
+            extras=self._extras,
+            mirror=None if self.mirror is None else self.mirror.cpu().numpy(),
+            uv=self.uv,
+            age=age,
+            size=size,
+        )
 
     @property
     def h36m_regressor(self) -> Tensor:

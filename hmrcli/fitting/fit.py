@@ -85,7 +85,9 @@ def fit_landmarks(
     Returns:
         the fits, in float32.
     """
-    model, prior, shape = body_points(body, attachments()), prior or pose_prior(), Shape(0.0, 1.0)
+    # A child is fitted at an adult's size, where all strengths hold, and brought nearer afterwards.
+    model = body_points(body, attachments(body.size)).scaled(1 / body.size)
+    prior, shape = prior or pose_prior(), Shape(0.0, 1.0)
     strengths = strengths or (USUAL if start is None else STARTED)
     targets = fitted_targets(targets)
     if start is None:
@@ -102,7 +104,7 @@ def fit_landmarks(
         return landmark_objective(model, prior, shape, targets, strengths, state)
 
     state, cost = levenberg_marquardt(state, objective, BodyState.moved, iterations)
-    return Fit(state.rotmat.float(), state.betas.float(), state.transl.float(), cost.float())
+    return Fit(state.rotmat.float(), state.betas.float(), (body.size * state.transl).float(), cost.float())
 
 
 class Shape(NamedTuple):

@@ -64,6 +64,7 @@ def anchors(offsets: Mapping[str, Sequence[float]] | None = None) -> list[Attach
 
 
 @cache
-def attachments() -> list[Attachment]:
-    """Attaches the fitted landmarks to where they lie (`data/build/landmark_offsets.py`)."""
-    return anchors(json.loads(bundled("fitting/landmark_offsets.json").read_text()))
+def attachments(size: float = 1.0) -> list[Attachment]:
+    """Attaches the fitted landmarks to where they lie (`data/build/landmark_offsets.py`) on a body of a size."""
+    offsets = json.loads(bundled("fitting/landmark_offsets.json").read_text())
+    return anchors({name: [size * value for value in offset] for name, offset in offsets.items()})

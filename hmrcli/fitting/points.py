@@ -56,6 +56,12 @@ class BodyPoints(NamedTuple):
     correctives: Tensor | None = None
     """(N, 24, 3, 207) its change per entry of the rotation matrices minus identity, where they are kept."""
 
+    def scaled(self, factor: float) -> "BodyPoints":
+        """Returns the points of a body that is larger by a factor."""
+        lengths = ("joints", "joint_dirs", "points", "carried", "carried_dirs", "correctives")
+        values = {name: getattr(self, name) for name in lengths}
+        return self._replace(**{k: factor * value for k, value in values.items() if value is not None})
+
 
 class Attachment(NamedTuple):
     """Attachment of a point to the body: a joint, a vertex or a sum of vertices, and an offset in the rest pose."""

@@ -9,10 +9,12 @@ import torch
 from hmrcli.body import BodyModel
 from hmrcli.body.camera import crop_camera
 from hmrcli.body.joints import SMPL_24
+from hmrcli.body.model import BodyOutput
 from hmrcli.data.crop import square_around
-from hmrcli.fitting.fit import ITERATIONS, Start, fit_landmarks
+from hmrcli.fitting.fit import ITERATIONS, Fit, Start, fit_landmarks
 from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import GUESSED, Targets
+from hmrcli.inference.children import ages, child
 from hmrcli.inference.person import People, Person
 from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of
 from hmrcli.people import LANDMARK_INDEX, Landmarks
@@ -67,8 +69,8 @@ class FitPredictor:
         if not len(boxes):
             return People(notes=notes)
         method = "fit" if self.refine else "regression"
-        bodies = self._bodies(photo, landmarks, boxes)
-        everyone = people_of(photo, landmarks, boxes, bodies, self.body, method)
+        bodies, models = self._bodies(photo, landmarks, boxes)
+        everyone = people_of(photo, landmarks, boxes, bodies, models, method)
         agreeing = [person for person in everyone if person.score >= CONTRADICTED]
         notes += [
             f"no body agrees with what is seen in box {box_text(person.bbox_xywh)}, which is left out"
@@ -77,15 +79,27 @@ class FitPredictor:
         ]
         return People(_without_doubles(agreeing) if photo.boxes is None else agreeing, notes)
 
-    def _bodies(self, photo: Photo, landmarks: Landmarks, boxes: Array) -> Bodies:
+    def _bodies(self, photo: Photo, landmarks: Landmarks, boxes: Array) -> tuple[Bodies, list[BodyModel]]:
+        """Fits adults, and children where these are told by what was found."""
         targets = landmark_targets(landmarks, boxes, photo)
         start = None if self.start == "landmarks" else self._start(landmarks, targets)
         fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
-        with torch.inference_mode():
-            posed = self.body(fits.rotmat, fits.betas)
+        vertices, joints = self._posed(self.body, fits)
+        models = [self.body] * len(boxes)
+        if self.body.name == "open" and start is None:  # neither regressor nor licensed bodies know children
+            for i, years in ages(self.body, targets, fits, joints, landmarks.visibility).items():
+                models[i] = child(self.body, years)
+                fit = fit_landmarks(models[i], Targets(*(value[[i]] for value in targets)))
+                fits = Fit(*(torch.cat([all_[:i], one, all_[i + 1 :]]) for all_, one in zip(fits, fit)))
+                vertices[[i]], joints[[i]] = self._posed(models[i], fit)
         center, side = (torch.from_numpy(value).float() for value in square_around(boxes, self.bbox_scale))
         cam = crop_camera(fits.transl, center, side, *photo.camera(len(boxes)))
-        return Bodies(posed.vertices, posed.joints, cam, fits.transl, fits.rotmat, fits.betas)
+        return Bodies(vertices, joints, cam, fits.transl, fits.rotmat, fits.betas), models
+
+    @staticmethod
+    def _posed(body: BodyModel, fits: Fit) -> BodyOutput:
+        with torch.no_grad():
+            return body(fits.rotmat, fits.betas)
 
     def _start(self, landmarks: Landmarks, targets: Targets) -> Start:
         start = regress(landmarks, targets)

@@ -40,7 +40,7 @@ class Person:
         joints2d: (24, 2) pixels.
         joints_visibility: (24,) in [0, 1], how far each joint was seen: 0 outside the picture, low where something
             hides it. For a network's body in a given box: whether it lies in the picture.
-        body: the body model that was posed.
+        body: the body model that was posed; a child's has an age.
         image: (H, W, 3) uint8 RGB, in which the person was found.
     """
 
@@ -61,6 +61,11 @@ class Person:
     image: Image = field(repr=False)
 
     @property
+    def age(self) -> float | None:
+        """Returns the years of the child whose body was posed; None for an adult's."""
+        return self.body.age
+
+    @property
     def pose(self) -> Array | None:
         """(72,) axis-angle of the 24 joints, radians; None without `rotmat`."""
         if self.rotmat is None:
@@ -78,13 +83,14 @@ class Person:
 
     def arrays(self) -> dict[str, Array]:
         """Returns what the `npz` file holds, by the names of the contract."""
-        values = {name: getattr(self, name) for name in (*_NUMBERS, "vertices")}
+        values = {name: getattr(self, name) for name in (*_NUMBERS, "age", "vertices")}
         return {name: np.asarray(value, np.float32) for name, value in values.items() if value is not None}
 
     def as_json(self) -> dict[str, Any]:
         """Returns the person in the contract's JSON, without its files."""
         numbers = {name: _rounded(getattr(self, name)) for name in _NUMBERS}
-        return {"bbox_xywh": numbers["bbox_xywh"], "score": numbers["score"], "method": self.method} | numbers
+        first = {"bbox_xywh": numbers["bbox_xywh"], "score": numbers["score"], "method": self.method}
+        return first | {"age": self.age} | numbers
 
     def _repr_png_(self) -> bytes:
         """Draws the person for a notebook."""

@@ -97,11 +97,16 @@ def find_landmarks(image: Image, boxes: Array | None, max_people: int | None) ->
 
 
 def people_of(
-    photo: Photo, landmarks: Landmarks | None, boxes: Array, bodies: Bodies, body: BodyModel, method: str
+    photo: Photo,
+    landmarks: Landmarks | None,
+    boxes: Array,
+    bodies: Bodies,
+    models: Sequence[BodyModel],
+    method: str,
 ) -> People:
     """Places the bodies of the people in boxes (N, 4) in a photo, and scores them by what was seen.
 
-    There are no landmarks where boxes were given to a network, which needs none.
+    There are no landmarks where boxes were given to a network, which needs none. The (N,) models differ in age only.
     """
     size = photo.pixels.shape[:2]
     focal, principal = photo.camera(len(boxes))
@@ -115,7 +120,7 @@ def people_of(
     else:
         visibility *= joints_visibility(landmarks, seen_joints)
         seen_skin = torch.where(skin[..., 2:] > NEAR, skin2d, -1.0).numpy()
-        parts = body.parts.cpu().numpy()
+        parts = models[0].parts.cpu().numpy()
         scores = agreement(landmarks, boxes, seen_joints, visibility, seen_skin, parts, size)
     values = {name: value.numpy() for name, value in bodies._asdict().items() if value is not None}
     return People(
@@ -127,7 +132,7 @@ def people_of(
             principal_point=principal[i].numpy(),
             joints2d=joints2d[i].numpy(),
             joints_visibility=visibility[i].astype(np.float32),
-            body=body,
+            body=models[i],
             image=photo.pixels,
             **({"rotmat": None, "betas": None} | {name: value[i] for name, value in values.items()}),
         )

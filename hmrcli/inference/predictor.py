@@ -175,6 +175,6 @@ class NetworkPredictor:
         fields = [prediction.vertices, joints, prediction.cam, transl, prediction.rotmat, prediction.betas]
         split = zip(*([None] * len(photos) if value is None else value.split(counts) for value in fields))
         return [
-            people_of(photo, landmarks, boxes, Bodies(*bodies), self.body, "regression")
+            people_of(photo, landmarks, boxes, Bodies(*bodies), [self.body] * len(boxes), "regression")
             for photo, (landmarks, boxes), bodies in zip(photos, found, split)
         ]

@@ -1,0 +1,82 @@
+"""Who is taken for a child, with bodies whose age is known."""
+
+import numpy as np
+import pytest
+import torch
+
+from hmrcli.body import load_body
+from hmrcli.body.camera import project
+from hmrcli.fitting.fit import fit_landmarks
+from hmrcli.fitting.landmarks import INDICES, attachments
+from hmrcli.fitting.points import BodyState, body_points, pose_points
+from hmrcli.fitting.targets import Targets
+from hmrcli.inference.children import FloorView, ages, child
+
+FOCAL, CENTER = 1000.0, (500.0, 400.0)
+
+
+def seen(years: list[float | None], transl: list[tuple[float, float, float]]) -> Targets:
+    """What a perfect landmark network sees of people who stand with hanging arms before a level camera."""
+    points2d = torch.zeros(len(years), 33, 2)
+    points3d, confidence = torch.zeros(len(years), 33, 3), torch.zeros(len(years), 33)
+    for i, (age, place) in enumerate(zip(years, transl)):
+        body = load_body("open") if age is None else child(load_body("open"), age)
+        rotmat = torch.eye(3, dtype=torch.float64).repeat(1, 24, 1, 1)
+        rotmat[0, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+        for joint, side in ((16, 1), (17, -1)):
+            c, s = np.cos(side * -1.2), np.sin(side * -1.2)
+            rotmat[0, joint] = torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+        state = BodyState(rotmat, torch.zeros(1, 10).double(), torch.zeros(1, 3).double())
+        points = pose_points(body_points(body, attachments(body.size)), state).points[0]
+        low = points[:, 1].max()
+        placed = points + torch.tensor(place) - torch.tensor([0.0, float(low), 0.0])
+        points2d[i, INDICES] = project(placed[None], torch.tensor([FOCAL]), torch.tensor([CENTER]))[0].float()
+        points3d[i, INDICES] = (
+            points / body.size
+        ).float()  # the network gives everyone about the same height
+        confidence[i, INDICES] = 1
+    extent = (points2d[:, INDICES].amax(1) - points2d[:, INDICES].amin(1)).amax(1)
+    count = len(years)
+    return Targets(
+        points2d,
+        points3d,
+        confidence,
+        extent,
+        torch.full((count,), FOCAL),
+        torch.tensor([CENTER]).repeat(count, 1),
+    )
+
+
+def told(targets: Targets) -> dict[int, float]:
+    body = load_body("open")
+    fits = fit_landmarks(body, targets)
+    joints = body(fits.rotmat, fits.betas).joints
+    return ages(body, targets, fits, joints, targets.confidence.numpy())
+
+
+@pytest.mark.parametrize("years", [1.0, 3.0])
+def test_a_small_child_has_its_own_proportions(years):
+    found = told(seen([years, None], [(-0.5, 1.2, 4.0), (0.5, 1.2, 4.0)]))
+    assert list(found) == [0] and found[0] <= years + 3
+
+
+def test_grown_ups_are_not_children_wherever_they_stand():
+    everywhere = [(-1.0, 1.4, 4.0), (0.0, 1.4, 7.0), (1.5, 1.4, 12.0)]
+    assert told(seen([None] * 3, everywhere)) == {}
+    on_a_roof = [(-0.5, 1.4, 5.0), (0.5, -1.0, 8.0)]
+    assert told(seen([None] * 2, on_a_roof)) == {}
+
+
+def test_the_floor_tells_children_whose_proportions_do_not():
+    beside, alone = [(-1.0, 1.4, 4.5), (1.0, 1.4, 4.5)], [(1.0, 1.4, 4.5)]
+    assert told(seen([7.0], alone)) == {}
+    found = told(seen([None, 7.0], beside))
+    assert list(found) == [1] and 5 <= found[1] <= 10
+
+
+def test_a_floor_explains_children_between_adults():
+    sizes, years = np.array([0.5, 0.8]), np.zeros((3, 2))
+    feet = np.array([[0.0, 1.5, 5.0], [0.0, 1.5, 8.0], [0.0, 3.0, 10.0]])
+    assert FloorView(feet[:2]).explained(sizes, years[:2]) == [None, None]
+    assert FloorView(feet).explained(sizes, years) == [None, None, 0]
+    assert FloorView(feet).strange() and not FloorView(feet[:2]).strange()
