@@ -76,8 +76,9 @@ def test_a_row_trains_on_what_was_made(name: str, raw: Path, tmp_path: Path) -> 
     write_world(tmp_path, recipe, rows=4)
     used = {dataset.annotations for dataset in recipe.data.mixture.values()}
     wanted = [each for each, files in WILD.items() if used & set(files)]
-    for each in {"coco", "lsp", "lspet", "mpii", "up-3d"} & recipe.data.mixture.keys():
-        shutil.rmtree(tmp_path / "datasets" / each)
+    for each, dataset in recipe.data.mixture.items():
+        if any(dataset.annotations in files for files in WILD.values()):
+            shutil.rmtree(tmp_path / "datasets" / each)
     for file in (file for each in wanted for file in WILD[each]):
         (tmp_path / "preprocessed_datasets" / file).unlink(missing_ok=True)
     there = ["--data-root", tmp_path]
