@@ -1,13 +1,14 @@
 """A data root for a recipe on the open body: rendered people in the published formats."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
-from hmrcli.body import load_body
+from hmrcli.body import BodyModel, load_body
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotations import BETAS_SIZE, POSE_SIZE, Annotations
 from hmrcli.data.human_data import write_human_data
@@ -43,10 +44,15 @@ def open_overrides(name: str, batch_size: int = 4, epochs: int = 1) -> list[str]
     return [f"{key}={value}" for key, value in changes.items()]
 
 
+@cache
+def _body() -> BodyModel:
+    return load_body("open")
+
+
 def people(folder: Path, dataset: str, rows: int, seed: int = 0) -> Annotations:
     """Renders people in poses about the upright rest pose, one image a row, with every kind of label."""
     random = np.random.default_rng(seed)
-    body = load_body("open")
+    body = _body()
     pose = 0.2 * random.normal(size=(rows, POSE_SIZE)).astype(np.float32)
     pose[:, :3] = UPRIGHT
     betas = random.normal(size=(rows, BETAS_SIZE)).astype(np.float32)

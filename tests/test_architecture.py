@@ -1,6 +1,7 @@
 """The house as docs/architecture.md has it: imports go down only, in no circle, and one room knows each algorithm."""
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -35,10 +36,16 @@ MODULES = {
 }
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Modules of the package that a file imports when it runs, also inside functions."""
     found: set[str] = set()
-    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    waiting: list[ast.AST] = [parsed(path)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -74,7 +81,7 @@ def test_an_algorithm_is_named_in_its_room_and_in_the_table_of_all_alone() -> No
         (module, node.value)
         for module, path in MODULES.items()
         if not module.startswith(("hmrcli.algorithms", "hmrcli.recipe.algorithms"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Compare)
         for node in ast.walk(node)
         if isinstance(node, ast.Constant) and node.value in names

@@ -78,7 +78,8 @@ def make(
     raw: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the official download, packed or not; else datasets/NAME below the data root."
+            help="Folder of the official download, packed or not; else datasets/NAME below the data root, and the one "
+            "that was named the last time."
         ),
     ] = None,
     workers: Annotated[
@@ -110,10 +111,10 @@ def make(
     """
     import os
 
-    from hmrcli.assets.data_root import IMAGES
     from hmrcli.data.raw.output import Output
     from hmrcli.data.raw.own import own_set
     from hmrcli.data.raw.sets import find_set
+    from hmrcli.data.raw.tree import download_folders
     from hmrcli.errors import UsageError
     from hmrcli.files import did_you_mean, writable_folder
 
@@ -130,6 +131,8 @@ def make(
         sets = list(dict.fromkeys(find_set(name) for name in names))
     if raw is not None and len(sets) > 1:
         raise UsageError("--raw is the folder of one set; name one set")
+    if raw is not None and raw.is_file():
+        raise UsageError(f"--raw: {raw} is a file; name the folder in which it lies: --raw {raw.parent}")
     if raw is not None and not raw.is_dir():
         raise MissingFile(f"--raw: {raw} is no folder{did_you_mean(raw)}")
     for each in sets:
@@ -138,14 +141,14 @@ def make(
     documents = []
     for each in sets:
         out = Output(each, root, workers or os.cpu_count() or 1, not annotations_only, replace, say=note)
-        _make(each, out, raw or root / IMAGES / each.name)
+        _make(each, out, [raw] if raw else download_folders(out.images))
         documents.append(_report(out, as_json))
     if as_json:
         print_json({"data_root": str(root), "sets": documents})
 
 
-def _make(raw_set: "RawSet", out: "Output", folder: Path) -> None:
-    from hmrcli.data.raw.tree import Tree
+def _make(raw_set: "RawSet", out: "Output", folders: list[Path]) -> None:
+    from hmrcli.data.raw.tree import Tree, remember_download
 
     title = ""
     with bar(raw_set.title) as update:
@@ -158,10 +161,11 @@ def _make(raw_set: "RawSet", out: "Output", folder: Path) -> None:
             update(done, total)
 
         out.progress = progress
-        tree = Tree(raw_set, folder, out.images)
+        tree = Tree(raw_set, *folders, out.images)
         tree.unpack(out.images, progress)
         raw_set.make(tree, out)
         out.close()
+    remember_download(out.images, folders[-1])
 
 
 def _make_spin_fits(name: str, root: Path, replace: bool, as_json: bool) -> None:
@@ -202,13 +206,29 @@ def _report(out: "Output", as_json: bool) -> dict[str, Any]:
         note(f"{out.raw_set.title}: {count:,} rows not used: {reason}")
     for made in out.made:
         if made.missing_images:
-            note(f"{made.file}: {made.missing_images:,} of its images are not below {out.root / 'datasets'}")
+            note(
+                f"{made.file}: {made.missing_images:,} of its images are not there; {_way_to_images(out, made.file)}"
+            )
     return {
         "name": out.raw_set.name,
         "files": [{**made._asdict(), "path": str(made.path)} for made in out.made],
         "dropped": dict(sorted(out.dropped.items())),
         "notes": out.notes,
     }
+
+
+def _way_to_images(out: "Output", file: str) -> str:
+    from hmrcli.assets.data_root import IMAGES
+    from hmrcli.data.raw.sets import RAW_SETS
+
+    name = out.raw_set.images_of(file) or out.raw_set.name
+    owner = next((each for each in RAW_SETS if each.name == name), out.raw_set)
+    archives = " or ".join(archive.pattern for archive in owner.archives)
+    place = out.root / IMAGES / name
+    if not archives:
+        return f"put them below {place}"
+    again = f"then run: hmr data make {out.raw_set.name}"
+    return f"put {archives} of {owner.page}, packed or unpacked, into {place}, {again}"
 
 
 def _require_packages(raw_set: "RawSet") -> None:

@@ -62,6 +62,12 @@ def check(
     targets = list(_of_recipe(load_recipe(recipe), root)) if recipe else []
     for name in names or ():
         targets += _named(name, root, folder)
+    lacking = [target.path.name for target in targets if not target.path.is_file()]
+    if recipe and lacking:
+        raise MissingFile(
+            f"{len(lacking)} of {len(targets)} annotation files of {recipe} are missing: {', '.join(lacking)}; "
+            f"how to get each: hmr data list --recipe {recipe}"
+        )
     sheets = writable_folder(sheets or root / "checks", "--sheets")
     reports = []
     for target in targets:
@@ -102,7 +108,7 @@ def check(
 
 
 def _named(name: str, root: Path, folder: Path | None) -> list[_Target]:
-    """Files that a name stands for: a file, one below `preprocessed_datasets/`, or those made of a set.
+    """Finds the files that a name stands for: a file, one below `preprocessed_datasets/`, or those made of a set.
 
     Raises:
         MissingFile: there are none.
@@ -194,7 +200,7 @@ def _compare_fits(target: _Target, report: "Report") -> None:
 
 
 def _bodies(path: Path, root: Path) -> dict[str, "BodyModel"]:
-    """SMPL by gender as far as it is at hand, else the open body, which is also that of the open sets."""
+    """Loads SMPL by gender as far as it is at hand, else the open body, which is also that of the open sets."""
     from hmrcli.assets.open_sets import OPEN_SETS
     from hmrcli.assets.registry import load_registry
     from hmrcli.body import load_body

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from hmrcli.body import BodyModel
-from hmrcli.body.joints import COCO_17
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotation_npz import AnnotationNpz
@@ -20,21 +19,17 @@ from hmrcli.data.annotations import Annotations, spread
 from hmrcli.data.check_report import Problem, Report
 from hmrcli.data.images import missing_images, read_bgr
 from hmrcli.data.label_checks import doubts
+from hmrcli.data.label_sides import exchanged_sides
 from hmrcli.data.projection import compare
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.people import body_landmarks
-from hmrcli.people.skeleton import LANDMARK_KEYPOINTS
 
 ROWS, SHOWN = 10_000, 16
 """Rows whose labels are compared with each other, and that are drawn."""
 _FEWEST = 6
-"""Joints, or pictures, that say something."""
+"""Bodies that say something."""
 _FAR = 0.1
 """Of a box's side: right labels and bodies are nearer to each other in the median."""
-_LIMBS = slice(5, 17)
-_OTHER_SIDE = [joint - 5 for joint in COCO_17.flip[_LIMBS]]
-"""Shoulders to ankles among COCO's 17, and where each one's counterpart is among these."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -90,8 +85,8 @@ def check_file(
         _project(rows, bodies, report, seen)
     there = _shown(rows, folder)
     if len(there):
-        if seen_by_network:
-            report.problems += _as_seen(rows[there], there, folder, progress)
+        if seen_by_network and (sides := exchanged_sides(rows[there], there, folder, progress)):
+            report.problems.append(Problem(sides.field, sides.row, sides.text))
         if sheet is not None:
             from hmrcli.data.label_sheet import draw_sheet
 
@@ -166,7 +161,7 @@ def _mapped(look: Callable[[str], Any], names: list[str], workers: int) -> Itera
 
 
 def _decoded_size(folder: Path, name: str) -> tuple[int, int] | str:
-    """Width and height, or what is wrong with an image."""
+    """Measures width and height, or says what is wrong with an image."""
     try:
         height, width = read_bgr(folder / name).shape[:2]
     except (BadInput, MissingFile) as error:
@@ -175,7 +170,7 @@ def _decoded_size(folder: Path, name: str) -> tuple[int, int] | str:
 
 
 def _outside(rows: Annotations, sizes: NDArray[np.float64]) -> Iterator[Problem]:
-    """Rows of which nothing lies in their picture (N, 2: width and height, NaN where unknown)."""
+    """Finds rows of which nothing lies in their picture (N, 2: width and height, NaN where unknown)."""
     low = rows.bbox_xywh[:, :2].astype(np.float64)
     high = low + rows.bbox_xywh[:, 2:]
     out = ((high <= 0) | (low >= sizes)).any(1)
@@ -225,49 +220,6 @@ def _project(rows: Annotations, bodies: Mapping[str, BodyModel], report: Report,
 
 
 def _shown(rows: Annotations, folder: Path) -> NDArray[np.int64]:
-    """Rows spread evenly whose images are there."""
+    """Lists rows spread evenly whose images are there."""
     few = spread(len(rows), SHOWN)
     return np.array([row for row in few if (folder / str(rows.image_path[row])).is_file()], np.int64)
-
-
-def _as_seen(
-    rows: Annotations, numbers: NDArray[np.int64], folder: Path, progress: Progress
-) -> Iterator[Problem]:
-    """Compares 2D keypoints with what the bundled landmark network sees in a few pictures."""
-    if rows.keypoints2d is None or len(rows) < _FEWEST:
-        return
-    points = rows.select("coco_17", strict=False).keypoints2d
-    assert points is not None
-    stated, swapped, kept = [], [], []
-    for row, number in enumerate(numbers):
-        progress("looking at pictures", row, len(numbers))
-        known = points[row, _LIMBS, 2] > 0
-        known &= known[_OTHER_SIDE]
-        if known.sum() < _FEWEST:
-            continue
-        try:
-            image = np.ascontiguousarray(read_bgr(folder / str(rows.image_path[row]))[..., ::-1])
-        except BadInput:  # said elsewhere
-            continue
-        found = body_landmarks(image, rows.bbox_xywh[row : row + 1].astype(np.float64))
-        if found.score[0] < 0.8:
-            continue
-        away = [
-            np.linalg.norm(found.points2d[0, list(LANDMARK_KEYPOINTS)][_LIMBS] - those, axis=1)[known].mean()
-            / rows.bbox_xywh[row, 2:].max()
-            for those in (points[row, _LIMBS, :2], points[row, _LIMBS, :2][_OTHER_SIDE])
-        ]
-        stated.append(away[0])
-        swapped.append(away[1])
-        kept.append(int(number))
-    if len(kept) < _FEWEST:
-        return
-    right, wrong = (np.array(a) < 0.7 * np.array(b) for a, b in ((stated, swapped), (swapped, stated)))
-    if (
-        wrong.sum() >= _FEWEST and wrong.sum() > 2 * right.sum()
-    ):  # seen from behind, people are at times taken wrong
-        text = (
-            f"left and right look exchanged: in {wrong.sum()} of {len(kept)} pictures the bundled network sees "
-            "the limbs on the other side; expected the person's own left and right"
-        )
-        yield Problem("keypoints2d", kept[int(wrong.argmax())], text)

@@ -63,20 +63,25 @@ def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
     )
 
 
+_DEPENDS = "Figures depend on them; the published ones are with"
+
+
 def _label_notes(arranged: Arranged) -> Iterator[Note]:
-    """Gives a footnote for measured rows that learnt SMPL labels which a file says are of a certain source."""
+    """Gives a footnote for measured rows that learnt labels or started from fits which a file says are of a source."""
     from hmrcli.results.trained import read_trained  # brings recipes
 
     rows: dict[str, list[str]] = {}
     for recipe, run in arranged.cells.items():
-        trained = read_trained(run)
-        for name, source in (trained.training.smpl_labels if trained else {}).items():
-            rows.setdefault(f"SMPL labels of {name}: {source}.", []).append(recipe)
+        if (trained := read_trained(run)) is None:
+            continue
+        for name, source in trained.training.smpl_labels.items():
+            text = f"SMPL labels of {name}: {source}."
+            rows.setdefault(f"{text} {_DEPENDS} MoSh's of h36m.", []).append(recipe)
+        for name, source in trained.training.static_fits.items():
+            text = f"Static fits of {name}: {source}."
+            rows.setdefault(f"{text} {_DEPENDS} SPIN's own.", []).append(recipe)
     for text, recipes in sorted(rows.items()):
-        yield Note(
-            rows=tuple(recipes),
-            text=f"{text} Figures depend on them; the published ones are with MoSh's of h36m.",
-        )
+        yield Note(rows=tuple(recipes), text=text)
 
 
 def _measured(run: Run | None, figure: float) -> dict[str, Any]:

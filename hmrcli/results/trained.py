@@ -40,6 +40,8 @@ class _Environment(Part):
     """Training sets that were left out."""
     smpl_labels: Mapping[Text, Text] = {}
     """Sources of the SMPL labels of training sets, if their files tell."""
+    static_fits: Mapping[Text, Text] = {}
+    """How the fits that SPIN starts from were made, where it was on this machine."""
     initialisation: Text | None = None
     """Start of the weights, if the run recorded it."""
 

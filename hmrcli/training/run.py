@@ -4,8 +4,9 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 from hmrcli.algorithms.spin_fits import FitStore
+from hmrcli.data.label_sources import smpl_labels, static_fits
 from hmrcli.data.mixture import BatchSampler, mixture_of
-from hmrcli.data.sets import load_sets, smpl_labels
+from hmrcli.data.sets import load_sets
 from hmrcli.data.training import training_batches
 from hmrcli.data.unreadable_rows import Unreadable
 from hmrcli.distributed import done_by_first, met_alike, rank_and_size
@@ -110,6 +111,7 @@ def _begin(recipe: Recipe, settings: Settings, folder: Path, checkpoint: Checkpo
         notes = {
             "without": list(settings.without),
             "smpl_labels": smpl_labels(recipe, settings.root, settings.without),
+            "static_fits": static_fits(recipe, settings.root, settings.without),
             "open_prior": settings.open_prior,
             "validates": settings.validation is not None,
             "precision": settings.precision,

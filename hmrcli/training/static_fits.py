@@ -93,6 +93,7 @@ def make_static_fits(
         fits.flush()
     progress(len(rows), len(rows))
     write_fits(target, np.array(fits))
+    record["fits_sha256"] = sha256(target)
     with whole_file(target.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     del fits
@@ -133,7 +134,7 @@ class _Fitter:
 
     @torch.no_grad()
     def __call__(self, rows: Annotations) -> NDArray[np.float32]:
-        """Fits (B, 82) of rows, in the full image; the mean where there are no joints."""
+        """Returns fits (B, 82) of rows, in the full image; the mean where there are no joints."""
         keypoints = torch.from_numpy(_in_crops(rows)).to(self.device)
         states = [self._fitted(keypoints, back) for back in (False, True)]
         joints2d = joints2d_of(keypoints, self.settings.ignored_joints)
@@ -165,7 +166,7 @@ class _Fitter:
 
 
 def _in_crops(rows: Annotations) -> NDArray[np.float32]:
-    """Keypoints (B, 49, 3) in pixels of the rows' crops."""
+    """Brings keypoints (B, 49, 3) to pixels of the rows' crops."""
     if rows.keypoints2d is None:
         return np.zeros((len(rows), 49, 3), np.float32)
     center, side = square_around(rows.bbox_xywh)

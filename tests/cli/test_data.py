@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -22,6 +23,7 @@ from hmrcli.data.annotations import Annotations
 from hmrcli.data.body_parameters import read_poses
 from hmrcli.data.human_data import facts_of, write_human_data
 from hmrcli.data.needed import needed_files, require
+from hmrcli.data.raw.raw_set import RawSet
 from hmrcli.data.raw.sets import RAW_SETS
 from hmrcli.errors import BadInput, MissingFile, UsageError
 from hmrcli.recipe import load_recipe
@@ -423,11 +425,42 @@ def test_what_cannot_be_made_is_said_in_one_line(
         make("cmu_mosh", raw, root)
     with pytest.raises(UsageError, match=r"'pw3'; did you mean pw3d\?"):
         make("pw3", raw, root)
+    (raw / "imageFiles.zip").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"imageFiles\.zip is a file; name the folder .*--raw"):
+        make("pw3d", raw / "imageFiles.zip", root)
     with pytest.raises(MissingFile, match=r"--raw: .*elsewhere is no folder"):
         make("pw3d", raw / "elsewhere", root)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingFile, match=r"cdflib and h5py .* pip install 'hmrcli\[raw\]'"):
         make("h36m", raw, root)
+
+
+@pytest.mark.parametrize("raw_set", RAW_SETS, ids=lambda each: each.name)
+def test_a_folder_of_something_else_names_page_archives_and_command(
+    raw_set: RawSet, raw: Path, root: Path
+) -> None:
+    (raw / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(MissingFile) as error:
+        make(raw_set.name, raw, root)
+    for words in (
+        raw_set.page,
+        *(each.pattern for each in raw_set.archives),
+        f"hmr data make {raw_set.name}",
+    ):
+        assert words in str(error.value)
+    assert not list(root.rglob("*.npz"))
+
+
+def test_a_half_unpacked_archive_is_finished(raw: Path, root: Path) -> None:
+    captures.write_pw3d(raw, "test", "downtown_a_00", [captures.walk(3)], [[1, 1, 1]], ["f"])
+    shutil.make_archive(str(raw / "imageFiles"), "zip", raw, "imageFiles")
+    there = root / "datasets/pw3d/imageFiles/downtown_a_00"
+    shutil.copytree(raw / "imageFiles/downtown_a_00", there)
+    shutil.rmtree(raw / "imageFiles")
+    (there / "image_00001.jpg").write_bytes(b"cut")
+    (there / "image_00002.jpg").unlink()
+    assert make("pw3d", raw, root)["files"][0]["missing_images"] == 0
+    assert all(cv2.imread(str(there / f"image_0000{number}.jpg")) is not None for number in range(3))
 
 
 def test_a_full_disk_is_told_before_frames_are_taken(

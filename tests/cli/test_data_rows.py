@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -75,14 +76,14 @@ def test_a_row_trains_on_what_was_made(name: str, raw: Path, tmp_path: Path) -> 
     write_world(tmp_path, recipe, rows=4)
     used = {dataset.annotations for dataset in recipe.data.mixture.values()}
     wanted = [each for each, files in WILD.items() if used & set(files)]
-    for each in {"coco", "lsp", "lspet", "mpii", "up-3d"} & recipe.data.mixture.keys():
-        shutil.rmtree(tmp_path / "datasets" / each)
+    for each, dataset in recipe.data.mixture.items():
+        if any(dataset.annotations in files for files in WILD.values()):
+            shutil.rmtree(tmp_path / "datasets" / each)
     for file in (file for each in wanted for file in WILD[each]):
         (tmp_path / "preprocessed_datasets" / file).unlink(missing_ok=True)
     there = ["--data-root", tmp_path]
-    if "eft" in wanted:  # its rows are about more images than those of the sets themselves
-        for each in ("coco", "lspet", "mpii"):
-            shutil.copytree(raw / each, tmp_path / "datasets" / each)
+    if "eft" in wanted:  # its images are those of other sets
+        wanted = ["coco", "lspet", "mpii", "eft"]
     for each in wanted:
         hmr("data", "make", each, "--raw", raw / each, *there)
     overrides = open_overrides(name, batch_size=2)
@@ -90,17 +91,19 @@ def test_a_row_trains_on_what_was_made(name: str, raw: Path, tmp_path: Path) -> 
         for dataset in recipe.data.mixture.values():
             (tmp_path / "static_fits" / dataset.fits).unlink()
         document = recipe.as_dict() | {"name": "own_spin"}
-        # All of LSP is many; its fits are as good here when they are the world's.
-        mixture = document["data"]["mixture"]
-        mixture["h36m"]["share"] += mixture.pop("lsp")["share"]
+        # Those of one set in the wild are made, and of both that know bodies; fits take seconds a set.
+        mixture, others = document["data"]["mixture"], ("lsp", "lspet", "mpii")
+        for each in others:
+            mixture["h36m"]["share"] += mixture.pop(each)["share"]
         (tmp_path / "spin.yaml").write_text(yaml.safe_dump(document))
         made = json.loads(
             hmr("data", "make", "spin-fits", "--recipe", tmp_path / "spin.yaml", "--json", *there).stdout
         )
         assert {each["set"]: each["fitted"] for each in made["fits"]}["coco"] == 4
         assert len(read_fits(tmp_path / "static_fits" / "coco_fits.npy")[0]) == 4
-        count = len(read_annotations(tmp_path / "preprocessed_datasets" / "spin_lsp_train.npz"))
-        np.save(tmp_path / "static_fits" / "lsp_fits.npy", np.zeros((count, 82), np.float32))
+        for each in others:
+            count = len(read_annotations(tmp_path / "preprocessed_datasets" / f"spin_{each}_train.npz"))
+            np.save(tmp_path / "static_fits" / f"{each}_fits.npy", np.zeros((count, 82), np.float32))
     checked = json.loads(hmr("data", "check", "--recipe", name, "--images", "--json", *there).stdout)
     assert len(checked["files"]) >= len(recipe.data.mixture) + 1
     assert all(not each["problems"] for each in checked["files"])
@@ -112,6 +115,9 @@ def test_a_row_trains_on_what_was_made(name: str, raw: Path, tmp_path: Path) -> 
     if name.startswith("spin"):
         train += ["--without", "pose_prior"]
     hmr(*train)
+    environment = json.loads((folder / "environment.json").read_text())
+    fitted = {"h36m", "mpi_inf_3dhp", "coco"} if name.startswith("spin") else set()
+    assert set(environment["static_fits"]) == fitted
     hmr("eval", "--checkpoint", folder, *there)
     assert json.loads((folder / "results.json").read_text())["samples"] == 4
 
@@ -139,6 +145,42 @@ def test_check_names_row_and_field_and_marks_what_is_right(raw: Path, tmp_path: 
     refused("data", "check", "no_such_set", *there, code=2)
     refused("data", "check", "no_such.npz", *there, code=3)
     refused("data", "check", *there, code=2)
+    out = refused("data", "check", "--recipe", "hmr_normal", *there, code=3)
+    assert "8 of 8 annotation files" in out and "hmr data list --recipe hmr_normal" in out
+
+
+def test_eft_finds_its_images_where_the_downloads_of_other_sets_lie(raw: Path, tmp_path: Path) -> None:
+    """Its rows are about more images than those sets' own rows, which alone are linked for these."""
+    there = ["--data-root", tmp_path / "root"]
+
+    def made(*arguments: object) -> dict[str, int]:
+        out = hmr("data", "make", *arguments, *there, "--json").stdout
+        return {file["file"]: file["missing_images"] for file in json.loads(out)["sets"][0]["files"]}
+
+    # Nothing but EFT is there; then the way to the images is told.
+    assert made("eft", "--raw", raw / "eft") == {"eft_coco_all.npz": 5, "eft_mpii.npz": 4, "eft_lspet.npz": 5}
+    said = hmr("data", "make", "eft", "--raw", raw / "eft", *there).output
+    assert re.search(r"eft_coco_all\.npz: 5 of its images are not there; put .*train2014\.zip", said)
+    # COCO's download lies elsewhere, unpacked.
+    made("coco", "--raw", raw / "coco")
+    linked = tmp_path / "root" / "datasets" / "coco" / "train2014"
+    assert len(list(linked.iterdir())) == 4  # one person is not labelled fully
+    # MPII's lies packed in its place, LSP-Extended's with EFT's own.
+    mpii, eft = tmp_path / "root" / "datasets" / "mpii", tmp_path / "eft"
+    mpii.mkdir(exist_ok=True)
+    shutil.make_archive(str(mpii / "mpii_human_pose_v1"), "gztar", raw / "mpii", "images")
+    shutil.copytree(raw / "eft", eft)
+    shutil.copytree(raw / "lspet", eft / "hr-lspet")
+    assert set(made("eft", "--raw", eft).values()) == {0}
+    assert len(list(linked.iterdir())) == 5
+    # Where the downloads were is remembered.
+    shutil.rmtree(linked)
+    assert made("coco") == {"coco_2014_train.npz": 0, "spin_coco_2014_train.npz": 0}
+    assert set(made("eft").values()) == {0}
+    for name in ("coco_all", "mpii", "lspet"):
+        rows = read_annotations(tmp_path / "root" / "preprocessed_datasets" / f"eft_{name}.npz")
+        folder = tmp_path / "root" / "datasets" / name.removesuffix("_all")
+        assert all(cv2.imread(str(folder / str(path))) is not None for path in rows.image_path)
 
 
 def test_own_photos_with_keypoints(raw: Path, tmp_path: Path) -> None:
@@ -152,6 +194,15 @@ def test_own_photos_with_keypoints(raw: Path, tmp_path: Path) -> None:
     hmr("data", "check", "mine.npz", *there)
     refused("data", "make", "own", "--images", tmp_path / "none", *there, code=2)
     refused("data", "make", "own", "coco", "--images", images, *there, code=2)
+    document = json.loads(keypoints.read_text())
+    document["images"][0]["file_name"] = "../../outside.jpg"
+    (tmp_path / "foreign.json").write_text(json.dumps(document))
+    foreign = ["--keypoints", tmp_path / "foreign.json", "--name", "foreign"]
+    out = refused("data", "make", "own", "--images", images, *foreign, *there, code=4)
+    assert "'../../outside.jpg' leads out of its folder" in out
+    assert not (tmp_path / "preprocessed_datasets" / "foreign.npz").exists()
+    out = refused("data", "make", "own", "--images", images, "--name", "coco", *there, code=2)
+    assert "coco is an official set" in out
 
 
 def test_own_photos_are_looked_at_and_trained_on(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What is wrong in an annotation file is found, and named with its field and row."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hmrcli.assets.bundled import bundled
 from hmrcli.body import load_body
 from hmrcli.body.joints import COCO_17, SMPL_54
 from hmrcli.body.rotations import axis_angle_from_rotmat, rotmat_from_axis_angle
+from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.check_sets import Report, check_file
 from hmrcli.data.human_data import write_human_data
@@ -171,6 +173,19 @@ def test_boxes_of_four_columns_are_noted(tmp_path, checked, right, folder, bodie
     path = rewrite(tmp_path / "rows.npz", bbox_xywh=right.bbox_xywh)
     report = check_file(path, folder, bodies, seen_by_network=False)
     assert report.problems == [] and "bbox_xywh has 4 columns" in report.notes[0]
+    np.testing.assert_array_equal(read_annotations(path).bbox_xywh, right.bbox_xywh)  # nothing is taken wrong
+
+
+def test_boxes_whose_columns_are_others_are_wrong(tmp_path, checked, right, folder, bodies):
+    checked(right)
+    score = np.ones((ROWS, 1), np.float32)
+    for boxes, words in (
+        (np.concatenate([score, right.bbox_xywh], 1), "boxes lie outside|the middle of the 2D keypoints is"),
+        (np.concatenate([right.bbox_xywh, score, score], 1), r"expected shape \(N, 4\) or \(N, 5\)"),
+    ):
+        path = rewrite(tmp_path / "rows.npz", bbox_xywh=boxes)
+        problems = check_file(path, folder, bodies, seen_by_network=False).problems
+        assert any(each.field == "bbox_xywh" and re.search(words, each.text) for each in problems), problems
 
 
 def test_single_rows_are_named(tmp_path, checked, right, folder, bodies):

@@ -286,10 +286,14 @@ def test_nothing_that_is_not_json_leaves_as_json(tmp_path: Path) -> None:
 
 def test_a_footnote_tells_whose_body_labels_were_learnt(tmp_path: Path) -> None:
     labels = {"seed": 0, "without": [], "smpl_labels": {"h36m": "NeuralAnnot"}}
-    for recipe, environment in (("hmr_normal", labels), ("hmr_l1", None)):
+    fits = {"seed": 0, "without": [], "static_fits": {"coco": "SMPLify from the mean pose"}}
+    for recipe, environment in (("hmr_normal", labels), ("hmr_l1", None), ("spin_l1", fits)):
         run = open_run(tmp_path, recipe, 60.0, environment=environment)
         put(run, "pw3d", document(recipe, 60.0))
     report = algorithms_report(read_runs(tmp_path)[0])
     (letter,) = (letter for letter, text in report.notes.items() if "NeuralAnnot" in text)
     assert report.notes[letter].startswith("SMPL labels of h36m: NeuralAnnot.")
     assert [r["recipe"] for r in report.main.records if letter in r["notes"]] == ["hmr_normal"]
+    (letter,) = (letter for letter, text in report.notes.items() if "SMPLify from the mean pose" in text)
+    assert report.notes[letter].startswith("Static fits of coco: SMPLify")
+    assert [r["recipe"] for r in report.main.records if letter in r["notes"]] == ["spin_l1"]

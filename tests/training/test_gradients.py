@@ -25,10 +25,11 @@ def test_every_trained_parameter_gets_a_gradient(algorithm, body):
     recipe = row_of(algorithm)
     network = build_network(recipe, body)
     discriminator = Discriminator() if recipe.adversary else None
-    # Small crops are quick; Graphormer alone needs its grid of 7 by 7.
-    size = 224 if algorithm == "graphormer" else 64
-    prediction, crops = network(torch.randn(2, 3, size, size)), Crops(*(each[:2] for each in CROPS))
-    terms = training_losses(recipe, prediction, made_labels(recipe, 2), crops, body, discriminator)
+    # Small crops are quick; Graphormer alone needs its grid of 7 by 7, and has no statistics of a single number.
+    count, size = (1, 224) if algorithm == "graphormer" else (2, 64)
+    prediction = network(torch.randn(count, 3, size, size))
+    crops = Crops(*(each[:count] for each in CROPS))
+    terms = training_losses(recipe, prediction, made_labels(recipe, count), crops, body, discriminator)
     total(terms).backward()
     unread = unused_names(network)
     for name, parameter in network.named_parameters():

@@ -14,6 +14,7 @@ from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.body_parameters import read_fits
 from hmrcli.data.human_data import write_human_data
+from hmrcli.data.label_sources import static_fits as sources_of_fits
 from hmrcli.recipe import Recipe
 from hmrcli.training import static_fits
 from hmrcli.training.static_fits import make_static_fits
@@ -56,6 +57,11 @@ def test_fits_show_the_pose_of_their_joints(tmp_path, recipe, truth):
     assert record["pose_prior"] == "bundled"
     assert json.loads((tmp_path / "static_fits" / "coco_fits.json").read_text()) == record
     assert [path.name for path in (tmp_path / "static_fits").iterdir() if path.name.startswith(".")] == []
+    told = sources_of_fits(recipe, tmp_path)
+    assert list(told) == ["coco"] and told["coco"].startswith("SMPLify from the mean pose")
+    assert sources_of_fits(recipe, tmp_path, ["coco"]) == {}
+    np.save(tmp_path / "static_fits" / "coco_fits.npy", np.zeros((ROWS, 82), np.float32))  # of others
+    assert sources_of_fits(recipe, tmp_path) == {}
 
 
 def test_a_stopped_run_goes_on(tmp_path, recipe, truth, monkeypatch):

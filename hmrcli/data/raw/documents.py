@@ -18,7 +18,7 @@ _CHUNK = 1 << 24
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Words whatever reading an official file raises as one line that names it.
+    """Turns whatever reading an official file raises into one line that names it.
 
     Raises:
         MissingFile: it is not there.

@@ -1,10 +1,12 @@
 """Boxes of points, and bodies moved from the world to the camera."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from hmrcli.body.rotations import axis_angle_from_rotmat, rotmat_from_axis_angle
+if TYPE_CHECKING:
+    import torch
 
 Floats = NDArray[np.floating]
 
@@ -12,7 +14,7 @@ Floats = NDArray[np.floating]
 def box_of_points(
     points: Floats, factor: float, used: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """Tight boxes of points, enlarged about their centers and not clipped.
+    """Puts tight boxes around points, enlarged about their centers and not clipped.
 
     Args:
         points: (N, K, 2) pixels.
@@ -30,13 +32,13 @@ def box_of_points(
 
 
 def box_of_corners(low: Floats, high: Floats, factor: float) -> NDArray[np.float32]:
-    """Boxes (N, 4), top left corner and size, of corners (N, 2), enlarged about their centers."""
+    """Makes boxes (N, 4), top left corner and size, of corners (N, 2), enlarged about their centers."""
     size = factor * (high - low)
     return np.concatenate([(low + high - size) / 2, size], 1).astype(np.float32)
 
 
 def box_of_scale(center: Floats, scale: Floats) -> NDArray[np.float32]:
-    """Squares (N, 4) around centers (N, 2) whose sides are 200 times a scale (N,)."""
+    """Puts squares (N, 4) around centers (N, 2) whose sides are 200 times a scale (N,)."""
     side = 200.0 * np.asarray(scale, np.float64)[:, None]
     return np.concatenate([center - side / 2, side, side], 1).astype(np.float32)
 
@@ -55,18 +57,26 @@ def grown_square(bbox_xywh: Floats, factor: float) -> NDArray[np.float32]:
 
 
 def turned(pose: Floats, rotation: Floats) -> NDArray[np.float32]:
-    """Poses (N, 72) whose roots are turned by rotations (N, 3, 3) or (3, 3) from the left: world to camera."""
+    """Turns the roots of poses (N, 72) by rotations (N, 3, 3) or (3, 3) from the left: world to camera."""
+    import torch  # here, for the state of all sets is listed without it
+
+    from hmrcli.body.rotations import axis_angle_from_rotmat
+
     out = np.array(pose, np.float32)
     turn = torch.as_tensor(np.asarray(rotation, np.float64))
     out[:, :3] = axis_angle_from_rotmat(turn @ root_rotations(pose)).numpy()
     return out
 
 
-def root_rotations(pose: Floats) -> torch.Tensor:
-    """Rotations (N, 3, 3) of the roots of poses (N, 72)."""
+def root_rotations(pose: Floats) -> "torch.Tensor":
+    """Returns rotations (N, 3, 3) of the roots of poses (N, 72)."""
+    import torch
+
+    from hmrcli.body.rotations import rotmat_from_axis_angle
+
     return rotmat_from_axis_angle(torch.as_tensor(np.asarray(pose[:, :3], np.float64)))
 
 
 def moved(points: Floats, rotation: Floats, shift: Floats) -> Floats:
-    """Points (N, 3) in the camera: R p + t, for one camera or one each row."""
+    """Moves points (N, 3) to the camera: R p + t, for one camera or one each row."""
     return (rotation @ points[..., None])[..., 0] + shift

@@ -41,11 +41,11 @@ class Recording(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As its images have it."""
+        """Returns the name as its images have it."""
         return f"S{self.take.subject}_{self.take.sequence.replace(' ', '_')}.{self.take.camera}"
 
     def image(self, frame: int) -> str:
-        """Path of a frame's image, which counts from 1."""
+        """Returns the path of a frame's image, which counts from 1."""
         return f"S{self.take.subject}/images/{self.name}/{self.name}_{frame + 1:06d}.jpg"
 
 
@@ -106,7 +106,7 @@ def make_human36m(tree: Tree, out: Output) -> None:
 
 
 def _recordings(tree: Tree, out: Output, subject: int) -> list[Recording]:
-    """Of a subject, by the names of their files."""
+    """Lists those of a subject, by the names of their files."""
     features = f"S{subject}/MyPoseFeatures"
     mono = {path.stem: path for path in tree.find(f"{features}/D3*Positions*mono/*.cdf")}
     masks = next(
@@ -180,7 +180,7 @@ def _positions(path: Path, size: int) -> NDArray[np.float64]:
 def _mask_corners(
     path: Path, frames: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Corners (n, 2) of the masks of some frames, and which frames have one (n,)."""
+    """Finds corners (n, 2) of the masks of some frames, and which frames have one (n,)."""
     low, high = np.zeros((len(frames), 2)), np.zeros((len(frames), 2))
     seen = np.zeros(len(frames), bool)
     with reading(path):

@@ -30,7 +30,7 @@ Views = dict[tuple[int, int], View]
 
 
 def read_views(tree: Tree) -> Views:
-    """Cameras of all subjects that one of the files tells of; none where no file is there."""
+    """Reads cameras of all subjects that one of the files tells of; none where no file is there."""
     if found := tree.find("metadata.xml"):
         return _from_metadata(found[0])
     views = {}
@@ -48,7 +48,7 @@ def read_views(tree: Tree) -> Views:
 
 
 def _from_metadata(path: Path) -> Views:
-    """From `w0`, 300 numbers: six for each of 11 subjects and 4 cameras, then nine for each camera."""
+    """Reads `w0`, 300 numbers: six for each of 11 subjects and 4 cameras, then nine for each camera."""
     with reading(path):
         text = path.read_text(encoding="utf-8", errors="replace")
         found = re.search(r"<w0>\s*\[?([^<\]]*)", text)

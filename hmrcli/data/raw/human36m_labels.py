@@ -72,7 +72,7 @@ class LabelSource(Protocol):
     name: str
 
     def of(self, take: Take, frames: NDArray[np.int64], joints: NDArray[np.float32]) -> Labels | None:
-        """Labels of some frames; None where they are missing or contradict the joints (n, 17, 3) in millimetres."""
+        """Returns labels of some frames; None where missing, or contradicting the joints (n, 17, 3) in millimetres."""
 
 
 def find_labels(tree: Tree, out: Output, views: Views) -> LabelSource | None:
@@ -166,7 +166,7 @@ class _World:
 
 
 def action_numbers(take: Take) -> tuple[int, int] | None:
-    """Action (2 to 16) and subaction (1 or 2) of a sequence; None for names that metadata.xml does not list."""
+    """Returns action (2 to 16) and subaction (1 or 2) of a sequence; None for names that metadata.xml does not list."""
     action, _, number = take.sequence.partition(" ")
     action = _SPELLINGS.get(action, action)
     subactions = _EXCEPTIONS.get(take.subject, {}).get(action, "1-")
@@ -176,8 +176,10 @@ def action_numbers(take: Take) -> tuple[int, int] | None:
 
 
 def _error(fit: dict[str, Any], joints: NDArray[np.float32], view: View) -> float:
-    """Mean distance in millimetres of a fit's joints from the true ones, both minus the pelvis; 0 where the file
-    has no joints. That they are in the world and in millimetres or metres is inferred."""
+    """Measures the mean distance in millimetres of a fit's joints from the true ones, both minus the pelvis.
+
+    It is 0 where the file has no joints. That they are in the world and in millimetres or metres is inferred.
+    """
     if "fitted_3d_pose" not in fit:
         return 0.0
     fitted = np.asarray(fit["fitted_3d_pose"], np.float64).reshape(17, 3)
@@ -222,7 +224,7 @@ def _agreeing(
 
 
 def _degrees(axes: NDArray[np.float64], other: NDArray[np.float32]) -> float:
-    """Median angle between directions (n, 3)."""
+    """Measures the median angle between directions (n, 3)."""
     length = np.maximum(np.linalg.norm(other, axis=1), 1e-9)
     return float(np.median(np.degrees(np.arccos(np.clip((axes * other).sum(1) / length, -1, 1)))))
 

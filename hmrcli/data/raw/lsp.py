@@ -57,7 +57,7 @@ def _joints(tree: Tree, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
 def _write(
     tree: Tree, out: Output, names: list[str], found: Sequence[Path | None], points: NDArray[np.float64]
 ) -> None:
-    """All joints count fully, hidden or not. Rows with a joint outside of the picture are left out; SPIN keeps them."""
+    """Writes rows whose joints all lie in the picture, for SPIN all rows; joints count fully, hidden or not."""
     name = out.raw_set.name
     everyone = Rows(name, "lsp_14")
     inside = np.zeros(len(names), bool)

@@ -43,7 +43,7 @@ class Rule(NamedTuple):
     """Frames kept so far."""
 
     def choose(self, points: NDArray[np.floating]) -> tuple[NDArray[np.int64], "Rule"]:
-        """Frames of a camera that become rows, and the rule for the next camera.
+        """Chooses frames of a camera that become rows, and gives the rule for the next camera.
 
         Args:
             points: (F, 28, 2) pixels.
@@ -120,7 +120,7 @@ def _camera(
 
 
 def _length(tree: Tree, out: Output, name: str, annotated: int, videos: dict[str, Path]) -> int:
-    """Frames of a camera that have labels and a picture; its video is put into `videos`."""
+    """Counts frames of a camera that have labels and a picture; its video is put into `videos`."""
     folder, _, video = name.rpartition("/")
     if found := tree.find(f"{folder}/imageSequence/{video}.avi"):
         videos[name] = found[0]
@@ -192,7 +192,7 @@ def _metres(joints: NDArray[np.float64], root: int) -> NDArray[np.float64]:
 
 
 def _published_spin(tree: Tree, out: Output) -> Annotations | None:
-    """SPIN's own rows, with its fits, where its file is at hand; images have the benchmark's names."""
+    """Reads SPIN's own rows, with its fits, where its file is at hand; images have the benchmark's names."""
     path = out.root / ANNOTATIONS / "spin" / "mpi_inf_3dhp_train.npz"
     found = tree.find("mpi_inf_3dhp_train.npz") or ([path] if path.is_file() else [])
     if not found:

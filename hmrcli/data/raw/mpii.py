@@ -60,7 +60,7 @@ def _prepared(path: Path) -> Iterator[_Person]:
 
 
 def _official(path: Path, out: Output) -> Iterator[_Person]:
-    """People of the training images in the file's order, with boxes and whole pixels as `train.h5` has them."""
+    """Reads people of the training images in the file's order, with boxes and whole pixels as `train.h5` has them."""
     release = read_mat(path, "RELEASE")["RELEASE"]
     with reading(path):
         release = release.flat[0]
@@ -95,7 +95,7 @@ def _points(person: Any) -> NDArray[np.float64] | None:
 
 
 def _structs(parent: Any, field: str) -> list[Any]:
-    """Records of a Matlab struct's field; none where it is absent or an empty array."""
+    """Lists the records of a Matlab struct's field; none where it is absent or an empty array."""
     values = np.ravel(np.asarray(getattr(parent, field, ()), object))
     return [value for value in values if hasattr(value, "_fieldnames")]
 

@@ -77,7 +77,7 @@ class Output:
 
     @property
     def images(self) -> Path:
-        """Folder of the set's images."""
+        """Returns the folder of the set's images."""
         return self.root / IMAGES / self.raw_set.name
 
     @property
@@ -141,7 +141,7 @@ class Output:
             facts: what was decided on the way, by name; stored in the file.
 
         Raises:
-            BadInput: there are no rows.
+            BadInput: there are no rows, or a path of an image leads out of its folder.
         """
         if not len(annotations):
             why = (
@@ -149,6 +149,9 @@ class Output:
                 or "the tree is empty"
             )
             raise BadInput(f"{self.raw_set.title}: nothing is left for {file}: {why}")
+        for name in annotations.image_path.tolist():
+            if name.startswith("/") or ".." in name.replace("\\", "/").split("/") or ":" in name[:2]:
+                raise BadInput(f"{self.raw_set.title}: the image {name!r} leads out of its folder")
         path, kept = self._place(file)
         if not kept:
             write_human_data(path, annotations, misc={MADE_BY: f"hmr {__version__}", **facts})

@@ -29,8 +29,14 @@ def own_set(name: str, keypoints: Path | None) -> RawSet:
         keypoints: JSON in COCO's layout; None to have them seen.
 
     Raises:
-        UsageError: it cannot be the name of a folder.
+        UsageError: it cannot be the name of a folder, or is that of an official set.
     """
+    from hmrcli.data.raw.sets import RAW_SETS
+
+    if name in (each.name for each in RAW_SETS):
+        raise UsageError(
+            f"--name: {name} is an official set, whose folder is datasets/{name}; take another name"
+        )
     if not name or Path(name).name != name:
         raise UsageError(f"--name: {name!r} is no name of a folder; leave out its path")
     return RawSet(
@@ -82,7 +88,7 @@ def _look(tree: Tree, out: Output) -> None:
 
 
 def _people(folder: Path, *photos: Path) -> Arrays:
-    """Image_path (N), bbox_xywh (N, 4) and keypoints2d (N, 17, 3) of the people in photos, by COCO's joints."""
+    """Finds image_path (N), bbox_xywh (N, 4) and keypoints2d (N, 17, 3) of the people in photos, by COCO's joints."""
     from hmrcli.people import body_landmarks, detect_people
     from hmrcli.people.skeleton import LANDMARK_KEYPOINTS
 

@@ -52,7 +52,7 @@ class RawSet:
     has_images: bool = True
 
     def images_of(self, file: str) -> str | None:
-        """Folder of a product's images below `datasets/`; None where the set has no images."""
+        """Returns the folder of a product's images below `datasets/`; None where the set has no images."""
         if not self.has_images:
             return None
         return next((p.images for p in self.products if p.file == file), "") or self.name

@@ -19,6 +19,7 @@ from hmrcli.data.raw.muco import MUCO
 from hmrcli.data.raw.output import MADE_BY
 from hmrcli.data.raw.pw3d import PW3D
 from hmrcli.data.raw.raw_set import Product, RawSet
+from hmrcli.data.raw.tree import download_folders
 from hmrcli.data.raw.up3d import UP3D
 from hmrcli.errors import BadInput, UsageError
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
@@ -58,7 +59,7 @@ def maker_of(file: str) -> RawSet | None:
 
 
 def files_of(recipe: Recipe) -> list[str]:
-    """Annotation files that a recipe trains with and is measured by."""
+    """Lists annotation files that a recipe trains with and is measured by."""
     files = [dataset.annotations for dataset in recipe.data.mixture.values()]
     files.append(recipe.evaluation.annotations)
     if recipe.adversary is not None:
@@ -67,7 +68,7 @@ def files_of(recipe: Recipe) -> list[str]:
 
 
 def recipes_by_file() -> dict[str, list[str]]:
-    """Names of the bundled recipes that use each annotation file."""
+    """Lists the bundled recipes that use each annotation file."""
     users: dict[str, list[str]] = {}
     for name in recipe_names():
         for file in files_of(load_recipe(name)):
@@ -100,7 +101,7 @@ def state_of(path: Path) -> str:
 def describe(
     raw_set: RawSet, root: Path, users: dict[str, list[str]], only: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """A set as `hmr data list --json` tells of it.
+    """Describes a set as `hmr data list --json` tells of it.
 
     Args:
         users: what `recipes_by_file` gives.
@@ -112,12 +113,12 @@ def describe(
     wanted = set(only)
     products = [p for p in raw_set.products if not wanted or p.file in wanted]
     files = [_describe(product, raw_set, root, users) for product in products]
-    raw_there = folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir())
-    images = "none" if not raw_set.has_images else "found" if raw_there else "missing"
+    filled = [each for each in download_folders(folder) if _has_files(each)]
+    images = "none" if not raw_set.has_images else "found" if folder in filled else "missing"
     states = {file["state"] for file in files}
     if "missing" in states or "damaged" in states:
         step = f"run: hmr data make {raw_set.name}"
-        if not raw_there:
+        if not filled:
             step = f"get the archives at {raw_set.page}, put them in {folder}, then {step}"
     elif states == {"checked"}:
         step = "nothing"
@@ -135,6 +136,10 @@ def describe(
         "annotations": files,
         "next": step,
     }
+
+
+def _has_files(folder: Path) -> bool:
+    return folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir())
 
 
 def _describe(product: Product, raw_set: RawSet, root: Path, users: dict[str, list[str]]) -> dict[str, Any]:

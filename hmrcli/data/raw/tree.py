@@ -17,6 +17,22 @@ from hmrcli.files import whole_file
 _CHUNK = 1 << 22
 _ROOM = 1 << 30
 """Bytes of the disk that unpacking and frames leave free."""
+_NOTE = ".download"
+"""File beside a set's images that says where its download lies, if it is elsewhere."""
+
+
+def remember_download(images: Path, folder: Path) -> None:
+    """Notes beside a set's images where its download lies: for the next time, and for sets that share its images."""
+    if folder.resolve() != images.resolve():
+        with whole_file(images / _NOTE) as temporary:
+            temporary.write_text(str(folder.resolve()), encoding="utf-8")
+
+
+def download_folders(images: Path) -> list[Path]:
+    """Lists where the download of a set may lie: with its images, and where it was the last time."""
+    note = images / _NOTE
+    last = [Path(note.read_text(encoding="utf-8"))] if note.is_file() else []
+    return [images, *(folder for folder in last if folder.is_dir())]
 
 
 class Tree:
@@ -28,7 +44,7 @@ class Tree:
 
     @cached_property
     def _files(self) -> dict[str, Path]:
-        """Paths of all files by what they are below their folder, sorted."""
+        """Lists paths of all files by what they are below their folder, sorted."""
         found: dict[str, Path] = {}
         for folder in reversed(self.folders):
             for where, folders, names in os.walk(folder, followlinks=True):
@@ -46,7 +62,7 @@ class Tree:
         return names
 
     def find(self, pattern: str) -> list[Path]:
-        """Files whose path ends as a glob says, whatever the case, in the order of their paths.
+        """Lists files whose path ends as a glob says, whatever the case, in the order of their paths.
 
         Args:
             pattern: `*` and `?` stand for characters of one name.
@@ -58,7 +74,7 @@ class Tree:
         return [file for path, file in self._files.items() if wanted.fullmatch(path)]
 
     def need(self, *patterns: str) -> list[Path]:
-        """Files of the first pattern that any fits.
+        """Lists files of the first pattern that any fits.
 
         Raises:
             MissingFile: there are none; names the archives, the page and the next command.
@@ -69,7 +85,7 @@ class Tree:
         raise self.missing(f"no file {' or '.join(patterns)}")
 
     def missing(self, what: str) -> MissingFile:
-        """An error about what the tree lacks, with the way to get it."""
+        """Makes an error about what the tree lacks, with the way to get it."""
         own = self.raw_set
         archives = ", ".join(archive.pattern for archive in own.archives)
         return MissingFile(
