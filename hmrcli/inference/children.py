@@ -1,6 +1,5 @@
-"""Children: told by their proportions, or because grown-ups of their size would not stand on the others' floor."""
+"""Children: told by their proportions, or by their height beside somebody whose feet are on the same line."""
 
-import math
 from collections.abc import Sequence
 from functools import cache
 
@@ -19,21 +18,20 @@ YEARS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14)
 DOUBT_AT, DOUBT = 5, 1.0
 """Whoever fits the body of this many years better by this much is compared with all ages."""
 EVIDENT = 5.0
-"""Gain of a child's body over an adult's, in units of the fit's objective, that shows a child. Of 120 adults in real
+"""Gain of a child's body over an adult's, in units of the fit's objective, that shows a child. Of 86 people in real
 frames none has more than 4; where landmarks fit no body well, gains count less (`WELL_FITTED`)."""
 WELL_FITTED = 20.0
 QUICK = 4
 """Iterations after which an age's objective is known to a tenth."""
 
-ADULT_SPREAD, CHILD_SPREAD = 0.08, 0.06
-"""Deviation of the logarithm of people's height, and of the fit's distance with it."""
-CHILDREN, ELSEWHERE = 0.02, 0.01
-"""Share of people who are children, and of those who stand on something else than the others."""
-PITCHES = np.radians(np.arange(-30, 41, 2))
-PITCH_SPREAD = math.radians(8)
-HEIGHTS = np.geomspace(0.4, 4.0, 60)
-USUAL_HEIGHT, HEIGHT_SPREAD = 1.5, 0.35
-"""Metres from floor to camera: usual, and the deviation of its logarithm."""
+ONE_LINE = 0.15
+"""Feet are on one line of the picture if their rays fall by as much, up to this share."""
+SMALL = 0.8
+"""Height beside an adult below which somebody is a child."""
+SIZE_SPREAD = 0.08
+"""Deviation of the logarithm of that height, by the fit's distance and by how tall adults are."""
+AGAINST = -3.0
+"""Gain below which proportions speak against a child, whatever its height."""
 
 _ANKLES, _HIPS, _NECK = [7, 8], [1, 2], 12
 _SEEN = [
@@ -57,23 +55,23 @@ def ages(
         the years of those who are children, by their index.
     """
     suspected = gains(body, targets, fits.cost, (DOUBT_AT,))[:, 0] > DOUBT
-    standing = np.flatnonzero(stands(joints.numpy(), visibility))
-    feet = (joints + fits.transl[:, None])[standing][:, _ANKLES].amax(1).numpy()
-    floor = FloorView(feet) if len(feet) > 1 else None
-    if floor is not None and floor.strange():
-        suspected[standing] = True
-    some = np.flatnonzero(suspected)
+    standing = stands(joints.numpy(), visibility)
+    feet = (joints + fits.transl[:, None])[:, _ANKLES].amax(1).numpy()
+    heights = beside_others(np.where(standing[:, None], feet, np.nan))
+    some = np.flatnonzero(suspected | (heights < SMALL))
     if not len(some):
         return {}
-    gained = np.zeros((len(suspected), len(YEARS)))
-    gained[some] = gains(body, Targets(*(value[some] for value in targets)), fits.cost[some], YEARS)
-    found: dict[int, float] = {}
-    if floor is not None:
-        sizes = np.array([child(body, years).size for years in YEARS])
-        choices = zip(standing.tolist(), floor.explained(sizes, gained[standing]))
-        found = {i: float(YEARS[choice]) for i, choice in choices if choice is not None}
-    evident = {int(i): float(YEARS[gained[i].argmax()]) for i in some if gained[i].max() >= EVIDENT}
-    return found | evident
+    gained = gains(body, Targets(*(value[some] for value in targets)), fits.cost[some], YEARS)
+    sizes = np.array([child(body, years).size for years in YEARS])
+    found = {}
+    for i, gain in zip(some.tolist(), gained):
+        if gain.max() >= EVIDENT:
+            found[i] = float(YEARS[gain.argmax()])
+        elif heights[i] < SMALL:
+            likely = gain - 0.5 * (np.log(heights[i] / sizes) / SIZE_SPREAD) ** 2
+            if gain[likely.argmax()] > AGAINST:
+                found[i] = float(YEARS[likely.argmax()])
+    return found
 
 
 def gains(body: BodyModel, targets: Targets, cost: Tensor, years: Sequence[float]) -> NDArray[np.float64]:
@@ -98,52 +96,19 @@ def stands(joints: NDArray[np.floating], visibility: NDArray[np.floating]) -> ND
     return np.asarray(upright & straight & (visibility[:, _SEEN] > 0.5).all(1))
 
 
-class FloorView:
-    """People's feet before a camera of unknown height and pitch that looks at the floor they stand on."""
+def beside_others(feet: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Measures people by the tallest whose feet are on the same line of the picture.
 
-    def __init__(self, feet: NDArray[np.floating]) -> None:
-        """Takes feet (N, 3) in camera space, metres, where each would be as an adult of usual height."""
-        down = np.stack([np.cos(PITCHES), np.sin(PITCHES)])
-        drop = feet[:, 1:].astype(float) @ down  # (N, P): of the feet below the camera
-        with np.errstate(divide="ignore", invalid="ignore"):
-            self.size = np.log(HEIGHTS[None, None] / drop[..., None])  # (N, P, H)
-        self.size[~(drop > 0)] = np.nan
-        pitch = -0.5 * (PITCHES / PITCH_SPREAD) ** 2
-        height = -0.5 * (np.log(HEIGHTS / USUAL_HEIGHT) / HEIGHT_SPREAD) ** 2
-        self.camera = pitch[:, None] + height
+    These stand as far away, however high the camera is and wherever it looks, if they stand on one level floor.
 
-    def strange(self) -> bool:
-        """Tells whether somebody would be no adult on the most likely floor of adults."""
-        adult = self._likelihood(self.size, ADULT_SPREAD)
-        place = (self.camera + np.maximum(adult, _ELSEWHERE).sum(0)).argmax()
-        chosen = adult.reshape(len(adult), -1)[:, place]
-        return bool((chosen < _ELSEWHERE + 2).any())
+    Args:
+        feet: (N, 3) lowest points in camera space, metres, where each would be as an adult; nan for who does not stand.
 
-    def explained(self, sizes: NDArray[np.float64], gained: NDArray[np.float64]) -> list[int | None]:
-        """Finds the most likely floor, and who is a child on it.
-
-        Args:
-            sizes: (A,) heights at some ages, as a share of the adults'.
-            gained: (N, A) how much better each age explains a person's proportions.
-
-        Returns:
-            (N,) index of the age; None for those who are grown up or stand elsewhere.
-        """
-        adult = self._likelihood(self.size, ADULT_SPREAD) + math.log1p(-CHILDREN)
-        young = np.stack([self._likelihood(self.size - math.log(size), CHILD_SPREAD) for size in sizes], 1)
-        young += math.log(CHILDREN / len(sizes)) + gained[:, :, None, None]
-        best = np.maximum(np.maximum(adult, young.max(1)), _ELSEWHERE)
-        place = (self.camera + best.sum(0)).argmax()
-        at = [part.reshape(*part.shape[:-2], -1)[..., place] for part in (adult, young)]
-        return [
-            int(kids.argmax()) if kids.max() > max(grown, _ELSEWHERE) else None for grown, kids in zip(*at)
-        ]
-
-    @staticmethod
-    def _likelihood(size: NDArray[np.float64], spread: float) -> NDArray[np.float64]:
-        density = -0.5 * (size / spread) ** 2 - math.log(spread * math.sqrt(2 * math.pi))
-        return np.where(np.isnan(size), -np.inf, density)
-
-
-_ELSEWHERE = math.log(ELSEWHERE / 3)
-"""Likelihood of somebody who stands elsewhere: of any size within a factor of e^3."""
+    Returns:
+        (N,) heights as a share of the tallest one's; 1 for people beside nobody.
+    """
+    fall, depth = feet[:, 1] / feet[:, 2], feet[:, 2]
+    with np.errstate(invalid="ignore"):
+        same_line = np.abs(fall[:, None] - fall) < ONE_LINE * np.minimum(fall[:, None], fall)
+    share = np.where(same_line, depth / depth[:, None], 1.0)
+    return np.minimum(share.min(1, initial=1.0), 1.0)

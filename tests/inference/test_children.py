@@ -10,7 +10,7 @@ from hmrcli.fitting.fit import fit_landmarks
 from hmrcli.fitting.landmarks import INDICES, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.targets import Targets
-from hmrcli.inference.children import FloorView, ages, child
+from hmrcli.inference.children import ages, beside_others, child
 
 FOCAL, CENTER = 1000.0, (500.0, 400.0)
 
@@ -68,16 +68,16 @@ def test_grown_ups_are_not_children_wherever_they_stand():
     assert told(seen([None] * 2, on_a_roof)) == {}
 
 
-def test_the_floor_tells_children_whose_proportions_do_not():
+def test_height_beside_an_adult_tells_children_whose_proportions_do_not():
     beside, alone = [(-1.0, 1.4, 4.5), (1.0, 1.4, 4.5)], [(1.0, 1.4, 4.5)]
     assert told(seen([7.0], alone)) == {}
     found = told(seen([None, 7.0], beside))
     assert list(found) == [1] and 5 <= found[1] <= 10
 
 
-def test_a_floor_explains_children_between_adults():
-    sizes, years = np.array([0.5, 0.8]), np.zeros((3, 2))
-    feet = np.array([[0.0, 1.5, 5.0], [0.0, 1.5, 8.0], [0.0, 3.0, 10.0]])
-    assert FloorView(feet[:2]).explained(sizes, years[:2]) == [None, None]
-    assert FloorView(feet).explained(sizes, years) == [None, None, 0]
-    assert FloorView(feet).strange() and not FloorView(feet[:2]).strange()
+def test_people_are_measured_by_the_tallest_beside_them():
+    nobody = [np.nan] * 3
+    feet = np.array(
+        [[0.0, 1.5, 5.0], [1.0, 2.4, 8.0], [2.0, 1.2, 8.0], [0.0, -1.0, 9.0], nobody, [1.0, 1.8, 6.0]]
+    )
+    assert beside_others(feet) == pytest.approx([1, 5 / 8, 1, 1, 1, 5 / 6])
