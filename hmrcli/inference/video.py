@@ -4,7 +4,9 @@ PyAV reads videos: unlike OpenCV it tells each frame's own time, the display mat
 than 8 bits, the shape of pixels, and why a file cannot be read.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +26,9 @@ USUAL_FPS = 30.0
 """Of a video that does not say."""
 _FORMATS = "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,ogg,mxf,h264,hevc,m4v,gif,dv,ivf,nut,wtv"
 """Containers that are read: none that names other files, as playlists do."""
+
+_AHEAD = 2
+"""Frames that may be decoded before they are asked for."""
 
 
 class Frame(NamedTuple):
@@ -66,13 +71,22 @@ class Clip:
         return self.camera.height
 
     def frames(self, start: int = 0, max_side: int | None = None) -> Iterator[Frame]:
-        """Reads the frames from number `start` on.
+        """Reads the frames from number `start` on, the next ones while one is worked on.
 
         Args:
             start: number of the first one.
             max_side: frames with a longer side are reduced to it.
         """
-        return self.open(start, max_side)
+        return _ahead(self.open(start, max_side))
+
+
+def _ahead(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Takes frames from an iterator in a thread of its own, a few ahead."""
+    with ThreadPoolExecutor(1) as beside:
+        waiting = deque(beside.submit(next, frames, None) for _ in range(_AHEAD))
+        while (frame := waiting.popleft().result()) is not None:
+            waiting.append(beside.submit(next, frames, None))
+            yield frame
 
 
 def open_video(path: Path, note: Callable[[str], None] = lambda text: None) -> Clip:

@@ -1,6 +1,8 @@
 """Videos written: H.264 in mp4, which browsers and players show."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +16,8 @@ from hmrcli.files import whole_file
 Image = NDArray[np.uint8]
 _TICKS = 90_000
 """Times in a second, which all usual frame rates are told in."""
+_AHEAD = 3
+"""Frames that may wait to be encoded."""
 _QUALITY = {"crf": "20", "preset": "veryfast"}
 
 
@@ -34,9 +38,15 @@ def movie(path: Path, fps: float) -> Iterator[Callable[[Image, float], None]]:
     with (
         whole_file(path) as temporary,
         av.open(str(temporary), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+        ThreadPoolExecutor(1) as beside,  # the next frame is drawn while one is encoded
     ):
         stream: Any = None
         last = -1
+        waiting: deque[Future[None]] = deque()
+
+        def encode(frame: Any) -> None:
+            for packet in stream.encode(frame):
+                container.mux(packet)
 
         def add(pixels: Image, time: float) -> None:
             nonlocal stream, last
@@ -49,10 +59,12 @@ def movie(path: Path, fps: float) -> Iterator[Callable[[Image, float], None]]:
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels[:height, :width]), format="rgb24")
             last = max(round(time * _TICKS), last + 1)
             frame.pts, frame.time_base = last, Fraction(1, _TICKS)
-            for packet in stream.encode(frame):
-                container.mux(packet)
+            waiting.append(beside.submit(encode, frame))
+            while len(waiting) > _AHEAD:
+                waiting.popleft().result()
 
         yield add
+        for one in waiting:
+            one.result()
         if stream is not None:
-            for packet in stream.encode():
-                container.mux(packet)
+            encode(None)

@@ -6,6 +6,7 @@ Unlike a photo's overlay, the panel keeps its place and scale from frame to fram
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -112,10 +113,10 @@ def draw_frame(
 
 def _fade(image: Image, photo: Image, veil: Image) -> None:
     """Lets the photo be seen through what is drawn over it, in place, as far as the veil (H, W, 3) says."""
-    if not veil.any():
+    left, top, width, height = cv2.boundingRect(np.ascontiguousarray(veil[..., 0]))
+    if not width:
         return
-    rows, columns = (np.flatnonzero(veil.any((axis, 2))) for axis in (1, 0))
-    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    part = np.s_[top : top + height, left : left + width]
     share = (_FAINT / 255) * veil[part].astype(np.float32)
     image[part] = (image[part] + (photo[part].astype(np.float32) - image[part]) * share).round()
 
