@@ -15,7 +15,6 @@ from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.body_parameters import read_fits, read_poses
 from hmrcli.data.compact import COMPACT_SUFFIX, read_compact, write_compact
-from hmrcli.data.human_data import facts_of
 from hmrcli.data.images import missing_images, read_bgr
 from hmrcli.data.label_checks import check_set, refuse_without_labels
 from hmrcli.data.mixture import generator
@@ -123,16 +122,6 @@ def load_sets(
         check_set(recipe, name, annotations, path, images.folder, say)
         sets.append(images)
     return sets
-
-
-def smpl_labels(recipe: Recipe, root: Path, without: Collection[str] = ()) -> dict[str, str]:
-    """Returns where the SMPL labels of training sets come from, for files that say so, as those of `hmr data make`."""
-    told = {}
-    for name in kept_sets(recipe, without):
-        path = locate(ANNOTATIONS, recipe.data.mixture[name].annotations, root)
-        if path.suffix == ".npz" and path.is_file() and (source := facts_of(path).get("smpl_labels")):
-            told[name] = str(source)
-    return told
 
 
 def load_real_bodies(recipe: Recipe, root: Path) -> Bodies | None:
