@@ -19,7 +19,7 @@ DOUBT_AT, DOUBT = 5, 1.0
 """Whoever fits the body of this many years better by this much is compared with all ages."""
 EVIDENT = 5.0
 """Gain of a child's body over an adult's, in units of the fit's objective, that shows a child. Of 86 people in real
-frames none has more than 4; where landmarks fit no body well, gains count less (`WELL_FITTED`)."""
+frames none has more than 4.1; where landmarks fit no body well, gains count less (`WELL_FITTED`)."""
 WELL_FITTED = 20.0
 QUICK = 4
 """Iterations after which an age's objective is known to a tenth."""
