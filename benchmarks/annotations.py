@@ -28,19 +28,24 @@ from hmrcli.data.compact import COMPACT_SUFFIX, write_compact
 BLOCK = 2000
 
 
-def make(path: Path, rows: int) -> None:
-    """Writes the file; the keypoints of one block are repeated to its end."""
+def make(path: Path, rows: int, packed: bool = False) -> None:
+    """Writes a HumanData file of random people whose keypoints repeat from block to block.
+
+    Args:
+        packed: marked as compressed, which is to say with 49 joints instead of 190, in float32, and not deflated.
+    """
     rng = np.random.default_rng(0)
     mask = np.isin(np.arange(190), SMPL_49.human_data).astype(np.uint8)
+    number = np.float32 if packed else np.float64
     smpl = {
-        "body_pose": rng.normal(size=(rows, 23, 3)),
-        "global_orient": rng.normal(size=(rows, 3)),
-        "betas": rng.normal(size=(rows, 10)),
+        "body_pose": rng.normal(size=(rows, 23, 3)).astype(number),
+        "global_orient": rng.normal(size=(rows, 3)).astype(number),
+        "betas": rng.normal(size=(rows, 10)).astype(number),
     }
     whole = {
         "__key_strict__": np.array(False),
         "__data_len__": np.array(rows),
-        "__keypoints_compressed__": np.array(False),
+        "__keypoints_compressed__": np.array(packed),
         "image_path": np.array(
             [f"S1/images/S1_Walking_1.54138969/S1_Walking_1.{i:09d}.jpg" for i in range(rows)]
         ),
@@ -51,14 +56,18 @@ def make(path: Path, rows: int) -> None:
         "meta": np.array({"gender": rng.choice(["m", "f"], rows)}, dtype=object),
         "config": np.array("h36m"),
     }
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    method = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(path, "w", method, compresslevel=1) as archive:
         for name, array in whole.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                 np.lib.format.write_array(stream, array)
         for name, width in (("keypoints2d", 3), ("keypoints3d", 4)):
             block = rng.uniform(0, 500, (BLOCK, 190, width)).round(3) * mask[:, None]
             block[..., -1] = mask
-            header = {"descr": "<f8", "fortran_order": False, "shape": (rows, 190, width)}
+            if packed:
+                block = block[:, mask > 0].astype(number)
+            shape = (rows, *block.shape[1:])
+            header = {"descr": block.dtype.str, "fortran_order": False, "shape": shape}
             with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
                 np.lib.format.write_array_header_1_0(stream, header)
                 for start in range(0, rows, BLOCK):
