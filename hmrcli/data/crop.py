@@ -80,12 +80,6 @@ def crop_affine(
     return np.concatenate([linear, shift[..., None]], -1)
 
 
-def invert_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the affine (..., 2, 3) back from the crop to the image."""
-    linear = np.linalg.inv(affine[..., :2])
-    return np.concatenate([linear, -linear @ affine[..., 2:]], -1)
-
-
 def transform_points(points: NDArray[np.floating], affine: NDArray[np.float64]) -> NDArray[np.floating]:
     """Moves points (..., N, 2 or more) by affines (..., 2, 3); columns after x, y (a confidence) are kept."""
     moved = points[..., :2] @ affine[..., :2].swapaxes(-1, -2) + affine[..., None, :, 2]

@@ -36,7 +36,7 @@ def read_human_data(
         dataset=dataset or stored.path.stem,
         joints=joints,
         image_path=image_path,
-        bbox_xywh=_boxes(stored, count),
+        bbox_xywh=_boxes(stored),
         keypoints2d=_keypoints(stored, "keypoints2d", joints, 3, count),
         keypoints3d=_keypoints(stored, "keypoints3d", joints, 4, count),
         pose=bodies.pose,
@@ -44,11 +44,11 @@ def read_human_data(
         has_smpl=bodies.known,
         gender=stored.genders(count),
         transl=bodies.transl,
-        intrinsics=_intrinsics(stored, count) if cameras else None,
+        intrinsics=_intrinsics(stored) if cameras else None,
     )
 
 
-def _boxes(stored: AnnotationNpz, count: int) -> NDArray[np.float32]:
+def _boxes(stored: AnnotationNpz) -> NDArray[np.float32]:
     boxes = stored.numbers("bbox_xywh", (None, 4), (None, 5))[:, :4]  # the fifth is a score
     check_boxes(boxes, stored.where("bbox_xywh"))
     return np.ascontiguousarray(boxes)
@@ -91,7 +91,7 @@ def _bodies(stored: AnnotationNpz, count: int) -> BodyParameters:
     return bodies._replace(known=known)
 
 
-def _intrinsics(stored: AnnotationNpz, count: int) -> NDArray[np.float32] | None:
+def _intrinsics(stored: AnnotationNpz) -> NDArray[np.float32] | None:
     """Reads cameras of the rows; None where the file lists its cameras in another way than by row."""
     if "cam_param" not in stored:
         return None

@@ -18,6 +18,7 @@ from hmrcli.layers import Crops
 from hmrcli.render.overlay import PALETTE
 from hmrcli.render.rasteriser import Camera, paint
 from hmrcli.render.shading import shade
+from hmrcli.render.sheet import Tile, write_sheet
 
 EACH = 4
 """Samples of each kind on the sheet."""
@@ -32,23 +33,17 @@ def sheet(
     faces: NDArray[np.int64],
 ) -> None:
     """Writes crops with the predicted mesh beside them, of the least, middle and greatest PA-MPJPE."""
-    from matplotlib.figure import Figure
-
     values = errors.metrics["pa_mpjpe"]
     order = np.argsort(values, kind="stable")
     count = min(EACH, len(order))
     middle = (len(order) - count) // 2
     chosen = {"best": order[:count], "median": order[middle : middle + count], "worst": order[::-1][:count]}
-    figure = Figure(figsize=(3.6 * count, 6.2), layout="constrained")
-    axes = figure.subplots(len(chosen), count, squeeze=False)
-    for line, (kind, picked) in zip(axes, chosen.items()):
-        pairs = drawn(network, samples, rows[picked], errors, faces)
-        for axis, index, pair in zip(line, picked, pairs):
-            axis.imshow(pair)
-            axis.set_title(f"{kind}: {values[index]:.1f} mm, row {rows[index]}", fontsize=8)
-            axis.axis("off")
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    tiles = [
+        Tile(f"{kind}: {values[index]:.1f} mm, row {rows[index]}", pair)
+        for kind, picked in chosen.items()
+        for index, pair in zip(picked, drawn(network, samples, rows[picked], errors, faces))
+    ]
+    write_sheet(path, tiles, columns=count)
 
 
 def drawn(

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -274,9 +273,3 @@ def _count(duration: int | None, fps: float) -> int | None:
 
 def _why(error: Exception) -> str:
     return reason(error).lower()
-
-
-def rate_of(fps: float) -> Fraction:
-    """Returns frames a second as a fraction, 30000/1001 for 29.97."""
-    near = Fraction(round(fps * 1001 / 1000) * 1000, 1001)
-    return near if abs(float(near) - fps) < 0.002 else Fraction(fps).limit_denominator(1000)

@@ -1,6 +1,5 @@
 """Whether a camera stands still, by sparse optical flow of what is behind the people."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -83,11 +82,3 @@ def _background(size: tuple[int, ...], boxes: Array) -> Image:
         left, top = (max(int(low - wide), 0) for low in (x, y))
         free[top : max(int(y + height + wide), 0), left : max(int(x + width + wide), 0)] = 0
     return free
-
-
-def camera_moves(frames: Iterable[Image], boxes: Iterable[Array]) -> bool:
-    """Tells whether the camera of some frames (H, W, 3) RGB moves, with people in boxes (N, 4) of each."""
-    watch = CameraWatch()
-    for image, people in zip(frames, boxes):
-        watch.see(image, people)
-    return watch.moves

@@ -74,9 +74,7 @@ def pictures() -> tuple[dict[str, Any], ...]:
     return tuple(json.loads(bundled("scenes/backdrops/index.json").read_text(encoding="utf-8")))
 
 
-def draw_backdrop(
-    random: np.random.Generator, pool: str, camera: Camera, ground: "Ground | None"
-) -> Backdrop:
+def draw_backdrop(random: np.random.Generator, pool: str, ground: "Ground | None") -> Backdrop:
     """Draws a backdrop of a pool.
 
     Pools train and test share nothing: neither photographs nor layouts; wild shows the photographs of test. Where
@@ -85,7 +83,6 @@ def draw_backdrop(
     Args:
         random: where the numbers come from.
         pool: studio (four fixed rooms), train, test or wild.
-        camera: the camera of the picture.
         ground: the floor, or None.
 
     Raises:

@@ -151,9 +151,9 @@ def render_clip(clip: Clip) -> Frames:
     )
     camera, up = Camera(FOCAL, (SIZE / 2, SIZE / 2)), rotation @ (0, 1, 0)
     ground = Ground(tuple(up.tolist()), -clip.height)
-    backdrop = draw_backdrop(random, "test", camera, ground)
+    backdrop = draw_backdrop(random, "test", ground)
     while backdrop.kind == "photograph":  # its floor is elsewhere
-        backdrop = draw_backdrop(random, "test", camera, ground)
+        backdrop = draw_backdrop(random, "test", ground)
     behind, light = paint_backdrop(backdrop, SIZE, camera, ground), draw_light(1.0, rotation, random)
     cast = []
     for actor in clip.actors:

@@ -58,7 +58,7 @@ def draw_scene(split_name: str, index: int) -> Scene:
     in_room = random if view.place is None else generator(split, view.place, "room")
     dim = in_room.uniform(*split.dim)
     light = draw_light(dim, view.rotation, in_room)
-    backdrop = _dimmed(draw_backdrop(in_room, split.pool, camera, ground), dim)
+    backdrop = _dimmed(draw_backdrop(in_room, split.pool, ground), dim)
     return Scene(
         size=SIZE,
         camera=camera,

@@ -25,8 +25,10 @@ def draw_curves(folder: Path) -> None:
     rows = ([["loss"] * max(1, len(names))] if losses else []) + ([names] if names else [])
     if not rows:
         return
-    figure = Figure(figsize=(9, 3.6 * len(rows)), layout="constrained")
-    axes = figure.subplot_mosaic(rows)
+    # Margins are fixed: a layout that measures every text draws all of it twice.
+    figure, inch = Figure(figsize=(9, 3.6 * len(rows))), 1 / (3.6 * len(rows))
+    margins = {"left": 0.08, "right": 0.82, "bottom": 0.55 * inch, "top": 1 - 0.35 * inch}
+    axes = figure.subplot_mosaic(rows, gridspec_kw={**margins, "wspace": 0.3, "hspace": 0.35})
     for axis in axes.values():
         axis.set_xlabel("step")
         axis.locator_params(axis="x", integer=True)
@@ -43,6 +45,8 @@ def draw_curves(folder: Path) -> None:
 
 def _draw_losses(axis: "Axes", lines: Sequence[dict[str, Any]]) -> None:
     """Draws each term's running mean over a fiftieth of the run, over its values in a pale tone."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     window = max(1, len(lines) // 50)
     lowest, highest = np.inf, 0.0
     for name in lines[-1]["loss"]:
@@ -57,6 +61,9 @@ def _draw_losses(axis: "Axes", lines: Sequence[dict[str, Any]]) -> None:
         highest = max(highest, means.max(initial=0))
     if highest > 0:
         axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_locator(NullLocator())
         # Terms that fade to nothing, such as priors, would press the others together.
         axis.set_ylim(max(lowest, 1e-4 * highest) / 1.5, 2 * highest)
     axis.set_ylabel("weighted loss")

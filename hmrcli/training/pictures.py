@@ -13,10 +13,10 @@ from hmrcli.body.joints import JOINT_SETS
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.training import Batch
-from hmrcli.files import whole_file
 from hmrcli.render.overlay import PALETTE
 from hmrcli.render.rasteriser import Camera, paint
 from hmrcli.render.shading import shade
+from hmrcli.render.sheet import Tile, write_sheet
 
 MOST = 16
 """Samples on the sheet."""
@@ -35,24 +35,14 @@ def crop_sheet(path: Path, batch: Batch, names: Sequence[str], joints: str, body
     Args:
         batch: on the CPU.
     """
-    from matplotlib.figure import Figure
-
-    count = min(MOST, len(batch.images))
-    columns = min(4, count)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(3.6 * columns, 2.1 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
-    meshes = _meshes(batch, joints, body)
-    faces = body.faces.cpu().numpy()
-    for i, axis in zip(range(count), axes):
+    meshes, faces = _meshes(batch, joints, body), body.faces.cpu().numpy()
+    tiles = []
+    for i in range(min(MOST, len(batch.images))):
         crop = _as_labelled(batch.images[i].numpy())
         pair = [_with_joints(crop, batch.keypoints2d[i].numpy(), joints), _with_mesh(crop, meshes[i], faces)]
-        axis.imshow(np.concatenate(pair, 1))
-        axis.set_title(f"{names[int(batch.dataset[i])]}, row {int(batch.row[i])}", fontsize=7)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+        text = f"{names[int(batch.dataset[i])]}, row {int(batch.row[i])}"
+        tiles.append(Tile(text, np.concatenate(pair, 1)))
+    write_sheet(path, tiles, columns=min(4, len(tiles)))
 
 
 def _as_labelled(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:

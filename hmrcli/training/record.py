@@ -14,7 +14,7 @@ from hmrcli.environment import describe
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 from hmrcli.recipe import Recipe
-from hmrcli.training.curves import draw_curves
+from hmrcli.training.curves import CURVES_FILE, draw_curves
 from hmrcli.training.metrics import ENVIRONMENT_FILE, METRICS_FILE, NEXT, RECIPE_FILE, read_metrics
 
 
@@ -41,6 +41,7 @@ class Record:
         with whole_file(folder / METRICS_FILE) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         self._lines = (folder / METRICS_FILE).open("a", encoding="utf-8")
+        self._undrawn = not (folder / CURVES_FILE).is_file() or start > 0
         threading.excepthook = _hold_back
         self._events = SummaryWriter(str(folder), purge_step=start + 1 if start else None)
 
@@ -53,6 +54,7 @@ class Record:
         """
         self._lines.write(json.dumps({"step": step, "epoch": epoch, **groups}, allow_nan=False) + "\n")
         self._lines.flush()
+        self._undrawn = True
         for group, values in groups.items():
             named = values if isinstance(values, Mapping) else {"": values}
             for name, value in named.items():
@@ -69,7 +71,13 @@ class Record:
         """Writes what is still held back, and the curves."""
         self._lines.close()
         self._events.close()
-        draw_curves(self.folder)
+        self.draw()
+
+    def draw(self) -> None:
+        """Draws the curves, unless they show everything already."""
+        if self._undrawn:
+            draw_curves(self.folder)
+            self._undrawn = False
 
     def _describe(self, start: int, device: str, notes: Mapping[str, Any]) -> None:
         """Writes where and how the run was made; each time it was resumed is added to the first."""

@@ -1,5 +1,6 @@
 """Start of a run: body, network with its first weights, optimisers, SPIN's fitter."""
 
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -115,6 +116,11 @@ def open_mean_parameters(bodies: int = 500) -> MeanParameters:
     Means of rotation matrices stand for means of rotations: what makes six numbers a rotation projects them
     (Hartley et al., IJCV 2013, section 5.3, up to the metric). People face anywhere, so the root has no mean.
     """
+    return MeanParameters(*(value.clone() for value in _open_mean(bodies)))
+
+
+@cache
+def _open_mean(bodies: int) -> MeanParameters:
     pose, betas = (torch.from_numpy(values) for values in true_bodies("open-studio", bodies))
     rest = rest_parameters()
     mean = sixd_from_rotmat(rotmat_from_pose(pose).mean(dim=0)).reshape(1, 144)

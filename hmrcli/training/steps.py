@@ -10,7 +10,6 @@ from hmrcli.data.training import Batch, training_batches
 from hmrcli.data.unreadable_rows import Unreadable
 from hmrcli.distributed import Elsewhere, from_first, made_everywhere
 from hmrcli.training.checkpoints import BEST, FOLDER, LAST, change_meta, copy_checkpoint
-from hmrcli.training.curves import draw_curves
 from hmrcli.training.failures import explained, ignore_signals, not_finite
 from hmrcli.training.learner import share_statistics
 from hmrcli.training.saving import Run, rescued, save
@@ -139,7 +138,7 @@ def _validate(run: Run, epoch: int) -> None:
     change_meta(last, **measured)
     compared = f" (the mean pose: {_in_words(run.mean_pose)})" if run.mean_pose else ""
     run.settings.say(f"epoch {epoch + 1}, test set: {_in_words(run.metrics)}{compared}")
-    draw_curves(run.folder)
+    run.record.draw()
 
 
 def _measured(measure: Callable[[], Figures]) -> dict[str, float]:

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from hmrcli.data.crop import (
     crop_affine,
     crop_image,
-    invert_affine,
     normalise,
     square_around,
     transform_points,
@@ -42,7 +41,7 @@ def test_inverse_leads_back_to_the_image(x, y, side, rotation, mirror, size):
     affine = crop_affine([x, y], side, rotation, size, mirror)
     assert transform_points(np.array([[x, y]]), affine) == pytest.approx(np.full((1, 2), size / 2))
     corners = np.array([[0.0, 0], [size, 0], [0, size], [size, size]])
-    there = transform_points(corners, invert_affine(affine))
+    there = transform_points(corners, cv2.invertAffineTransform(affine))
     assert np.linalg.norm(there[1] - there[0]) == pytest.approx(side)
     assert np.linalg.norm(there[2] - there[0]) == pytest.approx(side)
     assert transform_points(there, affine) == pytest.approx(corners, abs=1e-6)
@@ -76,11 +75,10 @@ def test_many_affines_at_once_equal_one_by_one():
     center, side, turn = rng.uniform(0, 500, (7, 2)), rng.uniform(50, 300, 7), rng.uniform(-1, 1, 7)
     mirror, points = rng.random(7) < 0.5, rng.uniform(0, 500, (7, 4, 2))
     affines = crop_affine(center, side, turn, 224, mirror)
-    inverses, moved = invert_affine(affines), transform_points(points, affines)
+    moved = transform_points(points, affines)
     for i in range(7):
         one = crop_affine(center[i], side[i], turn[i], 224, mirror[i])
         assert affines[i] == pytest.approx(one)
-        assert inverses[i] == pytest.approx(invert_affine(one))
         assert moved[i] == pytest.approx(transform_points(points[i], one))
 
 

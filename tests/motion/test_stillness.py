@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrcli.motion.stillness import CameraWatch, camera_moves
+from hmrcli.motion.stillness import CameraWatch
 
 SIZE = (360, 640)
 
@@ -27,6 +27,13 @@ def film(shifts: list[tuple[int, int]], walker: bool = True) -> tuple[list[np.nd
         frames.append(view)
         boxes.append(np.array([[left, 60, 130, 280]] if walker else np.empty((0, 4)), float))
     return frames, boxes
+
+
+def camera_moves(frames: list[np.ndarray], boxes: list[np.ndarray]) -> bool:
+    watch = CameraWatch()
+    for image, people in zip(frames, boxes):
+        watch.see(image, people)
+    return watch.moves
 
 
 def test_a_still_camera_is_still_whoever_walks_through() -> None:

@@ -35,7 +35,7 @@ def sharp(kind: str, layout: int = 5, view: int = 3, split: str = "train") -> Ba
 
 def drawn(pool: str, count: int = 200) -> list[Backdrop]:
     random = np.random.default_rng(0)
-    return [draw_backdrop(random, pool, CAMERA, level()) for _ in range(count)]
+    return [draw_backdrop(random, pool, level()) for _ in range(count)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -78,7 +78,7 @@ def test_the_studio_pool_is_four_rooms() -> None:
 
 def test_an_unknown_pool_is_refused() -> None:
     with pytest.raises(ValueError, match="expected one of studio, train, test, wild"):
-        draw_backdrop(np.random.default_rng(0), "validation", CAMERA, None)
+        draw_backdrop(np.random.default_rng(0), "validation", None)
 
 
 def test_the_index_tells_the_truth_about_every_picture() -> None:
