@@ -5,6 +5,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -12,8 +13,11 @@ import torch
 from hmrcli.distributed import joined
 
 
-def together(work: Callable[[int], Any], count: int = 2) -> list[Any]:
+def together(work: Callable[[int], Any], count: int = 2, join: bool = True) -> list[Any]:
     """Runs `work` with each process's number on all processes at once, and gives what each returned.
+
+    Args:
+        join: the processes; False for work that does so itself, as commands do.
 
     Raises:
         AssertionError: one of them failed; has its traceback.
@@ -29,7 +33,7 @@ def together(work: Callable[[int], Any], count: int = 2) -> list[Any]:
         os.environ.update(where, RANK=str(rank), LOCAL_RANK=str(rank))
         torch.set_num_threads(1)
         try:
-            with joined(torch.device("cpu")):
+            with joined(torch.device("cpu")) if join else nullcontext():
                 said.put((rank, work(rank), None))
         except BaseException:
             said.put((rank, None, traceback.format_exc()))

@@ -1,10 +1,7 @@
 """`hmr eval` through the command line: known errors go in, and come out."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +26,7 @@ from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import HmrError
 from hmrcli.evaluation.array_files import KEYS
 from hmrcli.layers import save_weights
+from tests.processes import together
 
 ROWS = 21
 ROOT_UP = torch.tensor([torch.pi, 0.0, 0.0])
@@ -188,30 +186,23 @@ def test_what_was_injected_comes_out(world: Path, tmp_path: Path, protocol: str)
 
 
 def test_two_processes_give_the_same_result(world: Path, tmp_path: Path) -> None:
-    alone, together = tmp_path / "alone", tmp_path / "together"
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
     assert code(run(*arguments(world, "open", alone), "--workers", "0")) == 0
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "hmrcli",
-    ]
-    command = [*launch, "eval", *arguments(world, "open", together), "--workers", "0", "--json"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+
+    def work(rank: int) -> tuple[int, str]:
+        done = run(*arguments(world, "open", shared), "--workers", "0", "--json")
+        return code(done), done.stdout
+
+    (first, printed), other = together(work, join=False)
+    assert first == 0 and other == (0, "")
+    document = json.loads(printed)
     assert document["samples"] == ROWS and document["environment"]["processes"] == 2
-    with np.load(alone / "errors.npz") as one, np.load(together / "errors.npz") as two:
+    with np.load(alone / "errors.npz") as one, np.load(shared / "errors.npz") as two:
         assert one.files == two.files
         for name in one.files:
             if one[name].dtype.kind == "f":
                 assert np.allclose(one[name], two[name], atol=1e-3), name
-    values = [json.loads((folder / "results.json").read_text())["scores"] for folder in (alone, together)]
+    values = [json.loads((folder / "results.json").read_text())["scores"] for folder in (alone, shared)]
     assert values[0][0]["metrics"]["mpjpe_mm"] == pytest.approx(values[1][0]["metrics"]["mpjpe_mm"], abs=1e-3)
 
 

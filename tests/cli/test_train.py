@@ -5,9 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from benchmarks.world import SMALL, open_overrides, open_recipe, write_world
+from hmrcli.cli.console import exit_codes
 from hmrcli.cli.train import train
 from hmrcli.cli.training_bar import TrainingBar
 from hmrcli.errors import HmrError
@@ -196,19 +194,9 @@ def test_a_log_has_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [found and found[1] for found in steps] == ["3", "6", "7"]
 
 
-COMMAND = """
-import torch, typer
-from hmrcli.cli.console import exit_codes
-from hmrcli.cli.train import train
-torch.set_num_threads(1)
-app = typer.Typer(pretty_exceptions_enable=False)
-app.command()(train)
-with exit_codes():
-    app()
-"""
-
-
-def test_an_interruption_saves_and_says_so(root: Path, tmp_path: Path) -> None:
+def test_an_interruption_saves_and_says_so(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
     arguments = [
         "--recipe",
@@ -221,17 +209,17 @@ def test_an_interruption_saves_and_says_so(root: Path, tmp_path: Path) -> None:
         str(out),
     ]
     options = ["--without", "evaluation", "--device", "cpu", "--workers", "1", "--save-every", "400"]
-    running = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *arguments, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    while running.poll() is None and not [line for line in read_metrics(out) if "loss" in line]:
-        time.sleep(0.1)
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=120)
-    assert running.returncode == 130 and f"is saved in {out}" in said.replace("\n", "")
+    show = TrainingBar.__call__
+
+    def interrupt(bar: TrainingBar, now: Progress) -> None:
+        show(bar, now)
+        if now.step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(TrainingBar, "__call__", interrupt)
+    with pytest.raises(SystemExit) as ended, exit_codes():
+        alone([*arguments, *options])
+    said = capsys.readouterr().err.replace("\n", "")
+    assert ended.value.code == 130 and f"is saved in {out}" in said
     steps = [line["step"] for line in read_metrics(out)]
-    assert read_checkpoint(out).meta.step == steps[-1]
+    assert steps[-1] < 5 and read_checkpoint(out).meta.step == steps[-1]

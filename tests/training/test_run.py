@@ -1,13 +1,13 @@
 """Runs: their folder, going on after every kind of stop, and what stops them for good."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import cv2
@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.world import SMALL, open_overrides, open_recipe, people, write_world
+from benchmarks.world import SMALL, open_recipe, people, write_world
+from hmrcli.cli.console import exit_codes
 from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
 from hmrcli.recipe import Recipe, load_recipe
@@ -92,37 +93,16 @@ def test_going_on_repeats_the_run_bit_for_bit(
     assert [entry["step"] for entry in resumed] == [2]
 
 
-COMMAND = """
-import sys
-from pathlib import Path
-import torch
-from hmrcli.cli.console import exit_codes
-from hmrcli.recipe import load_recipe
-from hmrcli.training.run import train
-from hmrcli.training.settings import Settings
-torch.set_num_threads(1)
-root, out, steps, *overrides = sys.argv[1:]
-recipe = load_recipe("hmr_normal", overrides)
-def watch(now):
-    print(now.step, flush=True)
-    if steps == "hold" and now.step == 3:
-        sys.stdin.readline()
-with exit_codes():
-    train(recipe, Settings(Path(root), Path(out), max_steps=4, workers=1, save_every=2, watch=watch))
-"""
+def hold(root: Path, out: Path, recipe: Recipe, told: Connection) -> None:
+    """Trains in a process of its own, tells each step, and waits after the third."""
 
+    def watch(now: Progress) -> None:
+        told.send(now.step)
+        if now.step == 3:
+            told.recv()
 
-def start(root: Path, out: Path, steps: str) -> subprocess.Popen[str]:
-    overrides = [*open_overrides("hmr_normal", batch_size=2, epochs=2), *SMALL, "data.epoch_length=6"]
-    return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, str(root), str(out), steps, *overrides],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
+    with exit_codes():
+        train(recipe, Settings(root, out, max_steps=4, workers=1, save_every=2, watch=watch))
 
 
 @pytest.mark.parametrize(("number", "code", "saved"), [(signal.SIGTERM, 130, 4), (signal.SIGKILL, -9, 2)])
@@ -130,14 +110,16 @@ def test_a_stopped_run_goes_on(
     whole: Path, root: Path, recipe: Recipe, tmp_path: Path, number: int, code: int, saved: int
 ) -> None:
     out = tmp_path / "run"
-    running = start(root, out, "hold")
-    assert running.stdout is not None and running.stdin is not None
-    assert [running.stdout.readline().strip() for _ in range(3)] == ["1", "2", "3"]
+    forked = multiprocessing.get_context("fork")
+    here, there = forked.Pipe()
+    running = forked.Process(target=hold, args=(root, out, recipe, there))
+    running.start()
+    assert [here.recv() for _ in range(3)] == [1, 2, 3]
+    assert running.pid is not None
     os.kill(running.pid, number)  # between two steps: the third is done, the fourth is not begun
-    if number != signal.SIGKILL:
-        running.stdin.write("\n")
-    _, said = running.communicate(timeout=120)
-    assert running.returncode == code, said
+    here.send("go on")
+    running.join(timeout=120)
+    assert running.exitcode == code
     assert read_checkpoint(out).meta.step == saved
     train(recipe, Settings(root, out, max_steps=4))
     assert losses(out) == losses(whole)
