@@ -252,12 +252,9 @@ def error(vertices: Tensor, truth: Tensor, body: BodyModel) -> float:
     return float(pa_mpjpe(ours.expand_as(theirs), theirs).mean())
 
 
-def overfit(
-    algorithm: str, root: Path, known: Annotations, device: torch.device, precision: Precision | None
-) -> str:
+def overfit(algorithm: str, plan: Plan, root: Path, known: Annotations, device: torch.device) -> str:
     """Trains and evaluates; a line with PA-MPJPE in mm of each mesh, and of the mean pose."""
-    plan = PLANS[algorithm]
-    learner, images = start(recipe_of(algorithm, plan), root, device, precision or plan.precision)
+    learner, images = start(recipe_of(algorithm, plan), root, device, plan.precision)
     body, backbone = learner.body, backbone_of(learner.network)
     random, began = np.random.default_rng(0), time.monotonic()
     for step in range(plan.steps):
@@ -293,6 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("algorithms", nargs="*", default=list(PLANS), metavar="ALGORITHM")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, help="by default, the plan's; a few show that all of it runs")
     parser.add_argument("--device")
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="by default, the plan's")
     options = parser.parse_args()
@@ -309,7 +307,11 @@ def main() -> None:
         write_human_data(annotations / KNOWN, known)
         write_human_data(annotations / FITTED, replace(known, has_smpl=np.arange(IMAGES) % 2 == 0))
         for algorithm in options.algorithms:
-            lines.append(overfit(algorithm, root, known, device, options.precision))
+            plan = PLANS[algorithm]
+            plan = plan._replace(
+                steps=options.steps or plan.steps, precision=options.precision or plan.precision
+            )
+            lines.append(overfit(algorithm, plan, root, known, device))
             print(lines[-1], flush=True)
     print("\n".join(lines))
 

@@ -1,6 +1,6 @@
 """What `open_quick` learns, from an empty folder: minutes, and PA-MPJPE on both test sets beside the mean pose.
 
-    python -m benchmarks.quick [--data-root FOLDER] [--out FOLDER] [--precision bf16]
+    python -m benchmarks.quick [--data-root FOLDER] [--out FOLDER] [--precision bf16] [KEY=VALUE ...]
 
 Pictures that are not in the data root yet are rendered, which counts. The mean pose is the best answer that does not
 look at the picture; the network starts from it.
@@ -52,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="of the recipe")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
@@ -60,7 +61,8 @@ def main() -> None:
         root, out = options.data_root or Path(folder) / "data", options.out or Path(folder) / "run"
         common = ("--data-root", str(root))
         began = time.monotonic()
-        hmr("train", "--recipe", "open_quick", "--out", str(out), "--precision", options.precision, *common)
+        train = ("train", "--recipe", "open_quick", *options.changes, "--out", str(out))
+        hmr(*train, "--precision", options.precision, *common)
         minutes = (time.monotonic() - began) / 60
         lines = [f"open_quick, {options.precision}: {minutes:.1f} min; PA-MPJPE in mm"]
         for dataset in (OPEN_TEST, OPEN_WILD):

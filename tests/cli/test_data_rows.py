@@ -223,7 +223,7 @@ def test_own_photos_are_looked_at_and_trained_on(tmp_path: Path) -> None:
     inside = (rows.keypoints2d[..., :2] > low[:, None]) & (rows.keypoints2d[..., :2] < high[:, None])
     assert inside[rows.keypoints2d[..., 2] > 0].all()
     hmr("data", "check", "own", *there)
-    document = open_recipe("hmr_l1", batch_size=2).as_dict() | {
+    document = open_recipe("hmr_l1", *SMALL, batch_size=2).as_dict() | {
         "name": "own",
         "adversary": None,
         "exports": None,

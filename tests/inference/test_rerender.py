@@ -83,7 +83,7 @@ def drawn(corners: np.ndarray, owner: np.ndarray, width: int, height: int) -> tu
 
 CASES: list[tuple[str, Any, list[str]]] = [
     ("plain", BOXES, []),
-    ("plain", BOXES, ["--calib", LENS]),
+    ("plain", BOXES[:1], ["--calib", LENS]),
     ("turned", BOXES[:1], ["--calib", "1 OPENCV 994 1768 1850 1900 434 780 -0.28 0.09 0.006 0.004"]),
     ("upright", [[200.0, 260.0, 120.0, 205.0]], ["--calib", "1 PINHOLE 350 497 700 700 90 400"]),
     ("upright", [[200.0, 260.0, 120.0, 205.0]], ["--focal", "35mm=24"]),
