@@ -290,7 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("algorithms", nargs="*", default=list(PLANS), metavar="ALGORITHM")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, help="by default, the plan's; a few show that all of it runs")
+    parser.add_argument("--steps", type=int, help="by default, the plan's; 20 show that all of it runs")
     parser.add_argument("--device")
     parser.add_argument("--precision", choices=("fp32", "bf16"), help="by default, the plan's")
     options = parser.parse_args()

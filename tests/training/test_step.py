@@ -158,8 +158,11 @@ def test_bfloat16_is_close(body: BodyModel) -> None:
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler on the CPU")
-def test_a_compiled_network_learns_the_same(body: BodyModel) -> None:
+def test_a_compiled_network_learns_the_same(body: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dropout included; what is saved has the names and values of a network that is not compiled."""
+    from torch._inductor import config
+
+    monkeypatch.setattr(config, "compile_threads", 1)  # here, not in processes that each import torch first
     recipe, batch = open_recipe("hmr_l1", "network.backbone=resnet18"), samples(2)
     plain, compiled = (
         learner(recipe, body, 1),
