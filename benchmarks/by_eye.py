@@ -17,7 +17,7 @@ from hmrcli.people.similarity import inside_share, overlap
 Array = NDArray[np.floating]
 
 HEAD = 0.15
-"""Distance of the head's joint from the head's middle, as a share of the longer side of a person's box."""
+"""Distance of the head's middle from where it is, as a share of the longer side of a person's box."""
 SAME_BOX, SOME_BOX = 0.5, 0.3
 """Overlaps (IoU): of a body with the box of its person; of a body that is meant for a person, but wrong."""
 FACING = 60.0
@@ -44,6 +44,8 @@ class Body(NamedTuple):
     """(24, 2) pixels."""
     visibility: Array
     """(24,) in [0, 1]."""
+    head: Array
+    """(2,) the middle of the head, pixels; the joint of that name is in the neck."""
     box: Array
     """(4,) around what is said to be visible of the body, within the picture."""
 
@@ -103,7 +105,7 @@ def paired(bodies: Sequence[Body], people: Sequence[Truth], ignored: Sequence[An
 def _head_distance(body: Body, person: Truth) -> float:
     if not person.head:
         return 0.0
-    return float(np.linalg.norm(body.points[_J["head"]] - person.head)) / max(person.box[2:])
+    return float(np.linalg.norm(body.head - person.head)) / max(person.box[2:])
 
 
 def judged(body: Body, person: Truth) -> dict[str, list[bool]]:

@@ -18,9 +18,11 @@ import yaml
 from by_eye import Body, Pairing, Truth, judged, paired
 from frames import load
 
+from hmrcli.body.joints import SMPL_24
 from hmrcli.inference import Predictor
 from hmrcli.inference.person import People
 
+HEAD = SMPL_24.names.index("head")
 ASPECTS = ("facing", "posture", "front leg", "visible", "at")
 
 
@@ -62,7 +64,8 @@ def bodies(people: People) -> list[Body]:
         shown = places[inside & (visibility[parts] >= 0.5)]
         shown = shown if len(shown) else np.zeros((1, 2))
         box = np.concatenate([shown.min(0), np.ptp(shown, axis=0)])
-        result.append(Body(np.array(told["joints3d"]), np.array(told["joints2d"]), visibility, box))
+        head = places[parts == HEAD].mean(0)
+        result.append(Body(np.array(told["joints3d"]), np.array(told["joints2d"]), visibility, head, box))
     return result
 
 
@@ -73,7 +76,7 @@ def counted(seen: Photo, found: list[Body], pairs: Pairing) -> Counter[tuple[str
     for i, person in enumerate(seen.people):
         outcome = "right" if i in pairs.found else "wrong" if i in pairs.wrong else "missed"
         count["people", outcome] += 1
-        any_body = Body(np.zeros((24, 3)), np.zeros((24, 2)), np.zeros(24), np.zeros(4))
+        any_body = Body(np.zeros((24, 3)), np.zeros((24, 2)), np.zeros(24), np.zeros(2), np.zeros(4))
         for aspect, each in judged(found[pairs.found[i]] if outcome == "right" else any_body, person).items():
             for good in each:
                 count[aspect, "missed" if outcome != "right" else "right" if good else "wrong"] += 1

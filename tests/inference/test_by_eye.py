@@ -67,7 +67,8 @@ def bowing() -> np.ndarray:
 
 def as_body(joints: np.ndarray, pixels: float = 100, shift: tuple[float, float] = (200, 300)) -> Body:
     points = joints[:, :2] * pixels + shift
-    return Body(joints, points, np.ones(24), np.concatenate([points.min(0), np.ptp(points, axis=0)]))
+    box = np.concatenate([points.min(0), np.ptp(points, axis=0)])
+    return Body(joints, points, np.ones(24), points[J["head"]], box)
 
 
 POSED = {
@@ -131,7 +132,7 @@ def test_joints_seen_unseen_and_their_places() -> None:
 
 def test_bodies_are_given_to_people_by_box_and_head() -> None:
     body = as_body(stick_figure())
-    person = Truth(body.box.tolist(), head=body.points[J["head"]].tolist())
+    person = Truth(body.box.tolist(), head=body.head.tolist())
     beside = as_body(stick_figure(), shift=(600, 300))
     assert paired([beside, body], [person]) == ({0: 1}, {}, [0])
     assert paired([beside, body], [person], [beside.box]) == ({0: 1}, {}, [])
@@ -145,7 +146,7 @@ def test_bodies_are_given_to_people_by_box_and_head() -> None:
 
 def test_of_two_people_each_gets_their_own_body() -> None:
     bodies = [as_body(stick_figure(), shift=(x, 300)) for x in (200, 215)]
-    people = [Truth(b.box.tolist(), head=b.points[J["head"]].tolist()) for b in bodies]
+    people = [Truth(b.box.tolist(), head=b.head.tolist()) for b in bodies]
     assert paired(bodies[::-1], people).found == {0: 1, 1: 0}
 
 
