@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hmrcli.people.arms import with_arms_of, without_shared_arms
 from hmrcli.people.blazepose import CROP_SIZE, Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
     crop_from_keypoints,
@@ -66,8 +67,10 @@ Reads = Callable[[np.ndarray], Reading]
 AGREE = 0.3
 """Likeness of a person's keypoints and landmarks: below, the landmarks are someone else's or nobody's."""
 SURELY = 0.5
-"""Likewise: below, the crop is read again with the neighbours hidden."""
-CLEAR = 0.12
+"""Likewise: people who are known."""
+WELL = 0.7
+"""Likewise: below, the person is looked for by head and shoulders, too, and with the neighbours hidden."""
+CLEAR = 0.1
 """Detector's score times landmark score times likeness: above, a doubtful detection is a person."""
 UNDETECTED = 0.95
 """Landmark score of someone in a box whom the detector does not see."""
@@ -116,7 +119,7 @@ def body_landmarks(
         for view, crop, i, alone in zip(views, crops, who, np.broadcast_to(hide, len(who))):
             for k in known if alone else ():
                 if k != i:
-                    view[mask_in_crop(masks[k], first.crops[k], crop) > 0.5] = 0
+                    view[mask_in_crop(masks[k], around[k], crop) > 0.5] = 0
         reading = reads(views)
         return _Look(reading, crops, _likeness([people[int(i)] for i in who], reading, crops))
 
@@ -124,9 +127,10 @@ def body_landmarks(
     known, alone = everyone[:0], np.zeros(len(people), bool)
     crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints, p.turns) for p in people], (-1, 2, 3))
     first = look(read_crops, everyone, crops, False)
-    masks, quality = first.reading.mask.copy(), certain * first.reading.score * first.likeness
+    masks, around = first.reading.mask.copy(), crops.copy()
+    quality = certain * first.reading.score * first.likeness
     known = np.flatnonzero((first.likeness >= SURELY) & ((quality >= CLEAR) | (certain >= SURE)))
-    unlike = np.flatnonzero(first.likeness < SURELY)
+    unlike = np.flatnonzero(first.likeness < WELL)
     portraits = np.reshape([portrait_crop(people[i].keypoints) for i in unlike], (-1, 2, 3))
     for tried, hide in ((crops[unlike], True), (portraits, True), (portraits, False)):
         if not hide or len(known):
@@ -142,10 +146,14 @@ def body_landmarks(
             hidden = np.broadcast_to(hide, len(source))[strayed]
             second.take_better(strayed, look(read_crops_both_ways, source[strayed], tried[strayed], hidden))
     found = in_image(second.reading, second.crops, source, image.shape[:2])
+    before = Reading(*(values[source] for values in first.reading))
+    detected = [people[i] for i in source]
+    found = with_arms_of(found, in_image(before, first.crops[source], source, image.shape[:2]), detected)
     quality = certain[source] * found.score * second.likeness
     certain = (certain[source] >= SURE) | (quality >= CLEAR)
     kept = (found.score >= min_score) & (second.likeness >= AGREE) & certain
-    return _without_repeats(found[kept], quality[kept])
+    found = _without_repeats(found[kept], quality[kept])
+    return without_shared_arms(found, [people[i] for i in found.source])
 
 
 def _likeness(people: Sequence[Detection], reading: Reading, crops: np.ndarray) -> np.ndarray:
