@@ -109,7 +109,7 @@ def _head_distance(body: Body, person: Truth) -> float:
 
 
 def judged(body: Body, person: Truth) -> dict[str, list[bool]]:
-    """Tells for each aspect that the eye could tell whether the body has it right, joint by joint for `visible`, `at`."""
+    """Tells whether a body has right what the eye could tell, by aspect; joint by joint for `visible` and `at`."""
     result: dict[str, list[bool]] = {}
     if person.facing:
         result["facing"] = [_angle(facing(body.joints), direction(person.facing)) <= FACING]
@@ -164,7 +164,9 @@ def postures(joints: Array) -> set[str]:
     They are told by how far the trunk is turned from the picture's upright, how far the hips are bent, and where
     the ankles are from the hips.
     """
-    hips, ankles = ((joints[_J[f"left_{part}"]] + joints[_J[f"right_{part}"]]) / 2 for part in ("hip", "ankle"))
+    hips, ankles = (
+        (joints[_J[f"left_{part}"]] + joints[_J[f"right_{part}"]]) / 2 for part in ("hip", "ankle")
+    )
     trunk = joints[_J["neck"]] - joints[_J["pelvis"]]
     down = np.array([0.0, 1.0, 0.0])
     tilt, legs = _angle(trunk, -down), _angle(ankles - hips, down)

@@ -89,7 +89,11 @@ def complaints(seen: Photo, found: list[Body], pairs: Pairing) -> list[str]:
     lines += [f"person {i} missed" for i in range(len(seen.people)) if i not in {*pairs.found, *pairs.wrong}]
     lines += [f"invented at {found[k].box.round().tolist()}" for k in pairs.invented]
     for i, k in pairs.found.items():
-        bad = [f"{a} ({each.count(False)})" for a, each in judged(found[k], seen.people[i]).items() if not all(each)]
+        bad = [
+            f"{a} ({each.count(False)})"
+            for a, each in judged(found[k], seen.people[i]).items()
+            if not all(each)
+        ]
         lines += [f"person {i}: {', '.join(bad)}"] if bad else []
     return lines
 
@@ -100,7 +104,9 @@ def print_table(count: Counter[tuple[str, str]]) -> None:
         right, wrong, missed = (count[aspect, outcome] for outcome in ("right", "wrong", "missed"))
         total = right + wrong + missed
         invented = count[aspect, "invented"] if aspect == "people" else ""
-        print(f"| {aspect} | {right} ({right / max(total, 1):.0%}) | {wrong} | {missed} | {total} | {invented} |")
+        print(
+            f"| {aspect} | {right} ({right / max(total, 1):.0%}) | {wrong} | {missed} | {total} | {invented} |"
+        )
 
 
 def main() -> None:

@@ -99,7 +99,9 @@ def portrait_crop(keypoints: np.ndarray) -> np.ndarray:
     up = eyes - shoulders
     neck = max(float(np.linalg.norm(up)), 1.0)
     width = float(np.linalg.norm(np.diff(keypoints[_SHOULDERS, :2], axis=0)))
-    return _whole_by_neck(shoulders, up * (max(neck, _NECK * width) / neck) if up.any() else np.array([0.0, -1.0]))
+    return _whole_by_neck(
+        shoulders, up * (max(neck, _NECK * width) / neck) if up.any() else np.array([0.0, -1.0])
+    )
 
 
 def _whole_by_neck(shoulders: np.ndarray, neck: np.ndarray) -> np.ndarray:

@@ -58,7 +58,10 @@ def sitting() -> np.ndarray:
 
 def bowing() -> np.ndarray:
     """From the hips down as before, the trunk turned about the hips by 90 degrees, chest down."""
-    joints, legs = stick_figure(), [J[f"{s}_{p}"] for s in ("left", "right") for p in ("hip", "knee", "ankle", "foot")]
+    joints, legs = (
+        stick_figure(),
+        [J[f"{s}_{p}"] for s in ("left", "right") for p in ("hip", "knee", "ankle", "foot")],
+    )
     pelvis = joints[J["pelvis"]]
     bent = turned(joints - pelvis, "x", 90) + pelvis
     bent[legs] = joints[legs]
@@ -119,7 +122,9 @@ def test_front_leg() -> None:
 
 def test_joints_seen_unseen_and_their_places() -> None:
     body = as_body(stick_figure())
-    hidden = body._replace(visibility=np.where(np.isin(np.arange(24), [J["left_knee"], J["right_knee"]]), 0.1, 1.0))
+    hidden = body._replace(
+        visibility=np.where(np.isin(np.arange(24), [J["left_knee"], J["right_knee"]]), 0.1, 1.0)
+    )
     assert joint_names("knees left_wrist") == ["left_knee", "right_knee", "left_wrist"]
     assert judged(body, Truth([0, 0, 100, 100], unseen="knees"))["visible"] == [False, False]
     assert judged(hidden, Truth([0, 0, 100, 100], unseen="knees", seen="ankles"))["visible"] == [True] * 4
