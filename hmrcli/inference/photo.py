@@ -16,6 +16,7 @@ from hmrcli.errors import UsageError
 from hmrcli.fitting.agreement import agreement, in_box, in_picture, joints_visibility
 from hmrcli.inference.person import People, Person
 from hmrcli.people import Landmarks, body_landmarks, detect_people
+from hmrcli.people.similarity import inside_share
 
 LEAST_PIXELS, LEAST_SHARE = 16, 0.1
 """Of a given box within the picture: its longer side, and what of its area."""
@@ -116,7 +117,23 @@ def find_landmarks(image: Image, boxes: Array | None, max_people: int | None) ->
         return body_landmarks(image, boxes), boxes
     detections = detect_people(image)
     landmarks = body_landmarks(image, detections)[:max_people]
-    return landmarks, np.reshape([d.bbox_xywh for d in detections], (-1, 4))[landmarks.source]
+    boxes = np.reshape([d.bbox_xywh for d in detections], (-1, 4))[landmarks.source]
+    return landmarks, np.reshape([_holding(box, landmarks[[i]]) for i, box in enumerate(boxes)], (-1, 4))
+
+
+def _holding(box: Array, person: Landmarks) -> Array:
+    """Widens a detector's box (4,) to what is seen of a person, where it holds less than half of that.
+
+    Of somebody who is mostly hidden the detector boxes the head and shoulders.
+    """
+    seen = person.points2d[person.visibility > 0.5]
+    if len(seen) < 2:
+        return box
+    extent = np.concatenate([seen.min(0), np.ptp(seen, axis=0)])
+    if inside_share(extent, box) >= 0.5:
+        return box
+    low, high = np.minimum(box[:2], seen.min(0)), np.maximum(box[:2] + box[2:], seen.max(0))
+    return np.concatenate([low, high - low])
 
 
 def people_of(

@@ -77,12 +77,8 @@ def crop_from_keypoints(
         eyes, shoulders = (
             keypoints[[i for i in pair if seen[i]], :2].mean(0) for pair in (_EYES, _SHOULDERS)
         )
-        neck = np.linalg.norm(eyes - shoulders)
-        if neck >= 1:
-            up = (eyes - shoulders) / neck
-            return upright_crops(
-                (shoulders - HIPS_BELOW * neck * up)[None], up[None], np.array([REACH * neck])
-            )[0]
+        if np.linalg.norm(eyes - shoulders) >= 1:
+            return _whole_by_neck(shoulders, eyes - shoulders)
     if not (seen[_HIPS].any() and seen[_SHOULDERS].any()):
         return crops_from_boxes(bbox_xywh[None], turns)[0]
     hips, shoulders = (keypoints[[i for i in pair if seen[i]], :2].mean(0) for pair in (_HIPS, _SHOULDERS))
@@ -91,6 +87,27 @@ def crop_from_keypoints(
     reach = np.linalg.norm(keypoints[seen, :2] - hips, axis=1).max()
     # Keypoints end at eyes and ankles: a quarter more holds the crown and the feet.
     return upright_crops(hips[None], (shoulders - hips)[None], np.array([1.25 * reach]))[0]
+
+
+def portrait_crop(keypoints: np.ndarray) -> np.ndarray:
+    """Returns the crop (2, 3) that the whole person would have, by keypoints (17, 3) of eyes and shoulders alone.
+
+    Where others stand in front, nothing else may be in sight, and a box around it makes the network take a bust for
+    a whole person, or the neighbour for this one.
+    """
+    eyes, shoulders = (keypoints[pair, :2].mean(0) for pair in (_EYES, _SHOULDERS))
+    up = eyes - shoulders
+    neck = max(float(np.linalg.norm(up)), 1.0)
+    width = float(np.linalg.norm(np.diff(keypoints[_SHOULDERS, :2], axis=0)))
+    return _whole_by_neck(
+        shoulders, up * (max(neck, _NECK * width) / neck) if up.any() else np.array([0.0, -1.0])
+    )
+
+
+def _whole_by_neck(shoulders: np.ndarray, neck: np.ndarray) -> np.ndarray:
+    """Returns the crop (2, 3) of a person by the place between the shoulders and the way from there to the eyes."""
+    radius = REACH * np.linalg.norm(neck)
+    return upright_crops((shoulders - HIPS_BELOW * neck)[None], neck[None], np.array([radius]))[0]
 
 
 def next_crops(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hmrcli.people.arms import with_arms_of, without_shared_arms
 from hmrcli.people.blazepose import CROP_SIZE, Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
     crop_from_keypoints,
@@ -12,6 +13,7 @@ from hmrcli.people.crops import (
     mask_in_crop,
     mask_to_image,
     next_crops,
+    portrait_crop,
     to_image,
     turn_of,
     warp_crops,
@@ -65,8 +67,10 @@ Reads = Callable[[np.ndarray], Reading]
 AGREE = 0.3
 """Likeness of a person's keypoints and landmarks: below, the landmarks are someone else's or nobody's."""
 SURELY = 0.5
-"""Likewise: below, the crop is read again with the neighbours hidden."""
-CLEAR = 0.12
+"""Likewise: people who are known."""
+WELL = 0.7
+"""Likewise: below, the person is looked for by head and shoulders, too, and with the neighbours hidden."""
+CLEAR = 0.1
 """Detector's score times landmark score times likeness: above, a doubtful detection is a person."""
 UNDETECTED = 0.95
 """Landmark score of someone in a box whom the detector does not see."""
@@ -109,36 +113,47 @@ def body_landmarks(
     if isinstance(people, np.ndarray):
         return _in_boxes(image, people.reshape(-1, 4), min_score)
 
-    def look(reads: Reads, who: np.ndarray, crops: np.ndarray) -> _Look:
-        """Reads crops; of people whose crop showed a neighbour, with everyone hidden who is known."""
+    def look(reads: Reads, who: np.ndarray, crops: np.ndarray, hide: np.ndarray | bool) -> _Look:
+        """Reads crops; where `hide`, all others are hidden who are known."""
         views = warp_crops(image, crops)
-        for i in np.flatnonzero(slid[who]):
-            for mask, crop in hidden:
-                views[i][mask_in_crop(mask, crop, crops[i]) > 0.5] = 0
+        for view, crop, i, alone in zip(views, crops, who, np.broadcast_to(hide, len(who))):
+            for k in known if alone else ():
+                if k != i:
+                    view[mask_in_crop(masks[k], around[k], crop) > 0.5] = 0
         reading = reads(views)
         return _Look(reading, crops, _likeness([people[int(i)] for i in who], reading, crops))
 
+    everyone, certain = np.arange(len(people)), np.array([p.score for p in people])
+    known, alone = everyone[:0], np.zeros(len(people), bool)
     crops = np.reshape([crop_from_keypoints(p.bbox_xywh, p.keypoints, p.turns) for p in people], (-1, 2, 3))
-    certain = np.array([p.score for p in people])
-    slid, hidden = np.zeros(len(people), bool), []
-    first = look(read_crops, np.arange(len(people)), crops)
+    first = look(read_crops, everyone, crops, False)
+    masks, around = first.reading.mask.copy(), crops.copy()
     quality = certain * first.reading.score * first.likeness
     known = np.flatnonzero((first.likeness >= SURELY) & ((quality >= CLEAR) | (certain >= SURE)))
-    hidden = list(zip(first.reading.mask[known], crops[known]))
-    slid = (first.likeness < SURELY) & (len(known) > 0)
-    again = np.flatnonzero(slid)
-    slid[again] = first.take_better(again, look(read_crops, again, crops[again]))
+    unlike = np.flatnonzero(first.likeness < WELL)
+    portraits = np.reshape([portrait_crop(people[i].keypoints) for i in unlike], (-1, 2, 3))
+    for tried, hide in ((crops[unlike], True), (portraits, True), (portraits, False)):
+        if not hide or len(known):
+            alone[unlike[first.take_better(unlike, look(read_crops, unlike, tried, hide))]] = hide
 
     source = np.flatnonzero((first.reading.score >= min_score / 2) & (first.likeness >= AGREE))
     points, seen = first.reading.points[source], first.reading.visibility[source]
-    second = look(read_crops_both_ways, source, next_crops(to_image(points, crops[source]), seen))
-    strayed = np.flatnonzero(second.likeness < 0.75 * first.likeness[source])
-    second.take_better(strayed, look(read_crops_both_ways, source[strayed], crops[source[strayed]]))
+    following = next_crops(to_image(points, first.crops[source]), seen)
+    second = look(read_crops_both_ways, source, following.copy(), alone[source])
+    for tried, hide in ((first.crops[source], alone[source]), (following, True), (first.crops[source], True)):
+        strayed = np.flatnonzero(second.likeness < 0.75 * first.likeness[source])
+        if len(strayed):
+            hidden = np.broadcast_to(hide, len(source))[strayed]
+            second.take_better(strayed, look(read_crops_both_ways, source[strayed], tried[strayed], hidden))
     found = in_image(second.reading, second.crops, source, image.shape[:2])
+    before = Reading(*(values[source] for values in first.reading))
+    detected = [people[i] for i in source]
+    found = with_arms_of(found, in_image(before, first.crops[source], source, image.shape[:2]), detected)
     quality = certain[source] * found.score * second.likeness
     certain = (certain[source] >= SURE) | (quality >= CLEAR)
     kept = (found.score >= min_score) & (second.likeness >= AGREE) & certain
-    return _without_repeats(found[kept], quality[kept])
+    found = _without_repeats(found[kept], quality[kept])
+    return without_shared_arms(found, [people[i] for i in found.source])
 
 
 def _likeness(people: Sequence[Detection], reading: Reading, crops: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from hmrcli.people.crops import (
     crop_from_keypoints,
     crops_from_boxes,
     mask_to_image,
+    portrait_crop,
     to_image,
     turn_of,
     upright_crops,
@@ -74,3 +75,16 @@ def test_a_portrait_gets_the_crop_of_the_whole_person():
     keypoints[[11, 12, 15, 16]] = [[120, 300, 0.9], [80, 300, 0.9], [120, 500, 0.9], [80, 500, 0.9]]
     whole = crop_from_keypoints(np.array([50.0, 50, 100, 460]), keypoints)
     assert np.allclose(to_image(MIDDLE, whole[None])[0, 0], [100, 300])
+
+
+def test_someone_hidden_gets_the_crop_of_the_whole_person_by_head_and_shoulders_alone():
+    keypoints = np.random.default_rng(0).uniform(0, 500, (17, 3))
+    keypoints[[1, 2], :2], keypoints[[5, 6], :2] = [[110, 100], [90, 100]], [[140, 150], [60, 150]]
+    crop = portrait_crop(keypoints)
+    assert np.allclose(to_image(MIDDLE, crop[None])[0, 0], [100, 150 + 2.3 * 56])  # 0.7 of the shoulders' width
+    keypoints[7:] = 0
+    assert (portrait_crop(keypoints) == crop).all()
+    # Somebody who lies with the head to the right, seen from the side: the shoulders are in one place.
+    keypoints[[1, 2], :2], keypoints[[5, 6], :2] = [[300, 100], [300, 100]], [[250, 100], [250, 100]]
+    assert np.allclose(to_image(MIDDLE, portrait_crop(keypoints)[None])[0, 0], [250 - 2.3 * 50, 100])
+    assert np.isfinite(portrait_crop(np.zeros((17, 3)))).all()
