@@ -1,16 +1,18 @@
 """The bundled default on real frames: how well the fitted bodies agree with what was seen, and how long it takes.
 
-    python benchmarks/infer.py [--draw FOLDER] [--times-only]
+    python benchmarks/infer.py [--draw FOLDER] [--times-only] [--folder N]
 
 Scored are people who are fully visible by a human eye (`frames.yaml`). Distances go to the 12 limb landmarks seen
 with a visibility above 0.5: from the landmark's place on the body, and from SMPL's own joint beside it.
 """
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
@@ -21,12 +23,18 @@ import torch
 from frames import found_boxes, frames, match
 
 from hmrcli.body import BodyModel, load_body
+from hmrcli.files import sha256
 from hmrcli.fitting.fit import Fit, fit_landmarks
 from hmrcli.fitting.landmarks import INDICES, NAMES, anchors, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.targets import Targets
 from hmrcli.inference.fit import landmark_targets
+from hmrcli.inference.images import read_picture
 from hmrcli.inference.photo import Photo, find_landmarks
+from hmrcli.inference.predictor import Predictor
+from hmrcli.inference.recover import recover_images
+from hmrcli.inference.save import save_image
+from hmrcli.inference.task import Asked, Task
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 from hmrcli.render.overlay import overlay
 from hmrcli.render.rasteriser import Camera, rasterise
@@ -147,6 +155,43 @@ def times(body: BodyModel) -> None:
     )
 
 
+def folder(body: BodyModel, count: int) -> None:
+    """Compares a folder of photos with as many calls of a predictor that is loaded, files written by both."""
+    predictor = Predictor(body=body)
+    asked = Asked({"overlay", "mesh", "json"})
+    originals = [load() for _, load, people in frames() if people][:10]
+    with TemporaryDirectory() as place:
+        paths = [Path(place) / f"{number:03}.jpg" for number in range(count)]
+        for number, path in enumerate(paths):
+            cv2.imwrite(str(path), originals[number % len(originals)][..., ::-1])
+        for _ in recover_images(paths[:1], Path(place) / "first", lambda: predictor, asked):
+            pass  # what is compiled and loaded at first
+        start = time.perf_counter()
+        for path in paths:
+            picture = read_picture(path)
+            task = Task(
+                path,
+                Path(place) / "calls" / path.stem,
+                picture,
+                picture.camera,
+                {"image_sha256": sha256(path)},
+            )
+            save_image(task, predictor(path), predictor, asked.saves)
+        calls = time.perf_counter() - start
+        start = time.perf_counter()
+        assert len(list(recover_images(paths, Path(place) / "folder", lambda: predictor, asked))) == count
+        stages = time.perf_counter() - start
+        for path in paths:
+            one, other = (
+                json.loads((Path(place) / kind / f"{path.stem}.json").read_text())["images"][0]["people"]
+                for kind in ("calls", "folder")
+            )
+            numbers = [[person | {"files": None} for person in people] for people in (one, other)]
+            assert numbers[0] == numbers[1], f"{path.stem}: a folder gives other numbers than a call"
+    print(f"\n{count} photos, overlay, mesh and json: {calls:.1f} s in calls, {stages:.1f} s as a folder")
+    print(f"  a folder is {calls / stages:.2f} times as fast (want 2), with equal numbers")
+
+
 def _some_targets(count: int) -> list[Targets]:
     result: list[Targets] = []
     for _, load, people in frames():
@@ -166,8 +211,14 @@ if __name__ == "__main__":
     )
     parser.add_argument("--draw", type=Path, help="write an overlay of each frame to this folder")
     parser.add_argument("--times-only", action="store_true")
+    parser.add_argument(
+        "--folder", type=int, metavar="N", help="compare N photos as a folder with N calls alone"
+    )
     arguments = parser.parse_args()
     model = load_body("open")
-    if not arguments.times_only:
-        accuracy(model, arguments.draw)
-    times(model)
+    if arguments.folder:
+        folder(model, arguments.folder)
+    else:
+        if not arguments.times_only:
+            accuracy(model, arguments.draw)
+        times(model)

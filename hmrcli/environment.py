@@ -3,6 +3,8 @@
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hmrcli.errors import UsageError
@@ -60,3 +62,19 @@ def threads(default: int) -> int:
     """Returns the first number of `OMP_NUM_THREADS` (`4,2` speaks of nested teams), the default where it is none."""
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) else default
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Lets torch work in one thread: many small operators gain nothing from two.
+
+    Where other work wants the cores, each of them waits for a thread that has none: twenty times as long.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hmrcli.fitting.motion import Smooth
     from hmrcli.inference.clip import Progress
     from hmrcli.inference.predictor import Predictor
-    from hmrcli.inference.recover import Asked
+    from hmrcli.inference.task import Asked
     from hmrcli.inference.video import Clip
 
 _STAGES = {"people": "following people", "motion": "fitting motions", "overlay": "drawing"}
@@ -161,7 +161,7 @@ def _task(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> Any:
     from hmrcli.inference.clip import source_of
     from hmrcli.inference.clip_files import ClipTask
     from hmrcli.inference.fit import BBOX_SCALE
-    from hmrcli.inference.recover import camera_of
+    from hmrcli.inference.task import camera_of
 
     asked, camera = work.asked, camera_of(clip.camera, work.asked)
     settings = {

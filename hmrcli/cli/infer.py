@@ -17,7 +17,7 @@ from hmrcli.files import did_you_mean, writable_folder
 
 if TYPE_CHECKING:
     from hmrcli.inference.predictor import Predictor
-    from hmrcli.inference.recover import Asked, Result
+    from hmrcli.inference.task import Asked, Result
     from hmrcli.inference.video import Clip
     from hmrcli.recipe import Recipe
 
@@ -111,8 +111,8 @@ def infer(
     if (camera is None) == (not inputs):
         raise UsageError("expected images, folders, videos or patterns, or else --camera N")
     asked = asked_of(save, mesh_format, bvh_names, bbox, bbox_scale, max_people, focal, calib, resume)
-    asked = asked._replace(correctives=pose_correctives)
     recipe, checkpoint = options.of_run(recipe, checkpoint)
+    asked = asked._replace(correctives=pose_correctives, network=checkpoint is not None)
     if (recipe is None) != (checkpoint is None):
         raise UsageError(
             "a network needs both --recipe and --checkpoint; without them the bundled default runs"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from hmrcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from hmrcli.inference.recover import Asked
+    from hmrcli.inference.task import Asked
 
 SAVES = ("overlay", "mesh", "json", "npz", "amass", "bvh", "openpose", "coco")
 
@@ -49,7 +49,7 @@ def asked_of(
     resume: bool,
 ) -> "Asked":
     """Reads the options that are asked of every image."""
-    from hmrcli.inference.recover import Asked
+    from hmrcli.inference.task import Asked
 
     saves = {part.strip() for part in save.split(",") if part.strip()}
     if unknown := sorted(saves - set(SAVES)):

@@ -40,9 +40,14 @@ _SEEN = [
 
 
 def ages(
-    body: BodyModel, targets: Targets, fits: Fit, joints: Tensor, visibility: NDArray[np.floating]
+    body: BodyModel,
+    targets: Targets,
+    fits: Fit,
+    joints: Tensor,
+    visibility: NDArray[np.floating],
+    counts: Sequence[int],
 ) -> dict[int, float]:
-    """Tells children among N people.
+    """Tells children among N people of several photos.
 
     Args:
         body: the open body of adults.
@@ -50,6 +55,7 @@ def ages(
         fits: of the adult body.
         joints: (N, 24, 3) of these fits, from the body's origin, metres.
         visibility: (N, 33) of the landmarks.
+        counts: how many of the N each photo shows.
 
     Returns:
         the years of those who are children, by their index.
@@ -57,7 +63,8 @@ def ages(
     suspected = gains(body, targets, fits.cost, (DOUBT_AT,))[:, 0] > DOUBT
     standing = stands(joints.numpy(), visibility)
     feet = (joints + fits.transl[:, None])[:, _ANKLES].amax(1).numpy()
-    heights = beside_others(np.where(standing[:, None], feet, np.nan))
+    soles = np.split(np.where(standing[:, None], feet, np.nan), np.cumsum(counts)[:-1])
+    heights = np.concatenate([beside_others(of_photo) for of_photo in soles])
     some = np.flatnonzero(suspected | (heights < SMALL))
     if not len(some):
         return {}

@@ -13,7 +13,7 @@ from hmrcli.body.about import about
 from hmrcli.body.camera import crop_camera
 from hmrcli.inference.fit import BBOX_SCALE
 from hmrcli.inference.person import Person
-from hmrcli.inference.photo import squares
+from hmrcli.inference.placing import squares
 from hmrcli.motion import Motion
 
 CHUNK = 32

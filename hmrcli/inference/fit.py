@@ -1,7 +1,8 @@
 """Bodies fitted to landmarks that bundled networks find."""
 
 from collections.abc import Sequence
-from typing import Literal
+from itertools import islice
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -10,13 +11,15 @@ from hmrcli.body import BodyModel
 from hmrcli.body.camera import crop_camera
 from hmrcli.body.joints import SMPL_24
 from hmrcli.body.model import BodyOutput
+from hmrcli.environment import one_thread
 from hmrcli.fitting.fit import ITERATIONS, Fit, Start, fit_landmarks
 from hmrcli.fitting.lifting import lift
 from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets, seen_targets
 from hmrcli.inference.children import ages, child
 from hmrcli.inference.person import People, Person
-from hmrcli.inference.photo import Array, Bodies, Photo, box_text, find_landmarks, people_of, squares
+from hmrcli.inference.photo import Array, Photo, Seen, box_text
+from hmrcli.inference.placing import Bodies, people_of, squares
 from hmrcli.people import Landmarks
 
 SOMEBODY = 0.5
@@ -31,6 +34,15 @@ BBOX_SCALE = 1.25
 _HEAD = SMPL_24.names.index("head")
 
 StartFrom = Literal["landmarks", "regressor"]
+
+
+class Recognised(NamedTuple):
+    """A photo and those who are certainly seen in it."""
+
+    seen: Seen
+    landmarks: Landmarks
+    notes: list[str]
+    """On boxes without anybody."""
 
 
 class FitPredictor:
@@ -56,54 +68,83 @@ class FitPredictor:
             raise ValueError("without a fit, bodies come from the regressor: give start='regressor'")
         self.body, self.bbox_scale, self.start, self.refine = body, bbox_scale, start, refine
 
-    def people(self, photos: Sequence[Photo], max_people: int | None) -> list[People]:
-        """Gives the people of each photo; a fit gains nothing from company."""
-        return [self._of_photo(photo, max_people) for photo in photos]
+    def people(self, seen: Sequence[Seen]) -> list[People]:
+        """Gives the people of each photo; all of them are fitted together, and each as if alone."""
+        known = [_recognised(one) for one in seen]
+        some = [one for one in known if len(one.landmarks)]
+        found = iter(self._recovered(some) if some else [])
+        return [
+            self._agreeing(one, *next(found)) if len(one.landmarks) else People(notes=one.notes)
+            for one in known
+        ]
 
-    def _of_photo(self, photo: Photo, max_people: int | None) -> People:
-        landmarks, boxes = find_landmarks(photo.pixels, photo.boxes, max_people)
-        somebody = landmarks.score >= (0 if photo.boxes is None else SOMEBODY)
-        notes = [f"nobody was recognised in box {box_text(box)}" for box in boxes[~somebody]]
-        landmarks, boxes = landmarks[somebody], boxes[somebody]
-        if not len(boxes):
-            return People(notes=notes)
-        method = "fit" if self.refine else "regression"
-        bodies, models = self._bodies(photo, landmarks, boxes)
-        everyone = people_of(photo, landmarks, boxes, bodies, models, method)
+    def _agreeing(self, known: Recognised, bodies: Bodies, models: Sequence[BodyModel]) -> People:
+        """Takes those of the recovered people with whom what is seen agrees."""
+        everyone = people_of(known.seen, bodies, models, "fit" if self.refine else "regression")
         agreeing = [person for person in everyone if person.score >= CONTRADICTED]
-        notes += [
+        left_out = [
             f"no body agrees with what is seen in box {box_text(person.bbox_xywh)}, which is left out"
             for person in everyone
             if person.score < CONTRADICTED
         ]
-        return People(_without_doubles(agreeing) if photo.boxes is None else agreeing, notes)
+        kept = _without_doubles(agreeing) if known.seen.photo.boxes is None else agreeing
+        return People(kept, [*known.notes, *left_out])
 
-    def _bodies(self, photo: Photo, landmarks: Landmarks, boxes: Array) -> tuple[Bodies, list[BodyModel]]:
-        """Fits adults, and children where these are told by what was found."""
-        targets = landmark_targets(landmarks, boxes, photo)
-        start = None if self.start == "landmarks" else self._start(landmarks, targets)
-        fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
-        vertices, joints = self._posed(self.body, fits)
-        models = [self.body] * len(boxes)
+    def _recovered(self, known: Sequence[Recognised]) -> list[tuple[Bodies, list[BodyModel]]]:
+        """Fits adults, and children where these are told by what was found, for each photo."""
+        counts = [len(one.landmarks) for one in known]
+        each = [landmark_targets(one.landmarks, one.seen.boxes, one.seen.photo) for one in known]
+        targets = Targets(*map(torch.cat, zip(*each)))
+        start = None if self.start == "landmarks" else self._start(known, each)
+        with one_thread():
+            fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
+        # Bodies in float32 are posed photo by photo: in larger products the last digit may be another.
+        parts = [Fit(*part) for part in zip(*(value.split(counts) for value in fits))]
+        posed = [self._posed(self.body, part) for part in parts]
+        vertices, joints = (torch.cat([getattr(one, name) for one in posed]) for name in BodyOutput._fields)
+        models = [self.body] * len(vertices)
         if self.body.name == "open" and start is None:  # neither regressor nor licensed bodies know children
-            for i, years in ages(self.body, targets, fits, joints, landmarks.visibility).items():
+            visibility = np.concatenate([one.landmarks.visibility for one in known])
+            with one_thread():
+                children = ages(self.body, targets, fits, joints, visibility, counts)
+            for i, years in children.items():
                 models[i] = child(self.body, years)
-                fit = fit_landmarks(models[i], Targets(*(value[[i]] for value in targets)))
+                with one_thread():
+                    fit = fit_landmarks(models[i], Targets(*(value[[i]] for value in targets)))
                 fits = Fit(*(torch.cat([all_[:i], one, all_[i + 1 :]]) for all_, one in zip(fits, fit)))
                 vertices[[i]], joints[[i]] = self._posed(models[i], fit)
-        cam = crop_camera(fits.transl, *squares(boxes, self.bbox_scale, photo.camera))
-        return Bodies(vertices, joints, cam, fits.transl, fits.rotmat, fits.betas), models
+        around = [squares(one.seen.boxes, self.bbox_scale, one.seen.photo.camera) for one in known]
+        cam = crop_camera(fits.transl, *map(torch.cat, zip(*around)))
+        of_all = [vertices, joints, cam, fits.transl, fits.rotmat, fits.betas]
+        of_each = zip(*(value.split(counts) for value in of_all))
+        rest = iter(models)
+        return [(Bodies(*part), list(islice(rest, count))) for part, count in zip(of_each, counts)]
 
     @staticmethod
     def _posed(body: BodyModel, fits: Fit) -> BodyOutput:
         with torch.no_grad():
             return body(fits.rotmat, fits.betas)
 
-    def _start(self, landmarks: Landmarks, targets: Targets) -> Start:
-        start = regress(landmarks, targets)
+    def _start(self, known: Sequence[Recognised], targets: Sequence[Targets]) -> Start:
+        """Regresses the people of some photos."""
+        starts = [regress(one.landmarks, of_photo) for one, of_photo in zip(known, targets)]
+        rotmat, betas = (torch.cat(parts) for parts in zip(*(start[:2] for start in starts)))
+        start = starts[0]._replace(rotmat=rotmat, betas=betas)
         if self.body.name == "open":
             return start
         return start._replace(betas=torch.zeros_like(start.betas), shape_spread=torch.ones(10))
+
+
+def _recognised(seen: Seen) -> Recognised:
+    """Leaves out given boxes in which nobody was recognised, and says which."""
+    photo, landmarks, boxes = seen
+    assert landmarks is not None, "a fit needs landmarks"
+    if photo.boxes is None:
+        return Recognised(seen, landmarks, [])
+    somebody = landmarks.score >= SOMEBODY
+    notes = [f"nobody was recognised in box {box_text(box)}" for box in boxes[~somebody]]
+    known = landmarks[somebody]
+    return Recognised(Seen(photo, known, boxes[somebody]), known, notes)
 
 
 def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:

@@ -1,20 +1,13 @@
-"""Parts that both ways to recover people share: the photo asked about, its camera, and who is seen in it."""
+"""The photo that is asked about, and who is seen in it; none of it needs torch, whose import takes longer."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from hmrcli.body import BodyModel
 from hmrcli.camera import Camera
-from hmrcli.camera.camera import NEAR
-from hmrcli.data.crop import square_around
 from hmrcli.errors import UsageError
-from hmrcli.fitting.agreement import agreement, in_box, in_picture, joints_visibility
-from hmrcli.inference.person import People, Person
 from hmrcli.people import Landmarks, body_landmarks, detect_people
 from hmrcli.people.similarity import inside_share
 
@@ -42,42 +35,14 @@ class Photo(NamedTuple):
         return self.seen_by or Camera.by_diagonal(width, height)
 
 
-class Squares(NamedTuple):
-    """Square crops of N people, as the pinhole of their camera has them: what `body.camera` turns to places."""
+class Seen(NamedTuple):
+    """A photo and the N people who are seen in it."""
 
-    center: Tensor
-    """(N, 2) pixels."""
-    side: Tensor
-    """(N,) pixels."""
-    focal_length: Tensor
-    """(N,) pixels."""
-    principal_point: Tensor
-    """(N, 2) pixels."""
-
-
-def squares(boxes: Array, scale: float, camera: Camera) -> Squares:
-    """Returns the squares around boxes (N, 4), their longer side times `scale`."""
-    center, side = square_around(boxes, scale)
-    reach = side[:, None, None] / 2 * np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])
-    ends = camera.undistorted(center[:, None] + reach)
-    lengths = np.linalg.norm(ends[:, [1, 3]] - ends[:, [0, 2]], axis=2)
-    focal, principal = torch.tensor([camera.focal_length]), torch.tensor([camera.principal_point])
-    middle, length = (
-        torch.from_numpy(np.asarray(value, np.float32))
-        for value in (camera.undistorted(center), lengths.mean(1))
-    )
-    return Squares(middle, length, focal.expand(len(boxes)), principal.expand(len(boxes), 2))
-
-
-class Bodies(NamedTuple):
-    """N recovered bodies; see `Person`."""
-
-    vertices: Tensor
-    joints3d: Tensor
-    cam: Tensor
-    transl: Tensor
-    rotmat: Tensor | None
-    betas: Tensor | None
+    photo: Photo
+    landmarks: Landmarks | None
+    """None where boxes are given to a network, which needs no landmarks."""
+    boxes: Array
+    """(N, 4) x, y, width, height in pixels."""
 
 
 def checked_boxes(boxes: Boxes, width: int, height: int) -> Array:
@@ -136,45 +101,14 @@ def _holding(box: Array, person: Landmarks) -> Array:
     return np.concatenate([low, high - low])
 
 
-def people_of(
-    photo: Photo,
-    landmarks: Landmarks | None,
-    boxes: Array,
-    bodies: Bodies,
-    models: Sequence[BodyModel],
-    method: str,
-) -> People:
-    """Places the bodies of the people in boxes (N, 4) in a photo, and scores them by what was seen.
+def see(photo: Photo, max_people: int | None = None, boxes_suffice: bool = False) -> Seen:
+    """Finds the people of a photo, in any thread.
 
-    There are no landmarks where boxes were given to a network, which needs none. The (N,) models differ in age only.
+    Args:
+        photo: with boxes, or without for a detector to find people.
+        max_people: keep the best of the detected.
+        boxes_suffice: True to take given boxes as they are, for a network.
     """
-    size = photo.pixels.shape[:2]
-    joints, skin = (
-        (points + bodies.transl[:, None]).numpy() for points in (bodies.joints3d, bodies.vertices)
-    )
-    joints2d, skin2d = (photo.camera.project(points) for points in (joints, skin))
-    # What is behind the camera lies outside every picture.
-    seen_joints = np.where(joints[..., 2:] > NEAR, joints2d, -1.0)
-    visibility = in_picture(seen_joints, size).astype(float)
-    if landmarks is None:
-        scores = in_box(boxes, seen_joints, visibility >= 0.5)
-    else:
-        visibility *= joints_visibility(landmarks, seen_joints)
-        seen_skin = np.where(skin[..., 2:] > NEAR, skin2d, -1.0)
-        parts = models[0].parts.cpu().numpy()
-        scores = agreement(landmarks, boxes, seen_joints, visibility, seen_skin, parts, size)
-    values = {name: value.numpy() for name, value in bodies._asdict().items() if value is not None}
-    return People(
-        Person(
-            bbox_xywh=boxes[i].astype(np.float32),
-            score=float(scores[i]),
-            method=method,
-            camera=photo.camera,
-            joints2d=joints2d[i].astype(np.float32),
-            joints_visibility=visibility[i].astype(np.float32),
-            body=models[i],
-            image=photo.pixels,
-            **({"rotmat": None, "betas": None} | {name: value[i] for name, value in values.items()}),
-        )
-        for i in range(len(boxes))
-    )
+    if boxes_suffice and photo.boxes is not None:
+        return Seen(photo, None, photo.boxes)
+    return Seen(photo, *find_landmarks(photo.pixels, photo.boxes, max_people))

@@ -2,32 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from hmrcli.algorithms.predict import load_network
 from hmrcli.body import BodyModel, load_body
-from hmrcli.body.camera import full_image_translation
 from hmrcli.camera import Camera
-from hmrcli.data.crop import crop_people
 from hmrcli.environment import chosen_device
 from hmrcli.errors import UsageError
 from hmrcli.inference.fit import BBOX_SCALE, FitPredictor, StartFrom
 from hmrcli.inference.images import AnyImage, Picture, as_picture
-from hmrcli.inference.network import predict
 from hmrcli.inference.person import People
-from hmrcli.inference.photo import (
-    Bodies,
-    Boxes,
-    Photo,
-    checked_boxes,
-    find_landmarks,
-    people_of,
-    squares,
-)
-from hmrcli.layers import Crops
-from hmrcli.recipe import Recipe, load_recipe
+from hmrcli.inference.photo import Boxes, Photo, Seen, checked_boxes, see
+
+if TYPE_CHECKING:
+    from hmrcli.recipe import Recipe
 
 SMALL = 256
 """Pixels along the longer side of a picture: in a smaller one, people in the distance cannot be told."""
@@ -36,8 +25,8 @@ SMALL = 256
 class PhotoPredictor(Protocol):
     """Recovers the people of photos."""
 
-    def people(self, photos: Sequence[Photo], max_people: int | None) -> list[People]:
-        """Gives the people of each photo; of those detected, the best `max_people`."""
+    def people(self, seen: Sequence[Seen]) -> list[People]:
+        """Gives the people of each photo, of those who are seen in it."""
 
 
 class Predictor:
@@ -52,7 +41,7 @@ class Predictor:
 
     def __init__(
         self,
-        recipe: Recipe | str | Path | None = None,
+        recipe: "Recipe | str | Path | None" = None,
         checkpoint: Path | str | None = None,
         *,
         body: BodyModel | None = None,
@@ -81,13 +70,17 @@ class Predictor:
         if (recipe is None) != (checkpoint is None):
             raise ValueError("a network needs both its recipe and its checkpoint")
         self.body = body or load_body("open")
-        self.recipe = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
+        self.recipe: Recipe | None = None
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         chosen = chosen_device(device)
         self.method: PhotoPredictor
-        if self.recipe is None or self.checkpoint is None:
+        if recipe is None or self.checkpoint is None:
             self.method = FitPredictor(self.body, bbox_scale, start, refine)
-        else:
+        else:  # a fit needs none of it
+            from hmrcli.inference.network import NetworkPredictor
+            from hmrcli.recipe import load_recipe
+
+            self.recipe = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
             self.method = NetworkPredictor(self.recipe, self.checkpoint, self.body, chosen, bbox_scale)
 
     @classmethod
@@ -146,10 +139,16 @@ class Predictor:
             )
             for i, picture in enumerate(pictures)
         ]
-        everyone = self.method.people(photos, max_people)
-        for picture, photo, people in zip(pictures, photos, everyone):
-            height, width = photo.pixels.shape[:2]
+        everyone = self.recover([see(photo, max_people, self.recipe is not None) for photo in photos])
+        for picture, people in zip(pictures, everyone):
             people.notes[:0] = picture.notes
+        return everyone
+
+    def recover(self, seen: Sequence[Seen]) -> list[People]:
+        """Recovers the people who are seen in several photos, in one batch (`inference.photo.see`)."""
+        everyone = self.method.people(seen)
+        for (photo, _, _), people in zip(seen, everyone):
+            height, width = photo.pixels.shape[:2]
             if photo.boxes is None and not people and max(height, width) < SMALL:
                 people.notes.append(f"at {width} x {height} pixels, people may be too small to be recognised")
         return everyone
@@ -166,42 +165,3 @@ def _given_camera(picture: Picture, focal_length: float | None, camera: Camera |
             f"the camera is that of {camera.width}x{camera.height}, the image has {width}x{height}"
         )
     return camera.resized(width, height)
-
-
-class NetworkPredictor:
-    """Regresses bodies by a trained network from crops of people."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        checkpoint: Path,
-        body: BodyModel,
-        device: torch.device,
-        bbox_scale: float = BBOX_SCALE,
-    ) -> None:
-        self.network, self.report = load_network(recipe, checkpoint, body, device)
-        self.body, self.bbox_scale, self.shape = body, bbox_scale, recipe.crop_shape
-
-    def people(self, photos: Sequence[Photo], max_people: int | None) -> list[People]:
-        """Gives the people of each photo; the crops of all go through the network together."""
-        # The landmark network tells false detections and repeats, as for a fit.
-        found = [
-            find_landmarks(photo.pixels, None, max_people) if photo.boxes is None else (None, photo.boxes)
-            for photo in photos
-        ]
-        counts = [len(boxes) for _, boxes in found]
-        if not any(counts):
-            return [People() for _ in photos]
-        crops = [
-            crop_people(photo.pixels, boxes, self.bbox_scale, self.shape)
-            for photo, (_, boxes) in zip(photos, found)
-        ]
-        prediction, joints = predict(self.network, self.body, Crops(*map(torch.cat, zip(*crops))))
-        around = [squares(boxes, self.bbox_scale, photo.camera) for photo, (_, boxes) in zip(photos, found)]
-        transl = full_image_translation(prediction.cam, *map(torch.cat, zip(*around)))
-        fields = [prediction.vertices, joints, prediction.cam, transl, prediction.rotmat, prediction.betas]
-        split = zip(*([None] * len(photos) if value is None else value.split(counts) for value in fields))
-        return [
-            people_of(photo, landmarks, boxes, Bodies(*bodies), [self.body] * len(boxes), "regression")
-            for photo, (landmarks, boxes), bodies in zip(photos, found, split)
-        ]

@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from threading import Lock
 
 import numpy as np
 import onnxruntime
@@ -9,10 +10,18 @@ import onnxruntime
 from hmrcli.assets.bundled import bundled
 from hmrcli.environment import threads
 
+_loading = Lock()
+
+
+def session(name: str) -> onnxruntime.InferenceSession:
+    """Gives the network `data/people/NAME.onnx`, loaded once a process, for any number of threads."""
+    with _loading:
+        return _loaded(name)
+
 
 @cache
-def session(name: str) -> onnxruntime.InferenceSession:
-    """Loads the network `data/people/NAME.onnx`, once a process.
+def _loaded(name: str) -> onnxruntime.InferenceSession:
+    """Loads a network.
 
     `OMP_NUM_THREADS` limits its threads. Waiting threads sleep: spinning, the default, makes a network
     many times slower as soon as another process wants the cores.
@@ -20,6 +29,7 @@ def session(name: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads(min(4, os.cpu_count() or 1))
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # an arena keeps what the largest picture took, for each size
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(

@@ -15,8 +15,10 @@ from hmrcli.body.joints import SMPL_24
 from hmrcli.errors import UsageError
 from hmrcli.fitting.fit import Fit
 from hmrcli.inference import Predictor, fit
+from hmrcli.inference import photo as photos
 from hmrcli.inference.images import Picture, read_image
 from hmrcli.inference.person import People, camera_pitch
+from hmrcli.inference.photo import find_landmarks
 from hmrcli.inference.save import document, save_image
 from hmrcli.inference.task import Task
 
@@ -73,8 +75,8 @@ def test_a_box_without_anybody_gives_a_note_and_no_body(default: Predictor, phot
 def test_a_body_that_agrees_scores_high_and_one_beside_the_person_is_left_out(
     default: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = fit.find_landmarks(photo, None, None)
-    monkeypatch.setattr(fit, "find_landmarks", lambda *_: found)
+    found = find_landmarks(photo, None, None)
+    monkeypatch.setattr(photos, "find_landmarks", lambda *_: found)
     fitted = fit.fit_landmarks
 
     def shifted(metres: float) -> People:
@@ -136,12 +138,12 @@ def test_hidden_legs_go_on_behind_what_hides_them(default: Predictor, photo: np.
 def test_one_person_found_in_two_sizes_is_one(
     default: Predictor, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    landmarks, boxes = fit.find_landmarks(photo, np.array([WALKER]), None)
+    landmarks, boxes = find_landmarks(photo, np.array([WALKER]), None)
     (nose,) = landmarks.points2d[:, :1]
     smaller = replace(landmarks, points2d=nose + 0.9 * (landmarks.points2d - nose))
     both = {name: np.concatenate([value, getattr(smaller, name)]) for name, value in vars(landmarks).items()}
     found = replace(landmarks, **both), np.concatenate([boxes, boxes])
-    monkeypatch.setattr(fit, "find_landmarks", lambda *_: found)
+    monkeypatch.setattr(photos, "find_landmarks", lambda *_: found)
     (kept,) = default(photo)
     assert kept.score > 0.8
     assert len(default(photo, [WALKER, WALKER])) == 2  # the caller tells these apart

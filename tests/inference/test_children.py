@@ -52,7 +52,7 @@ def told(targets: Targets) -> dict[int, float]:
     body = load_body("open")
     fits = fit_landmarks(body, targets)
     joints = body(fits.rotmat, fits.betas).joints
-    return ages(body, targets, fits, joints, targets.confidence.numpy())
+    return ages(body, targets, fits, joints, targets.confidence.numpy(), [len(joints)])
 
 
 @pytest.mark.parametrize("years", [1.0, 3.0])

@@ -16,37 +16,57 @@ from typer.testing import CliRunner
 from hmrcli.camera import Camera
 from hmrcli.cli.app import app
 from hmrcli.errors import HmrError
-from hmrcli.inference import Person, Predictor
+from hmrcli.inference import Person, Predictor, photo, recover, stages
 from hmrcli.inference.images import read_picture
 from hmrcli.inference.person import People
-from hmrcli.recipe import load_recipe
+from hmrcli.inference.photo import Seen
+from hmrcli.inference.recover import BATCH, recover_images
+from hmrcli.inference.task import Asked
 
 MESH = "mesh,json"
+ENDS = (".json", "_0.glb", "_1.glb", "_scene.glb")
 
-CALLS: list[tuple[int, list[Camera]]] = []
+CALLS: list[tuple[int, Camera]] = []
+"""Images recovered together and the camera, for each image."""
 
 
 @pytest.fixture(autouse=True)
 def people(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Two bodies at rest for every image, or as many as `--max-people`, instead of a fit; tells of the calls."""
+    """Two bodies at rest for every image, or as many as `--max-people`, instead of a fit; tells of the images."""
 
-    def many(self, images, boxes=None, max_people=None, cameras=None):
-        CALLS.append((len(images), cameras))
+    def recovered(self, seen):
+        CALLS.extend((len(seen), one.photo.camera) for one in seen)
         with torch.no_grad():
             posed = self.body(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 10))
         values = {
             "bbox_xywh": np.array([1.0, 2, 30, 40]), "score": 0.9, "method": "fit",
             "rotmat": np.eye(3)[None].repeat(24, 0),
             "betas": np.zeros(10), "cam": np.ones(3), "transl": np.array([0, 0, 5.0]),
-            "camera": cameras[0],
+            "camera": seen[0].photo.camera,
             "vertices": posed.vertices[0].numpy(), "joints3d": posed.joints[0].numpy(), "joints2d": np.zeros((24, 2)),
-            "joints_visibility": np.ones(24), "body": self.body, "image": images[0],
+            "joints_visibility": np.ones(24), "body": self.body, "image": seen[0].photo.pixels,
         }  # fmt: skip
         person = Person(**{field.name: values[field.name] for field in fields(Person)})
-        return [People([person] * (max_people or 2)) for _ in images]
+        return [People([person] * len(one.boxes)) for one in seen]
 
-    monkeypatch.setattr(Predictor, "many", many)
+    monkeypatch.setattr(Predictor, "recover", recovered)
+    monkeypatch.setattr(photo, "see", lambda one, most, _: Seen(one, None, np.ones((most or 2, 4))))
     CALLS.clear()
+
+
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """People of each image are recovered alone."""
+    monkeypatch.setattr(recover, "BATCH", 1)
+    monkeypatch.setattr(recover, "AHEAD", 2)
+
+
+def copies(path: Path, count: int) -> list[Path]:
+    """Copies an image under several names."""
+    paths = [path.with_name(f"n{number}.png") for number in range(count)]
+    for copy in paths:
+        copy.write_bytes(path.read_bytes())
+    return paths
 
 
 @pytest.fixture
@@ -75,34 +95,32 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_files_are_there_as_soon_as_an_image_is_done(photos: Path, tmp_path: Path, monkeypatch) -> None:
-    out, seen, many = tmp_path / "out", [], Predictor.many
-
-    def watched(self, *arguments):
-        seen.append(files(out))
-        return many(self, *arguments)
-
-    monkeypatch.setattr(Predictor, "many", watched)
-    assert infer(photos, "--out", out, save=MESH)[0] == 0
-    assert seen[0] == [] and seen[1] == ["a.json", "a_0.glb", "a_1.glb", "a_scene.glb"] and len(seen[2]) == 8
+def test_files_are_there_when_an_image_is_said_to_be_done_and_before_all_are(
+    photos: Path, tmp_path: Path, one_by_one: None
+) -> None:
+    paths = copies(photos / "a.png", 12)
+    done = []
+    for result in recover_images(paths, tmp_path / "out", Predictor, Asked({"mesh", "json"})):
+        assert all((tmp_path / "out" / f"{result.path.stem}{end}").is_file() for end in ENDS)
+        done.append((result.path, len(CALLS)))
+    assert [path for path, _ in done] == paths and done[0][1] < len(paths)
 
 
 def test_an_interrupted_run_keeps_what_is_done_and_resume_goes_on(
-    photos: Path, tmp_path: Path, monkeypatch
+    photos: Path, tmp_path: Path, monkeypatch, one_by_one: None
 ) -> None:
-    out, many = tmp_path / "out", Predictor.many
+    out, recovered = tmp_path / "out", Predictor.recover
 
-    def interrupted(self, *arguments):
+    def interrupted(self, seen):
         if len(CALLS) == 2:
             raise KeyboardInterrupt
-        return many(self, *arguments)
+        return recovered(self, seen)
 
-    monkeypatch.setattr(Predictor, "many", interrupted)
+    monkeypatch.setattr(Predictor, "recover", interrupted)
     code, stdout, stderr = infer(photos, "--out", out, "--json", save=MESH)
     assert (code, stdout) == (130, "") and "2 of 3 images are done" in stderr and "--resume" in stderr
-    ends = (".json", "_0.glb", "_1.glb", "_scene.glb")
-    assert files(out) == [f"{name}{end}" for name in "ab" for end in ends]
-    monkeypatch.setattr(Predictor, "many", many)
+    assert files(out) == [f"{name}{end}" for name in "ab" for end in ENDS]
+    monkeypatch.setattr(Predictor, "recover", recovered)
     code, stdout, stderr = infer(photos, "--out", out, "--json", "--resume", save=MESH)
     assert code == 0 and len(CALLS) == 3 and "2 of 3" in stderr
     paths = [image["path"] for image in json.loads(stdout)["images"]]
@@ -189,17 +207,17 @@ def test_an_image_whose_files_cannot_be_written_is_counted_and_the_others_are_do
     [(MemoryError(), 4), (OSError(errno.EMFILE, "Too many open files"), 4), (ValueError("a bug"), 1)],
 )
 def test_an_error_in_one_image_does_not_cost_the_others(
-    photos: Path, tmp_path: Path, monkeypatch, error: Exception, code: int
+    photos: Path, tmp_path: Path, monkeypatch, one_by_one: None, error: Exception, code: int
 ) -> None:
-    many = Predictor.many
+    recovered = Predictor.recover
 
-    def failing(self, *arguments):
+    def failing(self, seen):
         if len(CALLS) == 1:
-            CALLS.append((0, []))
+            CALLS.append((0, Camera.by_diagonal(1, 1)))
             raise error
-        return many(self, *arguments)
+        return recovered(self, seen)
 
-    monkeypatch.setattr(Predictor, "many", failing)
+    monkeypatch.setattr(Predictor, "recover", failing)
     monkeypatch.setenv("HMR_DEBUG", "01"[code == 1])
     found, stdout, stderr = infer(photos, "--out", tmp_path / "out", "--json")
     assert ("Traceback" in stderr) == (code == 1)
@@ -241,7 +259,7 @@ def test_the_focal_length_is_what_was_asked_for(
     photos: Path, tmp_path: Path, focal, expected, source: str
 ) -> None:
     _, stdout, _ = infer(photos / "a.png", "--out", tmp_path / "out", "--json", *focal)
-    (camera,) = CALLS[0][1]
+    camera = CALLS[0][1]
     assert camera.focal_length == pytest.approx(expected or np.hypot(64, 64), rel=1e-5)
     assert {person["focal_source"] for person in json.loads(stdout)["images"][0]["people"]} == {source}
 
@@ -309,37 +327,44 @@ def test_a_calibration_that_cannot_be_used_is_said_before_any_work(
     assert not CALLS and not (tmp_path / "out").exists()
 
 
-def test_images_of_a_trained_network_go_through_together_but_not_all(tmp_path: Path, photos: Path) -> None:
-    from hmrcli.inference.recover import BATCH, Asked, recover_images
+def test_people_of_a_few_images_are_recovered_together_but_not_of_all(tmp_path: Path, photos: Path) -> None:
+    paths = copies(photos / "a.png", BATCH + 2)
+    results = list(recover_images(paths, tmp_path / "out", Predictor, Asked({"json"})))
+    assert [result.path for result in results] == paths and [number for number, _ in CALLS] == [
+        BATCH
+    ] * BATCH + [2, 2]
 
-    paths = []
-    for number in range(BATCH + 2):
-        paths.append(photos / f"n{number}.png")
-        paths[-1].write_bytes((photos / "a.png").read_bytes())
-    predictor = Predictor()
-    predictor.recipe, predictor.checkpoint = load_recipe("hmr_l1"), None
-    asked = Asked({"json"})
-    results = recover_images(paths, tmp_path / "out", lambda: predictor, asked)
-    assert next(results).path == paths[0] and [number for number, _ in CALLS] == [BATCH]
-    assert len(list(results)) == BATCH + 1 and [number for number, _ in CALLS] == [BATCH, 2]
+
+def test_no_more_pictures_are_in_memory_than_there_is_room_for(
+    tmp_path: Path, photos: Path, monkeypatch
+) -> None:
+    room, most = [], []
+    monkeypatch.setattr(stages, "HELD_BYTES", 3 * 64 * 64 * 3)
+    monkeypatch.setattr(recover, "BATCH_BYTES", 64 * 64 * 3)
+    enter = stages.Room.enter
+
+    def entered(self, task):
+        enter(self, task)
+        room.append(self)
+        most.append(self._held)
+
+    monkeypatch.setattr(stages.Room, "enter", entered)
+    paths = copies(photos / "a.png", 12)
+    assert len(list(recover_images(paths, tmp_path / "out", Predictor, Asked({"json"})))) == 12
+    assert max(most) <= 3 * 64 * 64 * 3 and room[0]._held == 0
 
 
 def test_one_image_that_fails_costs_no_other_of_its_batch(tmp_path: Path, photos: Path, monkeypatch) -> None:
-    from hmrcli.inference.recover import Asked, recover_images
+    recovered, wrong = Predictor.recover, read_picture(photos / "b.png").pixels
 
-    many, wrong = Predictor.many, read_picture(photos / "b.png").pixels
-
-    def failing(self, images, *arguments):
-        if any((image == wrong).all() for image in images):
+    def failing(self, seen):
+        if any((one.photo.pixels == wrong).all() for one in seen):
             raise MemoryError
-        return many(self, images, *arguments)
+        return recovered(self, seen)
 
-    monkeypatch.setattr(Predictor, "many", failing)
-    predictor = Predictor()
-    predictor.recipe, predictor.checkpoint = load_recipe("hmr_l1"), None
-    asked = Asked({"json"})
+    monkeypatch.setattr(Predictor, "recover", failing)
     paths = sorted(photos.iterdir())
-    results = list(recover_images(paths, tmp_path / "out", lambda: predictor, asked))
+    results = list(recover_images(paths, tmp_path / "out", Predictor, Asked({"json"})))
     assert [result.error is None for result in results] == [True, False, True]
 
 
@@ -386,15 +411,15 @@ def test_resume_does_again_what_has_other_joint_names(photos: Path, tmp_path: Pa
 def test_poses_that_a_network_does_not_give_are_asked_for_in_vain(
     photos: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    many = Predictor.many
+    recovered = Predictor.recover
 
-    def meshes(self, *arguments):
+    def meshes(self, seen):
         return [
             People(replace(one, rotmat=None, betas=None) for one in people)
-            for people in many(self, *arguments)
+            for people in recovered(self, seen)
         ]
 
-    monkeypatch.setattr(Predictor, "many", meshes)
+    monkeypatch.setattr(Predictor, "recover", meshes)
     code, _, stderr = infer(photos / "a.png", "--out", tmp_path / "out", save=EXPORTS)
     assert code == 2 and "meshes alone" in stderr and "amass" in stderr and not files(tmp_path / "out")
     done = infer(photos / "a.png", "--out", tmp_path / "out", save=MESH)

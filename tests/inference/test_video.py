@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hmrcli.errors import BadInput, MissingFile, UsageError
-from hmrcli.inference.recover import Asked, camera_of
+from hmrcli.inference.task import Asked, camera_of
 from hmrcli.inference.video import open_images, open_video
 from tests.inference.clips import moving, write_sound, write_video
 
