@@ -3,8 +3,8 @@
     python benchmarks/crops.py [--rounds 5] [--recipe hmr_l1_coco_aug]
 
 The pictures are those of benchmarks/training.py; their people are 300 to 900 pixels high. Samples are whole ones, with
-augmentation and all labels, in turns from originals and from crops, by processor time of one thread. What is lost is the
-difference of the pictures of the same samples, in grey levels, beside that of pictures moved by one pixel of the crop.
+augmentation and all labels, in turns from originals and from crops, by processor time of one thread. What is lost is
+the difference of the pictures of the same samples, in grey levels, beside that of pictures moved by one pixel of the crop.
 """
 
 import argparse

@@ -32,48 +32,13 @@ from hmrcli.training.step import train_step
 ROWS = ("hmr_l1", "spin_l1", "graphcmr_l1", "pare_l1", "graphormer_l1", "cliff", "open_quick")
 """One of each algorithm. SPIN's fits are left out, whose number of rounds depends on the people."""
 WAITS = ("item", "_local_scalar_dense", "nonzero", "is_nonzero", "masked_select", "unique", "equal")
-_NO_WORK = set(
-    [
-        "view",
-        "reshape",
-        "permute",
-        "transpose",
-        "t",
-        "expand",
-        "select",
-        "slice",
-        "unsqueeze",
-        "squeeze",
-        "as_strided",
-        "split",
-        "unbind",
-        "flatten",
-        "unflatten",
-        "narrow",
-        "detach",
-        "detach_",
-        "alias",
-        "empty",
-        "empty_like",
-        "empty_strided",
-        "split_with_sizes",
-        "resolve_conj",
-        "resolve_neg",
-        "_unsafe_view",
-        "expand_as",
-        "view_as",
-        "lift_fresh",
-        "result_type",
-        "movedim",
-        "mT",
-        "real",
-        "_reshape_alias",
-        "resize_",
-        "new_empty",
-        "set_data",
-        "_nnpack_available",
-        "scalar_tensor",
-    ]
+_NO_WORK = frozenset(
+    """
+    view reshape permute transpose t expand select slice unsqueeze squeeze as_strided split unbind flatten unflatten
+    narrow detach detach_ alias empty empty_like empty_strided split_with_sizes resolve_conj resolve_neg _unsafe_view
+    expand_as view_as lift_fresh result_type movedim mT real _reshape_alias resize_ new_empty set_data
+    _nnpack_available scalar_tensor
+    """.split()  # noqa: SIM905
 )
 
 

@@ -42,7 +42,7 @@ def rotmat_from_axis_angle(axis_angle: Tensor) -> Tensor:
 
 
 def _rotmat_from_quaternion(quaternion: Tensor) -> Tensor:
-    """Turns unit quaternions (..., 4), x y z w, into rotation matrices: entries are sums of products of two of the four."""
+    """Turns unit quaternions (..., 4), x y z w, into rotation matrices, whose entries are sums of products of two."""
     products = (quaternion[..., :, None] * quaternion[..., None, :]).flatten(-2)
     sums = constant(_PRODUCTS, quaternion.device, quaternion.dtype).view(16, 9)
     return (products @ sums).unflatten(-1, (3, 3))
