@@ -4,7 +4,7 @@
 
 The pictures are those of benchmarks/training.py; their people are 300 to 900 pixels high. Samples are whole ones, with
 augmentation and all labels, in turns from originals and from crops, by processor time of one thread. What is lost is
-the difference of the pictures of the same samples, in grey levels, beside that of pictures moved by one pixel of the crop.
+the difference of the pictures of the same samples, in grey levels, beside that of pictures moved by a pixel.
 """
 
 import argparse
