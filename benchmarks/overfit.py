@@ -43,7 +43,7 @@ from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe import Recipe
 from hmrcli.training.learner import Learner, Precision
 from hmrcli.training.start import prepare
-from hmrcli.training.step import train_step
+from hmrcli.training.step import read_losses, train_step
 
 IMAGES = 32
 KNOWN, FITTED = "people.npz", "half_known.npz"
@@ -263,7 +263,7 @@ def overfit(algorithm: str, plan: Plan, root: Path, known: Annotations, device: 
             order = torch.from_numpy(random.permutation(IMAGES)).to(device)
         backbone.rows = order[place : place + plan.batch_size]
         batch = Batch(*(each[backbone.rows] for each in images))
-        losses = train_step(learner, [batch], step, epoch=step).losses
+        losses = next(read_losses([train_step(learner, [batch], step, epoch=step)]))
         if step % 20 == 19:
             seconds = time.monotonic() - began
             print(f"  {seconds:4.0f} s, step {step + 1}: loss {losses['total']:.3f}", flush=True)

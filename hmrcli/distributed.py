@@ -58,6 +58,13 @@ def local_device(device: "torch.device") -> "torch.device":
     return own
 
 
+def on_device(values: "torch.Tensor", device: "torch.device") -> "torch.Tensor":
+    """Brings a tensor of the CPU to a device; a GPU fetches it when it gets there, and nobody waits."""
+    if device.type == "cuda":
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
+
+
 def gathered(part: Value) -> list[Value] | None:
     """Gathers the parts of all processes, in their order, for the first process; None for the others."""
     rank, size = rank_and_size()

@@ -10,6 +10,7 @@ from hmrcli.algorithms.targets import TrainingTargets
 from hmrcli.algorithms.terms import body_joints, body_pairs, mean_errors
 from hmrcli.body.camera import CROP_SIZE, full_image_translation, project
 from hmrcli.body.model import BodyModel
+from hmrcli.layers.constants import constant
 from hmrcli.layers.crops import Crops, whole_photos
 from hmrcli.layers.mean_parameters import MeanParameters, rest_parameters
 from hmrcli.layers.prediction import Prediction, full_precision
@@ -100,7 +101,7 @@ def losses(
     """Compares as HMR does, but for the 2D joints, which go through the photo's camera (section 3.3)."""
     joints3d = body_joints(body, prediction, targets)
     width, height = recipe.crop_shape
-    middle = joints3d.new_tensor([width / 2, height / 2])
+    middle = constant((width / 2, height / 2), joints3d.device)
     joints2d = through_photo(joints3d, prediction.cam, targets.crops, width) + middle
     # Labels are pixels of a square crop of 224 around the same center, as wide as this one.
     labels = targets.keypoints2d

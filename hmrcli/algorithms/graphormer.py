@@ -11,6 +11,7 @@ from hmrcli.algorithms.terms import Pairs, mean_errors, orthographic2d
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.body.model import BodyModel
+from hmrcli.layers.constants import places
 from hmrcli.layers.crops import Crops, pixels
 from hmrcli.layers.graph import GraphConvolution, GraphLinear, SparseMatrix
 from hmrcli.layers.hrnet import ClassificationHRNet
@@ -331,7 +332,7 @@ def losses(
             f"{prefix}keypoints2d": (joints2d, targets.keypoints2d.spanning(CROP_SIZE)),
         }
 
-    regressed = body.h36m_joints(full)[:, list(EVALUATION_14_FROM_H36M)]
+    regressed = body.h36m_joints(full).index_select(1, places(EVALUATION_14_FROM_H36M, full.device))
     pairs = {**joint_pairs("", regressed), **joint_pairs("token_", prediction.joints3d)}
     if (true := targets.vertices) is not None:
         moved = true.values - body.h36m_joints(true.values)[:, _PELVIS, None]

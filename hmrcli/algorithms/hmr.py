@@ -63,16 +63,14 @@ class HMRHead(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, features) -> rotmat (B, 24, 3, 3), betas (B, 10), cam (B, 3)."""
         batch = len(features)
-        pose = self.init_pose.expand(batch, -1)
-        betas = self.init_shape.expand(batch, -1)
-        cam = self.init_cam.expand(batch, -1)
+        estimate = torch.cat([self.init_pose, self.init_shape, self.init_cam], dim=1).expand(batch, -1)
+        last = (self.decpose, self.decshape, self.deccam)  # as one layer
+        weight, bias = torch.cat([each.weight for each in last]), torch.cat([each.bias for each in last])
         for _ in range(self.iterations):
-            x = torch.cat([features, pose, betas, cam], dim=1)
-            x = F.dropout(self.fc1(x), 0.5, self.training)
+            x = F.dropout(self.fc1(torch.cat([features, estimate], dim=1)), 0.5, self.training)
             x = F.dropout(self.fc2(x), 0.5, self.training)
-            pose = pose + self.decpose(x)
-            betas = betas + self.decshape(x)
-            cam = cam + self.deccam(x)
+            estimate = estimate + F.linear(x, weight, bias)
+        pose, betas, cam = estimate.split([144, 10, 3], dim=1)
         return rotmat_from_6d(pose.unflatten(1, (24, 6))), betas, cam
 
 

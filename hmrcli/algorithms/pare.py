@@ -13,7 +13,6 @@ from hmrcli.algorithms.terms import (
     camera_prior,
     divide,
     gaussians,
-    keypoint_mean,
     mean_errors,
     perspective2d,
 )
@@ -26,7 +25,7 @@ from hmrcli.layers.prediction import Prediction, full_precision
 from hmrcli.layers.resnet import FeaturePyramid
 from hmrcli.layers.unused import mark_unused
 from hmrcli.recipe import Recipe
-from hmrcli.recipe.schema import Loss, Network
+from hmrcli.recipe.schema import Network
 
 BACKBONES: dict[str, Callable[[], PoseHRNet | FeaturePyramid]] = {
     "resnet18": FeaturePyramid,
@@ -153,20 +152,21 @@ def losses(
     joints3d = body_joints(body, prediction, targets)
     joints2d = perspective2d(joints3d, prediction.cam, recipe.camera.focal_length)
     keypoints2d = targets.keypoints2d.spanning(PERSPECTIVE_SPAN)
-    terms = mean_errors(body_pairs(prediction, targets, joints3d, joints2d, keypoints2d), wanted)
+    pairs = body_pairs(prediction, targets, joints3d, joints2d, keypoints2d)
+    if "local_keypoints3d" in wanted:
+        pairs["local_keypoints3d"] = local_keypoints(prediction, targets, joints3d)
+    terms = mean_errors(pairs, wanted)
     if "camera_prior" in wanted:
         terms["camera_prior"] = camera_prior(prediction.cam)
     if "part_maps" in wanted:
         terms["part_maps"] = part_map_loss(prediction.part_maps, keypoints2d)
-    if "local_keypoints3d" in wanted:
-        terms["local_keypoints3d"] = local_keypoints(
-            prediction, targets, joints3d, wanted["local_keypoints3d"]
-        )
     return terms
 
 
-def local_keypoints(prediction: Prediction, targets: TrainingTargets, joints3d: Tensor, loss: Loss) -> Tensor:
-    """Averages errors of joints (B, J, 3) in the frame of the pelvis, where the body's turn in the picture is undone.
+def local_keypoints(
+    prediction: Prediction, targets: TrainingTargets, joints3d: Tensor
+) -> tuple[Tensor, Keypoints]:
+    """Pairs joints (B, J, 3) in the frame of the pelvis, where the body's turn in the picture is undone.
 
     Ours: this leaves the pose alone, as PA-MPJPE does, which is learned sooner than where a body faces. Samples
     without a pose, whose turn is unknown, count as without error.
@@ -177,7 +177,7 @@ def local_keypoints(prediction: Prediction, targets: TrainingTargets, joints3d: 
         values=true.values @ targets.rotmat.values[:, 0],
         confidence=true.confidence * targets.rotmat.flags[:, None],
     )
-    return keypoint_mean(targets.center(joints3d) @ prediction.rotmat[:, 0], known, loss.kind, loss.over)
+    return targets.center(joints3d) @ prediction.rotmat[:, 0], known
 
 
 def part_map_loss(part_maps: Tensor, keypoints: Keypoints) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from hmrcli.body.joints import JOINT_SETS, SMPL_54
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
+from hmrcli.layers.constants import places
 from hmrcli.layers.crops import Crops
 from hmrcli.recipe import Recipe
 
@@ -80,7 +81,9 @@ class TrainingTargets(NamedTuple):
 
     def choose(self, joints: Tensor) -> Tensor:
         """Takes those of SMPL's joints (B, 54, 3) that there are keypoints for."""
-        return joints[:, list(self.from_54)]
+        if self.from_54 == tuple(range(joints.shape[1])):
+            return joints
+        return joints.index_select(1, places(self.from_54, joints.device))
 
     def center(self, joints3d: Tensor) -> Tensor:
         """Moves joints (B, J, 3) as the 3D keypoints are: the middle between the hips to the origin."""
@@ -158,8 +161,8 @@ def centered_on_hips(joints3d: Tensor, from_54: tuple[int, ...]) -> Tensor:
     Args:
         from_54: their places among SMPL's 54.
     """
-    hips = [from_54.index(hip) for hip in _HIPS]
-    return joints3d - joints3d[:, hips].mean(dim=1, keepdim=True)
+    hips = places(tuple(from_54.index(hip) for hip in _HIPS), joints3d.device)
+    return joints3d - joints3d.index_select(1, hips).mean(dim=1, keepdim=True)
 
 
 def blank_labels(recipe: Recipe, device: torch.device) -> dict[str, Tensor]:

@@ -5,7 +5,8 @@ batch that is split over processes or steps can divide by the average size of it
 parts' losses, and of their gradients, is then that of the whole batch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from hmrcli.algorithms.targets import Keypoints, Parameters, TrainingTargets
 from hmrcli.body.camera import CROP_SIZE, crop_translation, project
 from hmrcli.body.model import BodyModel, BodyOutput
+from hmrcli.layers.constants import constant
 from hmrcli.layers.prediction import Prediction
 from hmrcli.recipe.schema import Loss
 
@@ -28,61 +30,83 @@ Pairs = Mapping[str, tuple[Tensor, Keypoints | Parameters]]
 """Predictions and their targets, by the names of the terms."""
 
 
+class Part(NamedTuple):
+    """What a term compares."""
+
+    predicted: Tensor
+    """(B, J, D) joints or (B, ...) numbers, in the unit of the target."""
+    target: Keypoints | Parameters
+    over: str | None = None
+    """What the sum over joints is divided by. "visible": coordinates of joints with confidence (HMR). "flagged": all
+    coordinates of samples with a flag, the others being left out (PARE; the 3D losses of GraphCMR and Graphormer).
+    "all": all coordinates of the batch (the 2D losses of these two)."""
+
+
 def mean_errors(pairs: Pairs, losses: Mapping[str, Loss]) -> dict[str, Tensor]:
-    """Computes the mean error of every pair that a recipe's losses name, in the way that they say."""
-    errors = {}
-    for name, loss in losses.items():
-        if name in pairs:
-            predicted, target = pairs[name]
-            if isinstance(target, Keypoints):
-                errors[name] = keypoint_mean(predicted, target, loss.kind, loss.over)
-            else:
-                errors[name] = parameter_mean(predicted, target, loss.kind)
+    """Computes the mean error of every pair that a recipe's losses name, in the way that they say.
+
+    Terms of a kind are computed side by side, as one row of numbers for each sample.
+    """
+    errors: dict[str, Tensor] = {}
+    named = {name: loss for name, loss in losses.items() if name in pairs}
+    for kind in dict.fromkeys(loss.kind for loss in named.values()):
+        names = [name for name, loss in named.items() if loss.kind == kind]
+        parts = [Part(*pairs[name], named[name].over) for name in names]
+        errors |= zip(names, means(parts, kind).unbind())
     return errors
 
 
-def keypoint_mean(predicted: Tensor, keypoints: Keypoints, kind: str, over: str | None) -> Tensor:
-    """Averages the errors of joints, each weighed by its confidence.
+def means(parts: Sequence[Part], kind: str) -> Tensor:
+    """Averages the errors of parts of a batch: those of joints are weighed by their confidence.
 
     Args:
-        predicted: (B, J, D) in the units of the target.
-        keypoints: the true ones.
         kind: key of `ERRORS`.
-        over: what the sum is divided by. "visible": coordinates of joints with confidence (HMR). "flagged":
-            all coordinates of samples with a flag, the others being left out (PARE; the 3D losses of GraphCMR and
-            Graphormer). "all": all coordinates of the batch (the 2D losses of these two).
 
     Returns:
-        Scalar; 0, connected to the prediction, where nothing is labelled.
+        (N,); 0, connected to the prediction, where nothing is labelled.
 
     Raises:
-        ValueError: `over` is none of these.
+        ValueError: `over` of joints is none of those that there are.
     """
-    error = ERRORS[kind](predicted, keypoints.values) * keypoints.confidence[..., None]
-    joints, dimensions = predicted.shape[1:]
-    if over == "visible":
-        return divide(error.sum(), keypoints.visible * dimensions)
-    if over == "flagged":
-        return divide(
-            (error.sum(dim=(1, 2)) * keypoints.flags).sum(), keypoints.flagged * joints * dimensions
-        )
-    if over == "all":
-        return error.mean()
-    raise ValueError(f"a mean over {over!r} joints: expected visible, flagged or all")
+    counted = [_weights_and_count(part) for part in parts]
+    predicted = torch.cat([part.predicted.flatten(1) for part in parts], 1)
+    target = torch.cat([part.target.values.flatten(1) for part in parts], 1)
+    weights = torch.cat([one.weights for one in counted], 1)
+    errors = ERRORS[kind](predicted, target) * weights
+    sums = [each.sum() for each in errors.split([one.weights.shape[1] for one in counted], 1)]
+    sizes = constant(tuple(float(one.size) for one in counted), predicted.device)
+    return divide(torch.stack(sums), torch.stack([one.count for one in counted]) * sizes)
 
 
-def parameter_mean(predicted: Tensor, target: Parameters, kind: str) -> Tensor:
-    """Averages the errors of all numbers (B, ...) of labelled samples.
+class _Counted(NamedTuple):
+    weights: Tensor
+    """(B, numbers of a sample)"""
+    count: Tensor
+    """Scalar: what is labelled; the sum is divided by so many times `size`."""
+    size: int
 
-    Returns:
-        Scalar; 0, connected to the prediction, where nothing is labelled.
-    """
-    error = ERRORS[kind](predicted, target.values).flatten(1).mean(dim=1)
-    return divide((error * target.flags).sum(), target.labelled)
+
+def _weights_and_count(part: Part) -> _Counted:
+    target, batch = part.target, len(part.predicted)
+    if isinstance(target, Parameters):
+        size = part.predicted[0].numel()
+        return _Counted(target.flags[:, None].expand(batch, size), target.labelled, size)
+    joints, dimensions = part.predicted.shape[1:]
+    confidence = target.confidence
+    if part.over == "visible":
+        count, size = target.visible, dimensions
+    elif part.over == "flagged":
+        confidence = confidence * target.flags[:, None]
+        count, size = target.flagged, joints * dimensions
+    elif part.over == "all":
+        count, size = constant((1.0,), confidence.device)[0], batch * joints * dimensions
+    else:
+        raise ValueError(f"a mean over {part.over!r} joints: expected visible, flagged or all")
+    return _Counted(confidence[..., None].expand(batch, joints, dimensions).flatten(1), count, size)
 
 
 def divide(total: Tensor, count: Tensor) -> Tensor:
-    """Divides a sum; where the count is 0, the sum is too, and is returned."""
+    """Divides sums by counts; where a count is 0, the sum is too, and is returned."""
     return total / torch.where(count > 0, count, 1)
 
 

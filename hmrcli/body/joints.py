@@ -8,9 +8,6 @@ from dataclasses import dataclass
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
 """Parent of each SMPL joint, -1 for the root."""
 
-GENERATIONS = ((1, 4), (4, 7), (7, 10), (10, 15), (15, 18), (18, 20), (20, 22), (22, 24))
-"""First and last-plus-one joint of each generation below the root; a joint's parent is in the one before."""
-
 LANDMARKS = {
     **{"nose": 332, "right_eye": 6260, "left_eye": 2800, "right_ear": 4071, "left_ear": 583},
     **{"left_bigtoe": 3216, "left_smalltoe": 3226, "left_heel": 3387},
@@ -196,3 +193,18 @@ def joint_set(name: str) -> JointSet:
     if name not in JOINT_SETS:
         raise ValueError(f"no joint set is called {name!r}; there are {', '.join(JOINT_SETS)}")
     return JOINT_SETS[name]
+
+
+def ancestors(parents: tuple[int, ...]) -> list[list[int]]:
+    """Tells the ancestor of each joint 1, 2, 4, ... generations up, until no joint has one.
+
+    Returns:
+        a list for each distance, with a last entry that stands above the root and is its own ancestor.
+    """
+    count = len(parents)
+    above = [count if parent < 0 else parent for parent in parents] + [count]
+    rounds = []
+    while any(joint != count for joint in above):
+        rounds.append(above)
+        above = [above[joint] for joint in above]
+    return rounds

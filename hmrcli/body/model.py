@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hmrcli.body.joints import GENERATIONS, PARENTS
+from hmrcli.body.joints import PARENTS, ancestors
 from hmrcli.body.levels import MeshLevels
 from hmrcli.body.skinning import blend_rows, from_row_arrays, row_arrays, sparse_product
 
@@ -69,7 +69,11 @@ class BodyModel(nn.Module):
     landmark_vertices: Tensor
     parts: Tensor
     mirror: Tensor | None
-    _bone_parents: Tensor
+    _bone_starts: Tensor
+    _has_parent: Tensor
+    _ancestors: Tensor
+    _upright: Tensor
+    _bottom: Tensor
     _rest_joints: Tensor
     _joint_shapedirs: Tensor
     _levels: MeshLevels | None
@@ -106,7 +110,11 @@ class BodyModel(nn.Module):
             self._keep(key, torch.as_tensor(np.ascontiguousarray(array)).to(kind))
         self._keep("landmark_vertices", torch.as_tensor(landmark_vertices))
         self._keep("parts", self.weights.argmax(1))
-        self._keep("_bone_parents", torch.tensor(PARENTS[1:]))
+        self._keep("_bone_starts", torch.tensor((0, *PARENTS[1:])))
+        self._keep("_has_parent", torch.tensor([0.0] + [1.0] * 23)[:, None])
+        self._keep("_ancestors", torch.tensor(ancestors(PARENTS)))
+        self._keep("_upright", torch.eye(4))
+        self._keep("_bottom", torch.eye(4)[3:])
         self._keep("mirror", None if mirror is None else torch.as_tensor(mirror))
         # A tuple hides the engine from state dicts; `_apply` moves it along.
         self._engine = (engine,) if engine else ()
@@ -177,17 +185,19 @@ class BodyModel(nn.Module):
         return from_row_arrays(pointers, columns, values, width)
 
     def _kinematics(self, rotmat: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
-        """Computes world rotations (B, 24, 3, 3) and joints (B, 24, 3), one generation of the tree at a time."""
-        bones = rest_joints[:, 1:] - rest_joints[:, self._bone_parents]
-        rotations, joints = rotmat[:, :1], rest_joints[:, :1]
-        for first, end in GENERATIONS:
-            above = self._bone_parents[first - 1 : end - 1]
-            turned = rotations[:, above]
-            joints = torch.cat(
-                [joints, joints[:, above] + (turned @ bones[:, first - 1 : end - 1, :, None])[..., 0]], dim=1
-            )
-            rotations = torch.cat([rotations, turned @ rotmat[:, first:end]], dim=1)
-        return rotations, joints
+        """Computes world rotations (B, 24, 3, 3) and joints (B, 24, 3).
+
+        Each joint's rigid map is chained to that of an ancestor twice as far away in each round, so that four rounds
+        reach the root from everywhere. Maps are 4x4; a 25th, the identity, stands above the root.
+        """
+        bones = rest_joints - rest_joints.index_select(1, self._bone_starts) * self._has_parent
+        chained = torch.cat(
+            [torch.cat([rotmat, bones[..., None]], 3), self._bottom.expand(len(bones), 24, 1, 4)], 2
+        )
+        chained = torch.cat([chained, self._upright.expand(len(bones), 1, 4, 4)], 1)
+        for above in self._ancestors:
+            chained = chained.index_select(1, above) @ chained
+        return chained[:, :24, :3, :3], chained[:, :24, :3, 3]
 
     def _skin(self, shaped: Tensor, rotations: Tensor, moves: Tensor) -> Tensor:
         """Skins by linear blending (SMPL, eq. 2): (V, 3, B) to (B, V, 3).
@@ -251,5 +261,12 @@ class BodyModel(nn.Module):
 
     def smpl_54_joints(self, output: BodyOutput) -> Tensor:
         """Puts together (B, 54, 3): the 24 joints, 21 landmark vertices and 9 regressed joints (`joints.SMPL_54`)."""
-        landmarks = output.vertices[:, self.landmark_vertices]
-        return torch.cat([output.joints, landmarks, self.extra_regressor @ output.vertices], dim=1)
+        return torch.cat([output.joints, self._surface_regressor @ output.vertices], dim=1)
+
+    @property
+    def _surface_regressor(self) -> Tensor:
+        """Returns (30, V): the landmark vertices, each a row with one 1, and the extra joints: one product for all."""
+        if "_surface" not in self._buffers:
+            landmarks = torch.nn.functional.one_hot(self.landmark_vertices, self.num_vertices)
+            self._keep("_surface", torch.cat([landmarks.to(self.v_template), self.extra_regressor]))
+        return self.get_buffer("_surface")

@@ -8,6 +8,7 @@ import typer
 from hmrcli.assets.data_root import data_root as find_data_root
 from hmrcli.cli.console import bar, log, note, print_json, print_line
 from hmrcli.cli.data_check import check
+from hmrcli.cli.data_crops import crops
 from hmrcli.cli.options import AsJson, DataRoot
 from hmrcli.errors import MissingFile
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 
 app.command()(check)
+app.command()(crops)
 
 
 @app.command(name="list")

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.errors import BadInput
+from hmrcli.layers.constants import constant
 from hmrcli.layers.crops import Crops
 from hmrcli.recipe.algorithms import CropShape
 
@@ -136,7 +137,5 @@ def normalise(crops: Tensor) -> Tensor:
         crops.movedim(-1, -3), dtype=torch.float32, memory_format=torch.contiguous_format
     )
     pixels.copy_(crops.movedim(-1, -3))
-    # Numbers instead of tensors of means: nothing is uploaded, so a GPU's queue does not have to drain.
-    for channel, mean, deviation in zip(pixels.unbind(-3), IMAGE_MEAN, IMAGE_STD):
-        channel.sub_(mean).div_(deviation)
-    return pixels
+    mean, deviation = (constant(values, crops.device)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
+    return pixels.sub_(mean).div_(deviation)

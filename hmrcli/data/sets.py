@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,14 @@ from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.body_parameters import read_fits, read_poses
 from hmrcli.data.compact import COMPACT_SUFFIX, read_compact, write_compact
+from hmrcli.data.crop_cache import (
+    CropCache,
+    StoredCrop,
+    cache_folder,
+    cache_settings,
+    open_cache,
+    whole_photo,
+)
 from hmrcli.data.images import missing_images, read_bgr
 from hmrcli.data.label_checks import check_set, refuse_without_labels
 from hmrcli.data.mixture import generator
@@ -44,8 +52,8 @@ class Bodies:
 class LabelledImage(NamedTuple):
     """A row of a set."""
 
-    image: NDArray[np.uint8]
-    """(H, W, 3) BGR, as OpenCV decodes."""
+    image: StoredCrop
+    """The photo, or what a cache has of it."""
     bbox_xywh: NDArray[np.float32]
     """(4,) pixels, padded as the annotations are."""
     labels: dict[str, Any]
@@ -62,6 +70,8 @@ class ImageSet:
     """Of the images."""
     fits: Bodies | None = None
     """SPIN: bodies of all rows in the full image, where fitting in the loop starts."""
+    cache: CropCache | None = None
+    """Read in place of the images."""
 
     def __len__(self) -> int:
         return len(self.annotations)
@@ -78,11 +88,16 @@ class ImageSet:
         """
         labels = self.annotations.labels(slice(row, row + 1))
         values = {name: array[0] for name, array in labels.items()}
-        return LabelledImage(read_bgr(self.image(row)), self.annotations.bbox_xywh[row], values)
+        image = whole_photo(read_bgr(self.image(row))) if self.cache is None else self.cache.read(row)
+        return LabelledImage(image, self.annotations.bbox_xywh[row], values)
 
 
 def load_sets(
-    recipe: Recipe, root: Path, without: Collection[str] = (), say: Callable[[str], None] = lambda text: None
+    recipe: Recipe,
+    root: Path,
+    without: Collection[str] = (),
+    say: Callable[[str], None] = lambda text: None,
+    cached: bool = True,
 ) -> list[ImageSet]:
     """Opens the training sets of a recipe, in its order.
 
@@ -91,6 +106,7 @@ def load_sets(
 
     Args:
         say: for notes to a person: which labels each set has, and what looks wrong in them.
+        cached: read crops in place of images where `hmr data crops` has made them.
 
     Raises:
         MissingFile: files of the sets or images are missing; the message lists the files.
@@ -120,8 +136,18 @@ def load_sets(
         images = ImageSet(name, annotations, root / IMAGES / name, fits)
         _look_for_images(images)
         check_set(recipe, name, annotations, path, images.folder, say)
-        sets.append(images)
+        sets.append(_with_cache(images, recipe, root, path, say) if cached else images)
     return sets
+
+
+def _with_cache(
+    images: ImageSet, recipe: Recipe, root: Path, annotations: Path, say: Callable[[str], None]
+) -> ImageSet:
+    folder = cache_folder(root, images.name, annotations, cache_settings(recipe))
+    cache = open_cache(folder, annotations, len(images), images.image)
+    if cache is not None:
+        say(f"{images.name}: crops are read in place of the images, from {folder}")
+    return replace(images, cache=cache)
 
 
 def load_real_bodies(recipe: Recipe, root: Path) -> Bodies | None:

@@ -39,6 +39,9 @@ from hmrcli.recipe import Recipe
 from hmrcli.recipe.algorithms import CropShape
 from hmrcli.recipe.schema import Augmentation
 
+_CARRIED = {torch.bool: torch.float32}
+"""What flags travel as."""
+
 _ATTEMPTS = 10
 """Rows of a set that are drawn before it counts as unreadable altogether."""
 
@@ -87,8 +90,24 @@ class Batch(NamedTuple):
         return Crops(self.images, self.affine, self.box, self.photo_size)
 
     def to(self, device: torch.device | str) -> "Batch":
-        """Returns the same on a device; pinned memory is copied in the background."""
-        return Batch(*(values.to(device, non_blocking=True) for values in self))
+        """Returns the same on a device: pictures, numbers and whole numbers travel as one block each.
+
+        From pinned memory, in the background.
+        """
+        if torch.device(device).type == "cpu":
+            return self
+        blocks: dict[torch.dtype, list[str]] = {}
+        for name, values in self._asdict().items():
+            blocks.setdefault(_CARRIED.get(values.dtype, values.dtype), []).append(name)
+        moved: dict[str, Tensor] = {}
+        for kind, names in blocks.items():
+            fields = [getattr(self, name) for name in names]
+            rows = [field.flatten(1) if field.dim() > 1 else field[:, None] for field in fields]
+            block = rows[0] if len(rows) == 1 else torch.cat([row.to(kind) for row in rows], 1)
+            pinned = block.pin_memory() if torch.device(device).type == "cuda" else block
+            parts = pinned.to(device, non_blocking=True).split([row.shape[1] for row in rows], 1)
+            moved |= {n: part.view(f.shape).to(f.dtype) for n, part, f in zip(names, parts, fields)}
+        return Batch(**moved)
 
 
 class Made(NamedTuple):
@@ -127,12 +146,12 @@ class TrainingSet(Dataset[Made | BadInput]):
             BadInput: the image cannot be read.
         """
         augmentation = self.augmentation(draw)
-        image, box, labels = self.sets[draw.dataset].read(draw.row)
+        stored, box, labels = self.sets[draw.dataset].read(draw.row)
         center, side = square_around(box)  # the box as stored, its padding is in the annotations
         affine = augmented_affine(augmentation, center, float(side), self.shape)
-        crop = crop_image(image, affine, self.shape)
+        crop = crop_image(stored.image, stored.affine(affine), self.shape)
         labelled = augmented_affine(augmentation, center, float(side), CROP_SIZE)
-        height, width = image.shape[:2]
+        width, height = stored.photo_size
         x = width - 1 - center[0] if augmentation.flip else center[0]
         return {
             **labels,

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.sets import Bodies
-from hmrcli.distributed import averaged, rank_and_size
+from hmrcli.distributed import averaged, on_device, rank_and_size
 from hmrcli.layers.prediction import full_precision
 
 
@@ -46,16 +47,16 @@ class Adversary:
         rank, processes = rank_and_size()
         drawn = self.real.draw(self.seed, step, count * processes)
         own = slice(rank * count, (rank + 1) * count)
-        real = RotationsAndShape(
-            rotmat_from_pose(torch.from_numpy(drawn.pose[own])).to(device),
-            torch.from_numpy(drawn.betas[own]).to(device),
-        )
+        numbers = torch.from_numpy(np.concatenate([drawn.pose[own], drawn.betas[own]], 1))
+        pose, betas = on_device(numbers, device).split([72, 10], 1)
+        real = RotationsAndShape(rotmat_from_pose(pose), betas)
         losses = discriminator_losses(self.discriminator, real, fake)
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
-        for parameter in self.discriminator.parameters():
-            if parameter.grad is not None:
-                averaged(parameter.grad)
+        if processes > 1:
+            gradients = [p.grad for p in self.discriminator.parameters() if p.grad is not None]
+            block = averaged(torch.cat([gradient.flatten() for gradient in gradients]))
+            torch._foreach_copy_(gradients, blocks_like(gradients, block))
         self.optimizer.step()
         return {f"discriminator_{name}": value for name, value in losses.items()}
 
@@ -70,6 +71,12 @@ class Adversary:
             "discriminator": self.discriminator.state_dict(),
             "discriminator_optimizer": self.optimizer.state_dict(),
         }
+
+
+def blocks_like(tensors: Sequence[Tensor], block: Tensor) -> list[Tensor]:
+    """Cuts a block (N,) into parts of the shapes of tensors, whose numbers it holds one after another."""
+    parts = block.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors)]
 
 
 def least_squares(scores: Tensor, target: float) -> Tensor:

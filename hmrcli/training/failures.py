@@ -84,9 +84,10 @@ def explained(error: Exception) -> HmrError:
     return HmrError(f"{type(error).__name__}: {last}; this looks like a bug, HMR_DEBUG=1 shows where it is")
 
 
-def not_finite(error: NotFinite, run: Path, step: int, sets: Sequence[ImageSet]) -> HmrError:
+def not_finite(error: NotFinite, run: Path, sets: Sequence[ImageSet]) -> HmrError:
     """Saves this process's samples of a step whose loss is not finite; the first process says so."""
     rank, processes = rank_and_size()
+    step = error.step + 1
     path = run / "not_finite" / f"step-{step}-process-{rank}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(

@@ -1,7 +1,7 @@
 """Network and optimisers of a run: what a step of training works with, and what a checkpoint keeps of it."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from hmrcli.layers.crops import Crops, whole_photos
 from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import LearningRateGroup
-from hmrcli.training.adversary import Adversary
+from hmrcli.training.adversary import Adversary, blocks_like
 from hmrcli.training.losses import total, training_losses
 
 Precision = Literal["fp32", "bf16"]
@@ -47,6 +47,8 @@ class Learner:
     relabel: Relabel | None
     device: torch.device
     precision: Precision
+    failed: Tensor
+    """Scalar on the device, 1 from the first step on whose losses are no numbers: no later one changes anything."""
 
     def state(self) -> dict[str, Any]:
         """Returns all that changes in training beside the network."""
@@ -114,6 +116,7 @@ def make_learner(
         relabel=relabel,
         device=device,
         precision=precision,
+        failed=torch.zeros((), device=device),
     )
     if size > 1:
         for parameter in _unreached(learner):  # the wrapper would wait for their gradients for ever
@@ -151,7 +154,7 @@ def _grey(learner: Learner, samples: int) -> Crops:
 def can_train_on(learner: Learner, samples: int) -> bool:
     """Tells whether batch norm can make statistics of so few samples; one is too few over maps of one cell."""
     set_training(learner.network, learner.recipe)
-    put_back = keep(learner)
+    kept = Kept(learner)
     try:
         with torch.no_grad():
             learner.network(_grey(learner, samples))
@@ -160,35 +163,43 @@ def can_train_on(learner: Learner, samples: int) -> bool:
             raise
         return False
     finally:
-        put_back()
+        kept.put_back()
     return True
 
 
-def keep(learner: Learner) -> Callable[[], None]:
-    """Copies what a step changes before it is certain to succeed; what this gives puts it back.
-
-    That is running statistics and the adversary.
+class Kept:
+    """A copy of what a step changes before it is known to have succeeded: running statistics and the adversary.
 
     Tensors of a kind are copied as one block, because a GPU is given hundreds of small copies in milliseconds.
     """
-    kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
-    statistics = [
-        buffer
-        for module in learner.network.modules()
-        if isinstance(module, _BatchNorm) and module.training
-        for buffer in module.buffers(recurse=False)
-    ]
-    for tensor in statistics + (learner.adversary.changes() if learner.adversary else []):
-        kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
-    copies = [(own, torch.cat([tensor.flatten() for tensor in own])) for own in kinds.values()]
 
-    def put_back() -> None:
-        with torch.no_grad():
-            for own, block in copies:
-                for tensor, values in zip(own, block.split([tensor.numel() for tensor in own])):
-                    tensor.copy_(values.view_as(tensor))
+    def __init__(self, learner: Learner) -> None:
+        """Copies."""
+        kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+        statistics = [
+            buffer
+            for module in learner.network.modules()
+            if isinstance(module, _BatchNorm) and module.training
+            for buffer in module.buffers(recurse=False)
+        ]
+        for tensor in statistics + (learner.adversary.changes() if learner.adversary else []):
+            kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+        self._copies = [(own, _block(own)) for own in kinds.values()]
 
-    return put_back
+    @torch.no_grad()
+    def put_back(self, where: Tensor | None = None) -> None:
+        """Brings the state of then back.
+
+        Args:
+            where: a scalar, bool, on the device: leaves all as it is where it is false. Nobody waits for it.
+        """
+        for own, block in self._copies:
+            values = block if where is None else torch.where(where, block, _block(own))
+            torch._foreach_copy_(own, blocks_like(own, values))
+
+
+def _block(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors])
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:

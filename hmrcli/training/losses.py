@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from hmrcli.algorithms import code_of
 from hmrcli.algorithms.targets import Counts, make_targets
 from hmrcli.body.model import BodyModel
+from hmrcli.layers.constants import constant
 from hmrcli.layers.crops import Crops
 from hmrcli.layers.prediction import full_precision
 from hmrcli.recipe import Recipe
@@ -43,7 +44,11 @@ def training_losses(
         terms = code_of(recipe).losses(prediction, targets, body, recipe)
         if discriminator is not None:
             terms["adversarial"] = generator_loss(discriminator, prediction.rotmat, prediction.betas)
-        return {name: loss.weight * terms[name] for name, loss in recipe.losses.items()}
+        weights = constant(
+            tuple(loss.weight for loss in recipe.losses.values()), labels["keypoints2d"].device
+        )
+        weighted = torch.stack([terms[name] for name in recipe.losses]) * weights
+        return dict(zip(recipe.losses, weighted.unbind()))
 
 
 def total(terms: Mapping[str, Tensor]) -> Tensor:

@@ -1,9 +1,11 @@
 """A run under way, and how its state is saved and put back, also when an error ends it."""
 
+import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hmrcli import __version__
 from hmrcli.algorithms.spin_fits import FitStore
@@ -15,7 +17,19 @@ from hmrcli.recipe import Recipe
 from hmrcli.training.checkpoints import FOLDER, LAST, STATE_FILE, Checkpoint, Meta, save_checkpoint
 from hmrcli.training.learner import Learner, share_statistics
 from hmrcli.training.record import Record
-from hmrcli.training.settings import Settings
+from hmrcli.training.settings import Progress, Settings
+from hmrcli.training.step import Step, read_losses
+
+
+class Pending(NamedTuple):
+    """A step whose losses were not read yet."""
+
+    taken: Step
+    epoch: int
+    began: float
+    """By the clock of `time.perf_counter`."""
+    waited: float
+    """Seconds for samples."""
 
 
 @dataclass
@@ -39,6 +53,38 @@ class Run:
     saved: int
     """Steps that are done, and those of them that are saved."""
     mean_pose: dict[str, float] | None = None
+    pending: list[Pending] = field(default_factory=list)
+
+
+def settle(run: Run, ends: bool = False) -> None:
+    """Reads, records and shows the losses of the steps that were taken since the last time; they are done then.
+
+    Args:
+        ends: the last of them was the last of an epoch, or of the run.
+
+    Raises:
+        NotFinite: of a step; those before it are done.
+    """
+    pending, run.pending = run.pending, []
+    losses = read_losses([each.taken for each in pending])
+    if not pending:
+        return
+    first = next(losses, None)  # waits for the device, so that the time is that of all steps
+    seconds = (time.perf_counter() - pending[0].began) / len(pending)
+    every = losses if first is None else chain([first], losses)
+    for each, values in zip(pending, every):
+        if run.store is not None:
+            run.store.settle()
+        run.done = each.taken.number + 1
+        if run.record is not None:
+            speed = {
+                "images_per_second": run.sampler.batch_size / seconds,
+                "waiting": min(1.0, each.waited / seconds),
+            }
+            run.record.write(run.done, each.epoch, loss=values, speed=speed)
+            last = ends and each is pending[-1]
+            assert run.sampler.stop is not None
+            run.settings.watch(Progress(run.done, run.sampler.stop, each.epoch, values, **speed, ends=last))
 
 
 def save(run: Run, together: bool = True) -> None:
@@ -80,6 +126,8 @@ def rescued(run: Run, error: HmrError) -> HmrError:
 
     Other processes may be gone, so that nothing is asked of them: statistics are this process's own then.
     """
+    with suppress(Exception):  # of a device that fails, or losses that are not finite
+        settle(run)
     if run.store is not None:
         run.store.undo()
     if run.record is not None and run.saved < run.done:

@@ -4,7 +4,7 @@ All that a step depends on is the state of its `Learner`, the samples, and its n
 (seed, step, process), rates follow from the epoch. So a run that goes on after an interruption repeats itself.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ from torch.nn.parallel import DistributedDataParallel
 from hmrcli.algorithms.predict import predict
 from hmrcli.algorithms.targets import Counts, count_labels
 from hmrcli.data.training import Batch
-from hmrcli.distributed import averaged, rank_and_size
+from hmrcli.distributed import averaged, on_device, rank_and_size
 from hmrcli.layers import Prediction
 from hmrcli.training.adversary import RotationsAndShape
-from hmrcli.training.learner import Labels, Learner, keep, learning_rate, set_training
+from hmrcli.training.learner import Kept, Labels, Learner, learning_rate, set_training
 from hmrcli.training.losses import total
 
 LABELS = ("keypoints2d", "keypoints3d", "pose", "betas", "has_keypoints2d", "has_keypoints3d", "has_smpl")
@@ -27,63 +27,83 @@ LABELS = ("keypoints2d", "keypoints3d", "pose", "betas", "has_keypoints2d", "has
 class NotFinite(ArithmeticError):
     """A loss that is no number; the network's parameters are as they were before the step."""
 
-    def __init__(self, terms: Sequence[str], micro_batches: Sequence[Batch]) -> None:
-        """Takes the terms of the loss that are not finite, and this process's samples."""
+    def __init__(self, step: int, terms: Sequence[str], micro_batches: Sequence[Batch]) -> None:
+        """Takes the step, the terms of its loss that are not finite, and this process's samples."""
         super().__init__(", ".join(terms))
-        self.terms, self.micro_batches = tuple(terms), micro_batches
+        self.step, self.terms, self.micro_batches = step, tuple(terms), micro_batches
 
 
 class Step(NamedTuple):
-    """Results of a step."""
+    """A step that was asked for; a GPU may not have taken it yet."""
 
-    losses: dict[str, float]
-    """The weighted terms, their `total`, and the discriminator's, over all processes."""
-    stop: bool
-    """True where a process was asked to stop."""
+    number: int
+    micro_batches: Sequence[Batch]
+    names: tuple[str, ...]
+    values: Tensor
+    """The weighted terms of the loss, their `total`, and the discriminator's, over all processes; on the device."""
 
 
-def train_step(
-    learner: Learner,
-    micro_batches: Sequence[Batch],
-    step: int,
-    epoch: int,
-    stop: Callable[[], bool] = lambda: False,
-) -> Step:
-    """Takes one step of the optimisers on this process's share of a batch.
+def read_losses(steps: Sequence[Step]) -> Iterator[dict[str, float]]:
+    """Reads the losses of steps, in their order, by one wait for the device.
+
+    Raises:
+        NotFinite: at the first step where a term is not finite on some process. That step and all after it changed
+            nothing.
+    """
+    if steps:
+        for step, values in zip(steps, torch.stack([step.values for step in steps]).tolist()):
+            losses = dict(zip(step.names, values))
+            if wrong := [name for name, value in losses.items() if value - value != 0]:
+                raise NotFinite(step.number, wrong, step.micro_batches)
+            yield losses
+
+
+def train_step(learner: Learner, micro_batches: Sequence[Batch], step: int, epoch: int) -> Step:
+    """Takes one step of the optimisers on this process's share of a batch, without waiting for the device.
 
     The means of the losses are over the whole batch, whatever the number of processes and micro-batches. The
     discriminator learns before it scores; where gradients are accumulated over micro-batches, it scores first,
     because all of them have to be seen before it may change. A step that fails leaves network, adversary and
-    optimisers as they were.
+    optimisers as they were; so does one whose losses are not finite, and every one after it.
 
     Args:
         micro_batches: equal ones, over which gradients are accumulated; one at a time is on the device.
         step: of the run, from 0.
-        stop: whether this process was asked to stop.
-
-    Raises:
-        NotFinite: a term is not finite on some process; all processes raise it.
     """
     torch.manual_seed(_noise_seed(learner.recipe.seed, step, rank_and_size()[0]))
     set_training(learner.network, learner.recipe)
     _set_rates(learner, epoch)
     learner.optimizer.zero_grad(set_to_none=True)
-    put_back = keep(learner)
+    kept = Kept(learner)
     try:
-        result = _accumulate(learner, micro_batches, step, stop)
+        sums = _accumulate(learner, micro_batches, step)
+        values = averaged(torch.cat([each.detach() for each in sums.values()]))
     except BaseException:
-        put_back()
+        kept.put_back()
         raise
-    learner.optimizer.step()
-    return result
+    learner.failed.copy_(torch.maximum(learner.failed, 1 - values.isfinite().all().float()))
+    kept.put_back(where=learner.failed > 0)
+    optimizer_step(learner.optimizer, learner.failed)
+    return Step(step, micro_batches, tuple(name for names in sums for name in names), values)
 
 
-def _accumulate(
-    learner: Learner, micro_batches: Sequence[Batch], step: int, stop: Callable[[], bool]
-) -> Step:
-    """Computes losses and gradients of a step; the discriminator's own optimiser steps here."""
+def optimizer_step(optimizer: torch.optim.Optimizer, failed: Tensor) -> None:
+    """Takes an optimiser's step unless `failed`; a fused one decides that on the device, as for scaled gradients."""
+    if optimizer.defaults["fused"]:
+        optimizer.found_inf = failed  # type: ignore[attr-defined]
+        optimizer.step()
+    elif not failed:
+        optimizer.step()
+
+
+def _accumulate(learner: Learner, micro_batches: Sequence[Batch], step: int) -> dict[tuple[str, ...], Tensor]:
+    """Computes losses and gradients of a step; the discriminator's own optimiser steps here.
+
+    Returns:
+        values (N,) by their N names.
+    """
     counts = _mean_counts(micro_batches, learner.device)
-    sums: dict[str, Tensor] = {}
+    sums: dict[tuple[str, ...], Tensor] = {}
     bodies: list[RotationsAndShape] = []
     for number, micro_batch in enumerate(micro_batches):
         batch = micro_batch.to(learner.device)
@@ -98,18 +118,13 @@ def _accumulate(
                     _add(sums, learner.adversary.learn(bodies, step))
             labels, its_counts = _labels(learner, batch, prediction, counts)
             terms = learner.losses(prediction, labels, batch.crops, its_counts)
-            loss = total(terms)
-            _add(sums, {name: value / len(micro_batches) for name, value in {**terms, "total": loss}.items()})
-            (loss / len(micro_batches)).backward()
+            loss = total(terms) / len(micro_batches)
+            _add(sums, terms, 1 / len(micro_batches))
+            _add(sums, {"total": loss})
+            loss.backward()
     if learner.adversary is not None and len(micro_batches) > 1:
         _add(sums, learner.adversary.learn(bodies, step))
-    values = torch.stack([*sums.values(), loss.new_tensor(float(stop()))]).detach()
-    *numbers, stopped = averaged(values).tolist()
-    losses = dict(zip(sums, numbers))
-    wrong = [name for name, value in losses.items() if value - value != 0]
-    if wrong:
-        raise NotFinite(wrong, micro_batches)
-    return Step(losses, stopped > 0)
+    return sums
 
 
 def _labels(learner: Learner, batch: Batch, prediction: Prediction, counts: Counts) -> tuple[Labels, Counts]:
@@ -140,7 +155,7 @@ def _mean_counts(micro_batches: Sequence[Batch], device: torch.device) -> Counts
         torch.stack(count_labels({name: getattr(micro_batch, name) for name in LABELS}))
         for micro_batch in micro_batches
     ]
-    return Counts(*averaged(torch.stack(each).mean(0).to(device)))
+    return Counts(*averaged(on_device(torch.stack(each).mean(0), device)).unbind())
 
 
 def _noise_seed(seed: int, step: int, rank: int) -> int:
@@ -148,6 +163,8 @@ def _noise_seed(seed: int, step: int, rank: int) -> int:
     return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB) % 2**63
 
 
-def _add(sums: dict[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    for name, value in values.items():
-        sums[name] = sums[name] + value.detach() if name in sums else value.detach()
+def _add(sums: dict[tuple[str, ...], Tensor], values: Mapping[str, Tensor], share: float = 1.0) -> None:
+    """Adds named scalars, or a share of them, to those of the micro-batches before."""
+    names, block = tuple(values), torch.stack(list(values.values())).detach()
+    block = block if share == 1 else block * share
+    sums[names] = sums[names] + block if names in sums else block

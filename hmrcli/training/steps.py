@@ -8,14 +8,16 @@ from itertools import islice
 
 from hmrcli.data.training import Batch, training_batches
 from hmrcli.data.unreadable_rows import Unreadable
-from hmrcli.distributed import Elsewhere, from_first, made_everywhere
+from hmrcli.distributed import Elsewhere, anywhere, from_first, made_everywhere
 from hmrcli.training.checkpoints import BEST, FOLDER, LAST, change_meta, copy_checkpoint
 from hmrcli.training.failures import explained, ignore_signals, not_finite
 from hmrcli.training.learner import share_statistics
-from hmrcli.training.saving import Run, rescued, save
-from hmrcli.training.settings import Progress
+from hmrcli.training.saving import Pending, Run, rescued, save, settle
 from hmrcli.training.step import NotFinite, train_step
 from hmrcli.training.validation import Figures
+
+READ_EVERY = 10
+"""Steps; their samples are kept until then, for the case that a loss is not finite."""
 
 METRIC, POSE_METRIC = "pa_mpjpe_mm", "error_percent"
 """By which the best checkpoint is chosen, of bodies and of heatmaps: the lowest."""
@@ -55,24 +57,22 @@ def _take_steps(run: Run, stop: Callable[[], bool]) -> None:
             began = time.perf_counter()
             micro_batches = _next_micro_batches(run, batches)
             waited = time.perf_counter() - began
-            try:
-                result = train_step(run.learner, micro_batches, step, epoch, stop)
-            except NotFinite as error:
-                save(run)
-                raise not_finite(error, run.folder, step + 1, run.sets) from error
-            if run.store is not None:
-                run.store.settle()
-            seconds = time.perf_counter() - began
-            run.done = done = step + 1
-            over, ends = place + 1 == sampler.steps_per_epoch, result.stop or done == sampler.stop
-            keep, measure = keep_every and done % keep_every == 0, over and not result.stop
-            if result.stop:  # what is left is to save, and a second Ctrl-C must not cut that short
+            taken = train_step(run.learner, micro_batches, step, epoch)
+            stopped = anywhere(stop())
+            if stopped:  # what is left is to save, and a second Ctrl-C must not cut that short
                 ignore_signals()
-            if record is not None:
-                speed = {"images_per_second": sampler.batch_size / seconds, "waiting": waited / seconds}
-                record.write(done, epoch, loss=result.losses, speed=speed)
-                settings.watch(Progress(done, sampler.stop, epoch, result.losses, **speed, ends=ends or over))
-            if ends or keep or done % save_every == 0 or (measure and _due(run, epoch)):
+            run.pending.append(Pending(taken, epoch, began, waited))
+            done, over = step + 1, place + 1 == sampler.steps_per_epoch
+            ends = stopped or done == sampler.stop
+            keep, measure = keep_every and done % keep_every == 0, over and not stopped
+            saves = ends or keep or done % save_every == 0 or (measure and _due(run, epoch))
+            if saves or over or len(run.pending) == _reads_every(run):
+                try:
+                    settle(run, ends=ends or over)
+                except NotFinite as error:
+                    save(run)
+                    raise not_finite(error, run.folder, run.sets) from error
+            if saves:
                 if measure and not _due(run, epoch):
                     run.validated = done
                 save(run)
@@ -80,11 +80,19 @@ def _take_steps(run: Run, stop: Callable[[], bool]) -> None:
                 _validate(run, epoch)
             if keep and record is not None:
                 copy_checkpoint(run.folder / FOLDER / LAST, run.folder / FOLDER / f"step-{done}")
-            if result.stop:
+            if stopped:
                 settings.say(
                     f"stopped; step {done} is saved in {run.folder}, the same command goes on from there"
                 )
                 raise KeyboardInterrupt
+
+
+def _reads_every(run: Run) -> int:
+    """Steps between readings of the losses: a GPU has to finish its work for one, a CPU has finished anyway.
+
+    SPIN's fits wait for the device, and what a step puts into their store can be taken back for the last step alone.
+    """
+    return 1 if run.learner.device.type == "cpu" or run.store is not None else READ_EVERY
 
 
 def _batches(run: Run) -> Generator[Batch, None, None]:

@@ -4,8 +4,6 @@ import pytest
 
 from hmrcli.body import joints
 
-GENERATION_OF_ROOT = (0, 1)
-
 
 def test_sizes():
     assert len(joints.SMPL_24) == len(joints.PARENTS) == 24
@@ -34,13 +32,16 @@ def test_places_are_the_published_ones():
     assert joints.H36M.human_data == (148, 145, 4, 7, 144, 5, 8, 150, 146, 152, 147, 16, 18, 20, 17, 19, 21)
 
 
-def test_generations_follow_the_tree():
-    above = GENERATION_OF_ROOT
-    for first, end in joints.GENERATIONS:
-        assert first == above[1]
-        assert all(above[0] <= joints.PARENTS[j] < above[1] for j in range(first, end))
-        above = (first, end)
-    assert above[1] == 24
+def test_ancestors_of_rounds_reach_the_root():
+    rounds = joints.ancestors(joints.PARENTS)
+    for joint in range(24):
+        path, above = [joint], joint
+        while (above := joints.PARENTS[above]) >= 0:
+            path.append(above)
+        for number, each in enumerate(rounds):
+            far = 2**number
+            assert each[joint] == (path[far] if far < len(path) else 24) and each[24] == 24
+    assert len(rounds) == 4  # the hands are eight generations below the pelvis
 
 
 def test_evaluation_joints_agree():

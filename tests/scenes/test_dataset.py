@@ -154,7 +154,7 @@ def test_a_set_with_more_rows_serves_a_recipe_that_wants_fewer(open_root: Path) 
     few, all_rows = load_sets(recipe(rows=2), open_root), load_sets(recipe(), open_root)
     for one, other in zip(few, all_rows):
         assert (len(one), len(other)) == (2, ROWS)
-        assert np.array_equal(one.read(1).image, other.read(1).image)
+        assert np.array_equal(one.read(1).image.image, other.read(1).image.image)
         assert (one.fits is None) == (other.fits is None) == (one.name != "open-keypoints")
         assert one.fits is None or np.array_equal(one.fits.pose, other.fits.pose[:2])
     with pytest.raises(

@@ -5,11 +5,11 @@ import torch
 from hmrcli.algorithms.pare import part_map_loss
 from hmrcli.algorithms.targets import Keypoints, Parameters, centered_on_hips
 from hmrcli.algorithms.terms import (
+    Part,
     camera_prior,
     gaussians,
-    keypoint_mean,
+    means,
     orthographic2d,
-    parameter_mean,
     perspective2d,
 )
 from hmrcli.body.joints import JOINT_SETS
@@ -43,13 +43,13 @@ def test_keypoints_of_the_original(recipe, over, suffix, data):
     target3d = data["gt_joints"].clone()
     target3d[..., :3] = centered_on_hips(target3d[..., :3], every)
     predicted3d = centered_on_hips(data["pred_joints"], every)
-    loss = 100 * keypoint_mean(predicted3d, keypoints(target3d, data["has_keypoints"]), kind, over)
+    loss = 100 * means([Part(predicted3d, keypoints(target3d, data["has_keypoints"]), over)], kind)[0]
     assert_golden(loss, data, f"{recipe}/keypoints3d{suffix}")
 
     target2d = data["gt_kp2d"].clone()
     target2d[..., :2] = 2 * target2d[..., :2] / 223 - 1
     predicted2d = perspective2d(data["pred_joints"], data["cam"], 5000)
-    loss = 10 * keypoint_mean(predicted2d, keypoints(target2d, data["has_keypoints"]), kind, over)
+    loss = 10 * means([Part(predicted2d, keypoints(target2d, data["has_keypoints"]), over)], kind)[0]
     assert_golden(loss, data, f"{recipe}/keypoints2d{suffix}")
 
 
@@ -59,7 +59,7 @@ def test_body_terms_of_the_original(recipe, data):
     flags = data["has_smpl"]
 
     def weighted(weight, predicted, target, kind):
-        return weight * parameter_mean(predicted, Parameters(target, flags, flags.sum()), kind)
+        return weight * means([Part(predicted, Parameters(target, flags, flags.sum()))], kind)[0]
 
     rotmat = rotmat_from_pose(data["gt_pose"])
     assert_golden(weighted(3, data["pred_rotmat"], rotmat, kind), data, f"{recipe}/pose")
@@ -80,19 +80,20 @@ def test_a_mean_over_all_counts_what_is_not_visible():
     predicted = torch.zeros(2, 2, 2, requires_grad=True)
     flags = torch.tensor([1.0, 0.0])
     by = {
-        o: keypoint_mean(predicted, keypoints(target, flags), "l1", o) for o in ("visible", "flagged", "all")
+        o: means([Part(predicted, keypoints(target, flags), o)], "l1")[0]
+        for o in ("visible", "flagged", "all")
     }
     assert {over: value.item() for over, value in by.items()} == {"visible": 1, "flagged": 0.5, "all": 0.25}
     with pytest.raises(ValueError, match="'some' joints: expected visible, flagged or all"):
-        keypoint_mean(predicted, keypoints(target), "l1", "some")
+        means([Part(predicted, keypoints(target), "some")], "l1")[0]
 
 
 @pytest.mark.parametrize("over", ["visible", "flagged", "all"])
 def test_nothing_labelled_is_zero_and_connected(over):
     predicted = torch.randn(2, 5, 3, requires_grad=True)
     nobody = Parameters(torch.ones(2, 5, 3), torch.zeros(2), torch.tensor(0.0))
-    loss = keypoint_mean(predicted, keypoints(torch.zeros(2, 5, 4), torch.zeros(2)), "smooth_l1", over)
-    loss = loss + parameter_mean(predicted, nobody, "mse")
+    loss = means([Part(predicted, keypoints(torch.zeros(2, 5, 4), torch.zeros(2)), over)], "smooth_l1")[0]
+    loss = loss + means([Part(predicted, nobody)], "mse")[0]
     loss.backward()
     assert loss == 0
     assert torch.equal(predicted.grad, torch.zeros(2, 5, 3))
