@@ -126,7 +126,7 @@ def recover_clip(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> 
 def _predictor_of_motions(work: ClipWork) -> "Predictor":
     """Loads the predictor; a network whose bodies cannot be put into motion is refused before the long work."""
     from hmrcli.inference.clip_network import require_rotations
-    from hmrcli.inference.predictor import NetworkPredictor
+    from hmrcli.inference.network import NetworkPredictor
 
     predictor = work.predictor()
     if isinstance(predictor.method, NetworkPredictor):
@@ -207,7 +207,7 @@ def _motions(
     """Fits motions, or regresses them where a network was given."""
     from hmrcli.inference.clip import fit_tracks
     from hmrcli.inference.clip_network import regress_tracks
-    from hmrcli.inference.predictor import NetworkPredictor
+    from hmrcli.inference.network import NetworkPredictor
 
     if isinstance(predictor.method, NetworkPredictor):
         return regress_tracks(predictor.method, task.clip, tracks, task.camera, fps, smooth, progress)

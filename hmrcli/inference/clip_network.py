@@ -14,9 +14,8 @@ from hmrcli.fitting.motion import Smooth
 from hmrcli.fitting.points import BodyState
 from hmrcli.fitting.regressed import smooth_regression
 from hmrcli.inference.clip import Progress
-from hmrcli.inference.network import BATCH, predict
-from hmrcli.inference.photo import squares
-from hmrcli.inference.predictor import NetworkPredictor
+from hmrcli.inference.network import BATCH, NetworkPredictor, predict
+from hmrcli.inference.placing import squares
 from hmrcli.inference.video import Clip
 from hmrcli.layers import Crops
 from hmrcli.motion import Camera, Motion, Track

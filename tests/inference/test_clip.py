@@ -16,7 +16,8 @@ from hmrcli.inference.clip_files import ClipTask, done_before, save_clip
 from hmrcli.inference.clip_network import regress_tracks
 from hmrcli.inference.clip_state import read_state, write_state
 from hmrcli.inference.interruption import interrupted_between
-from hmrcli.inference.predictor import NetworkPredictor, Predictor
+from hmrcli.inference.network import NetworkPredictor
+from hmrcli.inference.predictor import Predictor
 from hmrcli.inference.video import Clip, open_video
 from hmrcli.motion import Track
 from tests.inference.clips import moving, write_video

@@ -20,7 +20,7 @@ from hmrcli.errors import BadInput, UsageError
 from hmrcli.inference import Predictor
 from hmrcli.inference.clip_network import require_rotations
 from hmrcli.inference.images import read_image
-from hmrcli.inference.predictor import NetworkPredictor
+from hmrcli.inference.network import NetworkPredictor
 from hmrcli.layers import save_weights
 from hmrcli.recipe import load_recipe
 
