@@ -81,7 +81,9 @@ def test_someone_hidden_gets_the_crop_of_the_whole_person_by_head_and_shoulders_
     keypoints = np.random.default_rng(0).uniform(0, 500, (17, 3))
     keypoints[[1, 2], :2], keypoints[[5, 6], :2] = [[110, 100], [90, 100]], [[140, 150], [60, 150]]
     crop = portrait_crop(keypoints)
-    assert np.allclose(to_image(MIDDLE, crop[None])[0, 0], [100, 150 + 2.3 * 56])  # 0.7 of the shoulders' width
+    assert np.allclose(
+        to_image(MIDDLE, crop[None])[0, 0], [100, 150 + 2.3 * 56]
+    )  # 0.7 of the shoulders' width
     keypoints[7:] = 0
     assert (portrait_crop(keypoints) == crop).all()
     # Somebody who lies with the head to the right, seen from the side: the shoulders are in one place.
