@@ -70,7 +70,7 @@ SURELY = 0.5
 """Likewise: people who are known."""
 WELL = 0.7
 """Likewise: below, the person is looked for by head and shoulders, too, and with the neighbours hidden."""
-CLEAR = 0.1
+CLEAR = 0.11
 """Detector's score times landmark score times likeness: above, a doubtful detection is a person."""
 UNDETECTED = 0.95
 """Landmark score of someone in a box whom the detector does not see."""
