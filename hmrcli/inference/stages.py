@@ -99,7 +99,7 @@ class Stages:
         try:
             picture = read_picture(path)
             camera = camera_of(picture.camera, self.asked, picture.orientation)
-            task = Task(path, target, picture, camera, settings_of(path, picture, camera, self.asked))
+            task = Task(path, target, picture, camera, settings_of(path, camera, self.asked))
         except UsageError:
             raise
         except Exception as error:
@@ -123,7 +123,7 @@ class Stages:
             return task
         try:
             pixels = task.picture.pixels
-            boxes = None if asked.boxes is None else checked_boxes(asked.boxes, pixels)
+            boxes = None if asked.boxes is None else checked_boxes(asked.boxes, *pixels.shape[1::-1])
             seen = see(Photo(pixels, boxes, task.camera), asked.max_people, asked.network)
             return Sighting(task, seen)
         except UsageError:
