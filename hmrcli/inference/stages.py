@@ -99,7 +99,7 @@ class Stages:
         try:
             picture = read_picture(path)
             camera = camera_of(picture.camera, self.asked, picture.orientation)
-            task = Task(path, target, picture, camera, settings_of(path, picture, camera, self.asked))
+            task = Task(path, target, picture, camera, settings_of(path, camera, self.asked))
         except UsageError:
             raise
         except Exception as error:

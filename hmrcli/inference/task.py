@@ -93,7 +93,7 @@ def camera_of(told: Camera, asked: Asked, orientation: int = 1) -> Camera:
     return Camera.of_focal_length(length, width, height)
 
 
-def settings_of(path: Path, picture: Picture, camera: Camera, asked: Asked) -> dict[str, Any]:
+def settings_of(path: Path, camera: Camera, asked: Asked) -> dict[str, Any]:
     """Gathers what the result of an image depends on, beside the predictor."""
     if asked.boxes is not None:
         from hmrcli.inference.photo import checked_boxes

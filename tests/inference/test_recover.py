@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -424,3 +426,10 @@ def test_poses_that_a_network_does_not_give_are_asked_for_in_vain(
     assert code == 2 and "meshes alone" in stderr and "amass" in stderr and not files(tmp_path / "out")
     done = infer(photos / "a.png", "--out", tmp_path / "out", save=MESH)
     assert done[0] == 0, done
+
+
+def test_an_image_can_be_read_and_looked_at_while_torch_is_still_imported() -> None:
+    code = (
+        "import sys; import hmrcli.inference.stages, hmrcli.inference.photo; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
