@@ -75,13 +75,13 @@ def means(parts: Sequence[Part], kind: str) -> Tensor:
     errors = ERRORS[kind](predicted, target) * weights
     sums = [each.sum() for each in errors.split([one.weights.shape[1] for one in counted], 1)]
     sizes = constant(tuple(float(one.size) for one in counted), predicted.device)
-    return divide(torch.stack(sums), torch.stack([one.count for one in counted]) * sizes)
+    return divide(torch.stack(sums), torch.stack([one.labelled for one in counted]) * sizes)
 
 
 class _Counted(NamedTuple):
     weights: Tensor
     """(B, numbers of a sample)"""
-    count: Tensor
+    labelled: Tensor
     """Scalar: what is labelled; the sum is divided by so many times `size`."""
     size: int
 
@@ -94,15 +94,15 @@ def _weights_and_count(part: Part) -> _Counted:
     joints, dimensions = part.predicted.shape[1:]
     confidence = target.confidence
     if part.over == "visible":
-        count, size = target.visible, dimensions
+        labelled, size = target.visible, dimensions
     elif part.over == "flagged":
         confidence = confidence * target.flags[:, None]
-        count, size = target.flagged, joints * dimensions
+        labelled, size = target.flagged, joints * dimensions
     elif part.over == "all":
-        count, size = constant((1.0,), confidence.device)[0], batch * joints * dimensions
+        labelled, size = constant((1.0,), confidence.device)[0], batch * joints * dimensions
     else:
         raise ValueError(f"a mean over {part.over!r} joints: expected visible, flagged or all")
-    return _Counted(confidence[..., None].expand(batch, joints, dimensions).flatten(1), count, size)
+    return _Counted(confidence[..., None].expand(batch, joints, dimensions).flatten(1), labelled, size)
 
 
 def divide(total: Tensor, count: Tensor) -> Tensor:

@@ -131,10 +131,10 @@ def cut(image: NDArray[np.uint8], bbox_xywh: ArrayLike, settings: CacheSettings)
     if zoom < 1:
         high, wide = np.ceil(np.array(part.shape[:2]) * zoom).astype(int)
         matrix = np.array([[zoom, 0, 0], [0, zoom, 0]])
-        part = cv2.warpAffine(
-            part, matrix, (int(wide), int(high)), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-    return StoredCrop(np.asarray(part, np.uint8), first.astype(np.float64), zoom, (width, height))
+        size = (int(wide), int(high))
+        smaller = cv2.warpAffine(part, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        part = np.asarray(smaller, np.uint8)
+    return StoredCrop(part, first.astype(np.float64), zoom, (width, height))
 
 
 def encode(crop: StoredCrop) -> bytes:

@@ -223,13 +223,14 @@ def test_local_joints_do_not_feel_a_turn_of_the_body(body):
         return training_losses(recipe, found, labels, CROPS, body)["local_keypoints3d"]
 
     turned, bent = rotmat.clone(), rotmat.clone()
-    turned[:, 0] = rotmat_from_pose(torch.randn(3, 72))[:, 0]
+    random = torch.Generator().manual_seed(0)
+    turned[:, 0] = rotmat_from_pose(torch.randn(3, 72, generator=random))[:, 0]
     bent[:, 16] = turned[:, 0]
-    assert loss(turned) < 2e-6
+    assert loss(turned) < 1e-6
     assert loss(bent) > 1e-2
     labels["has_smpl"] = torch.tensor([True, False, False])
     bent[0] = rotmat[0]
-    assert loss(bent) < 2e-6, "samples without a pose have no frame to compare in"
+    assert loss(bent) < 1e-6, "samples without a pose have no frame to compare in"
 
 
 @pytest.mark.parametrize("algorithm", BODIES)
