@@ -19,8 +19,8 @@ class Strengths(NamedTuple):
 
     deviation2d: float = 0.012
     """Share of the box side."""
-    deviation3d: float = 2.0
-    """Factor on what 3D landmarks are said to be off by: landmarks err together, and are counted one by one."""
+    deviation3d: float = 1.0
+    """Factor on what 3D landmarks are said to be off by."""
     outlier2d: float = 0.08
     outlier3d: float = 0.2
     pose: float = 0.75
@@ -33,7 +33,7 @@ class Strengths(NamedTuple):
 
 
 USUAL = Strengths()
-STARTED = Strengths(deviation3d=8.0, pose=2.0)
+STARTED = Strengths(deviation3d=4.0, pose=2.0)
 """With a start that was read from the 3D landmarks, which then count less."""
 ITERATIONS = 15
 
@@ -91,7 +91,7 @@ def fit_landmarks(
     strengths = strengths or (USUAL if start is None else STARTED)
     targets = fitted_targets(targets)
     if start is None:
-        prior = with_hidden_legs(model, prior, targets)
+        prior = with_hidden_legs(model, likely_pose(prior, targets), targets)
         state = initial_state(model, prior, targets)
     else:
         start = Start(*(value.double() for value in start))
@@ -105,6 +105,11 @@ def fit_landmarks(
 
     state, cost = levenberg_marquardt(state, objective, BodyState.moved, iterations)
     return Fit(state.rotmat.float(), state.betas.float(), (body.size * state.transl).float(), cost.float())
+
+
+def likely_pose(prior: PosePrior, targets: Targets) -> PosePrior:
+    """Puts the likely pose of each person in place of the usual one; limits stay."""
+    return prior._replace(usual=targets.angles, spread=targets.angle_spread)
 
 
 class Shape(NamedTuple):
