@@ -90,7 +90,7 @@ def recover_clip(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> 
     from hmrcli.inference.clip import see_clip
     from hmrcli.inference.clip_files import done_before
 
-    task, predictor = _task(one, clip, target, work), work.predictor()
+    task, predictor = _task(one, clip, target, work), _predictor_of_motions(work)
     prepare(predictor.body, work.asked.saves)
     if work.asked.resume and done_before(task, predictor):
         note(f"{one.name}: was done before and is skipped")
@@ -108,8 +108,9 @@ def recover_clip(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> 
             show(stage, done, total)
 
         try:
-            settings = {name: task.settings[name] for name in ("source", "max_people")}
-            seen = see_clip(clip, work.asked.max_people, progress, state, settings, work.asked.resume)
+            settings = {name: task.settings[name] for name in ("source", "max_people", "boxes")}
+            asked = work.asked
+            seen = see_clip(clip, asked.max_people, progress, state, settings, asked.resume, asked.boxes)
             _finish(one.name, task, seen, work, progress, began)
         except KeyboardInterrupt:
             stage, done, total = told
@@ -122,11 +123,23 @@ def recover_clip(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> 
     state.unlink(missing_ok=True)
 
 
+def _predictor_of_motions(work: ClipWork) -> "Predictor":
+    """Loads the predictor; a network whose bodies cannot be put into motion is refused before the long work."""
+    from hmrcli.inference.clip_network import require_rotations
+    from hmrcli.inference.predictor import NetworkPredictor
+
+    predictor = work.predictor()
+    if isinstance(predictor.method, NetworkPredictor):
+        require_rotations(predictor.method)
+    return predictor
+
+
 def recover_camera(number: int, out: Path, work: ClipWork) -> None:
     """Records a camera until Ctrl-C, then recovers the people and writes the files as of any clip."""
     from hmrcli.inference.video import open_video
     from hmrcli.inference.webcam import record
 
+    _predictor_of_motions(work)
     used = (out / f"camera{number}{end}.mp4" for end in ("", *(f"-{k}" for k in range(2, 10_000))))
     path = next(path for path in used if not path.exists())
     note(f"camera {number}: recording to {path}; Ctrl-C ends it")
@@ -156,6 +169,7 @@ def _task(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> Any:
         "camera": camera.as_json(),
         "bbox_scale": asked.bbox_scale,
         "max_people": asked.max_people,
+        "boxes": asked.boxes,
         "smooth": work.smooth,
         "world": work.world,
         "bvh_names": asked.bvh_names,
@@ -167,14 +181,14 @@ def _task(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> Any:
 
 def _finish(name: str, task: Any, seen: Any, work: ClipWork, progress: "Progress", began: float) -> None:
     """Fits the motions, writes the files, and prints the summary."""
-    from hmrcli.inference.clip import Recovered, camera_moved, fit_tracks, tracks_of, usual_rate
+    from hmrcli.inference.clip import Recovered, camera_moved, tracks_of, usual_rate
     from hmrcli.inference.clip_files import save_clip
     from hmrcli.motion.world import to_world
 
     predictor = work.predictor()
     fps = usual_rate(seen.times, task.clip.fps)
     tracks = tracks_of(seen)
-    motions = fit_tracks(predictor.body, tracks, task.camera, fps, work.smooth, progress)
+    motions = _motions(predictor, task, tracks, fps, work.smooth, progress)
     world = None
     if work.world and motions:
         world = to_world(motions, camera_moved(task.clip, tracks))
@@ -185,6 +199,19 @@ def _finish(name: str, task: Any, seen: Any, work: ClipWork, progress: "Progress
     entry = save_clip(task, recovered, predictor, progress, each_line)
     if not work.as_json:
         print_line(_summary(name, entry, monotonic() - began))
+
+
+def _motions(
+    predictor: "Predictor", task: Any, tracks: Any, fps: float, smooth: "Smooth", progress: "Progress"
+) -> Any:
+    """Fits motions, or regresses them where a network was given."""
+    from hmrcli.inference.clip import fit_tracks
+    from hmrcli.inference.clip_network import regress_tracks
+    from hmrcli.inference.predictor import NetworkPredictor
+
+    if isinstance(predictor.method, NetworkPredictor):
+        return regress_tracks(predictor.method, task.clip, tracks, task.camera, fps, smooth, progress)
+    return fit_tracks(predictor.body, tracks, task.camera, fps, smooth, progress)
 
 
 def _summary(name: str, entry: dict[str, Any], seconds: float) -> str:

@@ -52,7 +52,8 @@ def infer(
     bbox: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="X,Y,W,H", help="Box of a person in pixels; repeat it for more. Skips detection."
+            metavar="X,Y,W,H",
+            help="Box of a person in pixels, of a clip in its first frame; repeat it for more. Skips detection.",
         ),
     ] = None,
     bbox_scale: Annotated[
@@ -135,11 +136,11 @@ def infer(
         inputs, everything, fps, lambda text: expand_inputs([text], recursive, leave_out=out, refused=refused)
     )
     if clips or camera is not None:
-        _suits_clips(resolved, asked, as_json and bool(paths))
+        _suits_clips(asked, camera is not None, as_json and bool(paths))
     elif world:
         raise UsageError("--world: speaks of clips; a photo has its floor in NAME_scene.glb")
-    if bbox and len(paths) > 1:
-        raise UsageError(f"--bbox speaks of one image, the inputs are {len(paths)}: run it image by image")
+    if bbox and (count := len(paths) + len(clips)) > 1:
+        raise UsageError(f"--bbox speaks of one image or clip, the inputs are {count}: run them one by one")
     writable_folder(out)
     if device is not None:
         chosen_device(device)
@@ -193,16 +194,14 @@ def infer(
         raise type(worst)(f"{len(failures)} of {total} inputs could not be done; they are named above")
 
 
-def _suits_clips(recipe: "Recipe | None", asked: "Asked", mixed: bool) -> None:
+def _suits_clips(asked: "Asked", live: bool, mixed: bool) -> None:
     """Says what cannot be asked of clips."""
-    if recipe is not None:
-        raise UsageError(
-            "--recipe: trained networks read images; leave --recipe and --checkpoint away for clips"
-        )
     if "mesh" in asked.saves and asked.mesh_format != "glb":
         raise UsageError(f"--mesh-format: {asked.mesh_format} holds no motion; clips' meshes are glb")
-    if asked.boxes:
-        raise UsageError("--bbox: speaks of an image; people of a clip are found and followed")
+    if asked.boxes and live:
+        raise UsageError(
+            "--bbox: speaks of an image, or a clip's first frame; people before a camera are found"
+        )
     if mixed:
         raise UsageError(
             "--json: images give one document and clips a line for each frame: name them in commands of their own"

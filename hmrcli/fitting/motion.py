@@ -36,6 +36,8 @@ FIRST_STEPS, LAST_STEPS = 8, 4
 """Of the solver: for each frame with a shape of its own, and with the shape of all."""
 MOMENT = 0.07
 """Seconds for which a person may be taken for turned around, or be lost, and it is noticed."""
+FEWEST = 3
+"""Frames that have an acceleration."""
 SHORTEST = 1e-3
 """Seconds: no interval between frames counts as less."""
 USUAL_RATE = 30.0
@@ -90,22 +92,48 @@ def fit_track(
         tell(0.5 * part.stop / count)
     state = BodyState(*map(torch.cat, zip(*states)))
     state = state._replace(betas=common_shape(state.betas, torch.cat(knowledge)).expand(count, -1).clone())
-    if smooth == "none" or count < 3:
+    if smooth == "none" or count < FEWEST:
         for part in _batches(count, BATCH):
             _put(state, part, _with_shape(model, _frames_of(state, part), _frames_of(targets, part)))
             tell(0.5 + 0.5 * part.stop / count)
     else:
-        gaps = intervals(track.times)
-        state, trust = believed(state, max(round(MOMENT / gaps.seconds.median().item()), 2))
-        agility = agility_of(state, gaps, AGILITY[smooth])
-        for part, held, ahead in _windows(count):
-            seen = slice(part.start - held, part.stop + ahead)
-            between = Intervals(*(value[seen.start : seen.stop - 1] for value in gaps))
-            objective = frame_objective(model, _frames_of(targets, seen), trust[seen])
-            found = smoothest(_frames_of(state, seen), objective, between, agility[seen], held, LAST_STEPS)
-            _put(state, part, _frames_of(found, slice(held, held + part.stop - part.start)))
-            tell(0.5 + 0.5 * part.stop / count)
-    return _motion(body, track, camera, state._replace(transl=body.size * state.transl))
+        state = smoothed(
+            state,
+            track.times,
+            smooth,
+            lambda seen, trust: frame_objective(model, _frames_of(targets, seen), trust),
+            lambda share: tell(0.5 + 0.5 * share),
+        )
+    return motion_of(body, track, camera, state._replace(transl=body.size * state.transl), "fit")
+
+
+def smoothed(
+    state: BodyState,
+    times: NDArray[np.float64],
+    smooth: Literal["light", "strong"],
+    objective: Callable[[slice, Tensor], Callable[[BodyState], Quadratic]],
+    tell: Callable[[float], None],
+) -> BodyState:
+    """Makes poses and places go smoothly from frame to frame, as far as what was seen allows.
+
+    Args:
+        state: of F frames, `FEWEST` or more, each found alone.
+        times: (F,) seconds.
+        smooth: strength of the prior.
+        objective: what some frames ask, by how far each of them is believed.
+        tell: hears the share of the work that is done.
+    """
+    count, gaps = len(times), intervals(times)
+    state, trust = believed(state, max(round(MOMENT / gaps.seconds.median().item()), 2))
+    agility = agility_of(state, gaps, AGILITY[smooth])
+    for part, held, ahead in _windows(count):
+        seen = slice(part.start - held, part.stop + ahead)
+        between = Intervals(*(value[seen.start : seen.stop - 1] for value in gaps))
+        asked = objective(seen, trust[seen])
+        found = smoothest(_frames_of(state, seen), asked, between, agility[seen], held, LAST_STEPS)
+        _put(state, part, _frames_of(found, slice(held, held + part.stop - part.start)))
+        tell(part.stop / count)
+    return state
 
 
 def track_targets(track: Track, camera: Camera) -> Targets:
@@ -215,7 +243,8 @@ def _put(state: BodyState, part: slice, found: BodyState) -> None:
         whole[part] = value
 
 
-def _motion(body: BodyModel, track: Track, camera: Camera, state: BodyState) -> Motion:
+def motion_of(body: BodyModel, track: Track, camera: Camera, state: BodyState, method: str) -> Motion:
+    """Puts the bodies of a track, (F,) with the shape of the first, into a motion; scores them by what was seen."""
     scores, visibility = _seen(body, track, camera, state)
     rates = np.diff(track.frames) / np.maximum(np.diff(track.times), SHORTEST)
     return Motion(
@@ -231,6 +260,7 @@ def _motion(body: BodyModel, track: Track, camera: Camera, state: BodyState) -> 
         joints_visibility=visibility,
         camera=camera,
         body=body,
+        method=method,
     )
 
 

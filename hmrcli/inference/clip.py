@@ -18,6 +18,7 @@ from hmrcli.files import sha256
 from hmrcli.fitting.motion import Smooth, fit_track
 from hmrcli.inference.clip_state import Seen, read_state, write_state
 from hmrcli.inference.interruption import interrupted_between
+from hmrcli.inference.photo import Boxes, checked_boxes
 from hmrcli.inference.video import Clip
 from hmrcli.motion import Camera, Motion, Track
 from hmrcli.motion.stillness import CameraWatch
@@ -53,6 +54,7 @@ def see_clip(
     state: Path | None = None,
     settings: dict[str, Any] | None = None,
     resume: bool = False,
+    boxes: Boxes | None = None,
 ) -> Seen:
     """Follows the people of a clip through its frames.
 
@@ -63,13 +65,16 @@ def see_clip(
         state: file for what was seen so far; None for none.
         settings: that it belongs to.
         resume: True to go on from it.
+        boxes: x, y, width, height in pixels of people in the first frame, who alone are followed.
 
     Raises:
+        UsageError: a box does not suit the clip, or nobody is recognised in it.
         KeyboardInterrupt: the user interrupts, and what was seen is written.
     """
-    seen = read_state(state, settings or {}, max_people) if state and resume else None
+    chosen = None if boxes is None else checked_boxes(boxes, clip.width, clip.height)
+    seen = read_state(state, settings or {}, max_people, chosen) if state and resume else None
     if seen is None:
-        seen = Seen(Tracker(max_people), [], [])
+        seen = Seen(Tracker(max_people, boxes=chosen), [], [])
     kept = monotonic()
     with interrupted_between() as check:
         try:

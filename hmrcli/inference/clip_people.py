@@ -50,7 +50,7 @@ def people_at(motion: Motion, chosen: NDArray[np.integer], bbox_scale: float = B
         Person(
             bbox_xywh=boxes[i],
             score=float(motion.scores[k]),
-            method="fit",
+            method=motion.method,
             rotmat=motion.rotmat[k],
             betas=motion.betas,
             cam=cam[i].numpy(),

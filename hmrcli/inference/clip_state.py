@@ -64,7 +64,9 @@ def write_state(path: Path, seen: Seen, settings: dict[str, Any]) -> None:
         np.savez(temporary, about=np.array(json.dumps(about)), **arrays)
 
 
-def read_state(path: Path, settings: dict[str, Any], max_people: int | None) -> Seen | None:
+def read_state(
+    path: Path, settings: dict[str, Any], max_people: int | None, boxes: np.ndarray | None = None
+) -> Seen | None:
     """Reads what was seen; None where there is no such file, or it is of other settings or damaged."""
     try:
         with np.load(path, allow_pickle=False) as stored:
@@ -75,6 +77,7 @@ def read_state(path: Path, settings: dict[str, Any], max_people: int | None) -> 
             tracker = Tracker(
                 max_people,
                 everyone,
+                boxes,
                 looked=_time(about["looked"]),
                 looked_well=_time(about["looked_well"]),
                 turns=about["turns"],

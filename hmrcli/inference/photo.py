@@ -79,8 +79,8 @@ class Bodies(NamedTuple):
     betas: Tensor | None
 
 
-def checked_boxes(boxes: Boxes, image: Image) -> Array:
-    """Checks boxes (N, 4) of people in an image (H, W, 3).
+def checked_boxes(boxes: Boxes, width: int, height: int) -> Array:
+    """Checks boxes (N, 4) of people in an image of `width` x `height` pixels.
 
     A box may reach beyond the picture, as that of somebody who is cut by its edge does.
 
@@ -88,7 +88,7 @@ def checked_boxes(boxes: Boxes, image: Image) -> Array:
         UsageError: a box is not four numbers, or shows too little of the picture or too few pixels.
     """
     given = np.asarray(boxes, float).reshape(-1, 4) if np.size(boxes) % 4 == 0 else np.full((1, 4), np.nan)
-    size = np.array(image.shape[1::-1])
+    size = np.array([width, height])
     for box in given:
         within = np.minimum(box[:2] + box[2:], size) - np.maximum(box[:2], 0)
         if not (np.isfinite(box).all() and (box[2:] > 0).all()):

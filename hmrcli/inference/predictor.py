@@ -141,7 +141,7 @@ class Predictor:
         photos = [
             Photo(
                 picture.pixels,
-                None if boxes is None else checked_boxes(boxes[i], picture.pixels),
+                None if boxes is None else checked_boxes(boxes[i], *picture.pixels.shape[1::-1]),
                 (cameras[i] if cameras else None) or picture.camera,
             )
             for i, picture in enumerate(pictures)

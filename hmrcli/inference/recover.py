@@ -163,7 +163,7 @@ def _settings(path: Path, picture: Picture, camera: Camera, asked: Asked) -> dic
     if asked.boxes is not None:
         from hmrcli.inference.photo import checked_boxes
 
-        checked_boxes(asked.boxes, picture.pixels)
+        checked_boxes(asked.boxes, camera.width, camera.height)
     return {
         "image_sha256": sha256(path),
         "camera": camera.as_json(),

@@ -31,6 +31,7 @@ class Motion:
         camera: that all frames were seen by.
         body: that was posed.
         up: the axis that points up: `-y` in camera space, `y` in a world with a floor at y = 0.
+        method: how the poses were found: `fit` to landmarks, `regression` by a network.
     """
 
     track_id: int
@@ -46,3 +47,4 @@ class Motion:
     camera: Camera
     body: BodyModel = field(repr=False)
     up: str = "-y"
+    method: str = "fit"

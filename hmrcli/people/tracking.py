@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from hmrcli.errors import UsageError
 from hmrcli.people.association import (
     SAME,
     Whereabouts,
@@ -59,12 +60,14 @@ class Tracker:
         max_people: no more people than these are followed at once; None for everyone.
         everyone: who is or was followed, in the order in which they were first seen.
         looked, looked_well: seconds at which the detector last looked, and with all of its looks.
+        boxes: (N, 4) x, y, width, height in pixels of people in the first frame, who alone are followed; None for all.
         turns: quarter turns by which most people stand in the clip.
         thumbnail: small grey picture of the last frame.
     """
 
     max_people: int | None = None
     everyone: list[Follower] = field(default_factory=list)
+    boxes: np.ndarray | None = None
     looked: float = -np.inf
     looked_well: float = -np.inf
     turns: int = 0
@@ -81,7 +84,10 @@ class Tracker:
             self.looked = self.looked_well = -np.inf
         before = [one for one in self.everyone if not one.lost]
         self._follow(before, image, frame, time)
-        recent = [] if cut else [o for o in self.everyone if o.lost and time - o.last.time <= REMEMBERED]
+        if self.boxes is not None and not self.everyone:
+            self._begin(image, frame, time, self.boxes)
+        remembered = REMEMBERED if self.boxes is None else np.inf
+        recent = [] if cut else [o for o in self.everyone if o.lost and time - o.last.time <= remembered]
         newly = any(one.lost for one in before)
         every = LOOK_SOON if recent or not any(not one.lost for one in self.everyone) else LOOK_EVERY
         if newly or time - self.looked >= every:
@@ -97,6 +103,22 @@ class Tracker:
             best = sorted(kept, key=lambda seen: -sum(one.box[2:].max() for one in seen))[: self.max_people]
             kept = [seen for seen in kept if any(seen is other for other in best)]
         return sorted(kept, key=lambda seen: seen[0].frame)
+
+    def _begin(self, image: np.ndarray, frame: int, time: float, boxes: np.ndarray) -> None:
+        """Takes up the people in boxes (N, 4); raises UsageError where nobody is recognised in one."""
+        found = body_landmarks(image, boxes)
+        for box in boxes[found.score < LOST]:
+            raise UsageError(
+                f"nobody was recognised in box {','.join(f'{v:g}' for v in box)} of the first frame"
+            )
+        places = boxes_around(found, image.shape[:2])
+        alone = coverage(places) < APART
+        views = warp_crops(image, found.crop_to_image)
+        for i in range(len(boxes)):
+            look = colours(views[i], found.masks[i]) if alone[i] else None
+            sighting = Sighting(frame, time, places[i], compact(found[[i]]))
+            self.everyone.append(Follower([sighting], _guided(found, i), found.visibility[i], look))
+        self.looked = time
 
     def _follow(self, people: Sequence[Follower], image: np.ndarray, frame: int, time: float) -> None:
         """Reads where people should be by now; who is not seen there is lost."""
@@ -203,17 +225,24 @@ class Tracker:
         again = matched([one.whereabouts() for one in lost], places)
         for k, i in enumerate(new):
             sighting = Sighting(frame, time, boxes[i], compact(found[[i]]))
-            points = np.concatenate([found.points2d[i], to_image(_GUIDES, found.crop_to_image[[i]])[0]])
+            points = _guided(found, i)
             look_alone = looks[k] if alone[k] else None
             if k in again:
                 one = lost[again[k]]
                 one.sightings.append(sighting)
                 one.colours = one.colours if look_alone is None else _mixed(one.colours, look_alone)
+            elif self.boxes is not None:
+                continue
             else:
                 one = Follower([sighting], points, found.visibility[i], look_alone)
                 self.everyone.append(one)
             one.points, one.visibility, one.lost, one.doubts = points, found.visibility[i], False, 0
             one.sure = len(one.sightings)
+
+
+def _guided(found: Landmarks, person: int) -> np.ndarray:
+    """Returns a person's points (35, 2) in pixels, with those that tell where the crop is."""
+    return np.concatenate([found.points2d[person], to_image(_GUIDES, found.crop_to_image[[person]])[0]])
 
 
 def _lasting(seen: Sequence[Sighting], length: float) -> bool:

@@ -13,6 +13,7 @@ import trimesh
 from hmrcli.inference import webcam
 from tests.cli.test_infer import PHOTO, Done
 from tests.inference.clips import moving, write_sound, write_video
+from tests.inference.test_predictor import checkpoint_of
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,10 @@ def test_bad_videos_end_with_code_4_and_name_the_file(tmp_path: Path) -> None:
 def test_what_cannot_be_asked_of_clips_is_said_before_work(video: Path, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path)]
     for options, word in (
-        ([str(video), "--bbox", "1,2,3,4"], "--bbox"),
+        ([str(video), "--bbox", "1,2,3,4"], "few for a person"),
+        ([str(video), "--bbox", "500,10,100,100"], "nobody was recognised in box 500,10,100,100"),
+        ([str(video), str(PHOTO), "--bbox", "1,2,300,400"], "--bbox"),
+        (["--camera", "0", "--bbox", "1,2,300,400"], "--bbox"),
         ([str(video), str(PHOTO), "--json"], "--json"),
         ([str(video), "--fps", "25"], "--fps"),
         ([str(PHOTO), "--fps", "-1"], "--fps"),
@@ -131,6 +135,39 @@ def test_what_cannot_be_asked_of_clips_is_said_before_work(video: Path, tmp_path
         result = Done([*options, *out])
         assert result.code == 2 and word in result.stderr, options
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_is_boxed_in_the_first_frame_is_followed_alone(
+    done: tuple[Done, Path], video: Path, tmp_path: Path
+) -> None:
+    first = json.loads((done[1] / "pan.jsonl").read_text().splitlines()[0])["people"]
+    other = max(first, key=lambda person: person["track_id"])["bbox_xywh"]
+    box = ["--bbox", ",".join(f"{value:.0f}" for value in other)]
+    result = Done([str(video), "--out", str(tmp_path), "--save", "json", "--json", *box])
+    assert result.code == 0
+    people = [json.loads(line)["people"] for line in result.stdout.splitlines()]
+    assert [len(one) for one in people] == [1, 1, 1, 1]
+    assert np.allclose(people[0][0]["bbox_xywh"], other, atol=15)
+
+
+def test_a_network_regresses_a_clip(video: Path, tmp_path: Path) -> None:
+    checkpoint = checkpoint_of("hmr_l1", tmp_path)
+    options = [
+        "--recipe",
+        "hmr_l1",
+        "--checkpoint",
+        str(checkpoint),
+        "--body-model",
+        "open",
+        "--device",
+        "cpu",
+    ]
+    result = Done([str(video), *options, "--out", str(tmp_path), "--save", "overlay,json,amass", "--json"])
+    assert result.code == 0
+    people = [json.loads(line)["people"] for line in result.stdout.splitlines()]
+    assert [[person["method"] for person in frame] for frame in people] == [["regression"] * 2] * 4
+    assert json.loads((tmp_path / "pan.json").read_text())["checkpoint"]["path"] == str(checkpoint)
+    assert (tmp_path / "pan_overlay.mp4").stat().st_size > 10_000
 
 
 def test_a_clip_gives_what_other_tools_read(video: Path, tmp_path: Path) -> None:

@@ -13,12 +13,14 @@ import torch
 from hmrcli.body import load_body
 from hmrcli.inference.clip import Recovered, camera_moved, fit_tracks, see_clip, tracks_of, usual_rate
 from hmrcli.inference.clip_files import ClipTask, done_before, save_clip
+from hmrcli.inference.clip_network import regress_tracks
 from hmrcli.inference.clip_state import read_state, write_state
 from hmrcli.inference.interruption import interrupted_between
-from hmrcli.inference.predictor import Predictor
+from hmrcli.inference.predictor import NetworkPredictor, Predictor
 from hmrcli.inference.video import Clip, open_video
 from hmrcli.motion import Track
 from tests.inference.clips import moving, write_video
+from tests.inference.test_predictor import checkpoint_of
 
 COUNT = 10
 
@@ -52,6 +54,22 @@ def saved(
     assert done_before(task._replace(saves={"bvh", "json"}), predictor) is None
     assert done_before(task._replace(settings={"a": 2}), predictor) is None
     return target, entry, recovered
+
+
+def test_a_network_says_of_a_clip_what_it_says_of_its_frames(
+    clip: Clip, tracks: list[Track], tmp_path: Path
+) -> None:
+    predictor = Predictor("hmr_l1", checkpoint_of("hmr_l1", tmp_path), device="cpu")
+    assert isinstance(predictor.method, NetworkPredictor)
+    motions = regress_tracks(predictor.method, clip, tracks, clip.camera, 25.0, "none", quiet)
+    frames = {frame.number: frame.pixels for frame in clip.frames()}
+    for track, motion in zip(tracks, motions):
+        for k in (0, -1):
+            box, pixels = track.boxes[k], frames[int(track.frames[k])]
+            (person,) = predictor(pixels, [box], camera=clip.camera)
+            assert motion.rotmat[k] == pytest.approx(person.rotmat, abs=1e-4)
+            assert motion.transl[k] == pytest.approx(person.transl, abs=1e-3)
+    assert not np.allclose(motions[0].rotmat, motions[1].rotmat, atol=1e-3)
 
 
 def test_a_clip_that_pans_has_a_camera_that_moves(clip: Clip, tracks: list[Track], tmp_path: Path) -> None:
