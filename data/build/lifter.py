@@ -56,7 +56,7 @@ CLEAR, HIDDEN = 0.5, 0.04
 WILD = 0.03
 """Share of landmarks whose errors are three times as large."""
 
-STEPS, BATCH, RATE, DECAY, LONGEST = 2600, 512, 2e-3, 0.02, 5.0
+STEPS, BATCH, RATE, DECAY, LONGEST = 2000, 512, 2e-3, 0.02, 5.0
 """The last: length to which gradients are cut."""
 LIKELIHOOD, POINTS, LIKELY_ANGLES = 0.03, 5.0, 0.05
 """Weights: of minus the logarithm of the landmarks' likelihood beside their distance in metres; of landmarks beside

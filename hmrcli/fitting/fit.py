@@ -19,11 +19,11 @@ class Strengths(NamedTuple):
 
     deviation2d: float = 0.012
     """Share of the box side."""
-    deviation3d: float = 1.0
+    deviation3d: float = 1.2
     """Factor on what 3D landmarks are said to be off by."""
     outlier2d: float = 0.08
     outlier3d: float = 0.2
-    pose: float = 0.75
+    pose: float = 0.25
     limit: float = 400.0
     shape: float = 1.0
     depth_scale: tuple[float, float] = (1.0, 0.15)
