@@ -1,7 +1,6 @@
 """Bodies fitted to landmarks that bundled networks find."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -10,9 +9,8 @@ from hmrcli.body import BodyModel
 from hmrcli.body.camera import crop_camera
 from hmrcli.body.joints import SMPL_24
 from hmrcli.body.model import BodyOutput
-from hmrcli.fitting.fit import ITERATIONS, Fit, Start, fit_landmarks
+from hmrcli.fitting.fit import Fit, fit_landmarks
 from hmrcli.fitting.lifting import lift
-from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets, seen_targets
 from hmrcli.inference.children import ages, child
 from hmrcli.inference.person import People, Person
@@ -30,31 +28,13 @@ BBOX_SCALE = 1.25
 
 _HEAD = SMPL_24.names.index("head")
 
-StartFrom = Literal["landmarks", "regressor"]
-
 
 class FitPredictor:
     """Fits bodies to the landmarks that bundled networks find."""
 
-    def __init__(
-        self,
-        body: BodyModel,
-        bbox_scale: float = BBOX_SCALE,
-        start: StartFrom = "landmarks",
-        refine: bool = True,
-    ) -> None:
-        """Takes the body and how it is fitted.
-
-        Args:
-            body: to pose.
-            bbox_scale: of the crop whose weak-perspective camera is given.
-            start: a guess from the landmarks in closed form, or the bundled regressor (`data/fitting/regressor.md`),
-                whose shapes are the open body's: another body starts from its mean.
-            refine: whether to fit; False gives what the regressor says.
-        """
-        if start == "landmarks" and not refine:
-            raise ValueError("without a fit, bodies come from the regressor: give start='regressor'")
-        self.body, self.bbox_scale, self.start, self.refine = body, bbox_scale, start, refine
+    def __init__(self, body: BodyModel, bbox_scale: float = BBOX_SCALE) -> None:
+        """Takes the body to pose, and the scale of the crop whose weak-perspective camera is given."""
+        self.body, self.bbox_scale = body, bbox_scale
 
     def people(self, photos: Sequence[Photo], max_people: int | None) -> list[People]:
         """Gives the people of each photo; a fit gains nothing from company."""
@@ -67,9 +47,8 @@ class FitPredictor:
         landmarks, boxes = landmarks[somebody], boxes[somebody]
         if not len(boxes):
             return People(notes=notes)
-        method = "fit" if self.refine else "regression"
         bodies, models = self._bodies(photo, landmarks, boxes)
-        everyone = people_of(photo, landmarks, boxes, bodies, models, method)
+        everyone = people_of(photo, landmarks, boxes, bodies, models, "fit")
         agreeing = [person for person in everyone if person.score >= CONTRADICTED]
         notes += [
             f"no body agrees with what is seen in box {box_text(person.bbox_xywh)}, which is left out"
@@ -81,11 +60,10 @@ class FitPredictor:
     def _bodies(self, photo: Photo, landmarks: Landmarks, boxes: Array) -> tuple[Bodies, list[BodyModel]]:
         """Fits adults, and children where these are told by what was found."""
         targets = landmark_targets(landmarks, boxes, photo)
-        start = None if self.start == "landmarks" else self._start(landmarks, targets)
-        fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
+        fits = fit_landmarks(self.body, targets)
         vertices, joints = self._posed(self.body, fits)
         models = [self.body] * len(boxes)
-        if self.body.name == "open" and start is None:  # neither regressor nor licensed bodies know children
+        if self.body.name == "open":  # licensed bodies know no children
             for i, years in ages(self.body, targets, fits, joints, landmarks.visibility).items():
                 models[i] = child(self.body, years)
                 fit = fit_landmarks(models[i], Targets(*(value[[i]] for value in targets)))
@@ -98,12 +76,6 @@ class FitPredictor:
     def _posed(body: BodyModel, fits: Fit) -> BodyOutput:
         with torch.no_grad():
             return body(fits.rotmat, fits.betas)
-
-    def _start(self, landmarks: Landmarks, targets: Targets) -> Start:
-        start = regress(landmarks, targets)
-        if self.body.name == "open":
-            return start
-        return start._replace(betas=torch.zeros_like(start.betas), shape_spread=torch.ones(10))
 
 
 def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:
