@@ -7,11 +7,10 @@ from infer import LIMBS
 from torch import Tensor
 
 from hmrcli.body import BodyModel
-from hmrcli.fitting.fit import ITERATIONS, Fit, fit_landmarks
+from hmrcli.fitting.fit import Fit, fit_landmarks
 from hmrcli.fitting.landmarks import attachments
 from hmrcli.fitting.lifting import lift
 from hmrcli.fitting.points import BodyState, body_points, pose_points
-from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets
 from hmrcli.people import Landmarks
 
@@ -26,29 +25,23 @@ class Method(NamedTuple):
     """Packages whose footage any part of it was trained or tuned on."""
 
 
-def fitted(regressor: bool = False, iterations: int = ITERATIONS, lifted: bool = False) -> Bodies:
-    """Returns the fit from its own start or the regressor's; with no iterations, that start.
-
-    Targets come with the landmark network's depth, `lifted` ones with the lifter's.
-    """
+def fitted(lifted: bool) -> Bodies:
+    """Returns the fit to the landmark network's depth, drawn to the usual pose, or to what the lifter makes of both."""
 
     def bodies(body: BodyModel, found: Landmarks, targets: Targets) -> Fit:
-        start = regress(found, targets) if regressor else None
-        return fit_landmarks(body, lift(targets) if lifted else targets, iterations=iterations, start=start)
+        return fit_landmarks(body, lift(targets) if lifted else targets)
 
     return bodies
 
 
-# The regressor is trained on 108 people of this footage and on pictures some of whose poses (12 of the bank) are from
-# it; the strengths of the fit from it, the lifter and how far it is believed were chosen by the four cameras.
-FOOTAGE, CAMERAS = ("pose2sim", "sports2d"), ("pose2sim",)
+# Which lifter was kept, and what it was told of the network's errors, was chosen by the four cameras; how far it is
+# believed, by the real frames.
+FOOTAGE = ("pose2sim", "sports2d")
 Methods = dict[str, Method]
 METHODS: Methods = {
     "landmarks": Method(None, ()),
-    "fit": Method(fitted(lifted=True), CAMERAS),
-    "fit, not lifted": Method(fitted(), ()),
-    "regressor": Method(fitted(True, 0), FOOTAGE),
-    "fit from regressor": Method(fitted(True), FOOTAGE),
+    "fit": Method(fitted(True), FOOTAGE),
+    "fit, not lifted": Method(fitted(False), ()),
 }
 DEFAULT = "fit"
 """What `hmr infer` does today, to which the others are compared."""

@@ -20,7 +20,7 @@ from torch import Tensor
 from hmrcli.body import load_body
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.fitting.landmarks import NAMES, attachments
-from hmrcli.fitting.lifting import Sighting, centered, flipped, shares, sighting
+from hmrcli.fitting.lifting import Sighting, centered, flipped, mirrored_joints, shares, sighting
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.targets import seen_targets, view_rotation
 from hmrcli.inference.photo import Photo
@@ -55,6 +55,8 @@ class Read(NamedTuple):
     """See `Sighting`."""
     truth: Tensor
     """(N, 27, 3) metres from the camera."""
+    rotmat: Tensor
+    """(N, 23, 3, 3) of the joints below the root."""
 
     def seen(self) -> Sighting:
         """Gives what the lifter reads."""
@@ -63,7 +65,11 @@ class Read(NamedTuple):
     def mirrored(self) -> "Read":
         """Exchanges left and right."""
         truth = flipped(Sighting(self.places, self.truth, self.confidence)).points3d
-        return Read(*flipped(self.seen()), truth)
+        return Read(*flipped(self.seen()), truth, mirrored_joints(self.rotmat))
+
+    def rows(self, which: Tensor) -> "Read":
+        """Picks people by index or mask."""
+        return Read(*(value[which] for value in self))
 
 
 def read(index: int) -> Read:
@@ -80,12 +86,13 @@ def read(index: int) -> Read:
     pose, betas, transl = (
         torch.from_numpy(value)[None].double() for value in (subject.pose, subject.betas, sample.transl)
     )
+    rotmat = rotmat_from_pose(pose)
     points = pose_points(
-        body_points(load_body("open"), attachments()), BodyState(rotmat_from_pose(pose), betas, transl)
+        body_points(load_body("open"), attachments()), BodyState(rotmat, betas, transl)
     ).points
     truth = points @ view_rotation(targets)
-    whole = Read(*sighting(targets), truth.float())
-    return Read(*(value[found.score > 0.5] for value in whole))
+    whole = Read(*sighting(targets), truth.float(), rotmat[:, 1:].float())
+    return whole.rows(torch.from_numpy(found.score > 0.5))
 
 
 def crop_around(sample: Sample, random: np.random.Generator) -> np.ndarray:

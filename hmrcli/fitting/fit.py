@@ -2,11 +2,10 @@
 
 from typing import NamedTuple
 
-import roma
 from torch import Tensor
 
 from hmrcli.body import BodyModel
-from hmrcli.fitting.initial import initial_state, placed, with_hidden_legs
+from hmrcli.fitting.initial import initial_state, with_hidden_legs
 from hmrcli.fitting.landmarks import attachments
 from hmrcli.fitting.points import BodyPoints, BodyState, PosedPoints, body_points, pose_points
 from hmrcli.fitting.priors import PosePrior, pose_prior, pose_terms, shape_terms
@@ -19,11 +18,11 @@ class Strengths(NamedTuple):
 
     deviation2d: float = 0.012
     """Share of the box side."""
-    deviation3d: float = 2.0
-    """Factor on what 3D landmarks are said to be off by: landmarks err together, and are counted one by one."""
+    deviation3d: float = 1.2
+    """Factor on what 3D landmarks are said to be off by."""
     outlier2d: float = 0.08
     outlier3d: float = 0.2
-    pose: float = 0.75
+    pose: float = 0.25
     limit: float = 400.0
     shape: float = 1.0
     depth_scale: tuple[float, float] = (1.0, 0.15)
@@ -33,8 +32,6 @@ class Strengths(NamedTuple):
 
 
 USUAL = Strengths()
-STARTED = Strengths(deviation3d=8.0, pose=2.0)
-"""With a start that was read from the 3D landmarks, which then count less."""
 ITERATIONS = 15
 
 
@@ -51,60 +48,40 @@ class Fit(NamedTuple):
     """(B,) value of the objective."""
 
 
-class Start(NamedTuple):
-    """Bodies that are near the people, and how near: fits start there, and are drawn there."""
-
-    rotmat: Tensor
-    """(B, 24, 3, 3)."""
-    betas: Tensor
-    """(B, 10)."""
-    pose_spread: Tensor
-    """(23, 3) radians: deviation of the joints' axis-angles, without the root's."""
-    shape_spread: Tensor
-    """(10,) deviation of the betas."""
-
-
 def fit_landmarks(
     body: BodyModel,
     targets: Targets,
     strengths: Strengths | None = None,
     iterations: int = ITERATIONS,
-    prior: PosePrior | None = None,
-    start: Start | None = None,
 ) -> Fit:
     """Estimates pose, shape and place of each person.
 
     Args:
         body: any body model in SMPL's format.
         targets: landmarks of B people; computed in float64, so that people are fitted alike alone and together.
-        strengths: `USUAL`, or `STARTED` with a start, when not given.
+        strengths: `USUAL` when not given.
         iterations: greatest number of steps; with none, bodies are placed where they start.
-        prior: of the pose; the bundled one when not given. Of it, only limits count with a start.
-        start: guessed from the landmarks when not given.
 
     Returns:
         the fits, in float32.
     """
     # A child is fitted at an adult's size, where all strengths hold, and brought nearer afterwards.
     model = body_points(body, attachments(body.size)).scaled(1 / body.size)
-    prior, shape = prior or pose_prior(), Shape(0.0, 1.0)
-    strengths = strengths or (USUAL if start is None else STARTED)
+    strengths = strengths or USUAL
     targets = fitted_targets(targets)
-    if start is None:
-        prior = with_hidden_legs(model, prior, targets)
-        state = initial_state(model, prior, targets)
-    else:
-        start = Start(*(value.double() for value in start))
-        state = placed(model, start.rotmat, start.betas, targets)
-        usual = roma.rotmat_to_rotvec(start.rotmat[:, 1:])
-        prior = prior._replace(usual=usual, spread=start.pose_spread)
-        shape = Shape(start.betas, start.shape_spread)
+    prior = with_hidden_legs(model, likely_pose(pose_prior(), targets), targets)
+    state = initial_state(model, prior, targets)
 
     def objective(state: BodyState) -> Quadratic:
-        return landmark_objective(model, prior, shape, targets, strengths, state)
+        return landmark_objective(model, prior, Shape(0.0, 1.0), targets, strengths, state)
 
     state, cost = levenberg_marquardt(state, objective, BodyState.moved, iterations)
     return Fit(state.rotmat.float(), state.betas.float(), (body.size * state.transl).float(), cost.float())
+
+
+def likely_pose(prior: PosePrior, targets: Targets) -> PosePrior:
+    """Puts the likely pose of each person in place of the usual one; limits stay."""
+    return prior._replace(usual=targets.angles, spread=targets.angle_spread)
 
 
 class Shape(NamedTuple):

@@ -39,7 +39,7 @@ def with_hidden_legs(model: BodyPoints, prior: PosePrior, targets: Targets) -> P
     confidence = targets.confidence
     rotmat = guessed_rotations(model, prior, targets.points3d, confidence > 0)
     guess = roma.rotmat_to_rotvec(rotmat[:, 1:])
-    usual = prior.usual.repeat(len(guess), 1, 1)
+    usual = prior.usual.expand(len(guess), -1, -1).clone()
     for upper, lower, ends, _ in _LIMBS[:2]:
         least = confidence[:, ends].amin(1)
         # A thigh is raised and the knee straight where a leg was squeezed into the picture.

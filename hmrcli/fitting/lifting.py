@@ -1,4 +1,4 @@
-"""A lifter: where landmarks lie in depth, by their places in the image and the landmark network's own opinion.
+"""A lifter: depth of landmarks and the likely pose, by their places in the image and the landmark network's opinion.
 
 It has seen many poses from many sides, and how the landmark network errs about their depth (`data/fitting/lifter.md`).
 It reads landmarks alone, no picture, so it serves photos and tracks of clips alike.
@@ -7,24 +7,29 @@ It reads landmarks alone, no picture, so it serves photos and tracks of clips al
 from functools import cache
 from typing import NamedTuple
 
+import roma
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hmrcli.assets.bundled import bundled
+from hmrcli.body.joints import SMPL_24
+from hmrcli.body.rotations import rotmat_from_6d, sixd_from_rotmat
 from hmrcli.fitting.landmarks import INDICES, NAMES, TRUST
 from hmrcli.fitting.targets import Targets, view_rotation
 from hmrcli.people.skeleton import LANDMARK_MIRROR
 
 POINTS = len(NAMES)
-WIDTH, BLOCKS = 320, 2
+WIDTH, BLOCKS = 384, 3
+BELOW_ROOT = 23
 INPUTS = 4 * POINTS + 1
 FARTHEST = 3.0
 """Places are held within so many units of their center: beyond, they say no more."""
-SURE = 0.02
-"""Metres: no deviation is smaller."""
+SURE, SURE_ANGLE = 0.02, 0.03
+"""Metres and radians: no deviation is smaller."""
 
 _MIRROR = [INDICES.index(LANDMARK_MIRROR[index]) for index in INDICES]
+_MIRROR_JOINTS = [joint - 1 for joint in SMPL_24.flip[1:]]
 
 
 class Sighting(NamedTuple):
@@ -45,10 +50,22 @@ class Lifted(NamedTuple):
     """(N, 27, 3) metres; the origin does not matter."""
     deviation: Tensor
     """(N, 27) metres, of one coordinate."""
+    rotmat: Tensor
+    """(N, 23, 3, 3) of the joints below the root."""
+    angle_spread: Tensor
+    """(N, 23, 3) radians: deviation of their axis-angles."""
 
 
 class Lifter(nn.Module):
-    """A residual network (Martinez et al., ICCV 2017) that corrects the 3D landmarks and says how far it is off."""
+    """A residual network (Martinez et al., ICCV 2017) that corrects the 3D landmarks and says how far it is off.
+
+    Attributes:
+        point_factor: what the deviation of landmarks was too small by on people not trained on.
+        angle_factor: likewise the spread of angles.
+    """
+
+    point_factor: Tensor
+    angle_factor: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,9 +74,15 @@ class Lifter(nn.Module):
             nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH), nn.LayerNorm(WIDTH))
             for _ in range(BLOCKS)
         )
-        self.leave = nn.Linear(WIDTH, 4 * POINTS)
-        nn.init.zeros_(self.leave.weight)  # so that training starts from the landmark network's opinion
-        nn.init.zeros_(self.leave.bias)
+        self.points, self.pose = nn.Linear(WIDTH, 4 * POINTS), nn.Linear(WIDTH, 9 * BELOW_ROOT)
+        for head in (
+            self.points,
+            self.pose,
+        ):  # training starts from the landmark network's opinion, and from rest
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        self.register_buffer("point_factor", torch.ones(()))
+        self.register_buffer("angle_factor", torch.ones(()))
 
     def forward(self, seen: Sighting) -> Lifted:
         """Takes N people."""
@@ -74,8 +97,14 @@ class Lifter(nn.Module):
         x = nn.functional.gelu(self.enter(torch.cat(read, 1)))
         for block in self.blocks:
             x = x + block(x)
-        found = self.leave(x).unflatten(1, (POINTS, 4))
-        return Lifted(points + 0.1 * found[..., :3], SURE + 0.1 * nn.functional.softplus(found[..., 3]))
+        moved, deviation = self.points(x).unflatten(1, (POINTS, 4)).split([3, 1], 2)
+        turned, angle_spread = self.pose(x).unflatten(1, (BELOW_ROOT, 9)).split([6, 3], 2)
+        return Lifted(
+            points + 0.1 * moved,
+            self.point_factor * (SURE + 0.1 * nn.functional.softplus(deviation[..., 0])),
+            rotmat_from_6d(sixd_from_rotmat(torch.eye(3).to(turned)) + turned),
+            self.angle_factor * (SURE_ANGLE + 0.3 * nn.functional.softplus(angle_spread)),
+        )
 
 
 def shares(confidence: Tensor) -> Tensor:
@@ -110,20 +139,36 @@ def sighting(targets: Targets) -> Sighting:
 
 
 def lift(targets: Targets) -> Targets:
-    """Replaces the landmark network's 3D opinion by what the lifter makes of it, with its deviation."""
+    """Replaces the landmark network's 3D opinion, and the usual pose, by what the lifter makes of it."""
     with torch.no_grad():
         found = looks(lifter(), sighting(targets))
     points3d, deviation = targets.points3d.clone(), targets.deviation3d.clone()
     points3d[:, INDICES] = found.points3d.to(points3d)
     deviation[:, INDICES] = found.deviation.to(deviation)
-    return targets._replace(points3d=points3d, deviation3d=deviation)
+    return targets._replace(
+        points3d=points3d,
+        deviation3d=deviation,
+        angles=roma.rotmat_to_rotvec(found.rotmat.to(points3d)),
+        angle_spread=found.angle_spread.to(points3d),
+    )
 
 
 def looks(network: Lifter, seen: Sighting) -> Lifted:
     """Averages what a network says of people and of their mirror images."""
     plain, mirrored = network(seen), network(flipped(seen))
-    points = (plain.points3d + _flip(mirrored.points3d)) / 2
-    return Lifted(points, (plain.deviation + mirrored.deviation[:, _MIRROR]) / 2)
+    turned = sixd_from_rotmat(plain.rotmat) + sixd_from_rotmat(mirrored_joints(mirrored.rotmat))
+    return Lifted(
+        (plain.points3d + _flip(mirrored.points3d)) / 2,
+        (plain.deviation + mirrored.deviation[:, _MIRROR]) / 2,
+        rotmat_from_6d(turned),
+        (plain.angle_spread + mirrored.angle_spread[:, _MIRROR_JOINTS]) / 2,
+    )
+
+
+def mirrored_joints(rotmat: Tensor) -> Tensor:
+    """Returns the rotations (N, 23, 3, 3) of the mirrored body's joints below the root."""
+    sign = torch.tensor([-1.0, 1.0, 1.0]).to(rotmat)
+    return sign[:, None] * rotmat[:, _MIRROR_JOINTS] * sign
 
 
 def flipped(seen: Sighting) -> Sighting:

@@ -11,7 +11,7 @@ from torch import Tensor
 from hmrcli.body import BodyModel
 from hmrcli.camera.camera import NEAR
 from hmrcli.fitting.agreement import agreement, in_picture, joints_visibility
-from hmrcli.fitting.fit import USUAL, Shape, fit_landmarks, landmark_objective
+from hmrcli.fitting.fit import USUAL, Shape, fit_landmarks, landmark_objective, likely_pose
 from hmrcli.fitting.initial import with_hidden_legs
 from hmrcli.fitting.landmarks import attachments
 from hmrcli.fitting.lifting import lift
@@ -146,7 +146,7 @@ def frame_objective(
 ) -> Callable[[BodyState], Quadratic]:
     """Returns what `fit_landmarks` minimises for each frame, with a trust (F,) in what was seen there if given."""
     fitted = fitted_targets(targets)
-    prior = with_hidden_legs(model, pose_prior(), fitted)
+    prior = with_hidden_legs(model, likely_pose(pose_prior(), fitted), fitted)
     if trust is not None:
         fitted = fitted._replace(confidence=trust[:, None] * fitted.confidence)
     return lambda state: landmark_objective(model, prior, Shape(0.0, 1.0), fitted, USUAL, state)

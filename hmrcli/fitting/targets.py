@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hmrcli.camera import Camera
 from hmrcli.fitting.landmarks import INDICES, NAMES, TRUST
+from hmrcli.fitting.priors import pose_prior
 from hmrcli.people import LANDMARK_INDEX, Landmarks
 
 SHOULDERS, HIPS, LEGS = (
@@ -24,7 +25,7 @@ GUESSED = 0.01
 """Confidence of landmarks that nobody sees: enough to tell a seated leg from a standing one, too little to fit to."""
 
 
-UNLIFTED = 0.05
+UNLIFTED = 0.1
 """Metres by which the landmark network's own depth is held to be off; of those landmarks that are not lifted."""
 
 
@@ -46,6 +47,10 @@ class Targets(NamedTuple):
     """(B, 2) pixels."""
     deviation3d: Tensor
     """(B, 33) metres by which a coordinate of `points3d` is off."""
+    angles: Tensor
+    """(B, 23, 3) radians: the likely axis-angles of the joints below the root."""
+    angle_spread: Tensor
+    """(B, 23, 3) radians: their deviation."""
 
 
 def seen_targets(landmarks: Landmarks, boxes: NDArray[np.floating], camera: Camera) -> Targets:
@@ -72,7 +77,17 @@ def seen_targets(landmarks: Landmarks, boxes: NDArray[np.floating], camera: Came
         focal_length=focal.expand(count),
         principal_point=principal.expand(count, 2),
         deviation3d=torch.full(landmarks.visibility.shape, UNLIFTED),
+        **usual_angles(count),
     )
+
+
+def usual_angles(count: int) -> dict[str, Tensor]:
+    """Returns the prior's `angles` and `angle_spread`, of so many people of whom nothing is known."""
+    prior = pose_prior()
+    return {
+        "angles": prior.usual.expand(count, -1, -1),
+        "angle_spread": prior.spread.expand(count, -1, -1),
+    }
 
 
 def fitted_targets(targets: Targets) -> Targets:

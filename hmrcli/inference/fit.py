@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +12,8 @@ from hmrcli.body.camera import crop_camera
 from hmrcli.body.joints import SMPL_24
 from hmrcli.body.model import BodyOutput
 from hmrcli.environment import one_thread
-from hmrcli.fitting.fit import ITERATIONS, Fit, Start, fit_landmarks
+from hmrcli.fitting.fit import Fit, fit_landmarks
 from hmrcli.fitting.lifting import lift
-from hmrcli.fitting.regressor import regress
 from hmrcli.fitting.targets import Targets, seen_targets
 from hmrcli.inference.children import ages, child
 from hmrcli.inference.person import People, Person
@@ -33,8 +32,6 @@ BBOX_SCALE = 1.25
 
 _HEAD = SMPL_24.names.index("head")
 
-StartFrom = Literal["landmarks", "regressor"]
-
 
 class Recognised(NamedTuple):
     """A photo and those who are certainly seen in it."""
@@ -48,25 +45,9 @@ class Recognised(NamedTuple):
 class FitPredictor:
     """Fits bodies to the landmarks that bundled networks find."""
 
-    def __init__(
-        self,
-        body: BodyModel,
-        bbox_scale: float = BBOX_SCALE,
-        start: StartFrom = "landmarks",
-        refine: bool = True,
-    ) -> None:
-        """Takes the body and how it is fitted.
-
-        Args:
-            body: to pose.
-            bbox_scale: of the crop whose weak-perspective camera is given.
-            start: a guess from the landmarks in closed form, or the bundled regressor (`data/fitting/regressor.md`),
-                whose shapes are the open body's: another body starts from its mean.
-            refine: whether to fit; False gives what the regressor says.
-        """
-        if start == "landmarks" and not refine:
-            raise ValueError("without a fit, bodies come from the regressor: give start='regressor'")
-        self.body, self.bbox_scale, self.start, self.refine = body, bbox_scale, start, refine
+    def __init__(self, body: BodyModel, bbox_scale: float = BBOX_SCALE) -> None:
+        """Takes the body to pose, and the scale of the crop whose weak-perspective camera is given."""
+        self.body, self.bbox_scale = body, bbox_scale
 
     def people(self, seen: Sequence[Seen]) -> list[People]:
         """Gives the people of each photo; all of them are fitted together, and each as if alone."""
@@ -80,7 +61,7 @@ class FitPredictor:
 
     def _agreeing(self, known: Recognised, bodies: Bodies, models: Sequence[BodyModel]) -> People:
         """Takes those of the recovered people with whom what is seen agrees."""
-        everyone = people_of(known.seen, bodies, models, "fit" if self.refine else "regression")
+        everyone = people_of(known.seen, bodies, models, "fit")
         agreeing = [person for person in everyone if person.score >= CONTRADICTED]
         left_out = [
             f"no body agrees with what is seen in box {box_text(person.bbox_xywh)}, which is left out"
@@ -95,15 +76,14 @@ class FitPredictor:
         counts = [len(one.landmarks) for one in known]
         each = [landmark_targets(one.landmarks, one.seen.boxes, one.seen.photo) for one in known]
         targets = Targets(*map(torch.cat, zip(*each)))
-        start = None if self.start == "landmarks" else self._start(known, each)
         with one_thread():
-            fits = fit_landmarks(self.body, targets, iterations=ITERATIONS if self.refine else 0, start=start)
+            fits = fit_landmarks(self.body, targets)
         # Bodies in float32 are posed photo by photo: in larger products the last digit may be another.
         parts = [Fit(*part) for part in zip(*(value.split(counts) for value in fits))]
         posed = [self._posed(self.body, part) for part in parts]
         vertices, joints = (torch.cat([getattr(one, name) for one in posed]) for name in BodyOutput._fields)
         models = [self.body] * len(vertices)
-        if self.body.name == "open" and start is None:  # neither regressor nor licensed bodies know children
+        if self.body.name == "open":  # licensed bodies know no children
             visibility = np.concatenate([one.landmarks.visibility for one in known])
             with one_thread():
                 children = ages(self.body, targets, fits, joints, visibility, counts)
@@ -124,15 +104,6 @@ class FitPredictor:
     def _posed(body: BodyModel, fits: Fit) -> BodyOutput:
         with torch.no_grad():
             return body(fits.rotmat, fits.betas)
-
-    def _start(self, known: Sequence[Recognised], targets: Sequence[Targets]) -> Start:
-        """Regresses the people of some photos."""
-        starts = [regress(one.landmarks, of_photo) for one, of_photo in zip(known, targets)]
-        rotmat, betas = (torch.cat(parts) for parts in zip(*(start[:2] for start in starts)))
-        start = starts[0]._replace(rotmat=rotmat, betas=betas)
-        if self.body.name == "open":
-            return start
-        return start._replace(betas=torch.zeros_like(start.betas), shape_spread=torch.ones(10))
 
 
 def _recognised(seen: Seen) -> Recognised:

@@ -10,7 +10,7 @@ from hmrcli.body import BodyModel, load_body
 from hmrcli.camera import Camera
 from hmrcli.environment import chosen_device
 from hmrcli.errors import UsageError
-from hmrcli.inference.fit import BBOX_SCALE, FitPredictor, StartFrom
+from hmrcli.inference.fit import BBOX_SCALE, FitPredictor
 from hmrcli.inference.images import AnyImage, Picture, as_picture
 from hmrcli.inference.person import People
 from hmrcli.inference.photo import Boxes, Photo, Seen, checked_boxes, see
@@ -47,8 +47,6 @@ class Predictor:
         body: BodyModel | None = None,
         device: torch.device | str | None = None,
         bbox_scale: float = BBOX_SCALE,
-        start: StartFrom = "landmarks",
-        refine: bool = True,
     ) -> None:
         """Takes a trained network, or none for the bundled default.
 
@@ -58,11 +56,9 @@ class Predictor:
             body: the body to pose; the open body when not given.
             device: of the network; the fastest there is when not given. Fitting runs on the CPU.
             bbox_scale: side of a network's crop, as a multiple of the box's longer side.
-            start: of the default's fit; see `FitPredictor`.
-            refine: whether the default fits; see `FitPredictor`.
 
         Raises:
-            ValueError: only one of recipe and checkpoint is given, or neither regressor nor fit is asked for.
+            ValueError: only one of recipe and checkpoint is given.
             UsageError: this machine has no such device.
             MissingFile: a file is not there; the message says how to get it.
             BadInput: recipe or checkpoint cannot be used, or do not fit each other.
@@ -75,7 +71,7 @@ class Predictor:
         chosen = chosen_device(device)
         self.method: PhotoPredictor
         if recipe is None or self.checkpoint is None:
-            self.method = FitPredictor(self.body, bbox_scale, start, refine)
+            self.method = FitPredictor(self.body, bbox_scale)
         else:  # a fit needs none of it
             from hmrcli.inference.network import NetworkPredictor
             from hmrcli.recipe import load_recipe
@@ -84,11 +80,9 @@ class Predictor:
             self.method = NetworkPredictor(self.recipe, self.checkpoint, self.body, chosen, bbox_scale)
 
     @classmethod
-    def from_default(
-        cls, body: BodyModel | None = None, *, start: StartFrom = "landmarks", refine: bool = True
-    ) -> "Predictor":
+    def from_default(cls, body: BodyModel | None = None) -> "Predictor":
         """Takes the bundled default: landmarks found by small networks, and a body fitted to them."""
-        return cls(body=body, start=start, refine=refine)
+        return cls(body=body)
 
     def __call__(
         self,

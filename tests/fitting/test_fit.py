@@ -9,7 +9,7 @@ from hmrcli.fitting.fit import Fit, fit_landmarks
 from hmrcli.fitting.landmarks import INDICES, NAMES, TRUST, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.priors import pose_prior
-from hmrcli.fitting.targets import GUESSED, Targets, view_rotation
+from hmrcli.fitting.targets import GUESSED, Targets, usual_angles, view_rotation
 from hmrcli.people.skeleton import LANDMARKS
 
 FOCAL, CENTER = 1500.0, (900.0, 500.0)
@@ -53,6 +53,7 @@ def seen(body: BodyModel, state: BodyState) -> Targets:
         focal,
         center,
         torch.full((count, 33), 0.03),
+        **usual_angles(count),
     )
     # Landmarks speak in axes of a camera that looks at the person, in metres of their own.
     away = view_rotation(targets).mT
@@ -187,7 +188,7 @@ def test_joints_stay_in_their_range(body: BodyModel) -> None:
 def test_the_view_rotation_looks_at_the_person() -> None:
     targets = Targets(
         torch.tensor([[[CENTER[0] + FOCAL, CENTER[1]]] * 33]), torch.zeros(1, 33, 3), torch.ones(1, 33),
-        torch.ones(1), torch.tensor([FOCAL]), torch.tensor([CENTER]), torch.ones(1, 33),
+        torch.ones(1), torch.tensor([FOCAL]), torch.tensor([CENTER]), torch.ones(1, 33), **usual_angles(1),
     )  # fmt: skip
     ahead = view_rotation(targets) @ torch.tensor([0.0, 0.0, 1.0])
     torch.testing.assert_close(ahead, torch.tensor([[1.0, 0.0, 1.0]]) / 2**0.5)

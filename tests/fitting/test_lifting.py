@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import roma
 import torch
 
 from hmrcli.assets.bundled import bundled
@@ -7,7 +8,7 @@ from hmrcli.body import BodyModel, load_body
 from hmrcli.evaluation.metrics import pa_mpjpe
 from hmrcli.fitting.fit import fit_landmarks
 from hmrcli.fitting.landmarks import INDICES, NAMES
-from hmrcli.fitting.lifting import flipped, lift, lifter, looks, sighting
+from hmrcli.fitting.lifting import flipped, lift, lifter, looks, mirrored_joints, sighting
 from hmrcli.fitting.targets import Targets, seen_targets
 from hmrcli.inference.fit import landmark_targets
 from hmrcli.inference.images import read_image
@@ -56,11 +57,11 @@ def test_a_fit_to_lifted_landmarks_is_nearer_and_projects_as_well(body: BodyMode
     assert pixels_off(body, fit, targets).mean() < 0.01 * 450
 
 
-def test_only_what_is_said_of_depth_changes(targets: Targets) -> None:
+def test_only_depth_and_the_likely_pose_change(targets: Targets) -> None:
     lifted = lift(targets)
     for name in Targets._fields:
         changed = not torch.equal(getattr(lifted, name), getattr(targets, name))
-        assert changed == (name in ("points3d", "deviation3d"))
+        assert changed == (name in ("points3d", "deviation3d", "angles", "angle_spread"))
     rest = [k for k in range(33) if k not in INDICES]
     assert torch.equal(lifted.points3d[:, rest], targets.points3d[:, rest])
 
@@ -80,6 +81,7 @@ def test_mirrored_people_are_lifted_to_their_mirror_image(targets: Targets) -> N
     here, there = looks(lifter(), people), looks(lifter(), flipped(people))
     back = flipped(people._replace(points3d=there.points3d)).points3d
     torch.testing.assert_close(here.points3d, back, atol=1e-5, rtol=0)
+    torch.testing.assert_close(here.rotmat, mirrored_joints(there.rotmat), atol=1e-5, rtol=0)
 
 
 def test_each_is_lifted_as_alone_and_nobody_as_nobody(targets: Targets) -> None:
@@ -95,6 +97,24 @@ def test_hidden_landmarks_are_less_sure(targets: Targets) -> None:
     hidden.confidence[:, arm] = 0
     sure, unsure = (lift(each).deviation3d[:, arm] for each in (targets, hidden))
     assert (unsure > sure).float().mean() > 0.9 and (sure > 0).all()
+
+
+def test_the_likely_pose_is_nearer_than_the_usual_one_and_knows_how_near(targets: Targets) -> None:
+    truth = roma.rotmat_to_rotvec(people(40, seed=1).rotmat[:, 1:])
+    lifted, limbs = lift(flattened(targets)), [0, 1, 3, 4, 15, 16, 17, 18]  # hips, knees, shoulders, elbows
+    likely, usual = ((each.angles - truth)[:, limbs].norm(dim=-1) for each in (lifted, targets))
+    assert likely.mean() < 0.8 * usual.mean()
+    ratio = ((lifted.angles - truth) / lifted.angle_spread)[:, limbs].square().mean().sqrt()
+    assert 0.3 < ratio < 3
+
+
+def test_joints_below_hidden_landmarks_are_less_sure(targets: Targets) -> None:
+    hidden = targets._replace(confidence=targets.confidence.clone())
+    hidden.confidence[
+        :, [INDICES[NAMES.index(f"left_{name}")] for name in ("knee", "ankle", "heel", "foot_index")]
+    ] = 0
+    sure, unsure = (lift(each).angle_spread[:, [0, 3]].mean(2) for each in (targets, hidden))
+    assert (unsure > sure).float().mean() > 0.9
 
 
 def test_the_default_fits_to_lifted_landmarks() -> None:

@@ -9,7 +9,7 @@ from hmrcli.body.camera import project
 from hmrcli.fitting.fit import fit_landmarks
 from hmrcli.fitting.landmarks import INDICES, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
-from hmrcli.fitting.targets import Targets
+from hmrcli.fitting.targets import Targets, usual_angles
 from hmrcli.inference.children import ages, beside_others, child
 
 FOCAL, CENTER = 1000.0, (500.0, 400.0)
@@ -45,6 +45,7 @@ def seen(years: list[float | None], transl: list[tuple[float, float, float]]) ->
         torch.full((count,), FOCAL),
         torch.tensor([CENTER]).repeat(count, 1),
         torch.full((count, 33), 0.025),
+        **usual_angles(count),
     )
 
 
