@@ -39,7 +39,9 @@ class _Arm(NamedTuple):
 _ARMS = [
     _Arm(
         KEYPOINTS.index(f"{side}_elbow"),
-        *(LANDMARK_INDEX[f"{side}_{part}"] for part in ("shoulder", "elbow", "wrist")),
+        LANDMARK_INDEX[f"{side}_shoulder"],
+        LANDMARK_INDEX[f"{side}_elbow"],
+        LANDMARK_INDEX[f"{side}_wrist"],
         [LANDMARK_INDEX[f"{side}_{part}"] for part in ("elbow", "wrist", "pinky", "index", "thumb")],
     )
     for side in ("left", "right")

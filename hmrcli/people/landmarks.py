@@ -131,10 +131,10 @@ def body_landmarks(
     quality = certain * first.reading.score * first.likeness
     known = np.flatnonzero((first.likeness >= SURELY) & ((quality >= CLEAR) | (certain >= SURE)))
     unlike = np.flatnonzero(first.likeness < WELL)
-    portraits = np.reshape([portrait_crop(people[i].keypoints) for i in unlike], (-1, 2, 3))
-    for tried, hide in ((crops[unlike], True), (portraits, True), (portraits, False)):
-        if not hide or len(known):
-            alone[unlike[first.take_better(unlike, look(read_crops, unlike, tried, hide))]] = hide
+    portraits = np.reshape([portrait_crop(people[int(i)].keypoints) for i in unlike], (-1, 2, 3))
+    for tried, without in ((crops[unlike], True), (portraits, True), (portraits, False)):
+        if not without or len(known):
+            alone[unlike[first.take_better(unlike, look(read_crops, unlike, tried, without))]] = without
 
     source = np.flatnonzero((first.reading.score >= min_score / 2) & (first.likeness >= AGREE))
     points, seen = first.reading.points[source], first.reading.visibility[source]
@@ -147,7 +147,7 @@ def body_landmarks(
             second.take_better(strayed, look(read_crops_both_ways, source[strayed], tried[strayed], hidden))
     found = in_image(second.reading, second.crops, source, image.shape[:2])
     before = Reading(*(values[source] for values in first.reading))
-    detected = [people[i] for i in source]
+    detected = [people[int(i)] for i in source]
     found = with_arms_of(found, in_image(before, first.crops[source], source, image.shape[:2]), detected)
     quality = certain[source] * found.score * second.likeness
     certain = (certain[source] >= SURE) | (quality >= CLEAR)
