@@ -5,8 +5,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from hmrcli.layers.constants import constant
-
 
 def rotmat_from_6d(numbers: Tensor) -> Tensor:
     """Finds the rotation whose first two columns are nearest to the given ones (Zhou et al., CVPR 2019, eq. 15).
@@ -38,28 +36,7 @@ def rotmat_from_axis_angle(axis_angle: Tensor) -> Tensor:
     angle = (axis_angle + 1e-8).norm(dim=-1, keepdim=True)
     axis = axis_angle / angle
     quaternion = torch.cat([axis * torch.sin(angle / 2), torch.cos(angle / 2)], dim=-1)
-    return _rotmat_from_quaternion(normalize(quaternion, dim=-1))
-
-
-def _rotmat_from_quaternion(quaternion: Tensor) -> Tensor:
-    """Turns unit quaternions (..., 4), x y z w, into rotation matrices, whose entries are sums of products of two."""
-    products = (quaternion[..., :, None] * quaternion[..., None, :]).flatten(-2)
-    sums = constant(_PRODUCTS, quaternion.device, quaternion.dtype).view(16, 9)
-    return (products @ sums).unflatten(-1, (3, 3))
-
-
-def _products() -> tuple[float, ...]:
-    """Gives (16, 9), by rows: which of the products xx, xy, ... ww are summed in each entry of a rotation matrix."""
-    sums = torch.zeros(4, 4, 3, 3)
-    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-        for axis in range(4):
-            sums[axis, axis, i, i] = 1 if axis in (i, 3) else -1
-        sums[i, j, i, j] = sums[i, j, j, i] = 2
-        sums[k, 3, j, i], sums[k, 3, i, j] = 2, -2
-    return tuple(sums.flatten().tolist())
-
-
-_PRODUCTS = _products()
+    return roma.unitquat_to_rotmat(normalize(quaternion, dim=-1))
 
 
 def axis_angle_from_rotmat(rotmat: Tensor) -> Tensor:

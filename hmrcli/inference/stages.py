@@ -116,11 +116,11 @@ class Stages:
         return task
 
     def _see(self, reading: "Future[Task | Result]") -> Sighting | Result:
-        from hmrcli.inference.photo import Photo, checked_boxes, see
-
         task, asked = reading.result(), self.asked
         if isinstance(task, Result):
             return task
+        from hmrcli.inference.photo import Photo, checked_boxes, see
+
         try:
             pixels = task.picture.pixels
             boxes = None if asked.boxes is None else checked_boxes(asked.boxes, *pixels.shape[1::-1])
