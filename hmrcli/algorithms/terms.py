@@ -31,13 +31,13 @@ Pairs = Mapping[str, tuple[Tensor, Keypoints | Parameters]]
 
 
 class Part(NamedTuple):
-    """What a term compares."""
+    """A prediction and its target, which a term compares."""
 
     predicted: Tensor
     """(B, J, D) joints or (B, ...) numbers, in the unit of the target."""
     target: Keypoints | Parameters
     over: str | None = None
-    """What the sum over joints is divided by. "visible": coordinates of joints with confidence (HMR). "flagged": all
+    """Divisor of the sum over joints. "visible": coordinates of joints with confidence (HMR). "flagged": all
     coordinates of samples with a flag, the others being left out (PARE; the 3D losses of GraphCMR and Graphormer).
     "all": all coordinates of the batch (the 2D losses of these two)."""
 

@@ -47,13 +47,13 @@ the photo; bytes and time (ns) of the image file that it was cut from."""
 
 
 class CacheSettings(NamedTuple):
-    """What a cache has to hold for a recipe."""
+    """Demands of a recipe on a cache."""
 
     size: int
     """Pixels that the side of a person's square has where the photo has more."""
     across: float
     down: float
-    """What is kept to the left and right, and above and below, of the square's middle, in sides of it."""
+    """Share kept to the left and right, and above and below, of the square's middle, in sides of it."""
 
     @property
     def folder(self) -> str:
@@ -62,7 +62,7 @@ class CacheSettings(NamedTuple):
 
 
 class About(BaseModel):
-    """What a cache was made from."""
+    """Sources that a cache was made from."""
 
     format: Literal["hmr crops 1"] = "hmr crops 1"
     annotations: str
@@ -76,7 +76,7 @@ class About(BaseModel):
 
 
 class StoredCrop(NamedTuple):
-    """What a cache has of a row."""
+    """Entry of a row in a cache."""
 
     image: NDArray[np.uint8]
     """(H, W, 3) BGR."""

@@ -40,7 +40,7 @@ from hmrcli.recipe.algorithms import CropShape
 from hmrcli.recipe.schema import Augmentation
 
 _CARRIED = {torch.bool: torch.float32}
-"""What flags travel as."""
+"""Type that flags travel as."""
 
 _ATTEMPTS = 10
 """Rows of a set that are drawn before it counts as unreadable altogether."""
