@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -132,3 +133,22 @@ def _say(word: str, style: str, text: str) -> None:
     # At once: a bar that is being shown takes the place of a line that is begun.
     shown = visible(text, one_line=True)[:_LONGEST]
     log.print(Text.assemble((word, style), " ", shown), soft_wrap=True)
+
+
+class Failures:
+    """Inputs that could not be done: each is named on stderr when it happens, and the others go on."""
+
+    def __init__(self) -> None:
+        self.errors: list[HmrError] = []
+        self.raises = False
+        """Set for an input that is alone: its error ends the command."""
+
+    def __call__(self, name: str | Path, error: Exception) -> None:
+        """Takes note of an error."""
+        known = in_words(error)
+        if self.raises:
+            raise known from error
+        if str(name) not in str(known):
+            known = type(known)(f"{name}: {known}")
+        complain("skipped:", known)
+        self.errors.append(known)

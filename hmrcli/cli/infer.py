@@ -1,6 +1,6 @@
 """`hmr infer`: images and clips into overlays, meshes, motions and numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,15 +9,16 @@ import typer
 
 from hmrcli.cli import options
 from hmrcli.cli.clips import ClipInput, ClipWork, clip_inputs, recover_camera, recover_clip
-from hmrcli.cli.console import bar, complain, in_words, note, print_json, print_line
+from hmrcli.cli.console import Failures, note, print_json
 from hmrcli.cli.infer_options import SAVES, BvhNames, MeshFormat, Smooth, asked_of, near
+from hmrcli.cli.photos import recover_photos
 from hmrcli.environment import chosen_device
 from hmrcli.errors import HmrError, MissingFile, UsageError
 from hmrcli.files import did_you_mean, writable_folder
 
 if TYPE_CHECKING:
     from hmrcli.inference.predictor import Predictor
-    from hmrcli.inference.task import Asked, Result
+    from hmrcli.inference.task import Asked
     from hmrcli.inference.video import Clip
     from hmrcli.recipe import Recipe
 
@@ -118,28 +119,20 @@ def infer(
             "a network needs both --recipe and --checkpoint; without them the bundled default runs"
         )
     resolved, body = _recipe_and_body(recipe, open, body_model, data_root)
-    from hmrcli.inference.inputs import expand_inputs, output_stems
-    from hmrcli.inference.recover import recover_images
+    from hmrcli.inference.inputs import expand_inputs
 
-    failures: list[HmrError] = []
-
-    def skip(name: str | Path, error: Exception) -> None:
-        known = in_words(error)
-        if str(name) not in str(known):
-            known = type(known)(f"{name}: {known}")
-        complain("skipped:", known)
-        failures.append(known)
-
-    refused = skip if len(inputs) > 1 else None
+    failures = Failures()
+    refused = failures if len(inputs) > 1 else None
     everything = expand_inputs(inputs, recursive, note, out, refused)
     clips, paths = clip_inputs(
         inputs, everything, fps, lambda text: expand_inputs([text], recursive, leave_out=out, refused=refused)
     )
+    count = len(paths) + len(clips)
     if clips or camera is not None:
         _suits_clips(asked, camera is not None, as_json and bool(paths))
     elif world:
         raise UsageError("--world: speaks of clips; a photo has its floor in NAME_scene.glb")
-    if bbox and (count := len(paths) + len(clips)) > 1:
+    if bbox and count > 1:
         raise UsageError(f"--bbox speaks of one image or clip, the inputs are {count}: run them one by one")
     writable_folder(out)
     if device is not None:
@@ -149,26 +142,32 @@ def infer(
     work = ClipWork(predictor, asked, smooth.value, world, as_json)
     if camera is not None:
         return recover_camera(camera, out, work)
-    opened = _opened(clips, skip if len(inputs) > 1 else None)
-    results: list[Result] = []
-    try:
-        with bar("images", shown=len(paths) > 1) as progress:
-            progress(0, len(paths))
-            for result in recover_images(paths, out, predictor, asked):
-                if result.error and len(inputs) == len(paths) == 1:
-                    raise in_words(result.error) from result.error
-                results.append(result)
-                for text in result.notes:
-                    note(text)
-                if result.error:
-                    skip(result.path, result.error)
-                elif not (as_json or result.skipped):
-                    print_line(_summary(result, "json" in asked.saves))
-                progress(len(results), len(paths))
-    except KeyboardInterrupt:
-        on = "; the same command with --resume goes on" if "json" in asked.saves else ""
-        note(f"interrupted: {sum(not r.error for r in results)} of {len(paths)} images are done{on}")
-        raise typer.Exit(130) from None
+    failures.raises = len(inputs) == count == 1
+    opened = _opened(clips, failures)  # what is wrong with one is known before the long work on another
+    done = recover_photos(paths, out, predictor, asked, failures, quiet=as_json)
+    _recover_clips(clips, opened, paths, out, work, failures)
+    if as_json and done:
+        from hmrcli.inference.save import document
+
+        done.sort(key=lambda result: paths.index(result.path))  # skipped ones came first
+        print_json(document([result.entry for result in done], predictor()))
+    if failures.errors:
+        worst = min(failures.errors, key=lambda error: error.exit_code)
+        total = len(done) + len(failures.errors)
+        raise type(worst)(f"{len(failures.errors)} of {total} inputs could not be done; they are named above")
+
+
+def _recover_clips(
+    clips: Sequence[ClipInput],
+    opened: Mapping[ClipInput, "Clip"],
+    paths: Sequence[Path],
+    out: Path,
+    work: ClipWork,
+    failures: Failures,
+) -> None:
+    """Writes the files of clips, one after the other, under names that the images leave."""
+    from hmrcli.inference.inputs import output_stems
+
     stems = list(output_stems([*paths, *(Path(one.stem) for one in clips)], out))[len(paths) :]
     for one, target in zip(clips, stems):
         if one in opened:
@@ -177,21 +176,7 @@ def infer(
             except KeyboardInterrupt:
                 raise typer.Exit(130) from None
             except Exception as error:
-                if len(inputs) == len(clips) == 1:
-                    raise
-                skip(one.name, error)
-    if skipped := sum(result.skipped for result in results):
-        note(f"{skipped} of {len(paths)} images were done before and are skipped")
-    done = [result for result in results if not result.error]
-    if as_json and done:
-        from hmrcli.inference.save import document
-
-        done.sort(key=lambda result: paths.index(result.path))  # skipped ones came first
-        print_json(document([result.entry for result in done], predictor()))
-    if failures:
-        worst = min(failures, key=lambda error: error.exit_code)
-        total = len(done) + len(failures)
-        raise type(worst)(f"{len(failures)} of {total} inputs could not be done; they are named above")
+                failures(one.name, error)
 
 
 def _suits_clips(asked: "Asked", live: bool, mixed: bool) -> None:
@@ -208,18 +193,14 @@ def _suits_clips(asked: "Asked", live: bool, mixed: bool) -> None:
         )
 
 
-def _opened(
-    clips: Sequence[ClipInput], refused: Callable[[str, Exception], None] | None
-) -> dict[ClipInput, "Clip"]:
-    """Opens clips, so that what is wrong with one is known before the long work on another."""
+def _opened(clips: Sequence[ClipInput], failures: Failures) -> dict[ClipInput, "Clip"]:
+    """Opens clips, less those that cannot be."""
     opened = {}
     for one in clips:
         try:
             opened[one] = one.opened()
         except HmrError as error:
-            if refused is None:
-                raise
-            refused(one.name, error)
+            failures(one.name, error)
     return opened
 
 
@@ -262,17 +243,3 @@ def _predictor(
 
     body = load_body(body_model, assets_dir=data_root(root) / BODY_MODELS)
     return Predictor(recipe, checkpoint, body=body, device=device, bbox_scale=bbox_scale or BBOX_SCALE)
-
-
-def _summary(result: "Result", with_json: bool) -> str:
-    """Says who was found in an image, and which files were written."""
-    people = result.entry["people"]
-    found = "nobody found" if not people else f"{len(people)} {'person' if len(people) == 1 else 'people'}"
-    files: dict[str, dict[str, None]] = {}
-    for person in people:
-        for kind, path in person["files"].items():
-            files.setdefault(kind, {})[path] = None
-    if with_json:
-        files["json"] = {f"{result.target}.json": None}
-    lines = [f"  {kind:9}{'  '.join(names)}" for kind, names in files.items()]
-    return "\n".join([f"{result.path}: {found}", *lines])
