@@ -24,16 +24,16 @@ def expand_inputs(
 ) -> list[Path]:
     """Finds the files of a command's inputs: files, folders, and patterns the shell left alone.
 
-    A folder gives its images, a pattern the images it matches (`**` also searches the folders below); both in
-    natural order (frame2 before frame10), hidden files and overlays of this program left out. Each file comes
-    once, where it is first named.
+    A folder gives its images, a pattern the images it matches (`**` also searches the folders below), and where
+    there are none, videos; in natural order (frame2 before frame10), hidden files and overlays of this program
+    left out. Each file comes once, where it is first named.
 
     Args:
         inputs: as the user typed them.
         recursive: whether a folder also gives the images of the folders below it.
         note: is told of videos and folders that are not read.
         leave_out: a folder that is not searched on the way, that of the results.
-        refused: is told of an input that does not exist, holds no image, or is a video; then the others go on.
+        refused: is told of an input that does not exist, or holds neither image nor video; then the others go on.
 
     Raises:
         BadInput: there is such an input, and nobody to tell of it.
@@ -111,21 +111,19 @@ def _of_folder(
             files += [here / name for name in names]
         else:
             below += bool(_images(here / name for name in names))
-    images = _images(files)
+    images, videos = _images(files), _videos(files)
     unread = (
         f"{below} folder{'s' * (below > 1)} below it hold images that are not read; --recursive reads them"
     )
-    if not images:
+    if not (images or videos):
         expected = unread if below else f"expected files ending in {', '.join(IMAGE_SUFFIXES)}"
-        raise BadInput(f"{text}: no image in this folder, {expected}")
-    videos = sum(f.suffix.lower() in VIDEO_SUFFIXES and not f.name.startswith(".") for f in files)
-    if videos:
-        note(
-            f"{text}: its {videos} video{'s' * (videos > 1)} are not read, only images; name them: {text}/*.mp4"
-        )
+        raise BadInput(f"{text}: no image and no video in this folder, {expected}")
+    if images and videos:
+        many = f"{len(videos)} video{'s' * (len(videos) > 1)}"
+        note(f"{text}: its {many} are not read, only images; name them: {text}/*.mp4")
     if below:
         note(f"{text}: {unread}")
-    return images
+    return images or videos
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:

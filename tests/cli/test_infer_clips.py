@@ -115,7 +115,7 @@ def test_bad_videos_end_with_code_4_and_name_the_file(tmp_path: Path) -> None:
     both = Done([str(tmp_path / "empty.mp4"), str(PHOTO), "--out", str(tmp_path / "o"), "--save", "json"])
     assert both.code == 4 and "empty.mp4" in both.stderr and (tmp_path / "o" / "walk.json").exists()
     folder = Done([str(tmp_path), "--out", str(tmp_path / "o")])
-    assert folder.code == 4 and "3 of 3 inputs" in folder.stderr
+    assert folder.code == 4 and "3 of 3 inputs" in folder.stderr, folder.stderr
     assert all(name in folder.stderr for name in ("empty.mp4", "text.avi", "sound.mp4"))
 
 

@@ -51,7 +51,7 @@ def test_folders_below_a_folder_are_read_or_said_not_to_be(tmp_path):
     assert len(notes) == 1 and "4 folders" in notes[0] and "--recursive" in notes[0]
     found = expand_inputs([str(tmp_path)], recursive=True, note=notes.append, leave_out=tmp_path / "out")
     assert names(found, tmp_path) == ["a.jpg", "only/f/g.jpg", "x/b.jpg", "x/y/c.jpg"] and len(notes) == 1
-    with pytest.raises(BadInput, match=r"no image in this folder, 1 folder below.*--recursive"):
+    with pytest.raises(BadInput, match=r"no image and no video in this folder, 1 folder below.*--recursive"):
         expand_inputs([str(tmp_path / "only")])
 
 
@@ -94,7 +94,7 @@ def test_home_is_known_in_quoted_inputs(tmp_path, monkeypatch):
         ("https://example.org/a.jpg", "download"),
         ("none/*.jpg", "no image and no video matches"),
         ("*.txt", "no image and no video matches"),
-        ("texts", "no image in this folder"),
+        ("texts", "no image and no video in this folder"),
     ],
 )
 def test_inputs_without_an_image_are_refused_by_name(tmp_path, monkeypatch, text, word):
