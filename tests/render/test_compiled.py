@@ -53,7 +53,7 @@ def test_every_kernel_is_kept_there_and_numba_is_left_as_it_was():
     from hmrcli.scenes import surface_kernels
 
     assert surface_kernels.shade.stats.cache_path.startswith(compiled._FOLDER)
-    assert numba.config.CACHE_DIR == os.environ.get("NUMBA_CACHE_DIR", "")
+    assert os.environ.get("NUMBA_CACHE_DIR", "") == numba.config.CACHE_DIR
 
 
 def test_compiles_where_no_cache_can_be_written(monkeypatch):
