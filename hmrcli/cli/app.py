@@ -18,10 +18,10 @@ from hmrcli.cli.visible import visible_streams
 app = typer.Typer(
     name="hmr",
     cls=HomeGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="Human mesh recovery: a photo in, a posed 3D body out.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # help in boxes would wait for rich
     pretty_exceptions_enable=False,
 )
 

@@ -7,17 +7,40 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from rich.text import Text
-
-from hmrcli.cli.visible import Log, visible
+from hmrcli.cli.visible import visible
 from hmrcli.errors import BadInput, HmrError
 from hmrcli.files import advice
 
-log = Log(stderr=True, highlight=False)
-"""For a person: progress, notes, warnings."""
+if TYPE_CHECKING:
+    from hmrcli.cli.log import Log
+
+
+class _Later:
+    """Stands for the console until something is said: to import rich takes longer than many commands."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_console(), name)
+
+    def __enter__(self) -> Any:
+        return _console().__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        _console().__exit__(*raised)
+
+
+@cache
+def _console() -> "Log":
+    from hmrcli.cli.log import Log
+
+    return Log(stderr=True, highlight=False)
+
+
+log = cast("Log", _Later())
+"""Speaks to a person: progress, notes, warnings."""
 _LONGEST = 4000
 """Characters of an error, which may quote a file."""
 
@@ -43,14 +66,14 @@ def bar(
     description: str, shown: bool = True, of_bytes: bool = False
 ) -> Iterator[Callable[[int, int | None], None]]:
     """Shows a bar on stderr to a person who is watching; what it gives is told what is done, and of how many."""
+    if not (shown and log.is_terminal):
+        yield lambda done, total: None
+        return
     from rich import progress as rich
 
     counts = (rich.DownloadColumn(), rich.TransferSpeedColumn()) if of_bytes else (rich.MofNCompleteColumn(),)
     columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), *counts, rich.TimeRemainingColumn())
-    hidden = not (shown and log.is_terminal)
-    with rich.Progress(
-        *columns, console=log, disable=hidden, transient=True, redirect_stdout=False
-    ) as progress:
+    with rich.Progress(*columns, console=log, transient=True, redirect_stdout=False) as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
@@ -130,6 +153,8 @@ def complain(word: str, error: HmrError) -> None:
 
 
 def _say(word: str, style: str, text: str) -> None:
+    from rich.text import Text
+
     # At once: a bar that is being shown takes the place of a line that is begun.
     shown = visible(text, one_line=True)[:_LONGEST]
     log.print(Text.assemble((word, style), " ", shown), soft_wrap=True)

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from hmrcli.data.raw.output import Output
     from hmrcli.data.raw.raw_set import RawSet
 
-app = typer.Typer(
-    help="Make annotation files from the official downloads, and check them.", no_args_is_help=True
-)
+app = typer.Typer(help="Make annotation files from official downloads, and check them.", no_args_is_help=True)
 
 app.command()(check)
 app.command()(crops)
@@ -30,7 +28,7 @@ def list_sets(
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show every data set: who uses it, where it comes from, what is in place, what is next."""
+    """Show every data set: its users, source, state and next step."""
     from hmrcli.data.raw.sets import RAW_SETS, describe, files_of, recipes_by_file
     from hmrcli.recipe import load_recipe
 
@@ -107,7 +105,7 @@ def make(
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make annotation files, and frames of videos, from an official download.
+    """Make annotation files, and frames of videos, from a download.
 
     A run that was stopped goes on where it was. The same download gives the same bytes.
     """

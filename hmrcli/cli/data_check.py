@@ -46,7 +46,9 @@ def check(
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check annotation files, images, units, axes and sides, and draw 16 samples with their labels to look at.
+    """Check annotation files and images, and draw samples to look at.
+
+    Looks at units, axes and sides; 16 samples are drawn with their labels.
 
     Takes HumanData and SPIN files, also your own. Exits with 4 where something is wrong, and names row and field.
     """

@@ -24,7 +24,7 @@ def crops(
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cut the people of training sets out of their images, so that training reads ten times as fast.
+    """Cut people out of training images, which are then read faster.
 
     Training uses the crops by itself. A run that was stopped goes on where it was, and what changed is cut again. Rows
     that share image size and augmentation, as all twenty of the table do with others of their size, share the crops.

@@ -58,7 +58,9 @@ def download(
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Fetch backbones, trained models, annotations and body files, place those you have, or render the open data set.
+    """Fetch weights and data, place yours, or render open sets.
+
+    There are backbones, trained models, annotations and body files.
 
     Licensed files stay with their owners: where a registration is needed, the command says where, and takes
     the file you get there with --from-file.

@@ -101,7 +101,7 @@ def infer(
     data_root: options.DataRoot = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Recover the people of photos, videos and cameras as posed 3D bodies.
+    """Recover the people of photos and clips as posed 3D bodies.
 
     Needs no licensed file: small bundled networks find landmarks, and the open body is fitted to them. With a recipe
     and a checkpoint, a trained network regresses the bodies instead. Each image's files are written when it is done:

@@ -74,7 +74,7 @@ def table(
         Path | None, typer.Option(metavar="FILE", help="Write to a file instead of stdout.")
     ] = None,
 ) -> None:
-    """Show the 20 published figures, and how close this machine's results come.
+    """Show the 20 published figures, and how close results here come.
 
     A result stands beside a figure only if protocol, body and number of samples
     are the list's; every other one is shown apart, with the reason.

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from rich.console import Console
-
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """C0 without tab and line feed, C1, line separators, and what turns the direction of writing."""
 _OURS = re.compile(r"\r|\x1b\[[0-9;?]*[A-Za-z]|" + _CONTROLS.pattern)
@@ -22,14 +20,6 @@ def visible(text: str, one_line: bool = False) -> str:
 def _written_out(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-class Log(Console):
-    """A console that shows control characters in what it is given to print."""
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Prints as Console does."""
-        super().print(*(visible(each) if isinstance(each, str) else each for each in objects), **options)
 
 
 class _Stream:

@@ -55,8 +55,8 @@ ARRAYS = Protocol(
 )
 """No benchmark's rules, and joints alone."""
 
-_ROWS = 256
-"""Meshes that are held at once."""
+_ROWS = 64
+"""Meshes that are held at once: of more, posing waits for memory."""
 
 
 class ArrayScores(NamedTuple):

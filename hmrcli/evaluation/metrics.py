@@ -205,8 +205,10 @@ def _checked(pred: Array, target: Array, valid: Mask) -> tuple[Tensor, Tensor, T
             raise BadInput(f"valid: has shape {tuple(mask.shape)}, expected {tuple(ours.shape[:2])}")
         ours, theirs = (torch.where(mask[..., None], points, 0) for points in (ours, theirs))
     for name, points in (("pred", ours), ("target", theirs)):
-        if not (finite := torch.isfinite(points)).all():
-            row = int((~finite.flatten(1).all(1)).nonzero()[0])
+        if torch.isfinite(points.sum()):  # one pass, where to look at each takes ten times as long
+            continue
+        if not (finite := torch.isfinite(points).flatten(1).all(1)).all():
+            row = int((~finite).nonzero()[0])
             raise BadInput(f"{name}: row {row} holds values that are not finite")
     return ours, theirs, mask
 

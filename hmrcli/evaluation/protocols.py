@@ -142,7 +142,13 @@ def points(protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target) -> Po
 def scored_joints(bodies: Bodies, vertices: Tensor) -> Tensor:
     """Regresses from meshes (B, V, 3) in metres their scored joints (B, 14, 3) in mm, from the pelvis."""
     neutral = bodies["neutral"]
-    return select_joints(neutral.h36m_joints(_of_body(neutral, vertices)))
+    return select_joints(_h36m_joints(neutral, _of_body(neutral, vertices)))
+
+
+def _h36m_joints(body: BodyModel, vertices: Tensor) -> Tensor:
+    """Computes `body.h36m_joints` from the few vertices that count there, a fiftieth of all."""
+    used = body.h36m_regressor.any(0).nonzero()[:, 0]
+    return body.h36m_regressor[:, used] @ vertices[:, used]
 
 
 def scored_vertices(
@@ -156,7 +162,7 @@ def scored_vertices(
     ours = mesh.vertices
     if mesh.rotmat is None or mesh.betas is None or target.rotmat is None:
         neutral = bodies["neutral"]
-        ours, wanted = (v - neutral.h36m_joints(v)[:, PELVIS, None] for v in (ours, wanted))
+        ours, wanted = (v - _h36m_joints(neutral, v)[:, PELVIS, None] for v in (ours, wanted))
     elif protocol.roles:
         ours = _posed(protocol, bodies, mesh.rotmat, mesh.betas, target.gender)
     return _millimetres(ours), _millimetres(wanted)

@@ -13,38 +13,11 @@ signs, so no gap can open.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
 
-import numba
-from numpy.typing import NDArray
-
-Array = NDArray[Any]
-Function = TypeVar("Function", bound=Callable[..., Any])
+from hmrcli.render.compiled import Array, compiled
 
 _SLIVER = 1e-14
 """A triangle seen edge-on: |det| below this share of |p0||p1||p2| is rounding noise, not a surface."""
-
-
-def compiled(function: Function) -> Function:
-    """Compiles on first call, kept on disk where a place for it can be written.
-
-    The function makes no arrays: references to them are not counted, which else takes longer than loops that call
-    each other take themselves.
-    """
-    return _compiled(function, _nrt=False)
-
-
-def compiled_with_arrays(function: Function) -> Function:
-    """`compiled` for a function that makes arrays."""
-    return _compiled(function)
-
-
-def _compiled(function: Function, **options: Any) -> Function:
-    try:
-        return numba.njit(cache=True, nogil=True, **options)(function)
-    except RuntimeError:  # a read-only installation without a home folder
-        return numba.njit(nogil=True, **options)(function)
 
 
 @compiled

@@ -6,7 +6,7 @@ and places are in the frame of a room: x right, y up from the floor, z away from
 
 import math
 
-from hmrcli.render.kernels import Array, compiled
+from hmrcli.render.compiled import Array, compiled
 from hmrcli.scenes.kernels import noise_at
 from hmrcli.scenes.kinds import BRICKS, CARPET, PANELLED, PLANKS, STRIPES, TILES, TWO_TONE
 

@@ -86,6 +86,8 @@ def _write(root: Path, name: str, count: int, workers: int, masks: bool, progres
     missing = [number for number in range(len(groups)) if not groups.is_done(number)]
     done = count - sum(len(groups.rows(number)) for number in missing)
     progress(done, count)
+    if workers and missing:  # kernels are compiled here, once, and not by each of the workers
+        render_sample(name, groups.rows(missing[0])[0])
     made = DataLoader(
         groups, batch_size=None, sampler=missing, num_workers=workers, worker_init_fn=start_worker
     )

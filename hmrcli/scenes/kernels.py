@@ -5,7 +5,7 @@ Import this module only where a picture is made: it imports numba, and the first
 
 import math
 
-from hmrcli.render.kernels import Array, compiled
+from hmrcli.render.compiled import Array, compiled
 
 
 @compiled

@@ -2,7 +2,7 @@
 
 import math
 
-from hmrcli.render.kernels import Array, compiled
+from hmrcli.render.compiled import Array, compiled
 from hmrcli.scenes.kernels import noise_at
 from hmrcli.scenes.kinds import COUNTER, CRATE, FOLIAGE, GRAIN, PILLAR
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from hmrcli.body.joints import PARENTS
-from hmrcli.render.kernels import Array, compiled, compiled_with_arrays
+from hmrcli.render.compiled import Array, compiled, compiled_with_arrays
 
 
 @compiled

@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 
-from hmrcli.render.kernels import Array, compiled, compiled_with_arrays, weights
+from hmrcli.render.compiled import Array, compiled, compiled_with_arrays
+from hmrcli.render.kernels import weights
 
 SKIN, TOP, OUTER, BOTTOM, SHOES, HAIR = range(6)
 """Rows of the materials."""

@@ -32,7 +32,7 @@ def test_help_tells_the_commands_or_options(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("command", "heavy"),
     [
-        ("--help", ["torch", "cv2", "numba", "trimesh", "numpy", "pydantic", "yaml"]),
+        ("--help", ["torch", "cv2", "numba", "trimesh", "numpy", "pydantic", "yaml", "rich.console"]),
         ("table", ["torch", "cv2", "numpy", "matplotlib"]),
         ("train --recipe hmr_l1 --dry-run", ["torch", "cv2", "numpy"]),
     ],

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from hmrcli.cli.console import exit_codes, print_line
+from hmrcli.cli.log import Log
 
 
 def raised(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
@@ -86,7 +87,7 @@ def test_results_go_to_stdout_also_while_a_bar_is_shown(
     """Rich would send them to the bar's stream, and `hmr infer ... > log` would get nothing."""
     from hmrcli.cli import console
 
-    monkeypatch.setattr(console, "log", console.Log(stderr=True, force_terminal=True))
+    monkeypatch.setattr(console, "log", Log(stderr=True, force_terminal=True))
     with console.bar("images") as progress:
         progress(1, 2)
         print_line("a.jpg: 1 person")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hmrcli.cli import console
-from hmrcli.cli.visible import Log, visible, visible_streams
+from hmrcli.cli.log import Log
+from hmrcli.cli.visible import visible, visible_streams
 from hmrcli.errors import BadInput
 
 STEERS = "a\x1b]0;title\x07b\x9b2Jc\u202ed\x7f\r"
