@@ -1,6 +1,5 @@
 """GraphCMR (Kolotouros et al. 2019): a graph network places vertices, pose and shape are read off them."""
 
-import roma
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +8,9 @@ from hmrcli.algorithms.terms import Pairs, mean_errors, orthographic2d
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.model import BodyModel, BodyOutput
 from hmrcli.layers.crops import Crops, pixels
-from hmrcli.layers.graph import GraphConvolution, GraphLinear, SparseMatrix
+from hmrcli.layers.graph import GraphConvolution, GraphLinear, MeshMatrix
 from hmrcli.layers.mean_parameters import MeanParameters
+from hmrcli.layers.polar import polar_rotation
 from hmrcli.layers.prediction import Prediction, full_precision
 from hmrcli.layers.resnet import ResNet, resnet50
 from hmrcli.layers.unused import mark_unused
@@ -23,7 +23,7 @@ BACKBONES = {"resnet50": resnet50}
 class GraphBlock(nn.Module):
     """Residual bottleneck around a graph convolution, with group norms of eight channels a group."""
 
-    def __init__(self, in_channels: int, out_channels: int, neighbours: SparseMatrix) -> None:
+    def __init__(self, in_channels: int, out_channels: int, neighbours: MeshMatrix) -> None:
         super().__init__()
         inner = out_channels // 2
         self.lin1 = GraphLinear(in_channels, inner)
@@ -60,7 +60,7 @@ class GraphCNN(nn.Module):
     template: Tensor
 
     def __init__(
-        self, resnet: ResNet, template: Tensor, neighbours: SparseMatrix, layers: int = 5, channels: int = 256
+        self, resnet: ResNet, template: Tensor, neighbours: MeshMatrix, layers: int = 5, channels: int = 256
     ) -> None:
         super().__init__()
         self.resnet = resnet
@@ -137,7 +137,8 @@ class SMPLParamRegressor(nn.Module):
     def forward(self, mesh: Tensor) -> tuple[Tensor, Tensor]:
         """(B, V1, 6) predicted and template coordinates -> rotmat (B, 24, 3, 3), betas (B, 10)."""
         matrices, betas = self.layers(mesh.flatten(1)).split([24 * 9, 10], dim=1)
-        return rotation_from_matrix(matrices.view(-1, 24, 3, 3)), betas
+        # A left-handed matrix gives another rotation than the nearest one: so published weights were trained.
+        return polar_rotation(matrices.view(-1, 24, 3, 3)), betas
 
 
 class GraphCMR(nn.Module):
@@ -154,7 +155,7 @@ class GraphCMR(nn.Module):
         self,
         graph_cnn: GraphCNN,
         smpl_param_regressor: SMPLParamRegressor,
-        upsample: SparseMatrix,
+        upsample: MeshMatrix,
         body: BodyModel,
     ) -> None:
         super().__init__()
@@ -183,8 +184,8 @@ def build_graphcmr(body: BodyModel, backbone: str = "resnet50") -> GraphCMR:
     template = body.v_template.detach().float().cpu()
     template = template - (template.amax(0) + template.amin(0)) / 2
     template = (template / template.abs().max())[torch.as_tensor(levels.down[0])]
-    graph_cnn = GraphCNN(BACKBONES[backbone](), template, SparseMatrix(levels.adjacency(1)))
-    return GraphCMR(graph_cnn, SMPLParamRegressor(len(template)), SparseMatrix(levels.up_matrix(1)), body)
+    graph_cnn = GraphCNN(BACKBONES[backbone](), template, MeshMatrix(levels.adjacency(1)))
+    return GraphCMR(graph_cnn, SMPLParamRegressor(len(template)), MeshMatrix(levels.up_matrix(1)), body)
 
 
 def build(network: Network, body: BodyModel, mean: MeanParameters | None) -> GraphCMR:
@@ -218,19 +219,3 @@ def losses(
         "betas": (prediction.betas, targets.betas),
     }
     return mean_errors(pairs, recipe.losses)
-
-
-def rotation_from_matrix(matrices: Tensor) -> Tensor:
-    """Returns the orthogonal factor of the polar decomposition, times its determinant (GraphCMR's projection).
-
-    A left-handed factor is negated as a whole, which differs from the nearest rotation but is what published
-    weights were trained with. The gradient stays finite where singular values coincide.
-
-    Args:
-        matrices: (..., 3, 3).
-
-    Returns:
-        (..., 3, 3) rotations.
-    """
-    orthogonal = roma.procrustes(matrices, force_rotation=False)
-    return orthogonal * torch.linalg.det(orthogonal).detach().sign()[..., None, None]

@@ -13,7 +13,7 @@ from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.body.model import BodyModel
 from hmrcli.layers.constants import places
 from hmrcli.layers.crops import Crops, pixels
-from hmrcli.layers.graph import GraphConvolution, GraphLinear, SparseMatrix
+from hmrcli.layers.graph import GraphConvolution, GraphLinear, MeshMatrix
 from hmrcli.layers.hrnet import ClassificationHRNet
 from hmrcli.layers.mean_parameters import MeanParameters
 from hmrcli.layers.prediction import Prediction, full_precision
@@ -44,7 +44,7 @@ class TokenLinear(GraphLinear):
 class TokenGraphBlock(nn.Module):
     """GraphCMR's residual block with layer norms, at constant width."""
 
-    def __init__(self, channels: int, neighbours: SparseMatrix) -> None:
+    def __init__(self, channels: int, neighbours: MeshMatrix) -> None:
         super().__init__()
         inner = channels // 2
         self.lin1 = TokenLinear(channels, inner)
@@ -104,7 +104,7 @@ class EncoderLayer(nn.Module):
         neighbours: adjacency of the vertex tokens; None leaves the graph block out.
     """
 
-    def __init__(self, channels: int, heads: int, neighbours: SparseMatrix | None) -> None:
+    def __init__(self, channels: int, heads: int, neighbours: MeshMatrix | None) -> None:
         super().__init__()
         self.attention = nn.ModuleDict(
             {"self": SelfAttention(channels, heads), "output": AddNorm(channels, channels)}
@@ -139,7 +139,7 @@ class Bert(nn.Module):
         in_channels: int,
         channels: int,
         tokens: int,
-        neighbours: SparseMatrix | None,
+        neighbours: MeshMatrix | None,
         layers: int = 4,
         heads: int = 4,
     ) -> None:
@@ -175,7 +175,7 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, channels: int, out_channels: int, tokens: int, neighbours: SparseMatrix | None
+        self, in_channels: int, channels: int, out_channels: int, tokens: int, neighbours: MeshMatrix | None
     ) -> None:
         super().__init__()
         self.bert = Bert(in_channels, channels, tokens, neighbours)
@@ -213,7 +213,7 @@ class Graphormer(nn.Module):
         self,
         backbone: ClassificationHRNet,
         references: Tensor,
-        neighbours: SparseMatrix,
+        neighbours: MeshMatrix,
         sizes: tuple[int, int, int],
         masked_fraction: float = 0.3,
     ) -> None:
@@ -291,7 +291,7 @@ def build_graphormer(
     return Graphormer(
         BACKBONES[backbone](),
         rest_tokens(body),
-        SparseMatrix(levels.adjacency(2)),
+        MeshMatrix(levels.adjacency(2)),
         (full, middle, coarse),
         masked_fraction=masked_fraction,
     )

@@ -62,12 +62,15 @@ class HMRHead(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, features) -> rotmat (B, 24, 3, 3), betas (B, 10), cam (B, 3)."""
-        batch = len(features)
-        estimate = torch.cat([self.init_pose, self.init_shape, self.init_cam], dim=1).expand(batch, -1)
+        start = torch.cat([self.init_pose, self.init_shape, self.init_cam], dim=1)
+        estimate = start.expand(len(features), -1)
         last = (self.decpose, self.decshape, self.deccam)  # as one layer
         weight, bias = torch.cat([each.weight for each in last]), torch.cat([each.bias for each in last])
+        # The first layer sees the features and the estimate; the features stay the same.
+        of_features, of_estimate = self.fc1.weight.split([self.features, start.shape[1]], dim=1)
+        seen = F.linear(features, of_features, self.fc1.bias)
         for _ in range(self.iterations):
-            x = F.dropout(self.fc1(torch.cat([features, estimate], dim=1)), 0.5, self.training)
+            x = F.dropout(torch.addmm(seen, estimate, of_estimate.T), 0.5, self.training)
             x = F.dropout(self.fc2(x), 0.5, self.training)
             estimate = estimate + F.linear(x, weight, bias)
         pose, betas, cam = estimate.split([144, 10, 3], dim=1)

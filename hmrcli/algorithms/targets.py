@@ -1,6 +1,7 @@
 """Targets of predictions: a batch's labels, checked and brought into one form."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -92,13 +93,9 @@ class TrainingTargets(NamedTuple):
 
 def count_labels(labels: Mapping[str, Tensor]) -> Counts:
     """Counts the labels of a batch, which have the keys and shapes of `make_targets`."""
-    return Counts(
-        visible2d=(labels["keypoints2d"][..., -1] > 0).sum().float(),
-        visible3d=(labels["keypoints3d"][..., -1] > 0).sum().float(),
-        flagged2d=labels["has_keypoints2d"].float().sum(),
-        flagged3d=labels["has_keypoints3d"].float().sum(),
-        smpl=labels["has_smpl"].float().sum(),
-    )
+    visible = [(labels[name][..., -1] > 0).sum() for name in ("keypoints2d", "keypoints3d")]
+    flags = torch.stack([labels[f"has_{name}"] for name in ("keypoints2d", "keypoints3d", "smpl")])
+    return Counts(*torch.stack([*visible, *flags.sum(1)]).float().unbind())
 
 
 def make_targets(
@@ -161,8 +158,17 @@ def centered_on_hips(joints3d: Tensor, from_54: tuple[int, ...]) -> Tensor:
     Args:
         from_54: their places among SMPL's 54.
     """
-    hips = places(tuple(from_54.index(hip) for hip in _HIPS), joints3d.device)
-    return joints3d - joints3d.index_select(1, hips).mean(dim=1, keepdim=True)
+    return _from_hips(from_54, joints3d.device).to(joints3d) @ joints3d
+
+
+@cache
+def _from_hips(from_54: tuple[int, ...], device: torch.device) -> Tensor:
+    """Makes the matrix (J, J) that takes the middle between the hips from all joints."""
+    with torch.inference_mode(False):
+        matrix = torch.eye(len(from_54))
+        for hip in _HIPS:
+            matrix[:, from_54.index(hip)] -= 0.5
+        return matrix.to(device)
 
 
 def blank_labels(recipe: Recipe, device: torch.device) -> dict[str, Tensor]:

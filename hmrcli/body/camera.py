@@ -21,8 +21,10 @@ def project(points: Tensor, focal_length: Tensor | float, principal_point: Tenso
     Returns:
         (..., N, 2) pixels.
     """
-    focal = torch.as_tensor(focal_length, dtype=points.dtype, device=points.device)
-    return focal[..., None, None] * points[..., :2] / points[..., 2:] + principal_point[..., None, :]
+    if isinstance(focal_length, Tensor):
+        focal_length = focal_length.to(points)[..., None, None]
+    across, depth = points.split([2, 1], dim=-1)
+    return focal_length * across / depth + principal_point[..., None, :]
 
 
 def crop_translation(

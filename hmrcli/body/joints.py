@@ -195,16 +195,17 @@ def joint_set(name: str) -> JointSet:
     return JOINT_SETS[name]
 
 
-def ancestors(parents: tuple[int, ...]) -> list[list[int]]:
-    """Tells the ancestor of each joint 1, 2, 4, ... generations up, until no joint has one.
+def ancestors(parents: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:
+    """Tells the ancestors of each joint 2 and 1 generations up, 6 and 3, 18 and 9, ..., until no joint has one.
 
     Returns:
-        a list for each distance, with a last entry that stands above the root and is its own ancestor.
+        two lists for each round, with a last entry that stands above the root and is its own ancestor.
     """
     count = len(parents)
     above = [count if parent < 0 else parent for parent in parents] + [count]
     rounds = []
     while any(joint != count for joint in above):
-        rounds.append(above)
-        above = [above[joint] for joint in above]
+        twice = [above[joint] for joint in above]
+        rounds.append((twice, above))
+        above = [above[joint] for joint in twice]
     return rounds

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from hmrcli.body.joints import PARENTS, ancestors
 from hmrcli.body.levels import MeshLevels
-from hmrcli.body.skinning import blend_rows, from_row_arrays, row_arrays, sparse_product
-
-_ROW_PARTS = ("pointers", "columns", "values")
+from hmrcli.body.skinning import blend_rows
+from hmrcli.body.sparse import SparseMatrix
 
 
 class BodyOutput(NamedTuple):
@@ -69,13 +68,11 @@ class BodyModel(nn.Module):
     landmark_vertices: Tensor
     parts: Tensor
     mirror: Tensor | None
-    _bone_starts: Tensor
-    _has_parent: Tensor
     _ancestors: Tensor
     _upright: Tensor
-    _bottom: Tensor
     _rest_joints: Tensor
     _joint_shapedirs: Tensor
+    _unposed: Tensor
     _levels: MeshLevels | None
 
     def __init__(
@@ -110,11 +107,8 @@ class BodyModel(nn.Module):
             self._keep(key, torch.as_tensor(np.ascontiguousarray(array)).to(kind))
         self._keep("landmark_vertices", torch.as_tensor(landmark_vertices))
         self._keep("parts", self.weights.argmax(1))
-        self._keep("_bone_starts", torch.tensor((0, *PARENTS[1:])))
-        self._keep("_has_parent", torch.tensor([0.0] + [1.0] * 23)[:, None])
-        self._keep("_ancestors", torch.tensor(ancestors(PARENTS)))
+        self._keep("_ancestors", torch.tensor(ancestors(PARENTS)).flatten(1))
         self._keep("_upright", torch.eye(4))
-        self._keep("_bottom", torch.eye(4)[3:])
         self._keep("mirror", None if mirror is None else torch.as_tensor(mirror))
         # A tuple hides the engine from state dicts; `_apply` moves it along.
         self._engine = (engine,) if engine else ()
@@ -132,13 +126,15 @@ class BodyModel(nn.Module):
 
     def _prepare(self) -> None:
         """Computes what the forward pass needs and can be known before."""
-        self._keep("_rest_joints", self.joint_regressor @ self.v_template)
-        self._keep("_joint_shapedirs", torch.einsum("jv,vck->kjc", self.joint_regressor, self.shapedirs))
-        # Most pose directions are zero: each vertex reacts to the few joints near it.
-        by_row = self.posedirs.flatten(0, 1)
-        for name, matrix in (("_pose_rows", by_row), ("_pose_columns", by_row.T)):
-            for part, value in zip(_ROW_PARTS, row_arrays(matrix)):
-                self._keep(f"{name}_{part}", value)
+        self._keep("_rest_joints", (self.joint_regressor @ self.v_template).flatten())
+        by_beta = torch.einsum("jv,vck->kjc", self.joint_regressor, self.shapedirs)
+        self._keep("_joint_shapedirs", by_beta.flatten(1))
+        # Directions for the matrices of all joints, of which the root's do nothing. Most of the others are zero, too:
+        # each vertex reacts to the few joints near it. The template is as if all matrices were zero.
+        directions = torch.nn.functional.pad(self.posedirs, (9, 0)).flatten(0, 1)
+        at_rest = directions.double() @ torch.eye(3, dtype=torch.float64).repeat(24, 1).reshape(-1, 1)
+        self._keep("_unposed", (self.v_template.reshape(-1, 1) - at_rest).to(self.v_template.dtype))
+        self._pose_directions = SparseMatrix(directions)
 
     def forward(self, rotmat: Tensor, betas: Tensor, transl: Tensor | None = None) -> BodyOutput:
         """Poses the body.
@@ -160,52 +156,45 @@ class BodyModel(nn.Module):
             shift = torch.zeros_like(betas[:, :3]) if transl is None else transl
             posed: BodyOutput = self._engine[0](betas, rotmat, shift)
             return posed
-        rest_joints = self._rest_joints + torch.tensordot(betas, self._joint_shapedirs, dims=1)
-        rotations, joints = self._kinematics(rotmat, rest_joints)
-        moves = joints - (rotations @ rest_joints[..., None])[..., 0]  # of the skin: x -> R x + (j' - R j)
+        rest = torch.addmm(self._rest_joints, betas, self._joint_shapedirs).view(-1, 24, 3, 1)
+        moves = self._kinematics(rotmat, rest)
         if transl is not None:
-            joints, moves = joints + transl[:, None], moves + transl[:, None]
-        return BodyOutput(self._skin(self._shaped(rotmat, betas), rotations, moves), joints)
+            moves = moves + torch.nn.functional.pad(transl[:, None, :, None], (3, 0))
+        turns, shifts = (part.flatten(0, 1) for part in moves.split([3, 1], dim=3))
+        joints = torch.baddbmm(shifts, turns, rest.flatten(0, 1)).view(-1, 24, 3)
+        return BodyOutput(self._skin(self._shaped(rotmat, betas), moves), joints)
 
     def _shaped(self, rotmat: Tensor, betas: Tensor) -> Tensor:
         """Adds shape and pose correctives (SMPL, eq. 6 to 9): rest vertices (V, 3, B)."""
-        identity = torch.eye(3, dtype=rotmat.dtype, device=rotmat.device)
-        factors = (rotmat[:, 1:] - identity).flatten(1).T.contiguous()
+        factors = rotmat.flatten(1).T.contiguous()
         if factors.device.type == "cpu":
-            rows = self._sparse("_pose_rows", 207)
-            columns = self._sparse("_pose_columns", 3 * self.num_vertices)
-            corrected = sparse_product(rows, columns, factors)
+            corrected = self._pose_directions(factors)
         else:
-            corrected = self.posedirs.flatten(0, 1) @ factors
-        shaped = torch.addmm(self.v_template.reshape(-1, 1), self.shapedirs.flatten(0, 1), betas.T)
+            corrected = self.posedirs.flatten(0, 1) @ factors[9:]
+        shaped = torch.addmm(self._unposed, self.shapedirs.flatten(0, 1), betas.T)
         return (shaped + corrected).unflatten(0, (-1, 3))
 
-    def _sparse(self, name: str, width: int) -> Tensor:
-        pointers, columns, values = (self.get_buffer(f"{name}_{part}") for part in _ROW_PARTS)
-        return from_row_arrays(pointers, columns, values, width)
+    def _kinematics(self, rotmat: Tensor, rest: Tensor) -> Tensor:
+        """Computes how each joint moves what it carries: maps [R | t], (B, 24, 3, 4), of the body at rest.
 
-    def _kinematics(self, rotmat: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
-        """Computes world rotations (B, 24, 3, 3) and joints (B, 24, 3).
-
-        Each joint's rigid map is chained to that of an ancestor twice as far away in each round, so that four rounds
-        reach the root from everywhere. Maps are 4x4; a 25th, the identity, stands above the root.
+        A joint turns about its place at rest (B, 24, 3, 1), then follows its parent. In each round, maps are chained
+        to those of two ancestors, so that two rounds reach the root from everywhere. Maps are 4x4 in between; a
+        25th, the identity, stands above the root.
         """
-        bones = rest_joints - rest_joints.index_select(1, self._bone_starts) * self._has_parent
-        chained = torch.cat(
-            [torch.cat([rotmat, bones[..., None]], 3), self._bottom.expand(len(bones), 24, 1, 4)], 2
-        )
-        chained = torch.cat([chained, self._upright.expand(len(bones), 1, 4, 4)], 1)
+        upright = self._upright.expand(len(rest), 25, 4, 4)
+        own = torch.cat([rotmat, rest - rotmat @ rest], 3)
+        chained = torch.cat([torch.cat([own, upright[:, 1:, 3:]], 2), upright[:, :1]], 1)
         for above in self._ancestors:
-            chained = chained.index_select(1, above) @ chained
-        return chained[:, :24, :3, :3], chained[:, :24, :3, 3]
+            farther, far = chained.index_select(1, above).chunk(2, dim=1)
+            chained = farther @ far @ chained
+        return chained[:, :24, :3]
 
-    def _skin(self, shaped: Tensor, rotations: Tensor, moves: Tensor) -> Tensor:
+    def _skin(self, shaped: Tensor, moves: Tensor) -> Tensor:
         """Skins by linear blending (SMPL, eq. 2): (V, 3, B) to (B, V, 3).
 
         With the batch last, all bodies are blended in one product and every step runs along long rows.
         """
-        affine = torch.cat([rotations, moves[..., None]], dim=-1).flatten(2)  # (B, 24, 12)
-        blend = self.weights @ affine.permute(1, 2, 0).reshape(24, -1)
+        blend = self.weights @ moves.flatten(2).permute(1, 2, 0).reshape(24, -1)
         posed = blend_rows(blend.view(self.num_vertices, 3, 4, -1), shaped)
         return posed.flatten(0, 1).T.contiguous().unflatten(1, (-1, 3))
 

@@ -17,9 +17,10 @@ def rotmat_from_6d(numbers: Tensor) -> Tensor:
         (..., 3, 3) rotation matrices.
     """
     first, second = numbers.unflatten(-1, (3, 2)).unbind(-1)
-    x = normalize(first, dim=-1, eps=1e-12)
-    y = normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1, eps=1e-12)
-    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
+    # The third axis stands upright on both; the second one's part along the first drops out by itself.
+    normal = torch.linalg.cross(first, second)
+    x, z = normalize(torch.stack([first, normal]), dim=-1, eps=1e-24).unbind()
+    return torch.stack([x, torch.linalg.cross(z, x), z], dim=-1)
 
 
 def sixd_from_rotmat(rotmat: Tensor) -> Tensor:
@@ -28,15 +29,16 @@ def sixd_from_rotmat(rotmat: Tensor) -> Tensor:
 
 
 def rotmat_from_axis_angle(axis_angle: Tensor) -> Tensor:
-    """Turns axis-angle (..., 3) in radians into rotation matrices (..., 3, 3), through a quaternion.
+    """Turns axis-angle (..., 3) in radians into rotation matrices (..., 3, 3), by the formula of Rodrigues.
 
     The angle is the norm of the vector plus 1e-8, as in SMPL's own code and in HMR (Kanazawa et al., CVPR
-    2018): differentiable at rest, and equal to published numbers to the last digit.
+    2018): differentiable at rest.
     """
-    angle = (axis_angle + 1e-8).norm(dim=-1, keepdim=True)
-    axis = axis_angle / angle
-    quaternion = torch.cat([axis * torch.sin(angle / 2), torch.cos(angle / 2)], dim=-1)
-    return roma.unitquat_to_rotmat(normalize(quaternion, dim=-1))
+    identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device).expand(*axis_angle.shape, 3)
+    angle = (axis_angle + 1e-8).norm(dim=-1, keepdim=True)[..., None]
+    axis, cosine = axis_angle[..., None, :] / angle, angle.cos()
+    across = torch.linalg.cross(identity, axis)  # the matrix of x -> axis × x
+    return cosine * identity + angle.sin() * across + (1 - cosine) * axis * axis.mT
 
 
 def axis_angle_from_rotmat(rotmat: Tensor) -> Tensor:

@@ -1,10 +1,62 @@
-"""Sparse matrices whose entries are known to be in place."""
+"""Sparse matrices: constant ones that are multiplied with, and entries that are known to be in place."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+_SIDES = ("rows", "columns")
+_ARRAYS = ("places", "starts", "values")
+
+
+class SparseMatrix(nn.Module):
+    """A constant sparse matrix, kept by rows for products and by columns for their gradients.
+
+    A row of a product is a weighted sum of a few rows of the other factor. That is the operation of `embedding_bag`,
+    which is vectorised, there on every device, and known to torch's compiler.
+
+    Args:
+        matrix: (M, N), dense or sparse.
+    """
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        for side, one in zip(_SIDES, (matrix, matrix.t())):
+            entries = one.to_sparse().coalesce()
+            rows, places = entries.indices()
+            ends = torch.bincount(rows, minlength=len(one)).cumsum(0)
+            arrays = places, F.pad(ends, (1, 0)), entries.values().float()
+            for name, array in zip(_ARRAYS, arrays):
+                self.register_buffer(f"{side}_{name}", array, persistent=False)
+
+    def forward(self, factors: Tensor) -> Tensor:
+        """(N, K) -> (M, K)."""
+        arrays = (self.get_buffer(f"{side}_{name}") for side in _SIDES for name in _ARRAYS)
+        product: Tensor = _SparseProduct.apply(factors, *arrays)
+        return product
+
+
+class _SparseProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, factors: Tensor, *arrays: Tensor) -> Tensor:
+        by_row, by_column = arrays[:3], arrays[3:]
+        ctx.save_for_backward(*by_column)
+        return _weighted_sums(factors, *by_row)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return _weighted_sums(gradient.contiguous(), *ctx.saved_tensors), *[None] * 6
+
+
+def _weighted_sums(factors: Tensor, places: Tensor, starts: Tensor, values: Tensor) -> Tensor:
+    return F.embedding_bag(
+        places, factors, starts, mode="sum", per_sample_weights=values, include_last_offset=True
+    )
 
 
 @contextmanager

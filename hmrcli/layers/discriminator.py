@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 _JOINTS = 23  # the root's rotation depends on the camera, so it has no score
 
@@ -18,11 +19,12 @@ class PoseDiscriminator(nn.Module):
 
     def forward(self, rotmat: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 23, 3, 3) -> scores (B, 23), embeddings (B, 32, 23)."""
-        x = rotmat.flatten(2).transpose(1, 2)[:, :, None]
-        x = self.conv_blocks["conv_1"](self.conv_blocks["conv_0"](x))[:, :, 0]
+        x = rotmat.flatten(2)
+        for layer in self.conv_blocks.values():  # of one pixel: linear maps
+            x = F.linear(x, layer.weight.flatten(1), layer.bias)  # type: ignore[operator, arg-type]
         weight = torch.cat([layer.weight for layer in self.fc_layer])  # type: ignore[misc]
         bias = torch.cat([layer.bias for layer in self.fc_layer])  # type: ignore[misc]
-        return torch.einsum("bcj,jc->bj", x, weight) + bias, x
+        return torch.linalg.vecdot(x, weight) + bias, x.transpose(1, 2)
 
 
 class MLPDiscriminator(nn.Module):
@@ -65,6 +67,7 @@ class Discriminator(nn.Module):
         Returns:
             (B, 25): 23 joints, the whole pose, the shape.
         """
-        joints, embedding = self.pose_discriminator(rotmat[:, 1:])
+        _, jointed = rotmat.split([1, _JOINTS], dim=1)
+        joints, embedding = self.pose_discriminator(jointed)
         pose = self.full_pose_discriminator(embedding.flatten(1))
         return torch.cat([joints, pose, self.shape_discriminator(betas)], dim=1)

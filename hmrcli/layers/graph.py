@@ -6,42 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hmrcli.body.sparse import SparseMatrix
 
-class SparseMatrix(nn.Module):
-    """A constant sparse matrix, multiplied with a whole batch at once.
 
-    Row i of the product is a weighted sum of a few rows of the operand. That is the operation of
-    `embedding_bag`, which is vectorised, differentiable and available on every device.
-
-    Args:
-        matrix: (M, N) sparse COO.
-    """
-
-    columns: Tensor
-    offsets: Tensor
-    values: Tensor
-
-    def __init__(self, matrix: Tensor) -> None:
-        super().__init__()
-        matrix = matrix.coalesce()
-        rows, columns = matrix.indices()
-        counts = torch.bincount(rows, minlength=len(matrix))
-        self.register_buffer("columns", columns, persistent=False)
-        self.register_buffer("offsets", counts.cumsum(0) - counts, persistent=False)
-        self.register_buffer("values", matrix.values().float(), persistent=False)
+class MeshMatrix(SparseMatrix):
+    """A constant sparse matrix from vertices to vertices, multiplied with a whole batch at once."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, M, C), in float32."""
-        batch, size, channels = x.shape
-        sample = torch.arange(batch, device=x.device)[:, None]
-        product = F.embedding_bag(
-            (self.columns + sample * size).flatten(),
-            x.float().reshape(batch * size, channels),
-            (self.offsets + sample * len(self.columns)).flatten(),
-            mode="sum",
-            per_sample_weights=self.values.repeat(batch),
-        )
-        return product.view(batch, len(self.offsets), channels)
+        batch, _, channels = x.shape
+        side_by_side = x.float().transpose(0, 1).flatten(1)
+        return super().forward(side_by_side).unflatten(1, (batch, channels)).transpose(0, 1)
 
 
 class GraphLinear(nn.Module):
@@ -58,12 +33,11 @@ class GraphLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, V) -> (B, out_channels, V)."""
-        # Unlike `W @ x`, this neither copies x into another layout nor leaves the result in one.
-        return torch.baddbmm(self.b[:, None], self.W.expand(len(x), -1, -1), x)
+        return F.conv1d(x, self.W[:, :, None], self.b)
 
 
 class GraphConvolution(nn.Module):
-    """Linear map, then the mean over each vertex and its neighbours (Kipf and Welling 2017, eq. 2).
+    """Mean over each vertex and its neighbours, then a linear map (Kipf and Welling 2017, eq. 2).
 
     Args:
         in_channels: width of the input.
@@ -71,7 +45,7 @@ class GraphConvolution(nn.Module):
         neighbours: adjacency with self-loops, rows divided by degree; shared by all layers of a network.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, neighbours: SparseMatrix) -> None:
+    def __init__(self, in_channels: int, out_channels: int, neighbours: MeshMatrix) -> None:
         super().__init__()
         bound = 6.0 / math.sqrt(in_channels + out_channels)
         self.weight = nn.Parameter(torch.empty(in_channels, out_channels).uniform_(-bound, bound))
@@ -80,4 +54,5 @@ class GraphConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, V, in_channels) -> (B, V, out_channels)."""
-        return self.neighbours(torch.bmm(x, self.weight.expand(len(x), -1, -1))) + self.bias
+        means = self.neighbours(x).transpose(0, 1)  # as it lies in memory
+        return F.linear(means, self.weight.T, self.bias).transpose(0, 1)

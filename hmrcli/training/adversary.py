@@ -96,8 +96,8 @@ def discriminator_losses(
     betas = torch.cat([real.betas.float(), fake.betas.detach().float()])
     with full_precision(betas):
         scores = discriminator(rotmat, betas)
-    count = len(real.betas)
-    return {"real": least_squares(scores[:count], 1.0), "fake": least_squares(scores[count:], 0.0)}
+    of_real, of_fake = scores.split([len(real.betas), len(fake.betas)])
+    return {"real": least_squares(of_real, 1.0), "fake": least_squares(of_fake, 0.0)}
 
 
 def generator_loss(discriminator: nn.Module, rotmat: Tensor, betas: Tensor) -> Tensor:
@@ -108,4 +108,5 @@ def generator_loss(discriminator: nn.Module, rotmat: Tensor, betas: Tensor) -> T
     """
     fixed = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
     with full_precision(betas):
-        return least_squares(functional_call(discriminator, fixed, (rotmat.float(), betas.float())), 1.0)
+        scores = functional_call(discriminator, fixed, (rotmat.float(), betas.float()))
+        return least_squares(scores, 1.0)

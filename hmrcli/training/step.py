@@ -81,7 +81,7 @@ def train_step(learner: Learner, micro_batches: Sequence[Batch], step: int, epoc
     except BaseException:
         kept.put_back()
         raise
-    learner.failed.copy_(torch.maximum(learner.failed, 1 - values.isfinite().all().float()))
+    learner.failed.logical_or_((0 * values).sum().isnan())  # 0 times what is not finite is no number
     kept.put_back(where=learner.failed > 0)
     optimizer_step(learner.optimizer, learner.failed)
     return Step(step, micro_batches, tuple(name for names in sums for name in names), values)

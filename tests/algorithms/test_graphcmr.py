@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from hmrcli.algorithms.graphcmr import GraphCMR, build_graphcmr, rotation_from_matrix
-from hmrcli.layers.graph import SparseMatrix
+from hmrcli.algorithms.graphcmr import GraphCMR, build_graphcmr
+from hmrcli.layers.graph import MeshMatrix
+from hmrcli.layers.polar import polar_rotation
 from tests.algorithms.checks import (
     assert_rotations,
     assert_same,
@@ -67,7 +68,7 @@ def test_sparse_matrix_multiplies_a_batch_and_its_gradient():
     torch.manual_seed(0)
     dense = torch.rand(5, 7) * (torch.rand(5, 7) < 0.4)
     dense[2] = 0  # an empty row
-    sparse = SparseMatrix(dense.to_sparse())
+    sparse = MeshMatrix(dense.to_sparse())
     x = torch.randn(3, 7, 4, requires_grad=True)
     torch.testing.assert_close(sparse(x), dense @ x)
     weight = torch.randn(3, 5, 4)
@@ -79,7 +80,7 @@ def test_sparse_matrix_multiplies_a_batch_and_its_gradient():
 def test_rotation_is_polar_factor_times_its_determinant():
     torch.manual_seed(0)
     matrices = torch.randn(64, 3, 3)
-    rotations = rotation_from_matrix(matrices)
+    rotations = polar_rotation(matrices)
     assert_rotations(rotations)
     u, _, vt = torch.linalg.svd(matrices)
     assert (torch.linalg.det(u @ vt) < 0).any()
@@ -91,11 +92,11 @@ def test_rotation_has_a_finite_gradient_where_singular_values_coincide():
         [torch.eye(3), -torch.eye(3), torch.zeros(3, 3), torch.diag(torch.tensor([1.0, 1, 0]))]
     )
     matrices.requires_grad_()
-    (rotation_from_matrix(matrices) * torch.randn(4, 3, 3)).sum().backward()
+    (polar_rotation(matrices) * torch.randn(4, 3, 3)).sum().backward()
     assert matrices.grad.isfinite().all()
 
 
 def test_rotation_gradient_is_that_of_finite_differences():
     torch.manual_seed(0)
     matrices = torch.randn(4, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(rotation_from_matrix, matrices)
+    assert torch.autograd.gradcheck(polar_rotation, matrices)

@@ -39,9 +39,9 @@ def test_ancestors_of_rounds_reach_the_root():
         while (above := joints.PARENTS[above]) >= 0:
             path.append(above)
         for number, each in enumerate(rounds):
-            far = 2**number
-            assert each[joint] == (path[far] if far < len(path) else 24) and each[24] == 24
-    assert len(rounds) == 4  # the hands are eight generations below the pelvis
+            for above, far in zip(each, (2 * 3**number, 3**number), strict=True):
+                assert above[joint] == (path[far] if far < len(path) else 24) and above[24] == 24
+    assert len(rounds) == 2  # the hands are eight generations below the pelvis
 
 
 def test_evaluation_joints_agree():

@@ -234,7 +234,8 @@ def test_correctives_keep_a_twisted_wrist_thick(body):
     pose[0, 60] = 1.4  # left wrist about the forearm
     posed = body(rotmat_from_pose(pose), torch.zeros(1, 10)).vertices[0]
     plain = load_body()
-    plain._pose_rows_values.zero_()
+    plain._pose_directions.rows_values.zero_()
+    plain._unposed.copy_(plain.v_template.reshape(-1, 1))
     blended = plain(rotmat_from_pose(pose), torch.zeros(1, 10)).vertices[0]
 
     def thickness(vertices):
