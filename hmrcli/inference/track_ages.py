@@ -63,7 +63,7 @@ def _looks(body: BodyModel, track: Track, camera: Camera) -> _Looks:
 def spread(frames: NDArray[np.int64]) -> NDArray[np.int64]:
     """Chooses frames (F,) evenly, `LOOKS` or more where there are; gives their indices.
 
-    Their numbers are multiples of a power of two, so that people seen at the same time are looked at in the same frames.
+    Their numbers are multiples of a power of two: people seen at the same time are looked at in the same frames.
     """
     step = 1
     while (frames % (2 * step) == 0).sum() >= LOOKS:

@@ -1,7 +1,6 @@
 """Children in clips: one age for each person, by all of their frames."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from hmrcli.body import load_body
 from hmrcli.inference.clip import fit_tracks, see_clip, tracks_of
 from hmrcli.inference.track_ages import LOOKS, ages_of_tracks, spread
 from hmrcli.inference.video import Clip, open_video
-from hmrcli.motion import Track
+from hmrcli.motion import Motion, Track
 from tests.inference.clips import beside_a_child, write_video
 
 COUNT = 6
@@ -43,7 +42,7 @@ def test_someone_small_beside_an_adult_is_a_child_in_every_frame(clip: Clip, tra
     assert near.max() < 0.2
 
 
-def _left(motion: Track) -> float:
+def _left(motion: Motion) -> float:
     return float(motion.bbox_xywh[0, 0])
 
 
