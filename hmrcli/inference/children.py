@@ -20,6 +20,8 @@ DOUBT_AT, DOUBT = 5, 1.0
 EVIDENT = 5.0
 """Gain of a child's body over an adult's, in units of the fit's objective, that shows a child. Of 86 people in real
 frames none has more than 4.1; where landmarks fit no body well, gains count less (`WELL_FITTED`)."""
+EVIDENT_BUST = 6.7
+"""Likewise of somebody no leg of whom is in sight: in portraits heads come near the camera, as if they were large."""
 WELL_FITTED = 20.0
 QUICK = 4
 """Iterations after which an age's objective is known to a tenth."""
@@ -34,6 +36,7 @@ AGAINST = -3.0
 """Gain below which proportions speak against a child, whatever its height."""
 
 _ANKLES, _HIPS, _NECK = [7, 8], [1, 2], 12
+_LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
 _SEEN = [
     LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("ankle", "hip", "shoulder")
 ]
@@ -68,19 +71,20 @@ def ages(
         return {}
     gained = gains(body, Targets(*(value[some] for value in targets)), fits.cost[some], YEARS)
     found = {}
+    busts = is_bust(visibility)
     for i, gain in zip(some.tolist(), gained):
-        years = told(body, gain, heights[i])
+        years = told(body, gain, heights[i], busts[i])
         if years is not None:
             found[i] = years
     return found
 
 
-def told(body: BodyModel, gain: NDArray[np.floating], height: float) -> float | None:
+def told(body: BodyModel, gain: NDArray[np.floating], height: float, bust: bool = False) -> float | None:
     """Tells the years of a child by what bodies of `YEARS` gain (len(YEARS),), and by its height beside others.
 
-    None for an adult. A height of nan is unknown.
+    None for an adult. A height of nan is unknown. Of a `bust`, no leg is in sight.
     """
-    if gain.max() >= EVIDENT:
+    if gain.max() >= (EVIDENT_BUST if bust else EVIDENT):
         return float(YEARS[gain.argmax()])
     if height < SMALL:
         sizes = np.array([child(body, years).size for years in YEARS])
@@ -88,6 +92,11 @@ def told(body: BodyModel, gain: NDArray[np.floating], height: float) -> float | 
         if gain[likely.argmax()] > AGAINST:
             return float(YEARS[likely.argmax()])
     return None
+
+
+def is_bust(visibility: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Tells (N,) by the visibility (N, 33) of landmarks of whom neither knee nor ankle is in sight."""
+    return np.asarray((visibility[:, _LEGS] < 0.5).all(1))
 
 
 def gains(body: BodyModel, targets: Targets, cost: Tensor, years: Sequence[float]) -> NDArray[np.float64]:

@@ -13,7 +13,17 @@ from hmrcli.environment import one_thread
 from hmrcli.fitting.fit import fit_landmarks
 from hmrcli.fitting.motion import track_targets
 from hmrcli.fitting.targets import Targets
-from hmrcli.inference.children import DOUBT, DOUBT_AT, SMALL, YEARS, beside_others, gains, standing_feet, told
+from hmrcli.inference.children import (
+    DOUBT,
+    DOUBT_AT,
+    SMALL,
+    YEARS,
+    beside_others,
+    gains,
+    is_bust,
+    standing_feet,
+    told,
+)
 from hmrcli.motion import Track
 
 LOOKS = 8
@@ -29,6 +39,8 @@ class _Looks(NamedTuple):
     """(K,) of the fits."""
     feet: NDArray[np.floating]
     """(K, 3) of `standing_feet`."""
+    bust: NDArray[np.bool_]
+    """(K,) whether no leg is in sight."""
 
 
 def ages_of_tracks(body: BodyModel, tracks: Sequence[Track], camera: Camera) -> list[float | None]:
@@ -57,7 +69,8 @@ def _looks(body: BodyModel, track: Track, camera: Camera) -> _Looks:
     fits = fit_landmarks(body, targets)
     with torch.inference_mode():
         joints = body(fits.rotmat, fits.betas).joints
-    return _Looks(seen.frames, targets, fits.cost, standing_feet(joints, fits.transl, landmarks.visibility))
+    feet = standing_feet(joints, fits.transl, landmarks.visibility)
+    return _Looks(seen.frames, targets, fits.cost, feet, is_bust(landmarks.visibility))
 
 
 def spread(frames: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -87,4 +100,5 @@ def _age(body: BodyModel, looks: _Looks, height: float) -> float | None:
     doubt = float(np.median(gains(body, looks.targets, looks.cost, (DOUBT_AT,))))
     if doubt <= DOUBT and not height < SMALL:
         return None
-    return told(body, np.median(gains(body, looks.targets, looks.cost, YEARS), axis=0), height)
+    gained = np.median(gains(body, looks.targets, looks.cost, YEARS), axis=0)
+    return told(body, gained, height, bool(np.mean(looks.bust) > 0.5))
