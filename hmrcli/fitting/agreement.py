@@ -30,6 +30,14 @@ _LIMBS = [
 _LIMB_JOINTS = [SMPL_24.names.index(name) for name in _LIMBS]
 _LIMB_LANDMARKS = [LANDMARK_INDEX[name] for name in _LIMBS]
 _HIPS = [SMPL_24.names.index(name) for name in ("pelvis", "left_hip", "right_hip", "spine1")]
+_ENDS = [
+    SMPL_24.names.index(f"{side}_{name}")
+    for side in ("left", "right")
+    for name in ("knee", "ankle", "elbow", "wrist")
+]
+_WITHIN, _COUNTS = 0.9, 2.5
+"""Share of the mask around a limb's joint within which its visibility counts so many times. The landmark network calls
+limbs half hidden by other limbs 0.2 to 0.5 visible; what somebody else hides lies outside the mask."""
 _LEGS = [SMPL_24.names.index(f"{side}_{name}") for side in ("left", "right") for name in ("knee", "ankle")]
 GRID = 64
 """Side of the crop's mask and of the body's outline when they are compared."""
@@ -42,8 +50,8 @@ _HALF_RIGHT = 0.55
 def joints_visibility(landmarks: Landmarks, joints2d: Array) -> Array:
     """Tells how far SMPL's joints were seen, (N, 24) in [0, 1]: the mean over the landmarks beside them.
 
-    The landmark network is always sure of hips; where it sees no leg, they count as seen within the mask alone. Masks
-    may be compact (N, S, S), or absent (N, 0, 0).
+    The landmark network is always sure of hips; where it sees no leg, they count as seen within the mask alone. Of
+    limbs that other limbs half hide it is too unsure. Masks may be compact (N, S, S), or absent (N, 0, 0).
 
     Args:
         joints2d: (N, 24, 2) of the bodies.
@@ -59,10 +67,15 @@ def joints_visibility(landmarks: Landmarks, joints2d: Array) -> Array:
     if not side:
         return seen
     cells = _cells(landmarks, joints2d, side)
-    for i in np.flatnonzero(seen[:, _LEGS].max(1) < 0.3):
-        mask = np.pad(landmarks.masks[i], 1)
-        x, y = np.clip(cells[i, _HIPS] + 1, 0, side + 1).T
-        seen[i, _HIPS] *= mask[y, x]
+    legless = seen[:, _LEGS].max(1) < 0.3
+    x, y = np.clip(cells + 1, 0, side + 1).transpose(2, 0, 1)
+    around = (2 * round(side / GRID * 1.5) + 1,) * 2
+    for i, mask in enumerate(landmarks.masks):
+        padded = np.pad(mask.astype(np.float32), 1)
+        if legless[i]:
+            seen[i, _HIPS] *= padded[y[i, _HIPS], x[i, _HIPS]]
+        within = cv2.blur(padded, around)[y[i, _ENDS], x[i, _ENDS]] >= _WITHIN
+        seen[i, _ENDS] = np.minimum(np.where(within, _COUNTS, 1.0) * seen[i, _ENDS], 1.0)
     return seen
 
 

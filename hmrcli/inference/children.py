@@ -20,6 +20,8 @@ DOUBT_AT, DOUBT = 5, 1.0
 EVIDENT = 5.0
 """Gain of a child's body over an adult's, in units of the fit's objective, that shows a child. Of 86 people in real
 frames none has more than 4.1; where landmarks fit no body well, gains count less (`WELL_FITTED`)."""
+EVIDENT_BUST = 6.7
+"""Likewise of somebody no leg of whom is in sight: in portraits heads come near the camera, as if they were large."""
 WELL_FITTED = 20.0
 QUICK = 4
 """Iterations after which an age's objective is known to a tenth."""
@@ -34,6 +36,7 @@ AGAINST = -3.0
 """Gain below which proportions speak against a child, whatever its height."""
 
 _ANKLES, _HIPS, _NECK = [7, 8], [1, 2], 12
+_LEGS = [LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("knee", "ankle")]
 _SEEN = [
     LANDMARK_INDEX[f"{side}_{name}"] for side in ("left", "right") for name in ("ankle", "hip", "shoulder")
 ]
@@ -61,24 +64,39 @@ def ages(
         the years of those who are children, by their index.
     """
     suspected = gains(body, targets, fits.cost, (DOUBT_AT,))[:, 0] > DOUBT
-    standing = stands(joints.numpy(), visibility)
-    feet = (joints + fits.transl[:, None])[:, _ANKLES].amax(1).numpy()
-    soles = np.split(np.where(standing[:, None], feet, np.nan), np.cumsum(counts)[:-1])
+    soles = np.split(standing_feet(joints, fits.transl, visibility), np.cumsum(counts)[:-1])
     heights = np.concatenate([beside_others(of_photo) for of_photo in soles])
     some = np.flatnonzero(suspected | (heights < SMALL))
     if not len(some):
         return {}
     gained = gains(body, Targets(*(value[some] for value in targets)), fits.cost[some], YEARS)
-    sizes = np.array([child(body, years).size for years in YEARS])
     found = {}
+    busts = is_bust(visibility)
     for i, gain in zip(some.tolist(), gained):
-        if gain.max() >= EVIDENT:
-            found[i] = float(YEARS[gain.argmax()])
-        elif heights[i] < SMALL:
-            likely = gain - 0.5 * (np.log(heights[i] / sizes) / SIZE_SPREAD) ** 2
-            if gain[likely.argmax()] > AGAINST:
-                found[i] = float(YEARS[likely.argmax()])
+        years = told(body, gain, heights[i], busts[i])
+        if years is not None:
+            found[i] = years
     return found
+
+
+def told(body: BodyModel, gain: NDArray[np.floating], height: float, bust: bool = False) -> float | None:
+    """Tells the years of a child by what bodies of `YEARS` gain (len(YEARS),), and by its height beside others.
+
+    None for an adult. A height of nan is unknown. Of a `bust`, no leg is in sight.
+    """
+    if gain.max() >= (EVIDENT_BUST if bust else EVIDENT):
+        return float(YEARS[gain.argmax()])
+    if height < SMALL:
+        sizes = np.array([child(body, years).size for years in YEARS])
+        likely = gain - 0.5 * (np.log(height / sizes) / SIZE_SPREAD) ** 2
+        if gain[likely.argmax()] > AGAINST:
+            return float(YEARS[likely.argmax()])
+    return None
+
+
+def is_bust(visibility: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Tells (N,) by the visibility (N, 33) of landmarks of whom neither knee nor ankle is in sight."""
+    return np.asarray((visibility[:, _LEGS] < 0.5).all(1))
 
 
 def gains(body: BodyModel, targets: Targets, cost: Tensor, years: Sequence[float]) -> NDArray[np.float64]:
@@ -92,6 +110,12 @@ def gains(body: BodyModel, targets: Targets, cost: Tensor, years: Sequence[float
 def child(body: BodyModel, years: float) -> BodyModel:
     """Makes the body of a child once."""
     return of_age(body, years)
+
+
+def standing_feet(joints: Tensor, transl: Tensor, visibility: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Returns the lowest points of N people in camera space (N, 3), metres; nan for who does not stand in sight."""
+    feet = (joints + transl[:, None])[:, _ANKLES].amax(1).numpy()
+    return np.where(stands(joints.numpy(), visibility)[:, None], feet, np.nan)
 
 
 def stands(joints: NDArray[np.floating], visibility: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -112,10 +136,10 @@ def beside_others(feet: NDArray[np.floating]) -> NDArray[np.float64]:
         feet: (N, 3) lowest points in camera space, metres, where each would be as an adult; nan for who does not stand.
 
     Returns:
-        (N,) heights as a share of the tallest one's; 1 for people beside nobody.
+        (N,) heights as a share of the tallest one's; nan for people beside nobody.
     """
     fall, depth = feet[:, 1] / feet[:, 2], feet[:, 2]
     with np.errstate(invalid="ignore"):
         same_line = np.abs(fall[:, None] - fall) < ONE_LINE * np.minimum(fall[:, None], fall)
-    share = np.where(same_line, depth / depth[:, None], 1.0)
-    return np.minimum(share.min(1, initial=1.0), 1.0)
+    share = np.where(same_line, depth / depth[:, None], 1.0).min(1, initial=1.0)
+    return np.where(same_line.sum(1) > 1, share, np.nan)

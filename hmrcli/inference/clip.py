@@ -16,9 +16,11 @@ import numpy as np
 from hmrcli.body import BodyModel
 from hmrcli.files import sha256
 from hmrcli.fitting.motion import Smooth, fit_track
+from hmrcli.inference.children import child
 from hmrcli.inference.clip_state import Seen, read_state, write_state
 from hmrcli.inference.interruption import interrupted_between
 from hmrcli.inference.photo import Boxes, checked_boxes
+from hmrcli.inference.track_ages import ages_of_tracks
 from hmrcli.inference.video import Clip
 from hmrcli.motion import Camera, Motion, Track
 from hmrcli.motion.stillness import CameraWatch
@@ -113,10 +115,10 @@ def tracks_of(seen: Seen) -> list[Track]:
 def fit_tracks(
     body: BodyModel, tracks: Sequence[Track], camera: Camera, fps: float, smooth: Smooth, progress: Progress
 ) -> list[Motion]:
-    """Fits the motion of each person.
+    """Fits the motion of each person, with a child's body where all that was seen of them shows a child.
 
     Args:
-        body: to pose.
+        body: of adults, to pose.
         tracks: of the people.
         camera: of all frames.
         fps: frames a second that exports are written at.
@@ -124,13 +126,13 @@ def fit_tracks(
         progress: is told how much is done, in frames of all people.
     """
     total, done, motions = sum(len(track.frames) for track in tracks), 0, []
-    for track in tracks:
-        length = len(track.frames)
+    for track, years in zip(tracks, ages_of_tracks(body, tracks, camera)):
+        length, own = len(track.frames), body if years is None else child(body, years)
 
         def tell(share: float, before: int = done, length: int = length) -> None:
             progress("motion", before + round(share * length), total)
 
-        motions.append(replace(fit_track(body, track, camera, smooth, tell), fps=fps))
+        motions.append(replace(fit_track(own, track, camera, smooth, tell), fps=fps))
         done += length
     return motions
 

@@ -187,6 +187,7 @@ def _entry(
             "first_frame": int(motion.frames[0]),
             "last_frame": int(motion.frames[-1]),
             "frames": len(motion.frames),
+            "age": motion.body.age,
             "score": round(float(motion.scores.mean()), 6),
             "files": named,
         }

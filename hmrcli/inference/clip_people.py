@@ -88,8 +88,10 @@ def arrays_of(motion: Motion, bbox_scale: float) -> dict[str, Any]:
         chosen = np.arange(start, min(start + CHUNK, len(motion.frames)))
         people = people_at(motion, chosen, bbox_scale)
         parts += [{name: getattr(one, name) for name in _OVER_TIME} for one in people]
+    age = {} if motion.body.age is None else {"age": np.float64(motion.body.age)}
     return {
         "track_id": np.int64(motion.track_id),
+        **age,
         "frames": motion.frames,
         "times": motion.times,
         "fps": np.float64(motion.fps),

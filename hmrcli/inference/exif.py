@@ -38,6 +38,8 @@ def _focal_length(details: dict[int, Any], width: int, height: int) -> tuple[flo
 
     Both speak of the picture that the camera wrote. One of the same proportions is that at another size. One that
     was cut keeps the focal length in pixels where a side is still as long; otherwise it may have been resized, too.
+    Then all that is known is that a cut narrows the view: a lens that was long for the whole picture is taken for that
+    of what is left, as it is at least as long; of a wide one nothing is known.
     """
     full = [float(details.get(tag) or 0) for tag in (_WIDTH, _HEIGHT)]  # pixels that the camera wrote
     known = min(full) > 0
@@ -56,8 +58,14 @@ def _focal_length(details: dict[int, Any], width: int, height: int) -> tuple[flo
         note = f"was cut from {full[0]:g}x{full[1]:g} pixels; the lens is taken to point at the middle of what is left"
         return focal_of_film(film, *full), (note,)
     origin = f"a picture of {full[0]:g}x{full[1]:g}" if known else "another picture"
-    return None, (
-        f"was cut from {origin}, so its EXIF does not tell its focal length; give it by --focal or --calib",
+    if film < FILM_DIAGONAL:
+        return None, (
+            f"was cut from {origin}, so its EXIF does not tell its focal length; give it by --focal or --calib",
+        )
+    least = focal_of_film(film, width, height)
+    return least, (
+        f"was cut from {origin}: by its EXIF the focal length is {least:.0f} pixels or more, the former is taken; "
+        "give it by --focal or --calib",
     )
 
 

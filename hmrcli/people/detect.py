@@ -1,5 +1,6 @@
 """Finds people in a photo of any size, however turned: several looks at it, merged."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -9,10 +10,12 @@ from hmrcli.people.blazepose import Reading, read_crops
 from hmrcli.people.crops import crops_from_boxes, to_image, warp_crops
 from hmrcli.people.movenet import Detection, look
 from hmrcli.people.similarity import inside_share, keypoint_similarity, overlap
-from hmrcli.people.skeleton import LANDMARK_KEYPOINTS
+from hmrcli.people.skeleton import KEYPOINTS, LANDMARK_KEYPOINTS
 
 SURE, SURE_TURNED, DOUBTFUL = 0.25, 0.3, 0.12
 """Scores of people, of people in a turned image, and of what may be people: the landmarks have to tell."""
+FAINT, FACES, FACE = 0.05, 3, 0.5
+"""Score, looks that agree, and mean confidence of nose and eyes of someone of whom little but the face is in sight."""
 NOTABLE = 0.16
 """Score of someone lying, in the quick look, that calls for the others."""
 COARSE = ((256, 0.0), (256, 1 / 7), (512, 1 / 16))
@@ -25,6 +28,10 @@ FINE = ((1024, 683), (2048, 2048))
 PORTRAIT, ALIKE = 0.95, 2 / 3
 """Landmark scores of a person who fills the image, in each of three looks, and how alike the looks are: portraits have
 0.98 and 0.67 at least; of the landscapes and still lifes that look as alike, none has more than 0.92 in each."""
+NECK, SHOULDERS = 1.8, 2.8
+"""From the eyes down to the shoulders, and between these, in distances of the eyes."""
+_SHOULDERS = [KEYPOINTS.index(f"{side}_shoulder") for side in ("left", "right")]
+_FACE = [KEYPOINTS.index(name) for name in ("nose", "left_eye", "right_eye")]
 CROWD = 20
 """People in one look: more of them, and smaller ones, are looked for."""
 
@@ -55,14 +62,15 @@ def detect_people(
             for person in small
         ]
     fine = [side for side, least in FINE if longer >= least]
-    found = {0: [look(image, side, min_score, border=border) for side, border in COARSE]}
-    found[0] += [look(image, side, min_score) for side in fine[:1]]
+    faint = min(min_score, FAINT)
+    found = {0: [look(image, side, faint, border=border) for side, border in COARSE]}
+    found[0] += [look(image, side, faint) for side in fine[:1]]
     upright = [person for people in found[0] for person in people]
     seen = any(_sure(person) for person in upright)
     for turns in (1, 2, 3):
-        found[turns] = [look(image, QUICK[0], min_score, turns, QUICK[1])]
+        found[turns] = [look(image, QUICK[0], faint, turns, QUICK[1])]
         if not seen or any(not _explained(p, upright, 1.0) for p in found[turns][0] if p.score > NOTABLE):
-            found[turns] += [look(image, side, min_score, turns, border) for side, border in COARSE]
+            found[turns] += [look(image, side, faint, turns, border) for side, border in COARSE]
     weight = {
         turns: max(sum(p.score for p in people if _sure(p)) for people in looks)
         for turns, looks in found.items()
@@ -70,20 +78,60 @@ def detect_people(
     way = max(weight, key=lambda turns: weight[turns])  # the way up of most people
     for turns in [way] if weight[way] else found:
         if turns:
-            found[turns] += [look(image, side, min_score, turns) for side in fine[:1]]
+            found[turns] += [look(image, side, faint, turns) for side in fine[:1]]
     crowd = max(sum(_sure(person) for person in people) for people in found[way]) >= CROWD
     fine = [side for side, least in FINE[1:] if longer >= (least / 1.5 if crowd else least)]
-    found[way] += [look(image, side, min_score, way) for side in fine]
-    everyone = sorted((p for ls in found.values() for ps in ls for p in ps), key=lambda p: -p.score)
+    found[way] += [look(image, side, faint, way) for side in fine]
+    everyone = [p for looks in found.values() for people in looks for p in people if p.score >= min_score]
     kept: list[Detection] = []
-    for person in everyone:
+    for person in sorted(everyone, key=lambda p: -p.score):
         if person.turns != way and not _sure(person):  # nothing vague, lying across the others
             continue
         if not any(same_person(person, other) for other in kept) and not _explained(person, kept, 0.6):
             kept.append(person)
+    kept += faces(found[way], kept)
     if not any(_sure(person) for person in kept):
         kept = [*_whole_image(image), *kept]
     return kept[:max_people]
+
+
+def faces(looks: Sequence[Sequence[Detection]], known: Sequence[Detection]) -> list[Detection]:
+    """Finds people whose face several looks see at one place, each of them faintly, as others stand before the body.
+
+    Their scores are those of all looks together, and doubtful: the landmarks have to tell.
+
+    Args:
+        looks: people in each look, faint ones too.
+        known: whose faces are not looked for.
+    """
+    clear = [[p for p in people if p.keypoints[_FACE, 2].mean() >= FACE] for people in looks]
+    found: list[Detection] = []
+    for person in sorted((p for people in clear for p in people), key=lambda p: -p.score):
+        if any(_same_face(person, other) for other in [*known, *found]):
+            continue
+        scores = [max((p.score for p in people if _same_face(p, person)), default=0.0) for people in clear]
+        if np.count_nonzero(scores) >= FACES and sum(scores) >= DOUBTFUL:
+            found.append(_by_face(replace(person, score=min(sum(scores), SURE - 0.01))))
+    return found
+
+
+def _by_face(person: Detection) -> Detection:
+    """Puts the shoulders of somebody where the face says, and gives up the rest of the body, which is out of sight."""
+    keypoints = person.keypoints.copy()
+    nose, left, right = keypoints[_FACE, :2]
+    across = left - right
+    down = np.array([-across[1], across[0]])
+    down *= np.sign(down @ (nose - (left + right) / 2)) or 1.0
+    for joint, side in zip(_SHOULDERS, (0.5, -0.5)):
+        keypoints[joint] = [*(left + right) / 2 + NECK * down + side * SHOULDERS * across, 0.2]
+    keypoints[max(_SHOULDERS) + 1 :, 2] = 0
+    return replace(person, keypoints=keypoints)
+
+
+def _same_face(a: Detection, b: Detection) -> bool:
+    """Tells whether two faces are nearer to each other than half the distance of the second one's eyes."""
+    one, other = a.keypoints[_FACE, :2], b.keypoints[_FACE, :2]
+    return bool(np.linalg.norm(one - other, axis=1).mean() < np.linalg.norm(other[1] - other[2]) / 2)
 
 
 def _sure(person: Detection) -> bool:

@@ -22,6 +22,18 @@ def moving(count: int, step: float = 5.0, size: tuple[int, int] = SIZE) -> list[
     ]
 
 
+def beside_a_child(count: int) -> list[np.ndarray]:
+    """Gives views of the woman of the photo and of a copy of 60 % whose feet are on the same line of the picture."""
+    photo = cv2.imread(str(bundled("photos/walk.jpg")))[..., ::-1].copy()
+    left, top, right, feet = 900, 510, 1160, 936
+    small = cv2.resize(photo[top:feet, left:right], None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    photo[feet - len(small) : feet, 1230 : 1230 + small.shape[1]] = small
+    return [
+        cv2.warpAffine(photo, np.float32([[0.6, 0, -300 - 4 * k], [0, 0.6, -230]]), SIZE)
+        for k in range(count)
+    ]
+
+
 def write_video(
     path: Path,
     frames: Sequence[np.ndarray],

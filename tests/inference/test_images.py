@@ -197,7 +197,9 @@ DIAGONAL = np.hypot(300, 200)
         ({"length": 50, "resolution": 6000 / 3.6, "unit": 3, "wide": 6000, "high": 4000}, 50 / 36 * 300),
         ({"film": 28, "resolution": 1600.0}, 28 / 43.2666 * DIAGONAL),
         ({"film": 28, "resolution": 1600.0, "size": (300, 280)}, None),  # cut out of another picture
+        ({"film": 200, "size": (300, 280)}, 200 / 43.2666 * np.hypot(300, 280)),  # at least
         ({"film": 28, "wide": 2000, "high": 2000}, None),
+        ({"film": 85, "wide": 2000, "high": 2000}, 85 / 43.2666 * DIAGONAL),
         ({"film": 0}, None),
         ({"film": 65535}, None),
         ({"length": 50}, None),
