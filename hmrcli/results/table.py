@@ -74,10 +74,10 @@ def _label_notes(arranged: Arranged) -> Iterator[Note]:
     for recipe, run in arranged.cells.items():
         if (trained := read_trained(run)) is None:
             continue
-        for name, source in trained.training.smpl_labels.items():
+        for name, source in trained.environment.smpl_labels.items():
             text = f"SMPL labels of {name}: {source}."
             rows.setdefault(f"{text} {_DEPENDS} MoSh's of h36m.", []).append(recipe)
-        for name, source in trained.training.static_fits.items():
+        for name, source in trained.environment.static_fits.items():
             text = f"Static fits of {name}: {source}."
             rows.setdefault(f"{text} {_DEPENDS} SPIN's own.", []).append(recipe)
     for text, recipes in sorted(rows.items()):
