@@ -26,8 +26,8 @@ from hmrcli.training.metrics import ENVIRONMENT_FILE, METRICS_FILE, RECIPE_FILE
 
 _ENVIRONMENT = (
     "python", "packages", "device", "device_name", "threads", "processes", "command", "seed", "without", "open_prior",
-    "smpl_labels", "static_fits", "validates", "precision", "pieces", "compile", "version", "git_commit", "started", "step", "resumed",
-    "initialisation",
+    "smpl_labels", "static_fits", "validates", "precision", "pieces", "compile", "version", "git_commit", "started",
+    "step", "resumed", "initialisation",
 )  # fmt: skip
 """What is kept of an environment; nothing that is not named here."""
 _FOLDERS = re.compile(
@@ -55,9 +55,7 @@ def publish(evaluations: Sequence[Path], target: Path) -> None:
     environment = json.loads((trained.folder / ENVIRONMENT_FILE).read_text(encoding="utf-8"))
     _write(target / RECIPE_FILE, dump_document(without_folders(trained.recipe.as_dict())))
     _write(target / ENVIRONMENT_FILE, _json(without_machine(environment)))
-    lines = [
-        {"step": step, "validation": {"pa_mpjpe_mm": error}} for step, error in trained.validation
-    ]
+    lines = [{"step": step, "validation": {"pa_mpjpe_mm": error}} for step, error in trained.validation]
     _write(target / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in lines))
     hashes = {MODEL_FILE: trained.sha256}
     meta = {"step": trained.steps, "finished": trained.finished, "sha256": hashes}
