@@ -1,6 +1,7 @@
 """Results of a run in the form in which they travel with the package, where `hmr table` reads them.
 
-    data/results/open/RECIPE/   recipe.yaml, environment.json, training.json: what was trained, where, how far
+    data/results/open/RECIPE/   recipe.yaml, environment.json, metrics.jsonl: what was trained, where, how it went
+        checkpoints/last/       meta.json: steps, and the SHA-256 of the weights
         open-test/, open-wild/  results.json, errors.npz
 
 Weights are left out, and so is what tells of the machine: folders above the files that are named, and its name.
@@ -19,13 +20,14 @@ from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import whole_file
 from hmrcli.recipe.document import dump_document
 from hmrcli.results.runs import ERRORS_FILE, RESULTS_FILE, Results, Run, read_results, write_results
-from hmrcli.results.trained import TRAINING_FILE, Trained, read_trained
-from hmrcli.training.metrics import ENVIRONMENT_FILE, RECIPE_FILE
+from hmrcli.results.trained import Trained, read_trained
+from hmrcli.training.checkpoints import FOLDER, LAST, META_FILE, MODEL_FILE
+from hmrcli.training.metrics import ENVIRONMENT_FILE, METRICS_FILE, RECIPE_FILE
 
 _ENVIRONMENT = (
     "python", "packages", "device", "device_name", "threads", "processes", "command", "seed", "without", "open_prior",
-    "validates", "precision", "pieces", "compile", "version", "git_commit", "started", "step", "resumed",
-    "initialisation",
+    "smpl_labels", "static_fits", "validates", "precision", "pieces", "compile", "version", "git_commit", "started",
+    "step", "resumed", "initialisation",
 )  # fmt: skip
 """What is kept of an environment; nothing that is not named here."""
 _FOLDERS = re.compile(
@@ -53,7 +55,11 @@ def publish(evaluations: Sequence[Path], target: Path) -> None:
     environment = json.loads((trained.folder / ENVIRONMENT_FILE).read_text(encoding="utf-8"))
     _write(target / RECIPE_FILE, dump_document(without_folders(trained.recipe.as_dict())))
     _write(target / ENVIRONMENT_FILE, _json(without_machine(environment)))
-    _write(target / TRAINING_FILE, _json(trained.training.model_dump(mode="json")))
+    lines = [{"step": step, "validation": {"pa_mpjpe_mm": error}} for step, error in trained.validation]
+    _write(target / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in lines))
+    hashes = {MODEL_FILE: trained.sha256}
+    meta = {"step": trained.steps, "finished": trained.finished, "sha256": hashes}
+    _write(target / FOLDER / LAST / META_FILE, _json(meta))
     for run in runs:
         folder = target / run.results.test_set
         _copy_errors(run.folder / ERRORS_FILE, folder / ERRORS_FILE)

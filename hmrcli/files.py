@@ -134,7 +134,7 @@ def reason(error: Exception) -> str:
     """Puts an exception in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = "" if isinstance(error, KeyError) else str(error)[:_LONGEST_REASON]
+    text = (f"it has no {error}" if isinstance(error, KeyError) else str(error))[:_LONGEST_REASON]
     return (text.splitlines() or [type(error).__name__])[0] or type(error).__name__
 
 

@@ -25,6 +25,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the drawing at the end of a run, which takes as long as its steps; for tests of something else."""
+    monkeypatch.setattr("hmrcli.training.record.draw_curves", lambda folder: None)
+
+
 @pytest.fixture(scope="session")
 def open_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root with the first four rows of each training set of the open benchmark and of open-test, to be read."""

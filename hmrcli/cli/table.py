@@ -134,7 +134,7 @@ def _runs(folder: Path) -> "list[Run]":
 
 def _write(report: "Report", kind: Format, out: Path | None) -> None:
     """Prints a report, or writes it to a file."""
-    from hmrcli.results import formats, page
+    from hmrcli.results import formats
     from hmrcli.results.terminal import print_report, to_text
 
     writers: dict[Format, Callable[[Report], str]] = {
@@ -143,7 +143,7 @@ def _write(report: "Report", kind: Format, out: Path | None) -> None:
         Format.latex: formats.to_latex,
         Format.csv: formats.to_csv,
         Format.json: formats.to_json,
-        Format.html: page.to_html,
+        Format.html: formats.to_html,
     }
     if kind is Format.csv:
         apart = sum(len(sheet.records) for sheet in report.others if "reason" in sheet.records[0])

@@ -16,13 +16,11 @@ LEAST_CELLS = 3
 _METRIC = "pa_mpjpe_mm"
 
 
-class SampleErrors(NamedTuple):
-    """Errors of one metric, which `hmr eval` stores beside its results."""
+class _SampleErrors(NamedTuple):
+    """Errors in mm, which `hmr eval` stores beside its results, and paths below the folder of the data set."""
 
     images: NDArray[np.str_]
-    """(N,) paths below the folder of the data set."""
     values: NDArray[np.float64]
-    """(N,) in the metric's unit."""
 
 
 class Place(NamedTuple):
@@ -40,16 +38,14 @@ class Agreement(NamedTuple):
     """None where one list has the same figure everywhere."""
     kendall: float | None
     neighbours_apart: int
-    """Of the `cells - 1` pairs that are neighbours in the measured order, those that the samples tell apart."""
+    """Of the pairs that are neighbours in the measured order, those that the samples tell apart."""
     pairs_apart: int
     """The same of all pairs."""
     pairs_agreeing: int
     """Of the pairs told apart, those that the published list has in the same order."""
-
-    @property
-    def pairs(self) -> int:
-        """All pairs of recipes."""
-        return self.cells * (self.cells - 1) // 2
+    neighbours: int
+    """Pairs of neighbours."""
+    pairs: int
 
 
 def agreement(places: Sequence[Place]) -> Agreement | None:
@@ -60,7 +56,8 @@ def agreement(places: Sequence[Place]) -> Agreement | None:
     measured = [place.run.score.metrics[_METRIC].value for place in places]
     order = np.argsort(measured, kind="stable").tolist()
     # In each pair the first is the better one of the measured order.
-    told_apart = {(a, b) for a, b in combinations(order, 2) if apart(places[a].run, places[b].run)}
+    pairs = list(combinations(order, 2))
+    told_apart = {(a, b) for a, b in pairs if apart(places[a].run, places[b].run)}
     return Agreement(
         cells=len(places),
         spearman=spearman(published, measured),
@@ -68,6 +65,8 @@ def agreement(places: Sequence[Place]) -> Agreement | None:
         neighbours_apart=sum(pair in told_apart for pair in pairwise(order)),
         pairs_apart=len(told_apart),
         pairs_agreeing=sum(published[a] < published[b] for a, b in told_apart),
+        neighbours=len(order) - 1,
+        pairs=len(pairs),
     )
 
 
@@ -105,7 +104,7 @@ def apart(one: Run, other: Run) -> bool:
     Where the errors of each sample are stored for both, and are of the same images, the 95 % bootstrap interval of
     their mean difference must leave out zero; else the intervals of the two means must not meet.
     """
-    first, second = (read_errors(run, _METRIC) for run in (one, other))
+    first, second = map(_errors, (one, other))
     if first is not None and second is not None and np.array_equal(first.images, second.images):
         from hmrcli.evaluation.interval import aggregate, image_folders  # brings torch
 
@@ -115,17 +114,17 @@ def apart(one: Run, other: Run) -> bool:
     return ours.high < theirs.low or theirs.high < ours.low
 
 
-def read_errors(run: Run, metric: str) -> SampleErrors | None:
+def _errors(run: Run) -> _SampleErrors | None:
     """Reads the errors of the score that counts; None where there are none, or none that fit the result."""
-    name = f"{run.score.surface}_{metric}" if run.score.surface else metric
+    name = f"{run.score.surface}_{_METRIC}" if run.score.surface else _METRIC
     try:
-        arrays = read_npz(run.folder / ERRORS_FILE, ("image_path", name))
+        images, values = map(np.asarray, read_npz(run.folder / ERRORS_FILE, ("image_path", name)).values())
     except (BadInput, MissingFile):
         return None
-    images, values = (np.asarray(arrays[key]) for key in ("image_path", name))
-    if images.dtype.kind != "U" or values.dtype.kind != "f":
+    kinds, shapes = (
+        (images.dtype.kind, values.dtype.kind),
+        {images.shape, values.shape, (run.results.samples,)},
+    )
+    if kinds != ("U", "f") or len(shapes) > 1 or not np.isfinite(values).all():
         return None
-    shape = (run.results.samples,)
-    if not images.shape == values.shape == shape or not np.isfinite(values).all():
-        return None
-    return SampleErrors(images, values.astype(np.float64))
+    return _SampleErrors(images, values.astype(np.float64))

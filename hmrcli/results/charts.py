@@ -28,17 +28,22 @@ class _Series(NamedTuple):
     colour: str
     mark: str
 
+    @property
+    def looks(self) -> dict[str, Any]:
+        """Arguments of matplotlib; measured figures are filled."""
+        colour = COLOURS[self.colour]
+        return {"color": colour, "markerfacecolor": colour if self.mark == "D" else COLOURS["card"]}
+
+    def interval(self, record: Record) -> list[float]:
+        """Returns the ends of a row's interval; nothing where it has none."""
+        ends = [record.get(f"{self.key}{end}") for end in ("_low", "_high")]
+        return [end for end in ends if end is not None]
+
 
 _SERIES = {
-    PUBLISHED: (
-        _Series("published", "published", "soft", "o"),
-        _Series("pa_mpjpe_mm", "measured", "blue", "D"),
-    ),
-    OPEN: (
-        _Series("pa_mpjpe_mm", "open-test", "blue", "D"),
-        _Series("wild_pa_mpjpe_mm", "open-wild", "violet", "s"),
-    ),
-}
+    PUBLISHED: (_Series("published", "published", "soft", "o"), _Series("pa_mpjpe_mm", "measured", "blue", "D")),
+    OPEN: (_Series("pa_mpjpe_mm", "open-test", "blue", "D"), _Series("wild_pa_mpjpe_mm", "open-wild", "violet", "s")),
+}  # fmt: skip
 """By benchmark. Published figures are of other data than the open benchmark's, so that one axis cannot hold both."""
 
 
@@ -63,13 +68,15 @@ def dots(report: Report) -> str:
         found = {each: record[each.key] for each in series if record.get(each.key) is not None}
         axis.plot([*found.values()], [place] * len(found), ":", color=COLOURS["soft"], linewidth=1)
         for each, value in found.items():
-            _draw_mark(axis, each, record, place, _told(record, found))
-            axis.text(
-                columns[each], place, f"{value:.2f}", ha="right", color=COLOURS[each.colour], size=9, **start
-            )
+            if interval := each.interval(record):
+                width = {"linewidth": 3, "alpha": 0.5, "solid_capstyle": "round"}
+                axis.plot(interval, [place] * 2, color=COLOURS[each.colour], **width)
+            axis.plot([value], [place], each.mark, **each.looks, gid=f"told:{_told(record, found)}")
+            aside = {"ha": "right", "color": COLOURS[each.colour], "size": 9}
+            axis.text(columns[each], place, f"{value:.2f}", **aside, **start)
     for each, column in columns.items():
         label = each.name + ("" if each.key == "published" else ", with 95 % interval")
-        axis.plot([], [], each.mark, **_colours(each), label=label)
+        axis.plot([], [], each.mark, **each.looks, label=label)
         axis.text(column, -1.2, each.name, ha="right", color=COLOURS["soft"], size=9, **start)
     axis.set_yticks(places, [record["variant"] for record in records])
     axis.set_ylim(places[-1] + 0.8, -0.8)
@@ -79,29 +86,11 @@ def dots(report: Report) -> str:
     return _svg(figure, report.main.title)
 
 
-def _draw_mark(axis: Any, series: _Series, record: Record, place: float, told: str) -> None:
-    """Draws a figure, over its interval where it has one."""
-    looks, interval = _colours(series), _interval(record, series)
-    if interval:
-        axis.plot(interval, [place] * 2, color=looks["color"], linewidth=3, alpha=0.5, solid_capstyle="round")
-    axis.plot([record[series.key]], [place], series.mark, **looks, gid=f"told:{told}")
-
-
-def _colours(series: _Series) -> dict[str, Any]:
-    colour = COLOURS[series.colour]
-    return {"color": colour, "markerfacecolor": colour if series.mark == "D" else COLOURS["card"]}
-
-
-def _interval(record: Record, series: _Series) -> list[float]:
-    ends = [record.get(f"{series.key}{end}") for end in ("_low", "_high")]
-    return [end for end in ends if end is not None]
-
-
 def _told(record: Record, found: Mapping[_Series, float]) -> str:
     """Returns a row in words, which a reader sees on pointing at it."""
     texts = []
     for each, value in found.items():
-        interval = " to ".join(f"{end:.2f}" for end in _interval(record, each))
+        interval = " to ".join(f"{end:.2f}" for end in each.interval(record))
         texts.append(f"{each.name} {value:.2f} mm" + (f" (95 % interval {interval})" if interval else ""))
     return f"{record['algorithm']} {record['variant']}: {', '.join(texts)}"
 

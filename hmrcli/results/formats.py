@@ -1,13 +1,21 @@
-"""A report as Markdown, LaTeX, CSV and JSON; docs/results.md says what is in the last two."""
+"""A report as Markdown, LaTeX, HTML, CSV and JSON; docs/results.md says what is in the last two."""
 
 import csv
 import io
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from hmrcli import __version__
-from hmrcli.results.report import Column, Record, Report, Sheet
+from hmrcli.results.charts import curves, dots
+from hmrcli.results.published import ALGORITHMS
+from hmrcli.results.report import NOT_RUN, Column, Record, Report, Sheet
+
+_CODE = ("Recipe", "Run", "Checkpoint SHA-256", "Config")
+"""Columns of things to type or to copy."""
+_LONG = 24
+"""Characters from which on a cell of the page may take more than one line."""
 
 
 def to_json(report: Report) -> str:
@@ -136,3 +144,21 @@ def _tex_cell(record: Record, column: Column, repeated: bool) -> str:
 
 def _tex(text: str) -> str:
     return "".join(_TEX.get(character, character) for character in text)
+
+
+def to_html(report: Report) -> str:
+    """Returns a self-contained page, which fetches and runs nothing; its charts are drawn for the 20 rows."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    drawn = report.name == ALGORITHMS
+    charts = {"dots": dots(report) if drawn else "", "curves": curves(report) if drawn else ""}
+    facts = {"code": _CODE, "long": _LONG, "not_run": NOT_RUN, "version": __version__}
+    return environment.get_template("page.html.j2").render(report=report, **charts, **facts)

@@ -15,7 +15,6 @@ from hmrcli import __version__
 from hmrcli.algorithms.predict import load_network, require_bodies
 from hmrcli.assets.data_root import IMAGES
 from hmrcli.assets.open_sets import OPEN_SETS
-from hmrcli.body import BodyModel as Body
 from hmrcli.data.needed import find_test_file
 from hmrcli.environment import chosen_device, describe
 from hmrcli.evaluation import METRICS, PROTOCOLS, Protocol, load_bodies
@@ -106,7 +105,8 @@ def evaluate_network(
     surfaces = recipe.evaluation.meshes or (None,)
     digest = sha256(checkpoint)
     hashes = (digest, sha256(test.annotations), {role: body.sha256 for role, body in bodies.items()})
-    signature = _signature(*hashes, test.protocol.name, recipe.data.image_size, surfaces)
+    depends = (*hashes, test.protocol.name, recipe.data.image_size, surfaces, __version__, torch.__version__)
+    signature = hashlib.sha256(repr(depends).encode()).hexdigest()
     out = out or Path("runs") / recipe.name / f"{test.protocol.name}-{signature[:8]}"
     done = evaluate(
         network,
@@ -130,6 +130,7 @@ def evaluate_network(
     reports = [
         summarise(test.protocol, e.metrics, surface=e.surface, groups=groups, notes=notes) for e in errors
     ]
+    neutral = bodies["neutral"]
     results = _results(
         reports,
         test.annotations,
@@ -143,10 +144,10 @@ def evaluate_network(
             "joint_errors_mm": [_joints(e) for e in errors],
         },
         recipe=recipe.name,
-        body_model=_body(bodies["neutral"]),
+        body_model=BodyModel(name=neutral.name, vertices=neutral.num_vertices, sha256=neutral.sha256),
         checkpoint=Checkpoint(path=str(checkpoint), sha256=digest),
     )
-    sheet(out / "samples.png", network, samples, rows, errors[0], bodies["neutral"].faces.cpu().numpy())
+    sheet(out / "samples.png", network, samples, rows, errors[0], neutral.faces.cpu().numpy())
     joint_plot(out / "joints.png", errors)
     _write(out, results, {"image_path": paths, "row": rows, **_by_sample(errors)})
     shutil.rmtree(out / "unfinished", ignore_errors=True)
@@ -214,12 +215,3 @@ def _write(out: Path, results: Results, content: Mapping[str, NDArray[Any]]) -> 
     with whole_file(out / ERRORS_FILE) as temporary:
         np.savez_compressed(temporary, **stored)
     write_results(out / RESULTS_FILE, results)
-
-
-def _body(body: Body) -> BodyModel:
-    return BodyModel(name=body.name, vertices=body.num_vertices, sha256=body.sha256)
-
-
-def _signature(*parts: Any) -> str:
-    """Returns a text that changes with everything that errors depend on."""
-    return hashlib.sha256(repr((__version__, torch.__version__, parts)).encode()).hexdigest()

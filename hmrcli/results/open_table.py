@@ -11,29 +11,27 @@ from hmrcli.results.report import NOT_RUN, Column, Record, Report, Sheet
 from hmrcli.results.rows import (
     ALGORITHM,
     METRICS,
+    NAME,
     RECIPE,
     VARIANT,
-    letters,
-    marked,
     origin_of,
     other_sheets,
     score_of,
+    with_notes,
 )
 from hmrcli.results.runs import Run
 from hmrcli.results.trained import Trained, read_trained
 
-SHIPPED, HERE = "shipped", "this machine"
-"""Origins of a result: with the package, or from a folder of the user's."""
-ALL = "All"
+_ALL = "All"
 """The group of every measured cell."""
-MEAN_POSE = {OPEN_TEST: 153.7, OPEN_WILD: 222.1}
+_MEAN_POSE = {OPEN_TEST: 153.7, OPEN_WILD: 222.1}
 """PA-MPJPE in mm of the mean pose of open-studio, measured by benchmarks/quick.py."""
 
 _CAPTION = (
     f"PA-MPJPE in mm with the open body, on {OPEN_TEST} (unseen people, poses and places) and {OPEN_WILD} (harder: "
     f"rare poses and views, crowds, low light); ± half the 95 % interval of the mean over the test samples. "
-    f"The mean pose, the best answer that does not look at the picture, has {MEAN_POSE[OPEN_TEST]:.1f} and "
-    f"{MEAN_POSE[OPEN_WILD]:.1f}; of cells that are not better, the order says nothing."
+    f"The mean pose, the best answer that does not look at the picture, has {_MEAN_POSE[OPEN_TEST]:.1f} and "
+    f"{_MEAN_POSE[OPEN_WILD]:.1f}; of cells that are not better, the order says nothing."
 )
 _BESIDE = (
     " The published figures are of another test set, 3DPW, and of other training data: the numbers are not comparable, "
@@ -58,16 +56,16 @@ def open_report(runs: Sequence[Run], compare: bool = True) -> Report:
     cells = published().benchmark.cells
     arranged = arrange(runs, published().benchmark, OPEN)
     trained = {recipe: read_trained(run) for recipe, run in arranged.cells.items()}
-    notes = letters(_notes(trained))
-    records = [_record(cell, arranged, trained, notes, compare) for cell in cells]
+    records, notes = with_notes((_row(cell, arranged, trained, compare) for cell in cells), _notes(trained))
     measured = [record for record in records if record["run"] is not None]
     wild = [{"recipe": r.results.recipe, **origin_of(r), "notes": []} for r in arranged.wild.values()]
     orders = _orders(cells, arranged, trained) if compare else []
-    remarks = [LATEST]
     if orders:
-        remarks = [_ORDER, *_unlike(orders), LATEST]
-    elif compare:
-        remarks.insert(0, f"The order of recipes is compared from {LEAST_CELLS} measured cells on.")
+        remarks = [_ORDER, *_unlike(orders)]
+    else:
+        remarks = (
+            [f"The order of recipes is compared from {LEAST_CELLS} measured cells on."] if compare else []
+        )
     others = [
         Sheet("Order of recipes: measured beside published", _ORDER_COLUMNS, orders, "dataset"),
         Sheet("What was trained", _TRAINED_COLUMNS, measured),
@@ -84,8 +82,8 @@ def open_report(runs: Sequence[Run], compare: bool = True) -> Report:
             group_by="algorithm",
         ),
         others=[sheet for sheet in others if sheet.records],
-        notes={letter: note.text for letter, note in notes.items()},
-        remarks=remarks,
+        notes=notes,
+        remarks=[*remarks, LATEST],
     )
 
 
@@ -100,13 +98,7 @@ def _notes(trained: Mapping[str, Trained | None]) -> list[Note]:
     ]
 
 
-def _record(
-    cell: Cell,
-    arranged: Arranged,
-    trained: Mapping[str, Trained | None],
-    notes: dict[str, Note],
-    compare: bool,
-) -> Record:
+def _row(cell: Cell, arranged: Arranged, trained: Mapping[str, Trained | None], compare: bool) -> Record:
     recipe = cell_recipe(cell, OPEN)
     run, wild, its = arranged.cells.get(recipe), arranged.wild.get(recipe), trained.get(recipe)
     return {
@@ -121,12 +113,11 @@ def _record(
         "images_seen": its and its.images_seen,
         "initialisation": its and its.initialisation,
         "changes": its and [str(change) for change in its.changes],
-        "without": its and list(its.training.without),
-        "finished": its and its.training.finished,
+        "without": its and list(its.environment.without),
+        "finished": its and its.finished,
         "curve": its and [list(point) for point in its.curve],
-        "from": run and (SHIPPED if run.shipped else HERE),
+        "from": run and ("shipped" if run.shipped else "this machine"),
         **origin_of(run),
-        "notes": marked(notes, recipe),
     }
 
 
@@ -137,24 +128,15 @@ def _orders(
     rows = []
     for dataset, runs in ((OPEN_TEST, arranged.cells), (OPEN_WILD, arranged.wild)):
         run_of = {cell: runs[name] for cell in cells if (name := cell_recipe(cell, OPEN)) in runs}
-        for group in (*dict.fromkeys(cell.algorithm for cell in run_of), ALL):
-            members = [cell for cell in run_of if group in (cell.algorithm, ALL)]
+        for group in (*dict.fromkeys(cell.algorithm for cell in run_of), _ALL):
+            members = [cell for cell in run_of if group in (cell.algorithm, _ALL)]
             found = agreement([Place(cell.published, run_of[cell]) for cell in members])
-            if found is None:
-                continue
             its = [trained.get(cell_recipe(cell, OPEN)) for cell in members]
             departures = [each and each.departure for each in its]
-            rows.append(
-                {
-                    "dataset": dataset,
-                    "group": group,
-                    **found._asdict(),
-                    "neighbours": found.cells - 1,
-                    "pairs": found.pairs,
-                    "changed_alike": all(each == departures[0] for each in departures),
-                    "notes": [],
-                }
-            )
+            alike = all(each == departures[0] for each in departures)
+            if found is not None:
+                told = {"dataset": dataset, "group": group, **found._asdict()}
+                rows.append({**told, "changed_alike": alike, "notes": []})
     return rows
 
 
@@ -182,7 +164,7 @@ _SCORE_COLUMNS = (
 )
 _PUBLISHED = Column("Published, 3DPW", "published_3dpw", number=True)
 _TRAINED_COLUMNS = (
-    Column("Recipe", "recipe"),
+    NAME,
     Column("Backbone", "backbone"),
     Column("Pixels", "image_size", number=True),
     Column("Images seen", "images_seen", number=True),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
-from hmrcli.results.compare import Apart, Arranged
+from hmrcli.results.compare import Arranged
 from hmrcli.results.published import Note, published
 from hmrcli.results.report import Column, Record, Sheet, shown
 
@@ -20,16 +21,20 @@ BEYOND_REMARK = (
     f"{BEYOND}: recipes that are none of the 20. Where 3DPW's training set was in the training, the figures are not "
     "under Protocol 2 and not comparable with those of the 20."
 )
+_LETTERS = ascii_lowercase.replace("q", "")
+"""No terminal has a raised q."""
 
 
-def letters(notes: Sequence[Note]) -> dict[str, Note]:
-    """Gives each footnote a letter; q is left out, for no terminal has it raised."""
-    return dict(zip(ascii_lowercase.replace("q", ""), notes))
-
-
-def marked(notes: dict[str, Note], row: str) -> list[str]:
-    """Returns the letters of a row's footnotes."""
-    return [letter for letter, note in notes.items() if row in note.rows]
+def with_notes(
+    rows: Iterable[Mapping[str, Any]], notes: Sequence[Note], key: str = "recipe"
+) -> tuple[list[Record], dict[str, str]]:
+    """Gives each row the letters of its footnotes, by its value of `key`; also returns their texts by letter."""
+    lettered = dict(zip(_LETTERS, notes))
+    records: list[Record] = [
+        {**row, "notes": [letter for letter, note in lettered.items() if str(row[key]) in note.rows]}
+        for row in rows
+    ]
+    return records, {letter: note.text for letter, note in lettered.items()}
 
 
 def score_of(score: Score | None) -> dict[str, Any]:
@@ -48,9 +53,7 @@ def origin_of(run: Run | None) -> dict[str, Any]:
     body, checkpoint = (results.body_model, results.checkpoint) if results else (None, None)
     return {
         "run": run and run.name,
-        "protocol": results and results.protocol,
-        "dataset": results and results.dataset,
-        "samples": results and results.samples,
+        **{key: getattr(results, key, None) for key in ("protocol", "dataset", "samples")},
         "body_model": body and body.name,
         "checkpoint": checkpoint and checkpoint.path,
         "checkpoint_sha256": checkpoint and checkpoint.sha256,
@@ -65,45 +68,34 @@ def other_sheets(used: Sequence[Record], arranged: Arranged, figures: bool = Fal
         used: records of the results in the table.
         figures: published figures beyond the 20 are among the first.
     """
-    measured = [_beyond_run(run) for run in arranged.beyond]
+    none = score_of(None) | origin_of(None)
+    listed = [none | each._asdict() | {"notes": []} for each in published().beyond] if figures else []
+    measured = [
+        _record(run, run.score, model=None, saw_3dpw=_saw_3dpw(run), source=None) for run in arranged.beyond
+    ]
+    apart = [_record(each.run, each.score, reason=each.reason) for each in arranged.apart]
     sheets = [
-        Sheet(BEYOND, _BEYOND_COLUMNS, [*(_beyond_figures() if figures else ()), *measured]),
+        Sheet(BEYOND, _BEYOND_COLUMNS, [*listed, *measured]),
         Sheet("Runs", _RUN_COLUMNS, [*used, *measured]),
-        Sheet(
-            "Set apart: not to be compared with the rows above",
-            _APART_COLUMNS,
-            [_apart(each) for each in arranged.apart],
-        ),
+        Sheet("Set apart: not to be compared with the rows above", _APART_COLUMNS, apart),
     ]
     return [sheet for sheet in sheets if sheet.records]
 
 
-def _beyond_run(run: Run) -> Record:
+def _record(run: Run, score: Score, **more: Any) -> Record:
+    return {"recipe": run.results.recipe, **score_of(score), **more, **origin_of(run), "notes": []}
+
+
+def _saw_3dpw(run: Run) -> bool | None:
+    """Tells whether 3DPW's training set was in the training; None where nothing says so."""
     from hmrcli.results.trained import read_trained  # brings recipes
 
-    trained, recipe = read_trained(run), run.results.recipe
-    saw = (
-        [trained.saw_3dpw]
-        if trained
-        else [each.saw_3dpw for each in published().beyond if each.recipe == recipe]
-    )
-    told = {"recipe": recipe, "model": None, **score_of(run.score), "saw_3dpw": saw[0] if saw else None}
-    return {**told, "source": None, **origin_of(run), "notes": []}
+    if trained := read_trained(run):
+        return trained.saw_3dpw
+    return {each.recipe: each.saw_3dpw for each in published().beyond}.get(run.results.recipe or "")
 
 
-def _beyond_figures() -> list[Record]:
-    """Returns the published figures under the keys of measured ones."""
-    keys = score_of(None) | origin_of(None)
-    return [{**keys, **each._asdict(), "notes": []} for each in published().beyond]
-
-
-def _apart(each: Apart) -> Record:
-    told = {"recipe": each.run.results.recipe, **score_of(each.score), "reason": each.reason}
-    return {**told, **origin_of(each.run), "notes": []}
-
-
-def interval(record: Record) -> str:
-    """Returns the ends of a record's interval as text."""
+def _interval(record: Record) -> str:
     low, high = record["pa_mpjpe_mm_low"], record["pa_mpjpe_mm_high"]
     return "" if low is None else f"{low:.2f}–{high:.2f}"
 
@@ -117,33 +109,38 @@ def _figure_of(record: Record) -> str:
 ALGORITHM = Column("Algorithm", "algorithm", shared=True)
 VARIANT = Column("Variant", "variant")
 RECIPE = Column("Recipe", "recipe", wide=True)
-PA_MPJPE = Column("PA-MPJPE", "pa_mpjpe_mm", number=True)
-_INTERVAL = Column("95 % interval", interval, number=True, wide=True)
+INTERVAL = Column("95 % interval", _interval, number=True)
+MPJPE = Column("MPJPE", "mpjpe_mm", number=True, wide=True)
+NAME = Column("Recipe", "recipe")
+_PA_MPJPE = Column("PA-MPJPE", "pa_mpjpe_mm", number=True)
+_RUN = Column("Run", "run")
+_PROTOCOL = Column("Protocol", "protocol")
+_BODY = Column("Body", "body_model", wide=True)
 _BEYOND_COLUMNS = (
-    Column("Recipe", "recipe"),
-    PA_MPJPE,
-    _INTERVAL,
-    Column("MPJPE", "mpjpe_mm", number=True, wide=True),
+    NAME,
+    _PA_MPJPE,
+    replace(INTERVAL, wide=True),
+    MPJPE,
     Column("3DPW in training", lambda r: {True: "yes", False: "no", None: "not known"}[r["saw_3dpw"]]),
     Column("Figure", _figure_of),
 )
 _RUN_COLUMNS = (
-    Column("Recipe", "recipe"),
-    Column("Run", "run"),
-    Column("Protocol", "protocol"),
-    Column("Body", "body_model", wide=True),
+    NAME,
+    _RUN,
+    _PROTOCOL,
+    _BODY,
     Column("Dataset", "dataset", wide=True),
     Column("Samples", "samples", number=True, wide=True),
     Column("Checkpoint SHA-256", lambda record: shown(record["checkpoint_sha256"])[:12], wide=True),
     Column("Evaluated", lambda record: record["created"][:16].replace("T", " "), wide=True),
 )
 _APART_COLUMNS = (
-    Column("Recipe", "recipe"),
-    PA_MPJPE,
-    _INTERVAL,
+    NAME,
+    _PA_MPJPE,
+    replace(INTERVAL, wide=True),
     Column("Mesh", "surface", wide=True),
     Column("Why", "reason"),
-    Column("Run", "run"),
-    Column("Protocol", "protocol", wide=True),
-    Column("Body", "body_model", wide=True),
+    _RUN,
+    replace(_PROTOCOL, wide=True),
+    _BODY,
 )

@@ -6,14 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.errors import BadInput, MissingFile
@@ -130,11 +123,7 @@ def write_results(path: Path, results: Results) -> None:
 
 
 def read_results(path: Path) -> Results:
-    """Reads a results file.
-
-    Raises:
-        BadInput: it cannot be read or is no results file; names file, field and what was expected.
-    """
+    """Reads a results file; raises BadInput with file and field where it is none."""
     try:
         return read_record(path, Results, _NEXT)
     except MissingFile as error:  # a link to nowhere
@@ -161,11 +150,7 @@ def read_runs(folder: Path, shipped: bool = False) -> tuple[list[Run], list[BadI
 
 
 def shipped_runs() -> list[Run]:
-    """Reads the results that travel with the package, newest first.
-
-    Raises:
-        BadInput: one cannot be read, so the installation is damaged.
-    """
+    """Reads the results that travel with the package, newest first; raises BadInput where one is damaged."""
     runs, bad = read_runs(bundled(SHIPPED_FOLDER), shipped=True)
     if bad:
         raise bad[0]

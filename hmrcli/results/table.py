@@ -12,15 +12,15 @@ from hmrcli.results.report import NOT_RUN, Column, Record, Report, Sheet, shown
 from hmrcli.results.rows import (
     ALGORITHM,
     BEYOND_REMARK,
+    INTERVAL,
     METRICS,
+    MPJPE,
     RECIPE,
     VARIANT,
-    interval,
-    letters,
-    marked,
     origin_of,
     other_sheets,
     score_of,
+    with_notes,
 )
 
 if TYPE_CHECKING:
@@ -35,35 +35,32 @@ def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
     """
     benchmark = published().benchmark
     arranged = arrange(runs or (), benchmark, PUBLISHED)
-    notes = letters([*benchmark.notes, *(_label_notes(arranged) if runs else ())])
-    records: list[Record] = [
+    rows = [
         {
             **cell._asdict(),
             "datasets": list(cell.datasets),
             "sources": [{"value": value, "source": source} for value, source in cell.sources],
             **({} if runs is None else _measured(arranged.cells.get(cell.recipe), cell.published)),
-            "notes": marked(notes, cell.recipe),
         }
         for cell in benchmark.cells
     ]
+    records, notes = with_notes(rows, [*benchmark.notes, *_label_notes(arranged)])
     remarks = [f"Published in {benchmark.lists['corrected']}.", benchmark.abbreviations, BEYOND_REMARK]
-    columns = [ALGORITHM, VARIANT, *_PUBLISHED_COLUMNS]
-    if runs is not None:
-        remarks.insert(0, f"{RULE} {LATEST}")
-        columns = [ALGORITHM, VARIANT, *_MEASURED_COLUMNS]
     return Report(
         name=ALGORITHMS,
         benchmark=PUBLISHED,
         caption=f"PA-MPJPE in mm on the 3DPW test set ({benchmark.samples:,} samples), Protocol 2: "
         f"14 joints of the SMPL body, nothing of 3DPW in training.",
-        main=Sheet(benchmark.title, columns, records, group_by="algorithm"),
+        main=Sheet(
+            benchmark.title,
+            [ALGORITHM, VARIANT, *(_PUBLISHED_COLUMNS if runs is None else _MEASURED_COLUMNS), RECIPE],
+            records,
+            group_by="algorithm",
+        ),
         others=other_sheets([record for record in records if record.get("run")], arranged, figures=True),
-        notes={letter: note.text for letter, note in notes.items()},
-        remarks=remarks,
+        notes=notes,
+        remarks=remarks if runs is None else [f"{RULE} {LATEST}", *remarks],
     )
-
-
-_DEPENDS = "Figures depend on them; the published ones are with"
 
 
 def _label_notes(arranged: Arranged) -> Iterator[Note]:
@@ -72,14 +69,15 @@ def _label_notes(arranged: Arranged) -> Iterator[Note]:
 
     rows: dict[str, list[str]] = {}
     for recipe, run in arranged.cells.items():
-        if (trained := read_trained(run)) is None:
-            continue
-        for name, source in trained.training.smpl_labels.items():
-            text = f"SMPL labels of {name}: {source}."
-            rows.setdefault(f"{text} {_DEPENDS} MoSh's of h36m.", []).append(recipe)
-        for name, source in trained.training.static_fits.items():
-            text = f"Static fits of {name}: {source}."
-            rows.setdefault(f"{text} {_DEPENDS} SPIN's own.", []).append(recipe)
+        if trained := read_trained(run):
+            known = trained.environment
+            for what, sources, ours in (
+                ("SMPL labels", known.smpl_labels, "MoSh's of h36m"),
+                ("Static fits", known.static_fits, "SPIN's own"),
+            ):
+                for name, source in sources.items():
+                    text = f"{what} of {name}: {source}. Figures depend on them; the published ones are with {ours}."
+                    rows.setdefault(text, []).append(recipe)
     for text, recipes in sorted(rows.items()):
         yield Note(rows=tuple(recipes), text=text)
 
@@ -88,7 +86,7 @@ def _measured(run: Run | None, figure: float) -> dict[str, Any]:
     """Returns what a record says of the run in its cell; the same keys with None where there is none."""
     estimate = run.score.metrics[METRICS[0]] if run else None
     return {
-        **score_of(run.score if run else None),
+        **score_of(run and run.score),
         "difference": estimate and round(estimate.value - figure, 6),
         "verdict": estimate and verdict(figure, estimate),
         **origin_of(run),
@@ -102,15 +100,12 @@ def wide_report(name: str) -> Report:
         UsageError: there is no such table; names those there are.
     """
     table = published().table(name)
-    notes = letters(table.notes)
-    records = [
-        {"table": name, **dict(zip(table.columns, row)), "notes": marked(notes, str(row[0]))}
-        for row in table.rows
-    ]
     first = next(iter(table.columns))
+    rows = [{"table": name, **dict(zip(table.columns, row))} for row in table.rows]
+    records, notes = with_notes(rows, table.notes, key=first)
     columns = [
-        Column(title, key, number=isinstance(table.rows[0][index], float), noted=key == first)
-        for index, (key, title) in enumerate(table.columns.items())
+        Column(title, key, number=isinstance(records[0][key], float), noted=key == first)
+        for key, title in table.columns.items()
     ]
     return Report(
         name=name,
@@ -118,7 +113,7 @@ def wide_report(name: str) -> Report:
         caption="Errors in mm on the 3DPW test set, as published.",
         main=Sheet(table.title, columns, records),
         others=(),
-        notes={letter: note.text for letter, note in notes.items()},
+        notes=notes,
         remarks=[table.remark, f"Published in {table.source}."],
     )
 
@@ -131,11 +126,10 @@ def _difference(record: Record) -> str:
 _MEASURED_COLUMNS = (
     Column("Published", "published", number=True, noted=True),
     Column("Measured", lambda record: shown(record[METRICS[0]]) or NOT_RUN, number=True),
-    Column("95 % interval", interval, number=True),
+    INTERVAL,
     Column("Diff.", _difference, number=True),
     Column("Verdict", "verdict", styled=True),
-    Column("MPJPE", "mpjpe_mm", number=True, wide=True),
-    RECIPE,
+    MPJPE,
 )
 _PUBLISHED_COLUMNS = (
     Column("PA-MPJPE", "published", number=True, noted=True),
@@ -143,5 +137,4 @@ _PUBLISHED_COLUMNS = (
     Column("Backbone", "backbone", shared=True),
     Column("Initialisation", "initialisation"),
     Column("Datasets", "datasets", shared=True),
-    RECIPE,
 )

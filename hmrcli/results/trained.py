@@ -1,7 +1,6 @@
-"""The training of the weights behind a result: the recipe as resolved, and how far training went.
+"""The training of the weights behind a result, from the files of its run, which also travel with published results.
 
-A run of `hmr train` says it in its folder; results that are published say it in a `training.json` beside their
-recipe. Weights are recognised by their SHA-256, so that a result never gets the recipe of other weights.
+Weights are recognised by their SHA-256, so that a result never gets the recipe of other weights.
 """
 
 import json
@@ -11,13 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import Model, read_record
+from hmrcli.files import read_record
 from hmrcli.recipe import Recipe, load_recipe, source_of
-from hmrcli.results.runs import Count, Part, Run, Sha256, Text
+from hmrcli.results.runs import Count, Part, Run, Text
 from hmrcli.training.checkpoints import FOLDER, META_FILE, MODEL_FILE
 from hmrcli.training.metrics import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
 
-TRAINING_FILE = "training.json"
 _ABSENT = "absent"
 _NO_TRAINING = ("published", "exports")
 """Keys that change nothing of a training."""
@@ -33,7 +31,7 @@ class _Meta(Part):
     sha256: Mapping[str, str] = {}
 
 
-class _Environment(Part):
+class Environment(Part):
     """Facts in a run's `environment.json`."""
 
     without: tuple[Text, ...] = ()
@@ -44,24 +42,6 @@ class _Environment(Part):
     """How the fits that SPIN starts from were made, where it was on this machine."""
     initialisation: Text | None = None
     """Start of the weights, if the run recorded it."""
-
-
-class Point(Part):
-    """An evaluation while training."""
-
-    step: Count
-    pa_mpjpe_mm: float
-
-
-class Training(_Environment):
-    """Progress of the training of evaluated weights."""
-
-    checkpoint_sha256: Sha256
-    steps: Count
-    """Before the weights were saved."""
-    finished: bool
-    """True where the run went to the end of its recipe."""
-    validation: tuple[Point, ...] = ()
 
 
 class Change(NamedTuple):
@@ -80,50 +60,53 @@ class Trained(NamedTuple):
 
     folder: Path
     recipe: Recipe
-    training: Training
+    environment: Environment
+    sha256: str
+    """Of the weights."""
+    steps: int
+    """Before the weights were saved."""
+    finished: bool
+    """True where the run went to the end of its recipe."""
+    validation: list[tuple[int, float]]
+    """Step and PA-MPJPE in mm of each evaluation while training."""
 
     @property
     def images_seen(self) -> int:
         """Samples that the steps took, each drawn anew."""
-        return self.training.steps * self.recipe.schedule.batch_size
+        return self.steps * self.recipe.schedule.batch_size
 
     @property
     def curve(self) -> list[tuple[int, float]]:
         """Images seen and PA-MPJPE in mm at each evaluation while training."""
-        batch = self.recipe.schedule.batch_size
-        return [(point.step * batch, point.pa_mpjpe_mm) for point in self.training.validation]
+        return [(step * self.recipe.schedule.batch_size, error) for step, error in self.validation]
 
     @property
     def saw_3dpw(self) -> bool:
         """True where a set of 3DPW was in the training."""
-        names = {
-            name
-            for key, each in self.recipe.data.mixture.items()
-            if key not in self.training.without
-            for name in (key, Path(each.annotations).name)
-        }
+        used = {k: each for k, each in self.recipe.data.mixture.items() if k not in self.environment.without}
+        names = [*used, *(Path(each.annotations).name for each in used.values())]
         return any(name.startswith(_3DPW) for name in names)
 
     @property
     def initialisation(self) -> str:
         """Tells where the weights started."""
+        if self.environment.initialisation is not None:
+            return self.environment.initialisation
         start = self.recipe.network.initialisation
-        if self.training.initialisation is not None:
-            return self.training.initialisation
         files = start and (start.backbone, start.network and f"{start.network} (whole network)")
         return ", ".join(filter(None, files or ())) or "random"
 
     @property
     def described(self) -> str:
         """Differences of the training from the bundled recipe, in words; empty for that recipe as it stands."""
-        parts = [f"Reduced or changed: {', '.join(map(str, self.changes))}."] if self.changes else []
-        if self._other_start:
-            parts.append(f"Started from {self.training.initialisation}.")
-        if self.training.without:
-            parts.append(f"Trained without {', '.join(self.training.without)}.")
-        if not self.training.finished:
-            parts.append("Stopped before the end of the recipe.")
-        return " ".join(parts)
+        changes, without = ", ".join(map(str, self.changes)), ", ".join(self.environment.without)
+        parts = {
+            f"Reduced or changed: {changes}.": changes,
+            f"Started from {self.environment.initialisation}.": self._other_start,
+            f"Trained without {without}.": without,
+            "Stopped before the end of the recipe.": not self.finished,
+        }
+        return " ".join(text for text, holds in parts.items() if holds)
 
     @property
     def changes(self) -> list[Change]:
@@ -134,7 +117,7 @@ class Trained(NamedTuple):
         ours, theirs = map(_texts, (self.recipe, load_recipe(source.name, open=source.open)))
         return [
             Change(key, ours.get(key, _ABSENT), theirs.get(key, _ABSENT))
-            for key in dict.fromkeys([*theirs, *ours])
+            for key in theirs | ours
             if ours.get(key) != theirs.get(key)
         ]
 
@@ -142,12 +125,12 @@ class Trained(NamedTuple):
     def departure(self) -> tuple[object, ...]:
         """Returns the same for two networks whose training departs from their recipes in the same way."""
         changes = [(change.key, change.value) for change in self.changes]
-        return changes, self._other_start, self.training.without, self.training.finished
+        return changes, self._other_start, self.environment.without, self.finished
 
     @property
     def _other_start(self) -> bool:
         """True where the run records that it did not start from the recipe's file."""
-        start, recorded = self.recipe.network.initialisation, self.training.initialisation
+        start, recorded = self.recipe.network.initialisation, self.environment.initialisation
         wanted = start and (start.backbone or start.network)
         return bool(wanted and recorded and recorded != Path(wanted).name)
 
@@ -168,42 +151,28 @@ def read_trained(run: Run) -> Trained | None:
         folders += Path(checkpoint.path).parents[2:3]
     for folder in folders:
         with suppress(BadInput, MissingFile):  # of another version: what it says is not known
-            if training := _stated(folder, checkpoint.sha256) or _recorded(folder, checkpoint.sha256):
-                return Trained(folder, load_recipe(folder / RECIPE_FILE), training)
+            if trained := _read(folder, checkpoint.sha256):
+                return trained
     return None
 
 
-def _stated(folder: Path, sha256: str) -> Training | None:
-    """Reads the document that published weights have."""
-    stated = _read(folder / TRAINING_FILE, Training)
-    return stated if stated and stated.checkpoint_sha256 == sha256 else None
-
-
-def _recorded(folder: Path, sha256: str) -> Training | None:
-    """Gathers the same from what a run left; None for other weights."""
-    found = [_read(path, _Meta) for path in sorted(folder.glob(f"{FOLDER}/*/{META_FILE}"))]
-    metas = [meta for meta in found if meta is not None]
+def _read(folder: Path, sha256: str) -> Trained | None:
+    """Gathers what a run left in its folder; None for other weights."""
+    metas = []
+    for path in sorted(folder.glob(f"{FOLDER}/*/{META_FILE}")):
+        with suppress(BadInput, MissingFile):  # a record of something else
+            metas.append(read_record(path, _Meta, ""))
     steps = [meta.step for meta in metas if meta.sha256.get(MODEL_FILE) == sha256]
     if not steps:
         return None
     about = folder / ENVIRONMENT_FILE
-    environment = read_record(about, _Environment, "") if about.is_file() else _Environment()
     measured = [(line["step"], line.get("validation", {})) for line in read_metrics(folder)]
-    return Training(
-        checkpoint_sha256=sha256,
-        steps=steps[0],
-        finished=any(meta.finished for meta in metas),
-        validation=tuple(
-            Point(step=step, pa_mpjpe_mm=values["pa_mpjpe_mm"])
-            for step, values in measured
-            if "pa_mpjpe_mm" in values
-        ),
-        **environment.model_dump(),
+    return Trained(
+        folder,
+        load_recipe(folder / RECIPE_FILE),
+        read_record(about, Environment, "") if about.is_file() else Environment(),
+        sha256,
+        steps[0],
+        any(meta.finished for meta in metas),
+        [(step, values["pa_mpjpe_mm"]) for step, values in measured if "pa_mpjpe_mm" in values],
     )
-
-
-def _read(path: Path, model: type[Model]) -> Model | None:
-    try:
-        return read_record(path, model, "")
-    except (BadInput, MissingFile):  # a record of something else
-        return None

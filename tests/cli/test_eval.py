@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import joblib
@@ -165,12 +166,36 @@ def expected(protocol: str) -> dict[str, np.ndarray]:
     return {"mpjpe_mm": np.array(mpjpe), "pa_mpjpe_mm": np.zeros(ROWS)}
 
 
+class Evaluated(NamedTuple):
+    """What an evaluation left."""
+
+    stdout: str
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def evaluated(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Evaluated]:
+    """Results by protocol; the document of the first was printed."""
+    runs, found = tmp_path_factory.mktemp("runs"), {}
+    for protocol, options in (("open", ["--json"]), ("3dpw", [])):
+        folder = runs / "hmr_normal" / protocol
+        done = run(*arguments(world, protocol, folder), "--workers", "2", *options)
+        assert code(done) == 0
+        found[protocol] = Evaluated(done.stdout, folder)
+    return found
+
+
+def test_the_document_that_is_printed_is_what_is_written(evaluated: dict[str, Evaluated]) -> None:
+    stdout, folder = evaluated["open"]
+    written = json.loads((folder / "results.json").read_text())
+    assert json.loads(stdout) == written | {"out": str(folder)}
+
+
 @pytest.mark.parametrize("protocol", ["open", "3dpw"])
-def test_what_was_injected_comes_out(world: Path, tmp_path: Path, protocol: str) -> None:
-    done = run(*arguments(world, protocol, tmp_path / "out"), "--workers", "2", "--json")
-    assert code(done) == 0
-    document = json.loads(done.stdout)
-    with np.load(tmp_path / "out" / "errors.npz") as errors:
+def test_what_was_injected_comes_out(evaluated: dict[str, Evaluated], protocol: str) -> None:
+    out = evaluated[protocol].folder
+    document = json.loads((out / "results.json").read_text())
+    with np.load(out / "errors.npz") as errors:
         for name, values in expected(protocol).items():
             assert np.allclose(errors[name], values, atol=2e-3), name
             mean = document["scores"][0]["metrics"][name]
@@ -181,13 +206,14 @@ def test_what_was_injected_comes_out(world: Path, tmp_path: Path, protocol: str)
     assert document["samples"] == ROWS and document["protocol"] == protocol
     assert ("35515" in " ".join(document["details"]["notes"])) == (protocol == "3dpw")
     for picture in ("samples.png", "joints.png"):
-        assert cv2.imread(str(tmp_path / "out" / picture)).std() > 5
-    assert not (tmp_path / "out" / "unfinished").exists()
+        assert cv2.imread(str(out / picture)).std() > 5
+    assert not (out / "unfinished").exists()
 
 
-def test_two_processes_give_the_same_result(world: Path, tmp_path: Path) -> None:
-    alone, shared = tmp_path / "alone", tmp_path / "shared"
-    assert code(run(*arguments(world, "open", alone), "--workers", "0")) == 0
+def test_two_processes_give_the_same_result(
+    world: Path, evaluated: dict[str, Evaluated], tmp_path: Path
+) -> None:
+    alone, shared = evaluated["open"].folder, tmp_path / "shared"
 
     def work(rank: int) -> tuple[int, str]:
         done = run(*arguments(world, "open", shared), "--workers", "0", "--json")
@@ -206,11 +232,11 @@ def test_two_processes_give_the_same_result(world: Path, tmp_path: Path) -> None
     assert values[0][0]["metrics"]["mpjpe_mm"] == pytest.approx(values[1][0]["metrics"]["mpjpe_mm"], abs=1e-3)
 
 
-def test_the_result_appears_in_the_table(world: Path, tmp_path: Path) -> None:
-    shown = run(*arguments(world, "3dpw", tmp_path / "runs" / "hmr_normal" / "a"), "--workers", "0")
-    assert code(shown) == 0 and "3DPW test split" in shown.stdout and "pa_mpjpe" in shown.stdout
-    table = CliRunner().invoke(app, ["table", "--results", str(tmp_path / "runs"), "--format", "json"])
-    assert "hmr_normal/a" in table.stdout
+def test_the_result_appears_in_the_table(evaluated: dict[str, Evaluated]) -> None:
+    stdout, folder = evaluated["3dpw"]
+    assert "3DPW test split" in stdout and "pa_mpjpe" in stdout
+    table = CliRunner().invoke(app, ["table", "--results", str(folder.parents[1]), "--format", "json"])
+    assert "hmr_normal/3dpw" in table.stdout
 
 
 def test_arrays_of_another_system(tmp_path: Path) -> None:

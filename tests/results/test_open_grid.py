@@ -123,7 +123,8 @@ def test_results_are_published(tmp_path: Path, commands: Commands) -> None:
     assert {path.relative_to(target).as_posix() for path in target.rglob("*.*")} == {
         "open_hmr_l1/recipe.yaml",
         "open_hmr_l1/environment.json",
-        "open_hmr_l1/training.json",
+        "open_hmr_l1/metrics.jsonl",
+        "open_hmr_l1/checkpoints/last/meta.json",
         *(
             f"open_hmr_l1/{dataset}/{file}"
             for dataset in ("open-test", "open-wild")

@@ -11,9 +11,8 @@ import pytest
 from rich.console import Console
 
 from hmrcli.results.charts import curves, dots
-from hmrcli.results.formats import to_csv, to_json, to_latex, to_markdown
+from hmrcli.results.formats import to_csv, to_html, to_json, to_latex, to_markdown
 from hmrcli.results.open_table import open_report
-from hmrcli.results.page import to_html
 from hmrcli.results.published import published
 from hmrcli.results.report import Report
 from hmrcli.results.runs import read_runs

@@ -50,13 +50,14 @@ def test_nothing_tells_of_the_machine(tmp_path: Path) -> None:
     target = published(tmp_path)
     files = [path for path in target.rglob("*") if path.is_file()]
     assert sorted(path.relative_to(target).as_posix() for path in files) == [
+        "checkpoints/last/meta.json",
         "environment.json",
+        "metrics.jsonl",
         "open-test/errors.npz",
         "open-test/results.json",
         "open-wild/errors.npz",
         "open-wild/results.json",
         "recipe.yaml",
-        "training.json",
     ]
     for path in files:
         if path.suffix != ".npz":

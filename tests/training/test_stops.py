@@ -27,7 +27,7 @@ from hmrcli.training.run import train
 from hmrcli.training.settings import Progress, Settings
 from hmrcli.training.validation import Validation
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "without_curves")
 
 PEOPLE = "data.mixture={people: {annotations: people.npz}}"
 

@@ -6,7 +6,7 @@ from hmrcli.assets.pickles import read_pickle
 from hmrcli.data.raw.output import Output
 from hmrcli.data.raw.raw_set import Archive, Product, RawSet
 from hmrcli.data.raw.tree import Tree
-from hmrcli.errors import BadInput
+from hmrcli.files import damage
 
 
 def make_cmu_mosh(tree: Tree, out: Output) -> None:
@@ -14,20 +14,11 @@ def make_cmu_mosh(tree: Tree, out: Output) -> None:
     files = tree.need("neutrSMPL_CMU/*/*.pkl")
     sequences = []
     for number, path in enumerate(files, 1):
-        stored = read_pickle(path)
-        try:
-            poses = stored["poses"] if "poses" in stored else stored["new_poses"]
-            sequences.append(
-                (
-                    np.asarray(poses, np.float32).reshape(-1, 72),
-                    np.asarray(stored["betas"], np.float32).ravel()[:10].reshape(10),
-                )
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise BadInput(
-                f"{path}: expected poses (N, 72) and betas (10) ({type(error).__name__}: {error}); unpack "
-                "mosh_data.tar.gz again"
-            ) from None
+        with damage(f"{path}: expected poses (N, 72) and betas (10) ({{}}); unpack mosh_data.tar.gz again"):
+            stored = read_pickle(path)
+            poses = np.asarray(stored["poses"] if "poses" in stored else stored["new_poses"], np.float32)
+            betas = np.asarray(stored["betas"], np.float32).ravel()[:10].reshape(10)
+            sequences.append((poses.reshape(-1, 72), betas))
         out.progress("reading sequences", number, len(files))
     count = sum(len(pose) for pose, _ in sequences)
     # Four million poses: each sequence is let go once it is copied.

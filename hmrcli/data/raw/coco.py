@@ -10,7 +10,7 @@ from hmrcli.data.raw.output import Output
 from hmrcli.data.raw.raw_set import Archive, Product, RawSet
 from hmrcli.data.raw.rows import Rows
 from hmrcli.data.raw.tree import Tree
-from hmrcli.errors import BadInput
+from hmrcli.files import damage
 
 _FILE = "person_keypoints_train2014.json"
 _LIMBS = slice(5, 17)
@@ -26,7 +26,7 @@ def make_coco(tree: Tree, out: Output) -> None:
     path = tree.need(f"annotations/{_FILE}", _FILE)[0]
     document = read_json(path)
     people = Rows("coco", "coco_17")
-    try:
+    with damage(f"{path}: not COCO's people ({{}}); take {_FILE}"):
         names = {image["id"]: image["file_name"] for image in document["images"]}
         for person in document["annotations"]:
             points = np.array(person["keypoints"], np.float64).reshape(17, 3)
@@ -36,8 +36,6 @@ def make_coco(tree: Tree, out: Output) -> None:
                 continue
             points[:, 2] = labelled
             people.add(f"train2014/{names[person['image_id']]}", person["bbox"], points)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{path}: not COCO's people ({type(error).__name__}: {error}); take {_FILE}") from None
     rows = people.annotations()
     out.write("coco_2014_train.npz", rows, tree)
     spin = replace(rows, bbox_xywh=grown_square(rows.bbox_xywh, 1.2))

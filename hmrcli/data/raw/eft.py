@@ -16,7 +16,7 @@ from hmrcli.data.raw.output import Output
 from hmrcli.data.raw.raw_set import Archive, Product, RawSet
 from hmrcli.data.raw.rows import Rows
 from hmrcli.data.raw.tree import Tree, download_folders
-from hmrcli.errors import BadInput
+from hmrcli.files import damage
 
 
 class _Part(NamedTuple):
@@ -74,7 +74,7 @@ def _read(path: Path, part: _Part) -> Annotations:
 
     document = read_json(path)
     rows = Rows(part.images.name, "smpl_49")
-    try:
+    with damage(f"{path}: not a file of EFT's fits ({{}})"):
         fits = document["data"]
         rotmat = np.array([fit["parm_pose"] for fit in fits], np.float64).reshape(-1, 24, 3, 3)
         poses = pose_from_rotmat(torch.from_numpy(rotmat)).numpy()
@@ -85,8 +85,6 @@ def _read(path: Path, part: _Part) -> Annotations:
             points = np.array(fit["gt_keypoint_2d"], np.float32).reshape(49, 3)
             betas = np.array(fit["parm_shape"], np.float64).reshape(10)
             rows.add(part.prefix + fit["imageName"], box, points, pose, betas)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{path}: not a file of EFT's fits ({type(error).__name__}: {error})") from None
     return rows.annotations()
 
 

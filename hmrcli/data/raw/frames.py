@@ -2,8 +2,9 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -19,13 +20,19 @@ _BYTES_PER_PIXEL = 0.25
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
-def frame_count(video: Path) -> int:
-    """Returns how many frames a video says it has; 0 where it cannot be read."""
+@contextmanager
+def _opened(video: Path) -> Iterator[cv2.VideoCapture]:
     capture = cv2.VideoCapture(str(video))
     try:
-        return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        yield capture
     finally:
         capture.release()
+
+
+def frame_count(video: Path) -> int:
+    """Returns how many frames a video says it has; 0 where it cannot be read."""
+    with _opened(video) as capture:
+        return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
 
 def take_frames(out: Output, wanted: Mapping[Path, Mapping[int, Path]]) -> set[Path]:
@@ -73,17 +80,13 @@ def take_frames(out: Output, wanted: Mapping[Path, Mapping[int, Path]]) -> set[P
 
 
 def _frame_bytes(video: Path) -> float:
-    capture = cv2.VideoCapture(str(video))
-    try:
-        sides = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-    finally:
-        capture.release()
-    return _BYTES_PER_PIXEL * sides[0] * sides[1]
+    with _opened(video) as capture:
+        width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        return _BYTES_PER_PIXEL * width * height
 
 
 def _take(video: Path, frames: Mapping[int, Path], count: Callable[[], bool]) -> None:
-    capture = cv2.VideoCapture(str(video))
-    try:
+    with _opened(video) as capture:
         for number in range(max(frames) + 1):
             if not capture.grab():
                 return
@@ -96,5 +99,3 @@ def _take(video: Path, frames: Mapping[int, Path], count: Callable[[], bool]) ->
                 temporary.write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
             if not count():
                 return
-    finally:
-        capture.release()

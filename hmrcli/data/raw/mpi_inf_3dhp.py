@@ -18,7 +18,7 @@ from hmrcli.data.raw.geometry import box_of_points, square_box
 from hmrcli.data.raw.output import Output, joined
 from hmrcli.data.raw.raw_set import Archive, Product, RawSet
 from hmrcli.data.raw.tree import Tree
-from hmrcli.errors import BadInput
+from hmrcli.files import damage
 
 _CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)
 """That the published converters use; the fourth looks from above."""
@@ -109,14 +109,12 @@ def make_mpi_inf_3dhp(tree: Tree, out: Output) -> None:
 def _camera(
     stored: dict[str, Any], camera: int, path: Path
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    try:
+    with damage(f"{path}: annot2, annot3 of camera {camera}: {{}}; download it again"):
         points = np.asarray(stored["annot2"][camera, 0], np.float64).reshape(-1, 28, 2)
         joints = np.asarray(stored["annot3"][camera, 0], np.float64).reshape(-1, 28, 3)
         if len(points) != len(joints):
             raise ValueError(f"{len(points)} frames in 2D, {len(joints)} in 3D")
-    except (ValueError, IndexError, TypeError) as error:
-        raise BadInput(f"{path}: annot2, annot3 of camera {camera}: {error}; download it again") from None
-    return points, joints
+        return points, joints
 
 
 def _length(tree: Tree, out: Output, name: str, annotated: int, videos: dict[str, Path]) -> int:
@@ -234,11 +232,9 @@ def _make_test(tree: Tree, out: Output) -> None:
         valid = np.ravel(stored["valid_frame"]) != 0
         out.drop("of the test set marked as not valid", (~valid).sum())
         rows = np.flatnonzero(valid)
-        try:
+        with damage(f"{path}: annot2, univ_annot3: {{}}; download it again"):
             points = stored["annot2"].reshape(-1, 17, 2)[rows]
             joints = stored["univ_annot3"].reshape(-1, 17, 3)[rows]
-        except (ValueError, IndexError) as error:
-            raise BadInput(f"{path}: annot2, univ_annot3: {error}; download it again") from None
         ones = np.ones((len(rows), 17, 1))
         folder = f"mpi_inf_3dhp_test_set/{path.parent.name}/imageSequence"
         parts.append(

@@ -13,7 +13,7 @@ from hmrcli.data.raw.documents import json_items
 from hmrcli.data.raw.output import Output
 from hmrcli.data.raw.raw_set import Archive, Product, RawSet
 from hmrcli.data.raw.tree import Tree
-from hmrcli.errors import BadInput
+from hmrcli.files import damage
 
 _PELVIS = 14
 
@@ -31,7 +31,7 @@ def make_muco(tree: Tree, out: Output) -> None:
             bodies[int(key)] = body
     out.progress("reading persons", 0, 1)
     persons: dict[Any, list[tuple[Any, ...]]] = defaultdict(list)
-    try:
+    with damage(f"{document}: {{}}; expected mks0601's MuCo-3DHP.json"):
         for person in json_items(document, "annotations"):
             if person["id"] not in bodies:
                 out.drop("without a finite fit")
@@ -50,10 +50,6 @@ def make_muco(tree: Tree, out: Output) -> None:
             names += [f"images/{image['file_name']}"] * len(own)
             cameras += [((fx, 0, cx), (0, fy, cy), (0, 0, 1))] * len(own)
             rows += own
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"{document}: {type(error).__name__}: {error}; expected mks0601's MuCo-3DHP.json"
-        ) from None
     out.drop("without an image", sum(len(left) for left in persons.values()))
     count = len(rows)
     body = np.array([row[2] for row in rows], np.float32).reshape(count, 85)

@@ -13,6 +13,7 @@ from hmrcli.data.raw.raw_set import Product, RawSet
 from hmrcli.data.raw.rows import Rows
 from hmrcli.data.raw.tree import Tree
 from hmrcli.errors import BadInput, MissingFile, UsageError
+from hmrcli.files import damage
 
 FEWEST, SEEN, AROUND = 6, 0.3, 1.2
 """Keypoints that make a row, visibility from which a landmark counts, and the box around them."""
@@ -54,7 +55,10 @@ def own_set(name: str, keypoints: Path | None) -> RawSet:
 def _read(keypoints: Path, tree: Tree, out: Output) -> None:
     """Writes everyone with some labelled keypoints, in the file's order; boxes as given, else around these."""
     document, people = read_json(keypoints), Rows(out.raw_set.name, "coco_17")
-    try:
+    with damage(
+        f"{keypoints}: no keypoints in COCO's layout ({{}}); expected images (id, file_name) and annotations "
+        "(image_id, keypoints of 17×3 numbers, bbox)"
+    ):
         names = {image["id"]: image["file_name"] for image in document["images"]}
         for person in document["annotations"]:
             points = np.array(person.get("keypoints") or [0] * 51, np.float64).reshape(17, 3)
@@ -64,11 +68,6 @@ def _read(keypoints: Path, tree: Tree, out: Output) -> None:
                 continue
             box = person.get("bbox") or box_of_points(points[None, :, :2], AROUND, points[None, :, 2] > 0)[0]
             people.add(str(names[person["image_id"]]), box, points)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(
-            f"{keypoints}: no keypoints in COCO's layout ({type(error).__name__}: {error}); expected images (id, "
-            "file_name) and annotations (image_id, keypoints of 17×3 numbers, bbox)"
-        ) from None
     out.write(f"{out.raw_set.name}.npz", people.annotations(), tree, keypoints=keypoints.name)
 
 

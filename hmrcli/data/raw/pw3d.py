@@ -12,7 +12,7 @@ from hmrcli.data.raw.geometry import box_of_points, moved, square_box, turned
 from hmrcli.data.raw.output import Output, joined
 from hmrcli.data.raw.raw_set import Archive, Product, RawSet
 from hmrcli.data.raw.tree import Tree
-from hmrcli.errors import BadInput
+from hmrcli.files import damage
 
 _FILES = {"test": "pw3d_test.npz", "train": "pw3d_train.npz", "validation": "pw3d_validation.npz"}
 _BOX = 1.2
@@ -48,12 +48,8 @@ def read_sequence(path: Path, out: Output) -> list[Annotations]:
         BadInput: it is not a sequence of 3DPW.
     """
     sequence = read_pickle(path)
-    try:
+    with damage(f"{path}: not a sequence of 3DPW ({{}}); unpack sequenceFiles.zip again"):
         return [_person(sequence, person, out) for person in range(len(sequence["poses"]))]
-    except (KeyError, TypeError, IndexError, ValueError) as error:
-        raise BadInput(
-            f"{path}: not a sequence of 3DPW ({type(error).__name__}: {error}); unpack sequenceFiles.zip again"
-        ) from None
 
 
 def _person(sequence: dict[str, Any], person: int, out: Output) -> Annotations:
