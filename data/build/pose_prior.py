@@ -3,8 +3,8 @@
 Limits are the averages that clinical goniometry gives (American Academy of Orthopaedic Surgeons, *Joint Motion*,
 1965; Boone and Azen, J. Bone Joint Surg. 61-A, 1979), shared out over the joints of the body and turned into its
 axes: x to the subject's left, y up, z to the front, arms sideways at rest. What is usual is half a guess within
-these limits and half what everyday poses are: those written by hand for a studio (`key_poses.yaml`), and those of two
-clips of motion capture (`motion_capture.py`). Nothing comes from SMPL, nor from footage that fits are measured on.
+these limits and half what everyday poses are: those written by hand for a studio (`key_poses.yaml`). Nothing comes
+from SMPL, nor from footage that fits are measured on.
 
     python data/build/pose_prior.py
 """
