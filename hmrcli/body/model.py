@@ -1,6 +1,6 @@
 """Body model: shape and pose in, vertices and joints out (Loper et al., SMPL, SIGGRAPH Asia 2015)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -63,12 +63,12 @@ class BodyModel(nn.Module):
     faces: Tensor
     v_template: Tensor
     shapedirs: Tensor
-    posedirs: Tensor
     joint_regressor: Tensor
     weights: Tensor
     landmark_vertices: Tensor
     parts: Tensor
     mirror: Tensor | None
+    _posedirs: Tensor
     _bone_starts: Tensor
     _has_parent: Tensor
     _ancestors: Tensor
@@ -91,6 +91,7 @@ class BodyModel(nn.Module):
         engine: nn.Module | None = None,
         age: float | None = None,
         size: float = 1.0,
+        adult: "BodyModel | None" = None,
     ) -> None:
         """Takes what `load_body` read.
 
@@ -99,6 +100,7 @@ class BodyModel(nn.Module):
             extras: gives h36m_regressor, extra_regressor or levels when first asked for.
             engine: runs the forward pass in place of our own: (betas, rotmat, transl) to vertices and joints.
             age, size: of a child.
+            adult: whose pose directions a child's are, times its size; `arrays` then has none.
         """
         super().__init__()
         self.name, self.sha256, self.parents, self.uv = name, sha256, PARENTS, uv
@@ -107,7 +109,10 @@ class BodyModel(nn.Module):
         self._extras, self._levels = extras, None
         for key, array in arrays.items():
             kind = torch.int64 if key == "faces" else torch.float32
-            self._keep(key, torch.as_tensor(np.ascontiguousarray(array)).to(kind))
+            name = "_posedirs" if key == "posedirs" else key
+            self._keep(name, torch.as_tensor(np.ascontiguousarray(array)).to(kind))
+        if adult is not None:
+            self._keep("_posedirs", adult._posedirs)
         self._keep("landmark_vertices", torch.as_tensor(landmark_vertices))
         self._keep("parts", self.weights.argmax(1))
         self._keep("_bone_starts", torch.tensor((0, *PARENTS[1:])))
@@ -119,7 +124,7 @@ class BodyModel(nn.Module):
         # A tuple hides the engine from state dicts; `_apply` moves it along.
         self._engine = (engine,) if engine else ()
         if not engine:
-            self._prepare()
+            self._prepare(adult)
 
     def _keep(self, name: str, value: Tensor | None) -> None:
         self.register_buffer(name, value, persistent=False)
@@ -130,15 +135,24 @@ class BodyModel(nn.Module):
         super()._apply(fn, recurse)
         return self
 
-    def _prepare(self) -> None:
+    @property
+    def posedirs(self) -> Tensor:
+        """Returns the pose directions (V, 3, 207); a child's are made anew each time, which saves keeping them."""
+        return self._posedirs if self.size == 1 else self.size * self._posedirs
+
+    def _prepare(self, adult: "BodyModel | None") -> None:
         """Computes what the forward pass needs and can be known before."""
         self._keep("_rest_joints", self.joint_regressor @ self.v_template)
         self._keep("_joint_shapedirs", torch.einsum("jv,vck->kjc", self.joint_regressor, self.shapedirs))
         # Most pose directions are zero: each vertex reacts to the few joints near it.
-        by_row = self.posedirs.flatten(0, 1)
+        by_row = self._posedirs.flatten(0, 1)
         for name, matrix in (("_pose_rows", by_row), ("_pose_columns", by_row.T)):
-            for part, value in zip(_ROW_PARTS, row_arrays(matrix)):
-                self._keep(f"{name}_{part}", value)
+            if adult is None:
+                parts: Iterable[Tensor] = row_arrays(matrix)
+            else:
+                parts = (adult.get_buffer(f"{name}_{part}") for part in _ROW_PARTS)
+            for part, value in zip(_ROW_PARTS, parts):
+                self._keep(f"{name}_{part}", self.size * value if adult and part == "values" else value)
 
     def forward(self, rotmat: Tensor, betas: Tensor, transl: Tensor | None = None) -> BodyOutput:
         """Poses the body.
@@ -219,7 +233,6 @@ class BodyModel(nn.Module):
         arrays = {
             "v_template": template,
             "shapedirs": size * self.shapedirs.cpu().numpy(),
-            "posedirs": size * self.posedirs.cpu().numpy(),
             **{name: getattr(self, name).cpu().numpy() for name in ("joint_regressor", "weights", "faces")},
         }
         return BodyModel(
@@ -232,6 +245,7 @@ class BodyModel(nn.Module):
             uv=self.uv,
             age=age,
             size=size,
+            adult=self,
         )
 
     @property
