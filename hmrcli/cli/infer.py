@@ -11,7 +11,7 @@ from hmrcli.cli import options
 from hmrcli.cli.clips import ClipInput, ClipWork, clip_inputs, recover_camera, recover_clip
 from hmrcli.cli.console import bar, complain, in_words, note, print_json, print_line
 from hmrcli.cli.infer_options import SAVES, BvhNames, MeshFormat, Smooth, asked_of, near
-from hmrcli.environment import chosen_device
+from hmrcli.environment import chosen_device, frugal_memory
 from hmrcli.errors import HmrError, MissingFile, UsageError
 from hmrcli.files import did_you_mean, writable_folder
 
@@ -107,6 +107,7 @@ def infer(
     Ctrl-C keeps them, and the same command with --resume goes on. In clips people are followed, each has one shape, and
     their motion is smooth.
     """
+    frugal_memory()
     inputs = inputs or []
     if (camera is None) == (not inputs):
         raise UsageError("expected images, folders, videos or patterns, or else --camera N")
