@@ -1,5 +1,6 @@
 """Versions, device and threads that a result is made with."""
 
+import ctypes
 import os
 import platform
 import sys
@@ -78,3 +79,16 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def frugal_memory() -> None:
+    """Lets glibc give back what is freed, for programs whose threads each work on large arrays for a moment.
+
+    By default every thread has a heap of its own, which keeps what the largest picture took. Call it before threads
+    start; elsewhere than on glibc it does nothing.
+    """
+    arena_max, mmap_threshold = -8, -3  # malloc.h
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(arena_max, 2)
+        mallopt(mmap_threshold, 4 << 20)

@@ -62,12 +62,12 @@ class BodyModel(nn.Module):
     faces: Tensor
     v_template: Tensor
     shapedirs: Tensor
-    posedirs: Tensor
     joint_regressor: Tensor
     weights: Tensor
     landmark_vertices: Tensor
     parts: Tensor
     mirror: Tensor | None
+    _posedirs: Tensor
     _ancestors: Tensor
     _upright: Tensor
     _rest_joints: Tensor
@@ -88,6 +88,7 @@ class BodyModel(nn.Module):
         engine: nn.Module | None = None,
         age: float | None = None,
         size: float = 1.0,
+        adult: "BodyModel | None" = None,
     ) -> None:
         """Takes what `load_body` read.
 
@@ -96,6 +97,7 @@ class BodyModel(nn.Module):
             extras: gives h36m_regressor, extra_regressor or levels when first asked for.
             engine: runs the forward pass in place of our own: (betas, rotmat, transl) to vertices and joints.
             age, size: of a child.
+            adult: whose pose directions a child's are, times its size; `arrays` then has none.
         """
         super().__init__()
         self.name, self.sha256, self.parents, self.uv = name, sha256, PARENTS, uv
@@ -104,7 +106,10 @@ class BodyModel(nn.Module):
         self._extras, self._levels = extras, None
         for key, array in arrays.items():
             kind = torch.int64 if key == "faces" else torch.float32
-            self._keep(key, torch.as_tensor(np.ascontiguousarray(array)).to(kind))
+            name = "_posedirs" if key == "posedirs" else key
+            self._keep(name, torch.as_tensor(np.ascontiguousarray(array)).to(kind))
+        if adult is not None:
+            self._keep("_posedirs", adult._posedirs)
         self._keep("landmark_vertices", torch.as_tensor(landmark_vertices))
         self._keep("parts", self.weights.argmax(1))
         self._keep("_ancestors", torch.tensor(ancestors(PARENTS)).flatten(1))
@@ -113,7 +118,7 @@ class BodyModel(nn.Module):
         # A tuple hides the engine from state dicts; `_apply` moves it along.
         self._engine = (engine,) if engine else ()
         if not engine:
-            self._prepare()
+            self._prepare(adult)
 
     def _keep(self, name: str, value: Tensor | None) -> None:
         self.register_buffer(name, value, persistent=False)
@@ -124,17 +129,27 @@ class BodyModel(nn.Module):
         super()._apply(fn, recurse)
         return self
 
-    def _prepare(self) -> None:
+    @property
+    def posedirs(self) -> Tensor:
+        """Returns the pose directions (V, 3, 207); a child's are made anew each time, which saves keeping them."""
+        return self._posedirs if self.size == 1 else self.size * self._posedirs
+
+    def _prepare(self, adult: "BodyModel | None") -> None:
         """Computes what the forward pass needs and can be known before."""
         self._keep("_rest_joints", (self.joint_regressor @ self.v_template).flatten())
         by_beta = torch.einsum("jv,vck->kjc", self.joint_regressor, self.shapedirs)
         self._keep("_joint_shapedirs", by_beta.flatten(1))
         # Directions for the matrices of all joints, of which the root's do nothing. Most of the others are zero, too:
         # each vertex reacts to the few joints near it. The template is as if all matrices were zero.
-        directions = torch.nn.functional.pad(self.posedirs, (9, 0)).flatten(0, 1)
-        at_rest = directions.double() @ torch.eye(3, dtype=torch.float64).repeat(24, 1).reshape(-1, 1)
-        self._keep("_unposed", (self.v_template.reshape(-1, 1) - at_rest).to(self.v_template.dtype))
-        self._pose_directions = SparseMatrix(directions)
+        template = self.v_template.reshape(-1, 1)
+        if adult is None:
+            directions = torch.nn.functional.pad(self._posedirs, (9, 0)).flatten(0, 1)
+            at_rest = directions.double() @ torch.eye(3, dtype=torch.float64).repeat(24, 1).reshape(-1, 1)
+            self._pose_directions = SparseMatrix(directions)
+        else:
+            at_rest = self.size * (adult.v_template.reshape(-1, 1) - adult._unposed)
+            self._pose_directions = adult._pose_directions.times(self.size)
+        self._keep("_unposed", (template - at_rest).to(template.dtype))
 
     def forward(self, rotmat: Tensor, betas: Tensor, transl: Tensor | None = None) -> BodyOutput:
         """Poses the body.
@@ -208,7 +223,6 @@ class BodyModel(nn.Module):
         arrays = {
             "v_template": template,
             "shapedirs": size * self.shapedirs.cpu().numpy(),
-            "posedirs": size * self.posedirs.cpu().numpy(),
             **{name: getattr(self, name).cpu().numpy() for name in ("joint_regressor", "weights", "faces")},
         }
         return BodyModel(
@@ -221,6 +235,7 @@ class BodyModel(nn.Module):
             uv=self.uv,
             age=age,
             size=size,
+            adult=self,
         )
 
     @property

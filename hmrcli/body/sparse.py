@@ -33,6 +33,14 @@ class SparseMatrix(nn.Module):
             for name, array in zip(_ARRAYS, arrays):
                 self.register_buffer(f"{side}_{name}", array, persistent=False)
 
+    def times(self, factor: float) -> "SparseMatrix":
+        """Returns this matrix times a number; both keep the places of their entries in the same memory."""
+        other = SparseMatrix.__new__(SparseMatrix)
+        nn.Module.__init__(other)
+        for name, array in self.named_buffers():
+            other.register_buffer(name, factor * array if name.endswith("values") else array, persistent=False)
+        return other
+
     def forward(self, factors: Tensor) -> Tensor:
         """(N, K) -> (M, K)."""
         arrays = (self.get_buffer(f"{side}_{name}") for side in _SIDES for name in _ARRAYS)

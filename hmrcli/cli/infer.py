@@ -12,7 +12,7 @@ from hmrcli.cli.clips import ClipInput, ClipWork, clip_inputs, recover_camera, r
 from hmrcli.cli.console import Failures, note, print_json
 from hmrcli.cli.infer_options import SAVES, BvhNames, MeshFormat, Smooth, asked_of, near
 from hmrcli.cli.photos import recover_photos
-from hmrcli.environment import chosen_device
+from hmrcli.environment import chosen_device, frugal_memory
 from hmrcli.errors import HmrError, MissingFile, UsageError
 from hmrcli.files import did_you_mean, writable_folder
 
@@ -108,6 +108,7 @@ def infer(
     Ctrl-C keeps them, and the same command with --resume goes on. In clips people are followed, each has one shape, and
     their motion is smooth.
     """
+    frugal_memory()
     inputs = inputs or []
     if (camera is None) == (not inputs):
         raise UsageError("expected images, folders, videos or patterns, or else --camera N")

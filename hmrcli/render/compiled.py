@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numba
 from numpy.typing import NDArray
 
+_config: Any = numba.config
 Array = NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -32,13 +33,13 @@ def compiled_with_arrays(function: Function) -> Function:
 
 
 def _compiled(function: Function, **options: Any) -> Function:
-    given, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _FOLDER
+    given, _config.CACHE_DIR = _config.CACHE_DIR, _FOLDER
     try:
         return numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:  # neither this folder, the installation nor the home can be written
         return numba.njit(nogil=True, **options)(function)
     finally:
-        numba.config.CACHE_DIR = given
+        _config.CACHE_DIR = given
 
 
 def _cache_folder() -> str:
@@ -52,7 +53,7 @@ def _cache_folder() -> str:
         digest.update(path.read_bytes())
     own = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
     try:
-        place = numba.config.CACHE_DIR or os.environ.get(own) or Path.home() / ".cache"
+        place = _config.CACHE_DIR or os.environ.get(own) or Path.home() / ".cache"
     except RuntimeError:
         return ""
     return str(Path(place, "hmr", f"kernels-{digest.hexdigest()[:12]}"))
