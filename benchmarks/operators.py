@@ -59,7 +59,7 @@ class Operators(NamedTuple):
 
 
 class Features(nn.Module):
-    """Stands in for a backbone: the same features for all pictures, with one parameter."""
+    """Stands in for a backbone: features of as many pictures as there are, whatever they show, with one parameter."""
 
     def __init__(self, features: Tensor | tuple[Tensor, ...]) -> None:
         super().__init__()
@@ -68,8 +68,8 @@ class Features(nn.Module):
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Returns them for any pictures."""
         if isinstance(self.features, tuple):
-            return tuple(each * self.scale for each in self.features)
-        return self.features * self.scale
+            return tuple(each[: len(images)] * self.scale for each in self.features)
+        return self.features[: len(images)] * self.scale
 
 
 def made_batch(recipe: Recipe, samples: int) -> Batch:
@@ -102,7 +102,7 @@ def made_batch(recipe: Recipe, samples: int) -> Batch:
     )
 
 
-def learner_without_backbone(name: str, samples: int) -> Learner:
+def learner_without_backbone(name: str, samples: int, compiled: bool = False) -> Learner:
     """Builds the learner of a row whose features are there already."""
     recipe, body = open_recipe(name, batch_size=samples), load_body("open")
     torch.manual_seed(0)
@@ -116,7 +116,7 @@ def learner_without_backbone(name: str, samples: int) -> Learner:
     setattr(owner, part, Features(tuple(made) if several else made[0]))
     random = np.random.default_rng(0)
     real = Bodies(*(random.normal(scale=0.2, size=(99, size)).astype(np.float32) for size in (72, 10)))
-    return make_learner(recipe, network, body, torch.device("cpu"), real)
+    return make_learner(recipe, network, body, torch.device("cpu"), real, compiled=compiled)
 
 
 def count(name: str, samples: int = 4) -> Operators:

@@ -200,7 +200,8 @@ def losses(
 
     Joints of both are regressed from the mesh. The camera learns from the free mesh alone.
     """
-    assert prediction.rotmat is not None and prediction.betas is not None and prediction.mesh_levels
+    assert prediction.rotmat is not None and prediction.betas is not None
+    assert prediction.mesh_levels is not None
 
     def mesh_pairs(prefix: str, vertices: Tensor, cam: Tensor) -> Pairs:
         regressed = BodyOutput(vertices, body.joint_regressor @ vertices)

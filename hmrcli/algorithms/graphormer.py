@@ -1,7 +1,5 @@
 """Mesh Graphormer (Lin et al. 2021): a transformer over joints, coarse vertices and the image's grid."""
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -336,20 +334,14 @@ def losses(
     pairs = {**joint_pairs("", regressed), **joint_pairs("token_", prediction.joints3d)}
     if (true := targets.vertices) is not None:
         moved = true.values - body.h36m_joints(true.values)[:, _PELVIS, None]
-        true_middle = moved[:, _kept_vertices(body, 1, full.device)]
-        true_coarse = true_middle[:, _kept_vertices(body, 2, full.device)]
+        true_middle = moved.index_select(1, body.kept_vertices(1))
+        true_coarse = true_middle.index_select(1, body.kept_vertices(2))
         pairs |= {
             "vertices": (full, true._replace(values=moved)),
             "middle_vertices": (middle, true._replace(values=true_middle)),
             "coarse_vertices": (coarse, true._replace(values=true_coarse)),
         }
     return mean_errors(pairs, recipe.losses)
-
-
-@lru_cache(maxsize=8)
-def _kept_vertices(body: BodyModel, level: int, device: torch.device) -> Tensor:
-    """Tells the vertices of the level before that a level keeps; cached since SMPL's come from a file each time."""
-    return torch.as_tensor(body.levels.down[level - 1], device=device)
 
 
 def _split(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:

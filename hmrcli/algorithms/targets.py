@@ -1,7 +1,6 @@
 """Targets of predictions: a batch's labels, checked and brought into one form."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 from hmrcli.body.joints import JOINT_SETS, SMPL_54
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.layers.constants import places
+from hmrcli.layers.constants import fixed, places
 from hmrcli.layers.crops import Crops
 from hmrcli.recipe import Recipe
 
@@ -161,14 +160,13 @@ def centered_on_hips(joints3d: Tensor, from_54: tuple[int, ...]) -> Tensor:
     return _from_hips(from_54, joints3d.device).to(joints3d) @ joints3d
 
 
-@cache
+@fixed
 def _from_hips(from_54: tuple[int, ...], device: torch.device) -> Tensor:
     """Makes the matrix (J, J) that takes the middle between the hips from all joints."""
-    with torch.inference_mode(False):
-        matrix = torch.eye(len(from_54))
-        for hip in _HIPS:
-            matrix[:, from_54.index(hip)] -= 0.5
-        return matrix.to(device)
+    matrix = torch.eye(len(from_54), device=device)
+    for hip in _HIPS:
+        matrix[:, from_54.index(hip)] -= 0.5
+    return matrix
 
 
 def blank_labels(recipe: Recipe, device: torch.device) -> dict[str, Tensor]:

@@ -254,6 +254,12 @@ class BodyModel(nn.Module):
         self._levels = self._levels or self._extras("levels")
         return self._levels
 
+    def kept_vertices(self, level: int) -> Tensor:
+        """Returns the vertices of the level before that a level of the mesh keeps."""
+        if f"_kept_{level}" not in self._buffers:
+            self._keep(f"_kept_{level}", torch.as_tensor(self.levels.down[level - 1]).to(self.faces))
+        return self.get_buffer(f"_kept_{level}")
+
     def _regressor(self, name: str) -> Tensor:
         if f"_{name}" not in self._buffers:
             self._keep(f"_{name}", torch.as_tensor(self._extras(name)).to(self.v_template))

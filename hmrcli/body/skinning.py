@@ -36,9 +36,7 @@ class _BlendRows(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         blend, points = ctx.saved_tensors
-        of_blend = torch.empty_like(blend)
-        torch.mul(gradient[:, :, None], points[:, None], out=of_blend[:, :, :3])
-        of_blend[:, :, 3] = gradient
+        of_blend = torch.cat([gradient[:, :, None] * points[:, None], gradient[:, :, None]], dim=2)
         of_points = blend[:, 0, :3] * gradient[:, 0:1]
         of_points.addcmul_(blend[:, 1, :3], gradient[:, 1:2])
         of_points.addcmul_(blend[:, 2, :3], gradient[:, 2:3])

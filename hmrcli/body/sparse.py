@@ -30,8 +30,8 @@ class SparseMatrix(nn.Module):
             rows, places = entries.indices()
             ends = torch.bincount(rows, minlength=len(one)).cumsum(0)
             arrays = places, F.pad(ends, (1, 0)), entries.values().float()
-            for name, array in zip(_ARRAYS, arrays):
-                self.register_buffer(f"{side}_{name}", array, persistent=False)
+            for name, array in zip(_ARRAYS, arrays):  # copies: the compiler knows no parts of sparse tensors
+                self.register_buffer(f"{side}_{name}", array.clone(), persistent=False)
 
     def times(self, factor: float) -> "SparseMatrix":
         """Returns this matrix times a number; both keep the places of their entries in the same memory."""

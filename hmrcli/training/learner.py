@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from hmrcli.algorithms import code_of
 from hmrcli.algorithms.targets import Counts, blank_labels, count_labels
 from hmrcli.body.model import BodyModel
 from hmrcli.data.sets import Bodies
@@ -47,6 +48,8 @@ class Learner:
     relabel: Relabel | None
     device: torch.device
     precision: Precision
+    compute_losses: Callable[..., dict[str, Tensor]]
+    """`training_losses`, compiled where that was asked for."""
     failed: Tensor
     """Scalar on the device, 1 from the first step on whose losses are no numbers: no later one changes anything."""
 
@@ -71,7 +74,10 @@ class Learner:
     def losses(self, prediction: Any, labels: Labels, crops: Crops, counts: Counts) -> dict[str, Tensor]:
         """Computes the weighted terms of a batch, or of a micro-batch."""
         discriminator = self.adversary.discriminator if self.adversary else None
-        return training_losses(self.recipe, prediction, labels, crops, self.body, discriminator, counts)
+        code = code_of(self.recipe)
+        return self.compute_losses(
+            self.recipe, prediction, labels, crops, self.body, discriminator, counts, code
+        )
 
 
 def make_learner(
@@ -90,7 +96,9 @@ def make_learner(
         network: with the weights to start from.
         body: that it was built on, on the device.
         real: poses and shapes for the adversary of a recipe that has one.
-        compiled: computes through `torch.compile`; the network itself, which is saved and evaluated, stays as it is.
+        compiled: computes network and losses through `torch.compile`; the network itself, which is saved and
+            evaluated, stays as it is. What lies between them in a step is not compiled: SPIN's fits, and the
+            discriminator's step, after which it scores.
 
     Raises:
         UsageError: bf16 on a device that has none.
@@ -110,14 +118,18 @@ def make_learner(
         recipe=recipe,
         body=body,
         network=network,
-        parallel=_compiled(network) if compiled else network,
+        parallel=network,
         optimizer=_adam(recipe, parameter_groups(network), device),
         adversary=adversary,
         relabel=relabel,
         device=device,
         precision=precision,
+        compute_losses=training_losses,
         failed=torch.zeros((), device=device),
     )
+    if compiled:
+        _loss_of_nothing(learner)  # what is made when it is first asked for is made before the compiler looks
+        learner.parallel, learner.compute_losses = _compiled(network), _compiled(training_losses)
     if size > 1:
         for parameter in _unreached(learner):  # the wrapper would wait for their gradients for ever
             parameter.requires_grad_(False)
@@ -138,12 +150,15 @@ def _unreached(learner: Learner) -> list[nn.Parameter]:
     What an output leads to is not enough (`find_unused_parameters`): PARE without losses of the camera has one.
     """
     trained = [parameter for parameter in learner.network.parameters() if parameter.requires_grad]
-    labels = blank_labels(learner.recipe, learner.device)
-    crops = _grey(learner, 1)
-    prediction = learner.network.eval()(crops)
-    loss = total(learner.losses(prediction, labels, crops, count_labels(labels)))
-    gradients = torch.autograd.grad(loss, trained, allow_unused=True)
+    gradients = torch.autograd.grad(_loss_of_nothing(learner), trained, allow_unused=True)
     return [parameter for parameter, gradient in zip(trained, gradients) if gradient is None]
+
+
+def _loss_of_nothing(learner: Learner) -> Tensor:
+    """Computes the loss of a grey picture without labels."""
+    labels, crops = blank_labels(learner.recipe, learner.device), _grey(learner, 1)
+    prediction = learner.network.eval()(crops)
+    return total(learner.losses(prediction, labels, crops, count_labels(labels)))
 
 
 def _grey(learner: Learner, samples: int) -> Crops:
@@ -254,12 +269,9 @@ def share_statistics(network: nn.Module) -> None:
             averaged(module.running_var)
 
 
-def _compiled(network: nn.Module) -> nn.Module:
-    """Returns a compiled view of a network; dropout draws the numbers that it draws without."""
-    for name, module in network.named_children():
-        if isinstance(module, BodyModel):  # the compiler knows no sparse tensors
-            setattr(network, name, torch.compiler.disable(module))
-    return torch.compile(network, options={"fallback_random": True})  # type: ignore[return-value]
+def _compiled(computes: Any) -> Any:
+    """Returns a compiled view of a network or a function; dropout draws the numbers that it draws without."""
+    return torch.compile(computes, fullgraph=True, options={"fallback_random": True})
 
 
 def _adam(

@@ -1,7 +1,7 @@
 """From a prediction and a batch's labels to the weighted terms of a recipe's loss."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from hmrcli.layers.prediction import full_precision
 from hmrcli.recipe import Recipe
 from hmrcli.training.adversary import generator_loss
 
+if TYPE_CHECKING:
+    from hmrcli.algorithms import Code
+
 
 def training_losses(
     recipe: Recipe,
@@ -24,6 +27,7 @@ def training_losses(
     body: BodyModel,
     discriminator: nn.Module | None = None,
     counts: Counts | None = None,
+    code: "Code | None" = None,
 ) -> dict[str, Tensor]:
     """Computes the weighted terms of `recipe.losses`, in float32 also under autocast; `total` adds them.
 
@@ -34,6 +38,7 @@ def training_losses(
         body: makes joints and true meshes; the one that the network was built on.
         discriminator: of recipes with an adversary; it gets no gradient.
         counts: what means divide by; by default this batch's own.
+        code: of the recipe's algorithm, where it was looked up before; the compiler knows no imports.
 
     Returns:
         Scalars in the order of the recipe; 0, connected to the prediction, where a term has no labels.
@@ -41,7 +46,7 @@ def training_losses(
     with full_precision(labels["keypoints2d"]):
         prediction = prediction.float()
         targets = make_targets(recipe, labels, crops, body, counts)
-        terms = code_of(recipe).losses(prediction, targets, body, recipe)
+        terms = (code or code_of(recipe)).losses(prediction, targets, body, recipe)
         if discriminator is not None:
             terms["adversarial"] = generator_loss(discriminator, prediction.rotmat, prediction.betas)
         weights = constant(
