@@ -130,7 +130,8 @@ def body_landmarks(
     masks, around = first.reading.mask.copy(), crops.copy()
     quality = certain * first.reading.score * first.likeness
     sure = (first.likeness >= SURELY) & ((quality >= CLEAR) | (certain >= SURE))
-    known = np.flatnonzero(sure & [not p.behind for p in people])  # who is behind others does not hide them
+    behind = np.array([p.behind for p in people], bool)  # and do not hide who is before them
+    known = np.flatnonzero(sure & ~behind)
     unlike = np.flatnonzero(first.likeness < WELL)
     portraits = np.reshape([portrait_crop(people[int(i)].keypoints) for i in unlike], (-1, 2, 3))
     for tried, without in ((crops[unlike], True), (portraits, True), (portraits, False)):

@@ -152,7 +152,7 @@ def test_one_person_found_in_two_sizes_is_one(
 
 
 @pytest.mark.parametrize("side", [64, 256])
-def test_a_limb_that_another_half_hides_is_seen_where_the_mask_is(side: int) -> None:
+def test_a_leg_that_the_other_half_hides_is_seen_where_the_mask_is(side: int) -> None:
     mask = np.zeros((1, side, side), np.float32)
     mask[:, :, : side // 2] = 1
     landmarks = Landmarks(
