@@ -30,15 +30,10 @@ _LIMBS = [
 _LIMB_JOINTS = [SMPL_24.names.index(name) for name in _LIMBS]
 _LIMB_LANDMARKS = [LANDMARK_INDEX[name] for name in _LIMBS]
 _HIPS = [SMPL_24.names.index(name) for name in ("pelvis", "left_hip", "right_hip", "spine1")]
-_ENDS = [
-    SMPL_24.names.index(f"{side}_{name}")
-    for side in ("left", "right")
-    for name in ("knee", "ankle", "elbow", "wrist")
-]
-_WITHIN, _COUNTS = 0.9, 2.5
-"""Share of the mask around a limb's joint within which its visibility counts so many times. The landmark network calls
-limbs half hidden by other limbs 0.2 to 0.5 visible; what somebody else hides lies outside the mask."""
 _LEGS = [SMPL_24.names.index(f"{side}_{name}") for side in ("left", "right") for name in ("knee", "ankle")]
+_WITHIN, _COUNTS = 0.9, 2.5
+"""Share of the mask around a knee or ankle within which its visibility counts so many times. The landmark network calls
+legs half hidden by the other leg 0.2 to 0.5 visible; what somebody else hides lies outside the mask."""
 GRID = 64
 """Side of the crop's mask and of the body's outline when they are compared."""
 _FAR = 0.06
@@ -51,7 +46,7 @@ def joints_visibility(landmarks: Landmarks, joints2d: Array) -> Array:
     """Tells how far SMPL's joints were seen, (N, 24) in [0, 1]: the mean over the landmarks beside them.
 
     The landmark network is always sure of hips; where it sees no leg, they count as seen within the mask alone. Of
-    limbs that other limbs half hide it is too unsure. Masks may be compact (N, S, S), or absent (N, 0, 0).
+    legs that the other leg half hides it is too unsure. Masks may be compact (N, S, S), or absent (N, 0, 0).
 
     Args:
         joints2d: (N, 24, 2) of the bodies.
@@ -74,8 +69,8 @@ def joints_visibility(landmarks: Landmarks, joints2d: Array) -> Array:
         padded = np.pad(mask.astype(np.float32), 1)
         if legless[i]:
             seen[i, _HIPS] *= padded[y[i, _HIPS], x[i, _HIPS]]
-        within = cv2.blur(padded, around)[y[i, _ENDS], x[i, _ENDS]] >= _WITHIN
-        seen[i, _ENDS] = np.minimum(np.where(within, _COUNTS, 1.0) * seen[i, _ENDS], 1.0)
+        within = cv2.blur(padded, around)[y[i, _LEGS], x[i, _LEGS]] >= _WITHIN
+        seen[i, _LEGS] = np.minimum(np.where(within, _COUNTS, 1.0) * seen[i, _LEGS], 1.0)
     return seen
 
 

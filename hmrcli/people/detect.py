@@ -125,7 +125,7 @@ def _by_face(person: Detection) -> Detection:
     for joint, side in zip(_SHOULDERS, (0.5, -0.5)):
         keypoints[joint] = [*(left + right) / 2 + NECK * down + side * SHOULDERS * across, 0.2]
     keypoints[max(_SHOULDERS) + 1 :, 2] = 0
-    return replace(person, keypoints=keypoints)
+    return replace(person, keypoints=keypoints, behind=True)
 
 
 def _same_face(a: Detection, b: Detection) -> bool:

@@ -129,7 +129,9 @@ def body_landmarks(
     first = look(read_crops, everyone, crops, False)
     masks, around = first.reading.mask.copy(), crops.copy()
     quality = certain * first.reading.score * first.likeness
-    known = np.flatnonzero((first.likeness >= SURELY) & ((quality >= CLEAR) | (certain >= SURE)))
+    sure = (first.likeness >= SURELY) & ((quality >= CLEAR) | (certain >= SURE))
+    behind = np.array([p.behind for p in people], bool)  # and do not hide who is before them
+    known = np.flatnonzero(sure & ~behind)
     unlike = np.flatnonzero(first.likeness < WELL)
     portraits = np.reshape([portrait_crop(people[int(i)].keypoints) for i in unlike], (-1, 2, 3))
     for tried, without in ((crops[unlike], True), (portraits, True), (portraits, False)):

@@ -21,13 +21,15 @@ CONFIDENT = 0.127
 class Detection:
     """One person: `bbox_xywh` (4,) and `keypoints` (17, 3: x, y, confidence) in pixels, `score` in [0, 1].
 
-    `turns` is by how many quarter turns, counter-clockwise, the image was turned when the person was seen.
+    `turns` is by how many quarter turns, counter-clockwise, the image was turned when the person was seen; `behind`
+    says that little but the face is in sight, as others stand before the body.
     """
 
     bbox_xywh: np.ndarray
     score: float
     keypoints: np.ndarray
     turns: int = 0
+    behind: bool = False
 
 
 def look(

@@ -13,6 +13,7 @@ import torch
 from hmrcli.assets.bundled import bundled
 from hmrcli.body.joints import SMPL_24
 from hmrcli.errors import UsageError
+from hmrcli.fitting.agreement import joints_visibility
 from hmrcli.fitting.fit import Fit
 from hmrcli.inference import Predictor, fit
 from hmrcli.inference import photo as photos
@@ -21,6 +22,7 @@ from hmrcli.inference.person import People, camera_pitch
 from hmrcli.inference.photo import find_landmarks
 from hmrcli.inference.save import document, save_image
 from hmrcli.inference.task import Task
+from hmrcli.people import Landmarks
 
 WALKER, GRASS = [900.0, 540.0, 240.0, 380.0], [100.0, 100.0, 300.0, 400.0]
 JOINT = {name: index for index, name in enumerate(SMPL_24.names)}
@@ -147,3 +149,19 @@ def test_one_person_found_in_two_sizes_is_one(
     (kept,) = default(photo)
     assert kept.score > 0.8
     assert len(default(photo, [WALKER, WALKER])) == 2  # the caller tells these apart
+
+
+@pytest.mark.parametrize("side", [64, 256])
+def test_a_leg_that_the_other_half_hides_is_seen_where_the_mask_is(side: int) -> None:
+    mask = np.zeros((1, side, side), np.float32)
+    mask[:, :, : side // 2] = 1
+    landmarks = Landmarks(
+        np.zeros((1, 33, 2)), np.full((1, 33), 0.3), np.ones((1, 33)), np.zeros((1, 33, 3)), np.ones(1),
+        mask, np.eye(2, 3)[None], np.zeros((1, 0)), np.zeros(1, int),
+    )  # fmt: skip
+    knees = [JOINT["left_knee"], JOINT["right_knee"]]
+    joints = np.full((1, 24, 2), 60.0)
+    joints[0, knees] = [[60, 120], [180, 120]]  # on the person, and beside: behind somebody else
+    assert joints_visibility(landmarks, joints)[0, knees] == pytest.approx([0.75, 0.3])
+    doubtful = replace(landmarks, visibility=np.full((1, 33), 0.1))
+    assert joints_visibility(doubtful, joints)[0, knees].max() < 0.5

@@ -10,7 +10,8 @@ from hmrcli.fitting.fit import fit_landmarks
 from hmrcli.fitting.landmarks import INDICES, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.targets import Targets, usual_angles
-from hmrcli.inference.children import ages, beside_others, child
+from hmrcli.inference.children import EVIDENT, EVIDENT_BUST, YEARS, ages, beside_others, child, is_bust
+from hmrcli.inference.children import told as told_of
 
 FOCAL, CENTER = 1000.0, (500.0, 400.0)
 
@@ -82,3 +83,13 @@ def test_people_are_measured_by_the_tallest_beside_them():
         [[0.0, 1.5, 5.0], [1.0, 2.4, 8.0], [2.0, 1.2, 8.0], [0.0, -1.0, 9.0], nobody, [1.0, 1.8, 6.0]]
     )
     assert beside_others(feet) == pytest.approx([1, 5 / 8, np.nan, np.nan, np.nan, 5 / 6], nan_ok=True)
+
+
+def test_somebody_without_legs_in_sight_has_to_look_more_like_a_child():
+    body, gain = load_body("open"), np.full(len(YEARS), (EVIDENT + EVIDENT_BUST) / 2)
+    assert told_of(body, gain, np.nan) is not None
+    assert told_of(body, gain, np.nan, bust=True) is None
+    assert told_of(body, gain + EVIDENT_BUST, np.nan, bust=True) is not None
+    visibility = np.ones((2, 33))
+    visibility[0, 25:] = 0.2  # knees and below
+    assert is_bust(visibility).tolist() == [True, False]

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from hmrcli.assets.bundled import bundled
-from hmrcli.people import LANDMARK_INDEX, body_landmarks, detect_people
-from hmrcli.people.detect import people_in_box, same_person
+from hmrcli.people import LANDMARK_INDEX, Detection, body_landmarks, detect_people
+from hmrcli.people.detect import DOUBTFUL, SURE, faces, people_in_box, same_person
 from hmrcli.people.movenet import turn_back
 from hmrcli.people.similarity import overlap
 
@@ -155,3 +155,26 @@ def test_someone_cut_by_the_edge(photo):
     people = body_landmarks(cut, detect_people(cut))
     assert len(people) == 1
     assert people.points2d[0, LANDMARK_INDEX["left_hip"]] == pytest.approx([25, 260], abs=15)
+
+
+def face(place: tuple[float, float], score: float, clear: float = 0.7) -> Detection:
+    """Someone whose eyes are 40 pixels apart, with the rest of the body in doubt."""
+    keypoints = np.zeros((17, 3))
+    keypoints[:3] = [[20, 15, clear], [40, 0, clear], [0, 0, clear]]
+    keypoints[:, :2] += place
+    return Detection(np.array([*place, 100.0, 200.0]), score, keypoints)
+
+
+def test_a_face_that_several_looks_see_is_somebody_of_whom_the_landmarks_have_to_tell():
+    looks = [[face((100 + k, 50), 0.08), face((400, 60), 0.3)] for k in range(3)]
+    known = [face((402, 61), 0.3)]
+    (found,) = faces(looks, known)
+    assert DOUBTFUL < found.score < SURE
+    assert np.allclose(found.keypoints[:3, :2] - found.keypoints[2, :2], [[20, 15], [40, 0], [0, 0]])
+    left, right = found.keypoints[5:7]
+    assert left[1] == right[1] > 100 and left[0] > 140 and right[0] < 100  # below the face, wider than it
+    assert not found.keypoints[7:, 2].any()
+    assert faces(looks[:2], known) == []
+    assert faces([[face((100, 50 + 60 * k), 0.08)] for k in range(3)], known) == []
+    assert faces([[face((100, 50), 0.08, clear=0.3)]] * 3, known) == []
+    assert faces([[face((100, 50), 0.03)]] * 3, known) == []
