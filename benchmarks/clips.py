@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from frames import ROOT
 
+from benchmarks.motion_set import NAME, write_clips
 from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.human_data import facts_of
-from hmrcli.scenes.clips import NAME, write_clips
 from hmrcli.scenes.files import image_folder
 
 DATA_ROOT = ROOT / "data"

@@ -38,7 +38,9 @@ class SparseMatrix(nn.Module):
         other = SparseMatrix.__new__(SparseMatrix)
         nn.Module.__init__(other)
         for name, array in self.named_buffers():
-            other.register_buffer(name, factor * array if name.endswith("values") else array, persistent=False)
+            other.register_buffer(
+                name, factor * array if name.endswith("values") else array, persistent=False
+            )
         return other
 
     def forward(self, factors: Tensor) -> Tensor:

@@ -69,10 +69,10 @@ def dots(report: Report) -> str:
         axis.plot([*found.values()], [place] * len(found), ":", color=COLOURS["soft"], linewidth=1)
         for each, value in found.items():
             if interval := each.interval(record):
-                width = {"linewidth": 3, "alpha": 0.5, "solid_capstyle": "round"}
+                width: dict[str, Any] = {"linewidth": 3, "alpha": 0.5, "solid_capstyle": "round"}
                 axis.plot(interval, [place] * 2, color=COLOURS[each.colour], **width)
             axis.plot([value], [place], each.mark, **each.looks, gid=f"told:{_told(record, found)}")
-            aside = {"ha": "right", "color": COLOURS[each.colour], "size": 9}
+            aside: dict[str, Any] = {"ha": "right", "color": COLOURS[each.colour], "size": 9}
             axis.text(columns[each], place, f"{value:.2f}", **aside, **start)
     for each, column in columns.items():
         label = each.name + ("" if each.key == "published" else ", with 95 % interval")

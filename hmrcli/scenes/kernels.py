@@ -22,6 +22,16 @@ def noise_at(noise: Array, x: float, y: float) -> float:
 
 
 @compiled
+def mark_corners(owner: Array, faces: Array, seen: Array) -> None:
+    """Marks the corners of all faces that own a sample."""
+    for i in range(owner.shape[0]):
+        for j in range(owner.shape[1]):
+            face = owner[i, j]
+            if face >= 0:
+                seen[faces[face, 0]] = seen[faces[face, 1]] = seen[faces[face, 2]] = True
+
+
+@compiled
 def open_share(
     vertices: Array, normals: Array, seen: Array, basis: Array, corner: Array, cell: float, heights: Array, step: float,
     bias: float, out: Array,

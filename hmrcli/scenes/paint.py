@@ -148,7 +148,7 @@ def _merged(meshes: list[Mesh]) -> Mesh:
 def _paint_people(
     scene: Scene, mesh: Mesh, worn: list[Wear], image: Array, people: Array, parts: Array
 ) -> None:
-    from hmrcli.scenes import surface_kernels
+    from hmrcli.scenes import kernels, surface_kernels
 
     lens = _lens(scene.camera)
     up = np.array(scene.ground.normal if scene.ground else (0.0, -1.0, 0.0), np.float32)
@@ -164,9 +164,8 @@ def _paint_people(
         return
     sides = np.where(mesh.two_sided, 0, -1)  # closed surfaces show their outside alone
     nearest, owner = visible(points, mesh.faces, boxes, scene.camera, window, 2, sides)
-    hit, seen = np.zeros(len(mesh.faces), np.bool_), np.zeros(len(points), np.bool_)
-    hit[owner[owner >= 0]] = True
-    seen[mesh.faces[hit]] = True
+    seen = np.zeros(len(points), np.bool_)
+    kernels.mark_corners(owner, mesh.faces, seen)
     attributes = _attributes(mesh, seen, key, sky, scene.light.softness)
     light = np.array(
         [*scene.light.direction, *scene.light.colour, *scene.light.ambient, *up, scene.light.softness],

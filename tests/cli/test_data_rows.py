@@ -70,6 +70,7 @@ def raw(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("without_curves")
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_trains_on_what_was_made(name: str, raw: Path, tmp_path: Path) -> None:
     recipe = open_recipe(name, batch_size=2)
@@ -205,6 +206,7 @@ def test_own_photos_with_keypoints(raw: Path, tmp_path: Path) -> None:
     assert "coco is an official set" in out
 
 
+@pytest.mark.usefixtures("without_curves")
 def test_own_photos_are_looked_at_and_trained_on(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     (photos / "more").mkdir(parents=True)

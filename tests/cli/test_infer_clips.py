@@ -112,11 +112,13 @@ def test_bad_videos_end_with_code_4_and_name_the_file(tmp_path: Path) -> None:
     for name in ("empty.mp4", "text.avi", "sound.mp4"):
         result = Done([str(tmp_path / name), "--out", str(tmp_path / "o")])
         assert result.code == 4 and name in result.stderr and result.stdout == ""
-    both = Done([str(tmp_path / "empty.mp4"), str(PHOTO), "--out", str(tmp_path / "o"), "--save", "json"])
-    assert both.code == 4 and "empty.mp4" in both.stderr and (tmp_path / "o" / "walk.json").exists()
     folder = Done([str(tmp_path), "--out", str(tmp_path / "o")])
     assert folder.code == 4 and "3 of 3 inputs" in folder.stderr, folder.stderr
     assert all(name in folder.stderr for name in ("empty.mp4", "text.avi", "sound.mp4"))
+    cv2.imwrite(str(tmp_path / "sky.png"), np.full((64, 64, 3), 200, np.uint8))
+    inputs = [str(tmp_path / "empty.mp4"), str(tmp_path / "sky.png")]
+    both = Done([*inputs, "--out", str(tmp_path / "o"), "--save", "json"])
+    assert both.code == 4 and "empty.mp4" in both.stderr and (tmp_path / "o" / "sky.json").exists()
 
 
 def test_what_cannot_be_asked_of_clips_is_said_before_work(video: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def lines(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("without_curves")
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_trains_goes_on_and_is_scored(name: str, tmp_path: Path) -> None:
     changes = open_overrides(name, batch_size=2, epochs=2)

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.acting import Actor, perform, steps
 from hmrcli.data.human_data import facts_of, write_human_data
 from hmrcli.files import alone_in, whole_file
 from hmrcli.render.rasteriser import Camera
-from hmrcli.scenes.acting import Actor, perform, steps
 from hmrcli.scenes.backdrops import draw_backdrop, paint_backdrop
 from hmrcli.scenes.dataset import annotations_of
 from hmrcli.scenes.files import annotation_file, image_folder

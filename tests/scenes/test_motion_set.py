@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import motion_set as clips
+from benchmarks.acting import GAITS, GRAVITY, Act, Actor, perform, steps
+from benchmarks.motion_set import CLIPS, FPS, NAME, SIZE, Clip, write_clips
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.human_data import facts_of
-from hmrcli.scenes import clips
-from hmrcli.scenes.acting import GAITS, GRAVITY, Act, Actor, perform, steps
-from hmrcli.scenes.clips import CLIPS, FPS, NAME, SIZE, Clip, write_clips
 from hmrcli.scenes.files import image_folder
 from hmrcli.scenes.poses import POOLS, mirrored, read_bank
 from hmrcli.scenes.sample import open_body, posed
