@@ -11,6 +11,7 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -66,9 +67,10 @@ def _trusted(image: np.ndarray, boxes: np.ndarray | None, path: Path) -> bool:
 
 def _kept(path: Path) -> Reading:
     with np.load(path) as stored:
-        values = {name: stored[name] for name in stored.files}
-    masks = values.pop("masks").astype(np.float32) / 255
-    return Reading(boxes=values.pop("boxes"), found=Landmarks(masks=masks, **values))
+        values = {field.name: stored[field.name] for field in fields(Landmarks)}
+        boxes = stored["boxes"]
+    values["masks"] = values["masks"].astype(np.float32) / 255
+    return Reading(Landmarks(**values), boxes)
 
 
 def _keep(path: Path, reading: Reading) -> None:

@@ -29,10 +29,7 @@ PADDINGS = {tflite.Padding.SAME: "SAME", tflite.Padding.VALID: "VALID"}
 
 
 def build(variant: str) -> onnx.ModelProto:
-    """Input `crops` uint8 (N, 256, 256, 3), RGB; `variant` is lite, full or heavy.
-
-    Beside the original's outputs there are `features`, the last map before the landmarks, flat.
-    """
+    """Input `crops` uint8 (N, 256, 256, 3), RGB; `variant` is lite, full or heavy."""
     path = f"pose_landmark_{variant}.tflite"
     model = tflite.Model.GetRootAsModel(member(PACKAGE, path), 0)
     source = model.Subgraphs(0)
@@ -50,18 +47,12 @@ def build(variant: str) -> onnx.ModelProto:
             arrays[result] = arrays[inputs[0]].astype(np.float32)
         else:
             operands: list[Any] = [arrays[t] if t in arrays else values[t] for t in inputs]
-            if op == "CONV_2D":
-                last = operands[0], source.Tensors(inputs[0])
             values[result] = _translate(graph, op, operator, operands, source.Tensors(inputs[0]))
     outputs: dict[str, tuple[str, Sequence[int | str]]] = {}
     for tensor in (int(t) for t in source.OutputsAsNumpy()):
         name, shape, _ = OUTPUTS[source.Tensors(tensor).Name().decode()]
         full = graph.constant(np.array([-1, *shape], np.int64))
         outputs[name] = (graph.node("Reshape", values[tensor], full), ("batch", *shape))
-    # The last convolution reads the map that all landmarks are read from.
-    features, size = last[0], int(np.prod(last[1].ShapeAsNumpy()))
-    full = graph.constant(np.array([-1, size], np.int64))
-    outputs["features"] = (graph.node("Reshape", features, full), ("batch", size))
     return graph.model(
         {"crops": (TensorProto.UINT8, ("batch", 256, 256, 3))},
         outputs,

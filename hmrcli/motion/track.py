@@ -20,4 +20,4 @@ class Track(NamedTuple):
     boxes: NDArray[np.float64]
     """(F, 4) x, y, width, height in pixels."""
     landmarks: Landmarks
-    """Of F entries, without features."""
+    """Of F entries."""

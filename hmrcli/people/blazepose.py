@@ -12,11 +12,9 @@ from hmrcli.people.runtime import run
 from hmrcli.people.skeleton import KEYPOINTS, LANDMARK_INDEX, LANDMARK_MIRROR, LANDMARKS
 
 NETWORK = "blazepose_heavy"
-OUTPUTS = ("landmarks", "presence", "mask", "world", "heatmaps", "features")
+OUTPUTS = ("landmarks", "presence", "mask", "world", "heatmaps")
 BATCH = 8
 CROP_SIZE = 256
-FEATURES = 1152
-"""Numbers in the last map before the landmarks (288 channels, 2 × 2)."""
 CELL = 4
 """Crop pixels per heatmap cell."""
 _LIMBS = [LANDMARK_INDEX[name] for name in KEYPOINTS[5:]]
@@ -33,8 +31,6 @@ class Reading(NamedTuple):
         world: (N, 33, 3) metres from the middle of the hips, in crop axes: x right, y down, z forward.
         score: (N,) that the crop shows a person, in [0, 1].
         mask: (N, 256, 256) in [0, 1].
-        features: (N, looks, 1152) in [0, 6], what the landmarks are read from, of each look at a crop: as it is,
-            and mirrored.
     """
 
     points: np.ndarray
@@ -43,14 +39,13 @@ class Reading(NamedTuple):
     world: np.ndarray
     score: np.ndarray
     mask: np.ndarray
-    features: np.ndarray
 
 
 def read_crops(crops: np.ndarray) -> Reading:
     """Runs the network on crops (N, 256, 256, 3) uint8 RGB of upright people; N may be 0."""
-    shapes = ((0, 39, 5), (0,), (0, CROP_SIZE, CROP_SIZE), (0, 39, 3), (0, 39, 64, 64), (0, FEATURES))
+    shapes = ((0, 39, 5), (0,), (0, CROP_SIZE, CROP_SIZE), (0, 39, 3), (0, 39, 64, 64))
     batches = [run(NETWORK, crops[i : i + BATCH], OUTPUTS) for i in range(0, len(crops), BATCH)]
-    marks, score, mask, world, heatmaps, features = (
+    marks, score, mask, world, heatmaps = (
         np.concatenate(parts) for parts in zip(*(batches or [[np.empty(s, np.float32) for s in shapes]]))
     )
     body = len(LANDMARKS)
@@ -63,7 +58,6 @@ def read_crops(crops: np.ndarray) -> Reading:
         world[:, :body],
         score,
         sigmoid(mask),
-        features[:, None],
     )
 
 
@@ -83,13 +77,11 @@ def read_crops_both_ways(crops: np.ndarray) -> Reading:
         world=mirrored.world[:, body] * np.array([-1, 1, 1], np.float32),
         score=mirrored.score,
         mask=mirrored.mask[:, :, ::-1],
-        features=mirrored.features,
     )
     apart = np.linalg.norm(plain.points - back.points, axis=2)[:, _LIMBS].max(1, initial=0)
     plainer = plain.visibility.sum(1) >= back.visibility.sum(1)
     share = np.where(apart < CROP_SIZE / 16, 0.5, plainer).astype(np.float32)
-    joined = Reading(*((share * a.T + (1 - share) * b.T).T for a, b in zip(plain, back)))
-    return joined._replace(features=np.concatenate([plain.features, mirrored.features], 1))
+    return Reading(*((share * a.T + (1 - share) * b.T).T for a, b in zip(plain, back)))
 
 
 def refine(points: np.ndarray, heatmaps: np.ndarray, reach: int = 3, confident: float = 0.5) -> np.ndarray:

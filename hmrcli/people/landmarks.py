@@ -37,7 +37,6 @@ class Landmarks:
         score: (N,) that there is a person, in [0, 1].
         masks: (N, 256, 256) in [0, 1], the person in the crop; a `Track` keeps 64 cells along each side.
         crop_to_image: (N, 2, 3) crop pixels → image pixels.
-        features: (N, 2, 1152) inner features of the network, of the crop and of its mirror image.
         source: (N,) index of the detection or box each person comes from.
     """
 
@@ -48,7 +47,6 @@ class Landmarks:
     score: np.ndarray
     masks: np.ndarray
     crop_to_image: np.ndarray
-    features: np.ndarray
     source: np.ndarray
 
     def __len__(self) -> int:
@@ -261,7 +259,6 @@ def in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tupl
         score=reading.score,
         masks=reading.mask,
         crop_to_image=crops,
-        features=reading.features,
         source=source,
     )
 

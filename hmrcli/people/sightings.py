@@ -28,23 +28,18 @@ class Sighting(NamedTuple):
     box: np.ndarray
     """(4,) x, y, width, height in pixels."""
     landmarks: Landmarks
-    """Of one entry, without features, its mask of 64 x 64 cells of 0 or 1."""
+    """Of one entry, its mask of 64 x 64 cells of 0 or 1."""
 
 
 def compact(landmarks: Landmarks) -> Landmarks:
-    """Leaves out of landmarks what a clip does not need: features, and the masks' finer detail."""
+    """Leaves out of landmarks what a clip does not need: float64, and the masks' finer detail."""
     side = (MASK_SIDE, MASK_SIDE)
     masks = [cv2.resize(mask, side, interpolation=cv2.INTER_AREA) > 0.5 for mask in landmarks.masks]
     small = {
         name: np.asarray(getattr(landmarks, name), np.float32)
         for name in ("points2d", "visibility", "presence", "points3d", "score")
     }
-    return replace(
-        landmarks,
-        **small,
-        masks=np.reshape(masks, (-1, *side)).astype(np.uint8),
-        features=np.empty((len(landmarks), 0, 0), np.float32),
-    )
+    return replace(landmarks, **small, masks=np.reshape(masks, (-1, *side)).astype(np.uint8))
 
 
 def joined(several: Sequence[Landmarks]) -> Landmarks:

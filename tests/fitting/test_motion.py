@@ -80,7 +80,7 @@ def observed(
     points2d[:, INDICES], points3d[:, INDICES] = pixels, points
     landmarks = Landmarks(
         points2d.numpy(), visibility, np.ones((count, 33)), points3d.numpy(), np.ones(count),
-        np.zeros((count, 0, 0)), np.zeros((count, 2, 3)), np.zeros((count, 0)), np.arange(count),
+        np.zeros((count, 0, 0)), np.zeros((count, 2, 3)), np.arange(count),
     )  # fmt: skip
     track = Track(4, np.arange(count) if frames is None else frames, times, boxes, landmarks)
     # The landmark network speaks in axes of a camera that looks at the person, in metres of its own.

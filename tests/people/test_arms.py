@@ -23,7 +23,6 @@ def landmarks(points: np.ndarray) -> Landmarks:
         score=np.ones(n),
         masks=np.zeros((n, 8, 8)),
         crop_to_image=np.zeros((n, 2, 3)),
-        features=np.zeros((n, 2, 4)),
         source=np.arange(n),
     )
 
