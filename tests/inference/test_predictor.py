@@ -21,6 +21,7 @@ from hmrcli.inference import Predictor
 from hmrcli.inference.clip_network import require_rotations
 from hmrcli.inference.images import read_image
 from hmrcli.inference.network import NetworkPredictor
+from hmrcli.inference.person import People
 from hmrcli.layers import save_weights
 from hmrcli.recipe import load_recipe
 
@@ -42,6 +43,12 @@ def hmr(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
     return read_image(bundled("photos/walk.jpg"))
+
+
+@pytest.fixture(scope="module")
+def fitted(photo: np.ndarray) -> People:
+    """Who is in the photo by the default."""
+    return Predictor.from_default()(photo)
 
 
 def test_the_body_lies_where_the_crop_s_camera_puts_it(hmr: Predictor, photo: np.ndarray) -> None:
@@ -99,20 +106,21 @@ def test_people_and_images_go_through_in_one_batch_as_one_by_one(hmr: Predictor,
         assert np.allclose(together.transl, alone.transl, rtol=1e-3)
 
 
-def test_a_network_answers_for_the_same_people_as_the_default(hmr: Predictor, photo: np.ndarray) -> None:
-    regressed, fitted = hmr(photo), Predictor.from_default()(photo)
+def test_a_network_answers_for_the_same_people_as_the_default(
+    hmr: Predictor, photo: np.ndarray, fitted: People
+) -> None:
+    regressed = hmr(photo)
     assert np.allclose([p.bbox_xywh for p in regressed], [p.bbox_xywh for p in fitted])
     assert hmr(np.full((200, 200, 3), 127, np.uint8)) == []
     assert len(hmr(photo, max_people=1)) == 1
 
 
-def test_several_images_are_fitted_as_one_by_one(photo: np.ndarray) -> None:
-    predictor = Predictor.from_default()
+def test_several_images_are_fitted_as_one_by_one(photo: np.ndarray, fitted: People) -> None:
     blank = np.full((64, 64, 3), 127, np.uint8)
-    several = predictor.many([blank, photo, blank])
-    assert [len(people) for people in several] == [0, 2, 0]
-    assert [len(people.notes) for people in several] == [1, 0, 1]  # in so small a picture
-    for together, alone in zip(several[1], predictor(photo)):
+    several = Predictor.from_default().many([blank, photo])
+    assert [len(people) for people in several] == [0, 2]
+    assert [len(people.notes) for people in several] == [1, 0]  # in so small a picture
+    for together, alone in zip(several[1], fitted, strict=True):
         assert np.allclose(together.rotmat, alone.rotmat, atol=1e-4)
 
 
