@@ -121,7 +121,6 @@ def test_no_more_people_than_asked_are_followed(photo) -> None:
 def test_compact_landmarks_keep_the_mask_s_shape(found: Landmarks, photo) -> None:
     small = compact(found)
     assert small.masks.shape[1:] == (64, 64) and set(np.unique(small.masks)) <= {0, 1}
-    assert small.features.size == 0
     for fine, coarse in zip(found.masks, small.masks):
         grown = np.kron(coarse, np.ones((4, 4)))
         assert ((fine > 0.5) & (grown > 0)).sum() > 0.9 * ((fine > 0.5) | (grown > 0)).sum()
