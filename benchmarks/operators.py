@@ -9,6 +9,7 @@ operators on lists of tensors count once, as on a GPU. Waits are operators that 
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.world import open_recipe
 from hmrcli.algorithms import build_network
+from hmrcli.algorithms.graphcmr import GraphCMR
+from hmrcli.algorithms.graphormer import Graphormer
 from hmrcli.body import load_body
 from hmrcli.body.joints import JOINT_SETS
 from hmrcli.data.sets import Bodies
@@ -125,8 +128,30 @@ def count(name: str, samples: int = 4) -> Operators:
     batch = made_batch(learner.recipe, samples)
     for step in range(2):
         train_step(learner, [batch], step, 0)
+    return counted(lambda: train_step(learner, [batch], 2, 0))
+
+
+def count_layers(name: str, samples: int = 4) -> int:
+    """Counts the operators of a graph network or of transformers alone, forward and backward; 0 for other rows."""
+    network = learner_without_backbone(name, samples).network
+    if isinstance(network, GraphCMR):
+        features = torch.randn(samples, 2048, requires_grad=True)
+        return counted(lambda: run_back(*network.graph_cnn.regress(features))).computing
+    if isinstance(network, Graphormer):
+        feature, grid = network.backbone(torch.zeros(samples, 3, 224, 224))
+        return counted(lambda: run_back(*network.regress(feature, grid).mesh_levels)).computing
+    return 0
+
+
+def run_back(*outputs: Tensor) -> None:
+    """Takes the gradient of their sums."""
+    torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+
+
+def counted(work: Callable[[], object]) -> Operators:
+    """Counts the operators of some work."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
-        train_step(learner, [batch], 2, 0)
+        work()
     computing, waits = 0, []
     todo = [event for event in profiled.events() if event.cpu_parent is None]
     while todo:
@@ -152,10 +177,10 @@ def main() -> None:
     )
     parser.add_argument("recipes", nargs="*", default=ROWS)
     torch.set_num_threads(1)
-    print(f"{'a step beside its backbone':28}{'operators':>10}{'waits':>8}")
+    print(f"{'a step beside its backbone':28}{'operators':>10}{'waits':>8}{'of it, graph layers':>22}")
     for name in parser.parse_args().recipes:
         found = count(name)
-        print(f"{name:28}{found.computing:10}{len(found.waits):8}", flush=True)
+        print(f"{name:28}{found.computing:10}{len(found.waits):8}{count_layers(name):22}", flush=True)
 
 
 if __name__ == "__main__":

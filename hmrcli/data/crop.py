@@ -73,12 +73,14 @@ def crop_affine(
     shape = _shape(size)
     center = np.asarray(center, np.float64)
     zoom = shape.width / np.asarray(side, np.float64)
-    cosine, sine = zoom * np.cos(rotation), zoom * np.sin(rotation)
     # The mirrored point relative to the mirrored center is -(x - center): the image's width cancels.
-    sign = np.where(mirror, -1.0, 1.0)
-    linear = np.stack([np.stack([sign * cosine, sine], -1), np.stack([-sign * sine, cosine], -1)], -2)
-    shift = np.array(shape) / 2 - (linear @ center[..., None])[..., 0]
-    return np.concatenate([linear, shift[..., None]], -1)
+    sign = 1.0 - 2.0 * np.asarray(mirror)
+    cosine, sine = zoom * np.cos(rotation), zoom * np.sin(rotation)
+    affine = np.empty((*np.broadcast(center[..., 0], cosine, sign).shape, 2, 3))
+    affine[..., 0, 0], affine[..., 0, 1] = sign * cosine, sine
+    affine[..., 1, 0], affine[..., 1, 1] = -sign * sine, cosine
+    affine[..., 2] = np.array(shape) / 2 - (affine[..., :2] @ center[..., None])[..., 0]
+    return affine
 
 
 def transform_points(points: NDArray[np.floating], affine: NDArray[np.float64]) -> NDArray[np.floating]:

@@ -75,6 +75,8 @@ def make_cache(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder):
+        for path in folder.glob(".*"):  # half-written by a process that was killed
+            path.unlink()
         rows = len(images)
         about = About(
             annotations=annotations.name,

@@ -150,7 +150,8 @@ class TrainingSet(Dataset[Made | BadInput]):
         center, side = square_around(box)  # the box as stored, its padding is in the annotations
         affine = augmented_affine(augmentation, center, float(side), self.shape)
         crop = crop_image(stored.image, stored.affine(affine), self.shape)
-        labelled = augmented_affine(augmentation, center, float(side), CROP_SIZE)
+        square = self.shape == (CROP_SIZE, CROP_SIZE)
+        labelled = affine if square else augmented_affine(augmentation, center, float(side), CROP_SIZE)
         width, height = stored.photo_size
         x = width - 1 - center[0] if augmentation.flip else center[0]
         return {

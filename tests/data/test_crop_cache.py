@@ -1,7 +1,10 @@
 """Crops that were cut once show what training would have cut out of the originals."""
 
+import itertools
 import json
+import multiprocessing
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +17,11 @@ from hmrcli.cli.app import app
 from hmrcli.data.augmentation import SampleAugmentation, augmented_affine
 from hmrcli.data.crop import crop_image, square_around
 from hmrcli.data.crop_cache import (
+    StoredCrop,
     cache_folder,
     cache_settings,
     cut,
+    encode,
     open_cache,
     part_files,
     whole_photo,
@@ -147,6 +152,46 @@ def test_what_was_stopped_goes_on_and_what_changed_is_cut_again(
     assert make_cache(images, annotations, cache_settings(recipe()), folder).cut == 4
     cache = load_sets(recipe(), root)[0].cache
     assert cache is not None and not cache.read(9).image.any() and cache.read(8).image.any()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the process that is killed is a fork")
+def test_what_was_killed_while_it_wrote_goes_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("crop_making", "crop_cache"):
+        monkeypatch.setattr(f"hmrcli.data.{module}.PART_ROWS", 4)
+    images, annotations, folder = first_set(root)
+    written = itertools.count()
+
+    def killed(crop: StoredCrop) -> bytes:
+        if next(written) == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return encode(crop)
+
+    def work() -> None:
+        monkeypatch.setattr("hmrcli.data.crop_making.encode", killed)
+        make_cache(images, annotations, cache_settings(recipe()), folder)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert load_sets(recipe(), root)[0].cache is None
+    made = make_cache(images, annotations, cache_settings(recipe()), folder)
+    assert (made.rows, made.cut) == (12, 8)  # the first part was whole
+    cache = load_sets(recipe(), root)[0].cache
+    assert cache is not None
+    parts = [path.name for part in range(3) for path in part_files(folder, part)]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*parts, "cache.json"])
+    for row in range(12):
+        content = encode(
+            cut(
+                cv2.imread(str(images.image(row))),
+                images.annotations.bbox_xywh[row],
+                cache_settings(recipe()),
+            )
+        )
+        np.testing.assert_array_equal(
+            cache.read(row).image, cv2.imdecode(np.frombuffer(content, np.uint8), 1)
+        )
 
 
 def test_crops_of_other_annotations_or_damaged_ones_are_refused(root: Path) -> None:
