@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hmrcli.people.crops import mask_at
 from hmrcli.people.movenet import Detection
 from hmrcli.people.skeleton import KEYPOINTS, LANDMARK_INDEX
 
@@ -28,7 +29,7 @@ class _Arm(NamedTuple):
     """Places of one arm's joints."""
 
     keypoint: int
-    """The elbow among the detector's keypoints."""
+    """The elbow among the detector's keypoints; the wrist comes two later."""
     shoulder: int
     elbow: int
     wrist: int
@@ -50,22 +51,53 @@ _ARMS = [
 
 def with_arms_of(found: "Landmarks", other: "Landmarks", people: Sequence[Detection]) -> "Landmarks":
     """Takes from another look at the same N people those arms whose elbows the detector saw there and not here."""
-    points, space = found.points2d.copy(), found.points3d.copy()
-    visibility, presence = found.visibility.copy(), found.presence.copy()
+    better = np.zeros((len(found), len(_ARMS)), bool)
     for i, person in enumerate(people):
-        for arm in _ARMS:
+        for a, arm in enumerate(_ARMS):
             *place, confidence = person.keypoints[arm.keypoint]
-            apart, better = (
+            here, there = (
                 np.linalg.norm(look.points2d[i, arm.elbow] - place) / person.bbox_xywh[2:].max()
                 for look in (found, other)
             )
-            if confidence >= CONFIDENT and apart > ELSEWHERE and better < AT:
-                points[i, arm.below] = other.points2d[i, arm.below]
-                visibility[i, arm.below] = other.visibility[i, arm.below]
-                presence[i, arm.below] = other.presence[i, arm.below]
-                shift = found.points3d[i, arm.shoulder] - other.points3d[i, arm.shoulder]
-                space[i, arm.below] = other.points3d[i, arm.below] + shift
+            better[i, a] = confidence >= CONFIDENT and here > ELSEWHERE and there < AT
+    return with_arms(found, other, better, np.arange(len(found)))
+
+
+def with_arms(found: "Landmarks", other: "Landmarks", taken: np.ndarray, who: np.ndarray) -> "Landmarks":
+    """Takes arms from another look at K of the people, those `taken` (K, 2: left, right); `who` (K,) tells them."""
+    points, space = found.points2d.copy(), found.points3d.copy()
+    visibility, presence = found.visibility.copy(), found.presence.copy()
+    for k, a in zip(*np.nonzero(taken)):
+        arm, i = _ARMS[a], who[k]
+        points[i, arm.below] = other.points2d[k, arm.below]
+        visibility[i, arm.below] = other.visibility[k, arm.below]
+        presence[i, arm.below] = other.presence[k, arm.below]
+        shift = found.points3d[i, arm.shoulder] - other.points3d[k, arm.shoulder]
+        space[i, arm.below] = other.points3d[k, arm.below] + shift
     return replace(found, points2d=points, points3d=space, visibility=visibility, presence=presence)
+
+
+def on_neighbours(
+    found: "Landmarks", people: Sequence[Detection], masks: np.ndarray, crops: np.ndarray, known: np.ndarray
+) -> np.ndarray:
+    """Tells (N, 2) which arms were read off somebody else: their own go on behind that person.
+
+    Elbow or wrist lies on a neighbour, and the detector sees neither of them.
+
+    Args:
+        found: N people, their `source` an index into masks.
+        people: N, as the detector saw them.
+        masks, crops: of everyone, (M, 256, 256) and (M, 2, 3).
+        known: indices of those who are certainly there.
+    """
+    theirs = np.zeros((len(people), len(_ARMS)), bool)
+    for i, person in enumerate(people):
+        for a, arm in enumerate(_ARMS):
+            if person.keypoints[[arm.keypoint, arm.keypoint + 2], 2].max() < CONFIDENT:
+                ends = found.points2d[i, [arm.elbow, arm.wrist]]
+                others = known[known != found.source[i]]
+                theirs[i, a] = any(mask_at(masks[k], crops[k], ends).max() > 0.5 for k in others)
+    return theirs
 
 
 def without_shared_arms(found: "Landmarks", people: Sequence[Detection]) -> "Landmarks":

@@ -162,3 +162,10 @@ def mask_in_crop(mask: np.ndarray, crop_to_image: np.ndarray, other: np.ndarray)
     own = np.linalg.inv(np.vstack([crop_to_image, [0, 0, 1]])) @ np.vstack([other, [0, 0, 1]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(mask, own[:2], (CROP_SIZE, CROP_SIZE), flags=flags)
+
+
+def mask_at(mask: np.ndarray, crop_to_image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Samples a crop's mask (256, 256) at pixels (K, 2) of the image, 0 outside the crop."""
+    places = (points - crop_to_image[:, 2]) @ np.linalg.inv(crop_to_image[:, :2]).T
+    x, y = np.clip(np.rint(places).astype(int) + 1, 0, CROP_SIZE + 1).T
+    return np.pad(mask, 1)[y, x]

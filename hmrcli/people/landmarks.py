@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hmrcli.people.arms import with_arms_of, without_shared_arms
+from hmrcli.people.arms import on_neighbours, with_arms, with_arms_of, without_shared_arms
 from hmrcli.people.blazepose import CROP_SIZE, Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
     crop_from_keypoints,
@@ -149,6 +149,14 @@ def body_landmarks(
     before = Reading(*(values[source] for values in first.reading))
     detected = [people[int(i)] for i in source]
     found = with_arms_of(found, in_image(before, first.crops[source], source, image.shape[:2]), detected)
+    masks[source], around[source] = second.reading.mask, second.crops
+    theirs = on_neighbours(found, detected, masks, around, known)
+    if len(some := np.flatnonzero(theirs.any(1))):
+        bare = look(read_crops_both_ways, source[some], first.crops[source[some]], True)
+        theirs &= np.isin(np.arange(len(source)), some[bare.likeness >= SURELY])[:, None]
+        found = with_arms(
+            found, in_image(bare.reading, bare.crops, some, image.shape[:2]), theirs[some], some
+        )
     quality = certain[source] * found.score * second.likeness
     certain = (certain[source] >= SURE) | (quality >= CLEAR)
     kept = (found.score >= min_score) & (second.likeness >= AGREE) & certain

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hmrcli.people import LANDMARK_INDEX, Detection, Landmarks
-from hmrcli.people.arms import with_arms_of, without_shared_arms
+from hmrcli.people.arms import on_neighbours, with_arms, with_arms_of, without_shared_arms
+from hmrcli.people.crops import mask_at
 from hmrcli.people.skeleton import KEYPOINTS
 
 L = LANDMARK_INDEX
@@ -99,3 +100,39 @@ def test_arms_that_only_cross_or_are_unseen_are_both_kept(hanging, pointing):
     unseen = pair(hanging, pointing, 5)
     unseen.visibility[1, L["right_wrist"]] = 0.1
     assert (without_shared_arms(unseen, detected).visibility == unseen.visibility).all()
+
+
+def test_an_arm_on_a_neighbour_that_the_detector_does_not_see_is_the_neighbour_s(hanging, pointing):
+    two = landmarks(np.concatenate([hanging.points2d, np.full((1, 33, 2), 380.0)]))
+    masks, crops = np.zeros((2, 256, 256)), np.stack([np.eye(2, 3)] * 2)
+    masks[1, 240:, 100:] = (
+        1  # the neighbour is where the wrist at (165, 260) would be, were crops not shifted
+    )
+    crops[1, 1, 2] = 15
+    known = np.arange(2)
+
+    def theirs(elbow: float, seen: np.ndarray = masks, certain: np.ndarray = known) -> list[list[bool]]:
+        return on_neighbours(two, people((160, 180, elbow), (0, 0, 0)), seen, crops, certain).tolist()
+
+    assert theirs(0.1)[0][0]
+    assert not theirs(0.5)[0][0]  # the detector sees it there
+    assert not theirs(0.1, certain=known[:1])[0][0]
+    assert not theirs(0.1, 0 * masks)[0][0]
+    own = np.zeros_like(masks)
+    own[0] = 1
+    assert not theirs(0.1, own)[0][0]
+    joined = with_arms(two, pointing, np.array([[True, False]]), np.array([0]))
+    assert (joined.points2d[0, HAND] == pointing.points2d[0, HAND]).all()
+    assert (joined.visibility[0, HAND] == 0.6).all() and (joined.points2d[1] == two.points2d[1]).all()
+
+
+def test_masks_are_read_where_their_crop_lies():
+    mask = np.zeros((256, 256))
+    mask[10:20, 30:40] = 1
+    crop = np.array([[2.0, 0, 100], [0, 2, 50]])  # twice as large, from (100, 50)
+    assert mask_at(mask, crop, np.array([[170.0, 80], [155, 80], [170, 95], [-9, 80]])).tolist() == [
+        1,
+        0,
+        0,
+        0,
+    ]
