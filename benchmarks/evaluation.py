@@ -67,7 +67,7 @@ def of_a_network(known: dict[str, Any], place: Path) -> None:
         dataset="3dpw",
         joints="evaluation_14",
         image_path=known["image"],
-        bbox_xywh=np.tile(np.float32([8, 8, 40, 40]), (count, 1)),
+        bbox_xywh=np.tile(np.array([8, 8, 40, 40], np.float32), (count, 1)),
         keypoints2d=None,
         keypoints3d=None,
         pose=known["pose"],
