@@ -3,8 +3,8 @@
     python benchmarks/evaluation.py [--samples 35515] [--profile]
 
 Bodies of all genders are the open one, predictions are the truth with noise. First the loop of `hmr eval` over a
-test set, less the time that a network would take; then `hmr eval --predictions P.npz --targets T.npz` in a process
-of its own, files read and written.
+test set, less the time that a network would take; then that of `hmr eval --predictions P.npz --targets T.npz`, whose
+files are read and written. `OMP_NUM_THREADS=1` gives seconds of the processor on which other work has little effect.
 """
 
 import argparse

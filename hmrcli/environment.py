@@ -91,4 +91,4 @@ def frugal_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(arena_max, 2)
-        mallopt(mmap_threshold, 4 << 20)
+        mallopt(mmap_threshold, 16 << 20)  # a lower one takes a fifth more time: pages are cleared anew

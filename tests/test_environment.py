@@ -14,7 +14,7 @@ if {frugal}:
     frugal_memory()
 
 def work(gate):
-    arrays = [np.ones(7 << 17) for _ in range(6)]  # 7 MiB each; what stays above keeps the heap from shrinking
+    arrays = [np.ones(20 << 17) for _ in range(2)]  # 20 MiB each; what stays above keeps the heap from shrinking
     gate.wait()
     kept.append(np.ones(100))
 
