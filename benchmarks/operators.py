@@ -139,7 +139,7 @@ def count_layers(name: str, samples: int = 4) -> int:
         return counted(lambda: run_back(*network.graph_cnn.regress(features))).computing
     if isinstance(network, Graphormer):
         feature, grid = network.backbone(torch.zeros(samples, 3, 224, 224))
-        return counted(lambda: run_back(*network.regress(feature, grid).mesh_levels)).computing
+        return counted(lambda: run_back(*(network.regress(feature, grid).mesh_levels or ()))).computing
     return 0
 
 
