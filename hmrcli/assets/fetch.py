@@ -103,6 +103,10 @@ def place(assets: list[Asset], offered: Path, root: Path, options: str = "") -> 
         found = _in_file(assets, offered)
     if not found:
         names = ", ".join(asset.name for asset in assets[:4]) + (", …" if len(assets) > 4 else "")
+        if offered.is_dir():
+            raise BadInput(
+                f"{offered}: no file in this folder bears the name of {names}; give the file itself"
+            )
         raise BadInput(
             f"{offered}: neither its name nor its content tells which file it is (looked for {names}). "
             f"Say which: hmr download NAME --from-file {offered}"
