@@ -134,7 +134,7 @@ class BodyModel(nn.Module):
         """Returns the pose directions (V, 3, 207); a child's are made anew each time, which saves keeping them."""
         return self._posedirs if self.size == 1 else self.size * self._posedirs
 
-    def _prepare(self, adult: "BodyModel | None") -> None:
+    def _prepare(self, adult: "BodyModel | None" = None) -> None:
         """Computes what the forward pass needs and can be known before."""
         self._keep("_rest_joints", (self.joint_regressor @ self.v_template).flatten())
         by_beta = torch.einsum("jv,vck->kjc", self.joint_regressor, self.shapedirs)

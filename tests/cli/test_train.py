@@ -90,14 +90,14 @@ def test_going_on_without_a_set_is_recorded(root: Path, tmp_path: Path) -> None:
 def test_compilation_is_asked_for_and_recorded(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The compiler itself has its test in tests/training/test_engine.py."""
+    """Of network and losses; the compiler itself has its tests in tests/training."""
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda network, **_: compiled.append(network) or network)
     out = tmp_path / "run"
     arguments = ["--recipe", NAME, *CHANGES, "--data-root", str(root), "--out", str(out), "--device", "cpu"]
     options = ["--without", "evaluation", "--max-steps", "1", "--workers", "0", "--compile"]
     assert code(run(*arguments, *options)) == 0
-    assert len(compiled) == 1 and json.loads((out / "environment.json").read_text())["compile"] is True
+    assert len(compiled) == 2 and json.loads((out / "environment.json").read_text())["compile"] is True
 
 
 def test_the_recipes_are_listed_with_what_they_are() -> None:

@@ -157,7 +157,7 @@ def test_a_leg_that_the_other_half_hides_is_seen_where_the_mask_is(side: int) ->
     mask[:, :, : side // 2] = 1
     landmarks = Landmarks(
         np.zeros((1, 33, 2)), np.full((1, 33), 0.3), np.ones((1, 33)), np.zeros((1, 33, 3)), np.ones(1),
-        mask, np.eye(2, 3)[None], np.zeros((1, 0)), np.zeros(1, int),
+        mask, np.eye(2, 3)[None], np.zeros(1, int),
     )  # fmt: skip
     knees = [JOINT["left_knee"], JOINT["right_knee"]]
     joints = np.full((1, 24, 2), 60.0)

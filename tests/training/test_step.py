@@ -1,6 +1,5 @@
 """One step, on networks small enough for a test: the engine's rules rather than the algorithms'."""
 
-import shutil
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -160,29 +159,6 @@ def test_bfloat16_is_close(body: BodyModel) -> None:
     full = losses_of(learner(recipe, body), [batch], 0, 0)
     half = losses_of(learner(recipe, body, precision="bf16"), [batch], 0, 0)
     assert half == pytest.approx(full, rel=0.05) and half != full
-
-
-@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler on the CPU")
-def test_a_compiled_network_learns_the_same(body: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dropout included; what is saved has the names and values of a network that is not compiled."""
-    from torch._inductor import config
-
-    monkeypatch.setattr(config, "compile_threads", 1)  # here, not in processes that each import torch first
-    monkeypatch.setattr(config.cpp, "simdlen", 1)  # a fifth less to compile, and not what is tested
-    recipe, batch = open_recipe("hmr_l1", "network.backbone=resnet18"), samples(2)
-    plain, compiled = (
-        learner(recipe, body, 1),
-        learner(recipe, body, 1, compiled=True),
-    )  # one round: a third to compile
-    assert compiled.parallel is not compiled.network and plain.parallel is plain.network
-    for step in range(2):
-        losses = [losses_of(one, [batch], step, 0) for one in (plain, compiled)]
-        assert losses[1] == pytest.approx(losses[0], rel=1e-3)
-    resumed = learner(recipe, body, 1)
-    resumed.network.load_state_dict(compiled.network.state_dict())
-    resumed.load_state(deepcopy(compiled.state()))
-    after = [losses_of(one, [batch], 2, 0) for one in (plain, resumed)]
-    assert after[1] == pytest.approx(after[0], rel=1e-3)
 
 
 @pytest.mark.parametrize("recipe", ["hmr_normal", "hmr_l1"])
