@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-_SIDES = ("rows", "columns")
+Side = Literal["rows", "columns"]
 _ARRAYS = ("places", "starts", "values")
 
 
@@ -25,7 +25,8 @@ class SparseMatrix(nn.Module):
 
     def __init__(self, matrix: Tensor) -> None:
         super().__init__()
-        for side, one in zip(_SIDES, (matrix, matrix.t())):
+        self.height = len(matrix)
+        for side, one in (("rows", matrix), ("columns", matrix.t())):
             entries = one.to_sparse().coalesce()
             rows, places = entries.indices()
             ends = torch.bincount(rows, minlength=len(one)).cumsum(0)
@@ -37,6 +38,7 @@ class SparseMatrix(nn.Module):
         """Returns this matrix times a number; both keep the places of their entries in the same memory."""
         other = SparseMatrix.__new__(SparseMatrix)
         nn.Module.__init__(other)
+        other.height = self.height
         for name, array in self.named_buffers():
             other.register_buffer(
                 name, factor * array if name.endswith("values") else array, persistent=False
@@ -45,9 +47,18 @@ class SparseMatrix(nn.Module):
 
     def forward(self, factors: Tensor) -> Tensor:
         """(N, K) -> (M, K)."""
-        arrays = (self.get_buffer(f"{side}_{name}") for side in _SIDES for name in _ARRAYS)
-        product: Tensor = _SparseProduct.apply(factors, *arrays)
-        return product
+        return sparse_product(factors, *self.arrays("rows"), *self.arrays("columns"))
+
+    def arrays(self, side: Side) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the entries row by row, or column by column: their places there, where each starts, and values."""
+        places, starts, values = (self.get_buffer(f"{side}_{name}") for name in _ARRAYS)
+        return places, starts, values
+
+
+def sparse_product(factors: Tensor, *arrays: Tensor) -> Tensor:
+    """Multiplies a matrix, given by its `arrays` of rows and columns, with factors (N, K)."""
+    product: Tensor = _SparseProduct.apply(factors, *arrays)
+    return product
 
 
 class _SparseProduct(torch.autograd.Function):

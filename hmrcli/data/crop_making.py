@@ -75,8 +75,8 @@ def make_cache(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder):
-        for begun in folder.glob(f".{'[0-9a-f]' * 32}*"):  # by `whole_file`, in a process that was killed
-            begun.unlink()
+        for unfinished in folder.glob(f".{'[0-9a-f]' * 32}*"):  # by `whole_file`, in a process that was killed
+            unfinished.unlink()
         rows = len(images)
         about = About(
             annotations=annotations.name,

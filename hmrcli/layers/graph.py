@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hmrcli.body.sparse import SparseMatrix
+from hmrcli.body.sparse import Side, SparseMatrix, sparse_product
 
 
 class MeshMatrix(SparseMatrix):
@@ -14,9 +14,16 @@ class MeshMatrix(SparseMatrix):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, C) -> (B, M, C), in float32."""
-        batch, _, channels = x.shape
-        side_by_side = x.float().transpose(0, 1).flatten(1)
-        return super().forward(side_by_side).unflatten(1, (batch, channels)).transpose(0, 1)
+        batch, size, channels = x.shape
+        arrays = *self._of_batch("rows", batch, size), *self._of_batch("columns", batch, self.height)
+        return sparse_product(x.float().reshape(-1, channels), *arrays).view(batch, self.height, channels)
+
+    def _of_batch(self, side: Side, batch: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Repeats the matrix for each of a batch, whose rows of `width` stand one below the other."""
+        places, starts, values = self.arrays(side)
+        sample = torch.arange(batch, device=places.device)[:, None]
+        starts = F.pad((starts[:-1] + sample * len(places)).flatten(), (0, 1), value=batch * len(places))
+        return (places + sample * width).flatten(), starts, values.repeat(batch)
 
 
 class GraphLinear(nn.Module):
@@ -33,11 +40,12 @@ class GraphLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_channels, V) -> (B, out_channels, V)."""
-        return F.conv1d(x, self.W[:, :, None], self.b)
+        # Unlike `W @ x`, this neither copies x into another layout nor leaves the result in one.
+        return torch.baddbmm(self.b[:, None], self.W.expand(len(x), -1, -1), x)
 
 
 class GraphConvolution(nn.Module):
-    """Mean over each vertex and its neighbours, then a linear map (Kipf and Welling 2017, eq. 2).
+    """Linear map, then the mean over each vertex and its neighbours (Kipf and Welling 2017, eq. 2).
 
     Args:
         in_channels: width of the input.
@@ -54,5 +62,4 @@ class GraphConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, V, in_channels) -> (B, V, out_channels)."""
-        means = self.neighbours(x).transpose(0, 1)  # as it lies in memory
-        return F.linear(means, self.weight.T, self.bias).transpose(0, 1)
+        return self.neighbours(torch.bmm(x, self.weight.expand(len(x), -1, -1))) + self.bias

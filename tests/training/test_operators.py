@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("hmr_l1", 475), ("spin_l1", 360), ("cliff", 417), ("open_quick", 500), ("graphcmr_l1", 680)],
+    [("hmr_l1", 475), ("spin_l1", 360), ("cliff", 417), ("open_quick", 500), ("graphcmr_l1", 940)],
 )
 def test_a_step_beside_its_backbone_has_few_operators(name: str, most: int) -> None:
     """A little more than there are."""
