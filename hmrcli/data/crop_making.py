@@ -75,7 +75,7 @@ def make_cache(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with alone_in(folder):
-        for unfinished in folder.glob(f".{'[0-9a-f]' * 32}*"):  # by `whole_file`, in a process that was killed
+        for unfinished in folder.glob(f".{'[0-9a-f]' * 32}*"):  # of a process that was killed
             unfinished.unlink()
         rows = len(images)
         about = About(
