@@ -1,13 +1,19 @@
-"""Errors a user can act on. Each carries its exit code and prints as one line, without a traceback.
+"""Errors a user can act on. Each carries its exit code and prints as one line, or as a list, without a traceback.
 
 A message names the file, the field and what was expected, and ends with the next command.
 """
 
 
 class HmrError(Exception):
-    """An error that the user can resolve; `exit_code` is what the process returns."""
+    """An error that the user can resolve; `exit_code` is what the process returns.
+
+    Its first argument is what is wrong, in one line; further ones are a list below it, a line each.
+    """
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class UsageError(HmrError):

@@ -42,7 +42,7 @@ def _console() -> "Log":
 log = cast("Log", _Later())
 """Speaks to a person: progress, notes, warnings."""
 _LONGEST = 4000
-"""Characters of an error, which may quote a file."""
+"""Characters of a line of an error, which may quote a file."""
 
 
 def print_json(document: Any) -> None:
@@ -80,7 +80,7 @@ def bar(
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turns errors a user can act on into one line on stderr and the exit code of the contract.
+    """Turns errors a user can act on into a line or a list on stderr and the exit code of the contract.
 
     A full disk, a missing permission and too little memory are among them, with exit code 4 wherever they
     arise. Any other error is a bug, told in one line with exit code 1. `HMR_DEBUG=1` shows the traceback,
@@ -148,15 +148,15 @@ def note(text: str) -> None:
 
 
 def complain(word: str, error: HmrError) -> None:
-    """Says an error in one line on stderr."""
-    _say(word, "bold red", str(error))
+    """Says an error on stderr: a line, and the list below it where there is one."""
+    _say(word, "bold red", *error.args)
 
 
-def _say(word: str, style: str, text: str) -> None:
+def _say(word: str, style: str, *lines: object) -> None:
     from rich.text import Text
 
     # At once: a bar that is being shown takes the place of a line that is begun.
-    shown = visible(text, one_line=True)[:_LONGEST]
+    shown = "\n".join(visible(str(line), one_line=True)[:_LONGEST] for line in lines)
     log.print(Text.assemble((word, style), " ", shown), soft_wrap=True)
 
 

@@ -126,7 +126,11 @@ def train(
             if dry_run:
                 _show(resolved, files)
                 return
-            require(file for file in files if not file.rendered)
+            licensed = resolved.body_model == "smpl"
+            require(
+                (file for file in files if not file.rendered),
+                otherwise="--open trains on rendered people, with none of these files" if licensed else "",
+            )
             out = out and out.expanduser()
             if out is not None and rank == 0:
                 writable_folder(out)

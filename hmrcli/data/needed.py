@@ -161,11 +161,14 @@ def locate(folder: str, name: str, root: Path, registry: Registry | None = None)
     return root / folder / name
 
 
-def require(files: Iterable[NeededFile]) -> None:
+def require(files: Iterable[NeededFile], otherwise: str = "") -> None:
     """Refuses to go on while files are missing.
 
+    Args:
+        otherwise: what can be done without any of them.
+
     Raises:
-        MissingFile: with a line for each, then how to get those with the same terms; and the sets to go on without.
+        MissingFile: with a line for each, then how to get those with the same terms; and what can be left out.
     """
     files = list(files)
     missing = [file for file in files if not file.found]
@@ -179,8 +182,8 @@ def require(files: Iterable[NeededFile]) -> None:
         lines += [f"  {file.path} ({file.use})" for file in group]
         lines.append(f"    {way.replace('NAMES', ' '.join(dict.fromkeys(file.name for file in group)))}")
     if sets := dict.fromkeys(file.dataset for file in missing if file.dataset):
-        lines.append(f"Sets that training could leave out: {', '.join(name for name in sets if name)}")
-    raise MissingFile("\n".join(lines))
+        lines.append(f"--without NAME goes on without one of {', '.join(name for name in sets if name)}")
+    raise MissingFile(*lines, *filter(None, [otherwise]))
 
 
 def _source(registry: Registry, name: str, path: Path) -> tuple[str, str, str]:

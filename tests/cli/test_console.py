@@ -11,6 +11,7 @@ import pytest
 
 from hmrcli.cli.console import exit_codes, print_line
 from hmrcli.cli.log import Log
+from hmrcli.errors import MissingFile
 
 
 def raised(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
@@ -43,6 +44,13 @@ def test_every_error_is_one_line_with_its_exit_code(
     found, said = raised(error, capsys)
     assert found == code and words in said and said.count("\n") == 1
     assert ("HMR_DEBUG=1" in said and "fault of hmr" in said) == (code == 1)
+
+
+def test_a_list_is_shown_line_by_line_and_what_a_file_says_in_its_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found, said = raised(MissingFile("2 files:", "  a", "  b\nerror: \x1b[2J"), capsys)
+    assert found == 3 and said == "error: 2 files:\n  a\n  b\\nerror: \\x1b[2J\n"
 
 
 def test_the_traceback_is_shown_when_asked_for_with_the_same_exit_code(

@@ -125,6 +125,7 @@ def test_a_dry_run_lists_recipe_and_files(root: Path, tmp_path: Path) -> None:
         for text in (absent.stdout, str(refused.exception))
     )
     assert one_by_one == together
+    assert refused.exception.args[-1].startswith("--open trains")
 
 
 @pytest.mark.parametrize(

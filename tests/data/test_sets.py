@@ -64,7 +64,7 @@ def test_missing_files_are_listed_with_their_sources(root):
     assert how_coco.endswith(
         "put the official downloads of coco there, each in its folder, then run: hmr data make coco"
     )
-    assert leave == "Sets that training could leave out: lsp, mpii, coco"
+    assert leave == "--without NAME goes on without one of lsp, mpii, coco"
     left = load_sets(recipe("spin_l1"), root, without=["coco", "mpii", "lsp"])
     assert [images.name for images in left] == ["h36m", "mpi_inf_3dhp", "lspet"]
 
