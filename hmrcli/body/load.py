@@ -171,20 +171,22 @@ def _open_body(stored: Mapping[str, Any], arrays: dict[str, NDArray[Any]], diges
     vertices = len(arrays["v_template"])
     sizes = (vertices, len(stored["level1_kept"]), len(stored["level2_kept"]))
     faces = (arrays["faces"], *(_below(sizes[n], stored[f"level{n}_faces"]) for n in (1, 2)))
-    ups = ((_below(sizes[n], stored[f"level{n}_up_index"]), stored[f"level{n}_up_weight"]) for n in (1, 2))
-    levels = MeshLevels(
-        sizes=sizes,
-        down=tuple(_below(sizes[n - 1], stored[f"level{n}_kept"]) for n in (1, 2)),
-        up=tuple(Interpolation(*up) for up in ups),
-        edges=tuple(map(edges_of, faces)),
-    )
-    extras = {**{name: stored[name] for name in ("h36m_regressor", "extra_regressor")}, "levels": levels}
+    ups = [(_below(sizes[n], stored[f"level{n}_up_index"]), stored[f"level{n}_up_weight"]) for n in (1, 2)]
+    downs = [_below(sizes[n - 1], stored[f"level{n}_kept"]) for n in (1, 2)]
+    regressors = {name: stored[name] for name in ("h36m_regressor", "extra_regressor")}
+
+    def extras(name: str) -> Any:
+        if name != "levels":
+            return regressors[name]
+        edges = tuple(map(edges_of, faces))
+        return MeshLevels(sizes, tuple(downs), tuple(Interpolation(*up) for up in ups), edges)
+
     return BodyModel(
         name=json.loads(str(stored["metadata"]))["name"],
         sha256=digest,
         arrays=arrays,
         landmark_vertices=_below(vertices, stored["landmark_vertices"]),
-        extras=extras.__getitem__,
+        extras=extras,
         mirror=_below(vertices, stored["mirror"]),
         uv=TextureMap(texture := stored["vt"], _below(len(texture), stored["ft"])),
     )

@@ -144,7 +144,8 @@ class BodyModel(nn.Module):
         template = self.v_template.reshape(-1, 1)
         if adult is None:
             directions = torch.nn.functional.pad(self._posedirs, (9, 0)).flatten(0, 1)
-            at_rest = directions.double() @ torch.eye(3, dtype=torch.float64).repeat(24, 1).reshape(-1, 1)
+            diagonals = directions.unflatten(1, (24, 3, 3)).diagonal(dim1=2, dim2=3)
+            at_rest = diagonals.double().sum((1, 2))[:, None]
             self._pose_directions = SparseMatrix(directions)
         else:
             at_rest = self.size * (adult.v_template.reshape(-1, 1) - adult._unposed)

@@ -26,12 +26,20 @@ class SparseMatrix(nn.Module):
     def __init__(self, matrix: Tensor) -> None:
         super().__init__()
         self.height = len(matrix)
-        for side, one in (("rows", matrix), ("columns", matrix.t())):
-            entries = one.to_sparse().coalesce()
-            rows, places = entries.indices()
-            ends = torch.bincount(rows, minlength=len(one)).cumsum(0)
-            arrays = places, F.pad(ends, (1, 0)), entries.values().float()
-            for name, array in zip(_ARRAYS, arrays):  # copies: the compiler knows no parts of sparse tensors
+        if matrix.is_sparse:
+            matrix = matrix.coalesce()
+            (rows, columns), values = matrix.indices(), matrix.values()
+        else:
+            rows, columns = (matrix != 0).nonzero(as_tuple=True)  # three times as fast as of the numbers
+            values = matrix[rows, columns]
+        order = columns.argsort(stable=True)
+        for side, lines, count, entries in (
+            ("rows", rows, len(matrix), (columns, values)),
+            ("columns", columns, matrix.shape[1], (rows[order], values[order])),
+        ):
+            ends = torch.bincount(lines, minlength=count).cumsum(0)
+            arrays = entries[0], F.pad(ends, (1, 0)), entries[1].float()
+            for name, array in zip(_ARRAYS, arrays):  # copies: the compiler knows no parts of other tensors
                 self.register_buffer(f"{side}_{name}", array.clone(), persistent=False)
 
     def times(self, factor: float) -> "SparseMatrix":
