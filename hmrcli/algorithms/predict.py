@@ -12,7 +12,7 @@ from hmrcli.body import BodyModel
 from hmrcli.data.crop import normalise
 from hmrcli.errors import UsageError
 from hmrcli.layers.crops import Crops
-from hmrcli.layers.weights import WeightReport, load_weights
+from hmrcli.layers.weights import Undrawn, WeightReport, load_weights
 from hmrcli.recipe import Recipe
 
 
@@ -41,7 +41,8 @@ def load_network(
         UsageError: the recipe's network makes no bodies.
     """
     require_bodies(recipe)
-    network = build_network(recipe, body)
+    with Undrawn():
+        network = build_network(recipe, body)
     report = load_weights(network, checkpoint)
     # Convolutions run 1.2 to 1.3 times as fast this way on a CPU (benchmarks/networks.py), more on a GPU.
     network = torch.nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from hmrcli.errors import BadInput
 from hmrcli.layers.unused import unused_names
@@ -35,6 +36,19 @@ class WeightReport(NamedTuple):
     """The network's entries that the file lacks (or has in another shape, for a backbone)."""
     unexpected: tuple[str, ...]
     """The file's tensors that the network has no place for."""
+
+
+class Undrawn(TorchFunctionMode):
+    """Builds networks without drawing fresh weights, for `load_weights` to fill: drawing takes longer than reading."""
+
+    _DRAWS = frozenset(["uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_"])
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Leaves a tensor as it is where it would be drawn, and calls any other function."""
+        kwargs = kwargs or {}
+        if function.__name__ in self._DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return function(*args, **kwargs)
 
 
 def load_weights(network: nn.Module, path: Path | str) -> WeightReport:

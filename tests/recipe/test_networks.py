@@ -9,6 +9,7 @@ from torch import nn
 from hmrcli.algorithms import build_network
 from hmrcli.body import load_body
 from hmrcli.layers import load_weights, save_weights
+from hmrcli.layers.weights import Undrawn
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
 from hmrcli.recipe.schema import Network
 from hmrcli.training.learner import set_training
@@ -28,9 +29,10 @@ def signature(recipe: Recipe) -> dict[str, torch.Size]:
 
 @functools.cache  # what is built depends on nothing else
 def _signature(settings: Network, algorithm: str) -> dict[str, torch.Size]:
-    network = build_network(
-        load_recipe(f"{algorithm}_normal").model_copy(update={"network": settings}), body()
-    )
+    with Undrawn():
+        network = build_network(
+            load_recipe(f"{algorithm}_normal").model_copy(update={"network": settings}), body()
+        )
     return {name: value.shape for name, value in network.state_dict().items()}
 
 
@@ -38,9 +40,12 @@ def what_is_built(recipe: Recipe) -> dict[str, object]:
     return recipe.network.model_dump(exclude={"initialisation"})
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS[:-1])
 def test_batch_norms_are_set_and_weights_survive_a_file(algorithm, tmp_path):
-    """That a step reaches every parameter is tested with the losses of the recipes (tests/training)."""
+    """That a step reaches every parameter is tested with the losses of the recipes (tests/training).
+
+    Graphormer's file, of 700 MB, is written and read in tests/inference/test_predictor.py.
+    """
     recipe = load_recipe(f"{algorithm}_normal")
     torch.manual_seed(0)
     network = build_network(recipe, body())
@@ -51,7 +56,8 @@ def test_batch_norms_are_set_and_weights_survive_a_file(algorithm, tmp_path):
     path = tmp_path / "model.safetensors"
     save_weights(network, path)
     torch.manual_seed(1)
-    other = build_network(recipe, body())
+    with Undrawn():
+        other = build_network(recipe, body())
     weights = network.state_dict()
     assert any(not torch.equal(weights[name], value) for name, value in other.state_dict().items())
     report = load_weights(other, path)
