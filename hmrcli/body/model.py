@@ -132,7 +132,12 @@ class BodyModel(nn.Module):
     @property
     def posedirs(self) -> Tensor:
         """Returns the pose directions (V, 3, 207); a child's are made anew each time, which saves keeping them."""
-        return self._posedirs if self.size == 1 else self.size * self._posedirs
+        return self.posedirs_of(slice(None))
+
+    def posedirs_of(self, vertices: Tensor | slice) -> Tensor:
+        """Returns the pose directions (K, 3, 207) of some vertices."""
+        directions = self._posedirs[vertices]
+        return directions if self.size == 1 else self.size * directions
 
     def _prepare(self, adult: "BodyModel | None" = None) -> None:
         """Computes what the forward pass needs and can be known before."""

@@ -100,7 +100,8 @@ def body_points(
             points.append(joints[attachment.joint] + offset)
             carried.append(share[:, None] * points[-1])
             dirs.append(share[:, None, None] * joint_dirs[attachment.joint])
-            corrections.append(template.new_zeros(24, 3, 207 if correctives else 0))
+            if correctives:
+                corrections.append(template.new_zeros(24, 3, 207))
         else:
             vertices, amounts = _summed_vertices(attachment, template)
             skinning = amounts[:, None] * body.weights[vertices].to(dtype)
@@ -108,8 +109,9 @@ def body_points(
             points.append(amounts @ template[vertices] + offset)
             carried.append(skinning.T @ template[vertices] + share[:, None] * offset)
             dirs.append(torch.einsum("vj,vck->jck", skinning, shapedirs[vertices]))
-            directions = body.posedirs[vertices, :, : 207 if correctives else 0].to(dtype)
-            corrections.append(torch.einsum("vj,vcp->jcp", skinning, directions))
+            if correctives:
+                directions = body.posedirs_of(vertices).to(dtype)
+                corrections.append(torch.einsum("vj,vcp->jcp", skinning, directions))
         weights.append(share)
     subtree = torch.eye(24).to(template)
     for child in range(23, 0, -1):
