@@ -1,7 +1,10 @@
 """SMPLify-style fitting (Bogo et al. 2016) to body landmarks in 2D and 3D, with a second-order solver."""
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from hmrcli.body import BodyModel
@@ -50,7 +53,7 @@ class Fit(NamedTuple):
 
 
 def fit_landmarks(
-    body: BodyModel,
+    body: BodyModel | Sequence[BodyModel],
     targets: Targets,
     strengths: Strengths | None = None,
     iterations: int = ITERATIONS,
@@ -58,7 +61,7 @@ def fit_landmarks(
     """Estimates pose, shape and place of each person.
 
     Args:
-        body: any body model in SMPL's format.
+        body: any body model in SMPL's format, or the open one at the age of each person.
         targets: landmarks of B people; computed in float64, so that people are fitted alike alone and together.
         strengths: `USUAL` when not given.
         iterations: greatest number of steps; with none, bodies are placed where they start.
@@ -66,8 +69,11 @@ def fit_landmarks(
     Returns:
         the fits, in float32.
     """
-    # A child is fitted at an adult's size, where all strengths hold, and brought nearer afterwards.
-    model = body_points(body, attachments(body.size)).scaled(1 / body.size)
+    if isinstance(body, BodyModel):
+        model, size = _at_adult_size(body), torch.tensor(body.size, dtype=torch.float64)
+    else:
+        model = BodyPoints.of_each([_at_adult_size(one) for one in body])
+        size = torch.tensor([[one.size] for one in body], dtype=torch.float64)
     strengths = strengths or USUAL
     targets = fitted_targets(targets)
     prior = with_hidden_legs(model, likely_pose(pose_prior(), targets), targets)
@@ -77,7 +83,13 @@ def fit_landmarks(
         return landmark_objective(model, prior, Shape(0.0, 1.0), targets, strengths, state)
 
     state, cost = levenberg_marquardt(state, objective, BodyState.moved, iterations)
-    return Fit(state.rotmat.float(), state.betas.float(), (body.size * state.transl).float(), cost.float())
+    return Fit(state.rotmat.float(), state.betas.float(), (size * state.transl).float(), cost.float())
+
+
+@lru_cache(maxsize=32)  # of the adults' body, and of children of all ages that are looked at
+def _at_adult_size(body: BodyModel) -> BodyPoints:
+    """Picks the points at the landmarks: a child is fitted where all strengths hold, and brought nearer afterwards."""
+    return body_points(body, attachments(body.size)).scaled(1 / body.size)
 
 
 def likely_pose(prior: PosePrior, targets: Targets) -> PosePrior:

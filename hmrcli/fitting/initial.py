@@ -56,21 +56,22 @@ def guessed_rotations(model: BodyPoints, prior: PosePrior, points3d: Tensor, see
     Limbs with a landmark that is not `seen` (B, N) are in their usual pose.
     """
     batch = len(points3d)
-    rest = model.points[_TORSO].expand(batch, -1, -1)
+    rest = model.points[..., _TORSO, :].expand(batch, -1, -1)
     root, _ = roma.rigid_points_registration(rest, points3d[:, _TORSO])
     usual = roma.rotvec_to_rotmat(prior.usual).expand(batch, 23, 3, 3)
     rotmat = torch.cat([root[:, None], usual], 1)
     for upper, lower, ends, hinge in _LIMBS:
         start, middle, end = ends
         along = points3d[:, [middle, end]] - points3d[:, [start, middle]]
-        bones = model.points[[middle, end]] - model.points[[start, middle]]
+        bones = model.points[..., [middle, end], :] - model.points[..., [start, middle], :]
+        first, second = bones.unbind(-2)
         axis = torch.tensor(hinge).to(bones)
         parent = world_rotations(model.parents, rotmat)[:, model.parents[upper]]
         # A straight limb shows no hinge; then it keeps the one of the smallest turn.
-        swung = _least_turn(parent @ bones[0], along[:, 0]) @ parent
+        swung = _least_turn((parent @ first[..., None])[..., 0], along[:, 0]) @ parent
         bend = torch.linalg.cross(_unit(along[:, 0]), _unit(along[:, 1])) + 0.2 * (swung @ axis)
-        turned = _frame(along[:, 0], bend) @ _frame(bones[0], axis).mT
-        bent = turned.mT @ _least_turn(turned @ bones[1], along[:, 1]) @ turned
+        turned = _frame(along[:, 0], bend) @ _frame(first, axis).mT
+        bent = turned.mT @ _least_turn((turned @ second[..., None])[..., 0], along[:, 1]) @ turned
         known = seen[:, ends].all(1)[:, None, None]
         rotmat[:, upper] = torch.where(known, parent.mT @ turned, rotmat[:, upper])
         rotmat[:, lower] = torch.where(known, bent, rotmat[:, lower])

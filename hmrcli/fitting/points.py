@@ -6,7 +6,7 @@ automatic differentiation is in its loop.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import roma
 import torch
@@ -36,7 +36,10 @@ class BodyState(NamedTuple):
 
 
 class BodyPoints(NamedTuple):
-    """A few points of a body in rest pose, ready to be posed."""
+    """A few points of a body in rest pose, ready to be posed.
+
+    Of bodies of several sizes, lengths have an axis B in front, and each person has a body (`of_each`).
+    """
 
     parents: tuple[int, ...]
     subtree: Tensor
@@ -58,9 +61,17 @@ class BodyPoints(NamedTuple):
 
     def scaled(self, factor: float) -> "BodyPoints":
         """Returns the points of a body that is larger by a factor."""
-        lengths = ("joints", "joint_dirs", "points", "carried", "carried_dirs", "correctives")
-        values = {name: getattr(self, name) for name in lengths}
-        return self._replace(**{k: factor * value for k, value in values.items() if value is not None})
+        return self._replace(**{name: factor * value for name, value in self._lengths().items()})
+
+    def _lengths(self) -> dict[str, Any]:
+        names = ("joints", "joint_dirs", "points", "carried", "carried_dirs", "correctives")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    @staticmethod
+    def of_each(bodies: Sequence["BodyPoints"]) -> "BodyPoints":
+        """Puts together the points of B people whose bodies are the open one at some age."""
+        each = [body._lengths() for body in bodies]
+        return bodies[0]._replace(**{name: torch.stack([one[name] for one in each]) for name in each[0]})
 
 
 class Attachment(NamedTuple):
@@ -166,17 +177,18 @@ def pose_points(model: BodyPoints, state: BodyState) -> PosedPoints:
     upright = torch.eye(3).to(world).expand(batch, 1, 3, 3)
     frames = torch.cat([upright, world[:, parents]], 1)  # the parent's axes: those of each joint's step
 
-    joints = model.joints + torch.einsum("jck,bk->bjc", model.joint_dirs, state.betas)
+    joints = model.joints + torch.einsum("...jck,...k->...jc", model.joint_dirs, state.betas)
     bones = torch.cat([joints[:, :1], joints[:, 1:] - joints[:, parents]], 1)
-    bone_dirs = torch.cat([model.joint_dirs[:1], model.joint_dirs[1:] - model.joint_dirs[parents]])
+    dirs = model.joint_dirs
+    bone_dirs = torch.cat([dirs[..., :1, :, :], dirs[..., 1:, :, :] - dirs[..., parents, :, :]], -3)
     chain = model.subtree.T  # row: a joint, columns: those it hangs on
     posed_joints = chain @ (frames @ bones[..., None])[..., 0] + state.transl[:, None]
     posed_dirs = torch.einsum("ja,baxk->bjxk", chain, frames @ bone_dirs)
 
-    carried = model.carried + torch.einsum("njck,bk->bnjc", model.carried_dirs, state.betas)
+    carried = model.carried + torch.einsum("...njck,...k->...njc", model.carried_dirs, state.betas)
     if model.correctives is not None:
         bend = (state.rotmat[:, 1:] - upright).flatten(1)
-        carried = carried + torch.einsum("njcp,bp->bnjc", model.correctives, bend)
+        carried = carried + torch.einsum("...njcp,...p->...njc", model.correctives, bend)
     parts = torch.einsum("bjxy,bnjy->bnjx", world, carried - model.weights[..., None] * joints[:, None])
     parts = parts + model.weights[..., None] * posed_joints[:, None]
     below = model.subtree @ parts - (model.weights @ model.subtree.T)[..., None] * posed_joints[:, None]
@@ -185,8 +197,8 @@ def pose_points(model: BodyPoints, state: BodyState) -> PosedPoints:
     if model.correctives is not None:
         turns[..., 3:] += _corrective_turns(model.correctives, world, state.rotmat)
 
-    shape = torch.einsum("bjxy,njyk->bnxk", world, model.carried_dirs)
-    shape = shape + torch.einsum("nj,bjxk->bnxk", model.weights, posed_dirs - world @ model.joint_dirs)
+    shape = torch.einsum("...jxy,...njyk->...nxk", world, model.carried_dirs)
+    shape = shape + torch.einsum("nj,bjxk->bnxk", model.weights, posed_dirs - world @ dirs)
     place = model.weights.sum(1)[:, None, None] * torch.eye(3).to(world)
     jacobian = torch.cat([turns, shape, place.expand(batch, -1, -1, -1)], -1)
     return PosedPoints(parts.sum(2), jacobian)
@@ -194,7 +206,7 @@ def pose_points(model: BodyPoints, state: BodyState) -> PosedPoints:
 
 def _corrective_turns(correctives: Tensor, world: Tensor, rotmat: Tensor) -> Tensor:
     """Returns (B, N, 3, 69), by which points move because turning the 23 joints changes their correctives."""
-    moved = torch.einsum("bjxy,njyp->bnxp", world, correctives).unflatten(3, (23, 9))
+    moved = torch.einsum("...jxy,...njyp->...nxp", world, correctives).unflatten(3, (23, 9))
     # Turning a rotation from the left by a small vector crosses its columns with the axis.
     axes = torch.eye(3).to(rotmat)[None, None, :, None]
     change = torch.linalg.cross(axes, rotmat[:, 1:, None].mT).mT  # (B, 23, axis, 3, 3)

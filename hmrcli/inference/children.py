@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -101,8 +100,10 @@ def is_bust(visibility: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 def gains(body: BodyModel, targets: Targets, cost: Tensor, years: Sequence[float]) -> NDArray[np.float64]:
     """Computes by how much bodies of some ages fit N people better than an adult's of known cost, (N, len(years))."""
-    others = [fit_landmarks(child(body, age), targets, iterations=QUICK).cost for age in years]
-    gained = cost[:, None] - torch.stack(others, 1)
+    bodies = [child(body, age) for age in years for _ in cost]
+    of_all = Targets(*(value.repeat(len(years), *[1] * (value.ndim - 1)) for value in targets))
+    others = fit_landmarks(bodies, of_all, iterations=QUICK).cost
+    gained = cost[:, None] - others.unflatten(0, (len(years), -1)).T
     return (gained * (WELL_FITTED / cost.clamp(min=WELL_FITTED))[:, None]).double().numpy()
 
 
