@@ -71,7 +71,8 @@ class BodyPoints(NamedTuple):
     def of_each(bodies: Sequence["BodyPoints"]) -> "BodyPoints":
         """Puts together the points of B people whose bodies are the open one at some age."""
         each = [body._lengths() for body in bodies]
-        return bodies[0]._replace(**{name: torch.stack([one[name] for one in each]) for name in each[0]})
+        together: dict[str, Any] = {name: torch.stack([one[name] for one in each]) for name in each[0]}
+        return bodies[0]._replace(**together)
 
 
 class Attachment(NamedTuple):
