@@ -87,8 +87,9 @@ def frugal_memory() -> None:
     By default every thread has a heap of its own, which keeps what the largest picture took. Call it before threads
     start; elsewhere than on glibc it does nothing.
     """
-    arena_max, mmap_threshold = -8, -3  # malloc.h
+    arena_max, mmap_threshold, trim_threshold = -8, -3, -1  # malloc.h
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(arena_max, 2)
         mallopt(mmap_threshold, 16 << 20)  # a lower one takes a fifth more time: pages are cleared anew
+        mallopt(trim_threshold, 32 << 20)  # likewise
