@@ -1,19 +1,36 @@
 """Who is taken for a child, with bodies whose age is known."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 
-from hmrcli.body import load_body
+from hmrcli.body import BodyModel, load_body
 from hmrcli.body.camera import project
 from hmrcli.fitting.fit import fit_landmarks
 from hmrcli.fitting.landmarks import INDICES, attachments
 from hmrcli.fitting.points import BodyState, body_points, pose_points
 from hmrcli.fitting.targets import Targets, usual_angles
-from hmrcli.inference.children import EVIDENT, EVIDENT_BUST, YEARS, ages, beside_others, child, is_bust
+from hmrcli.inference.children import (
+    EVIDENT,
+    EVIDENT_BUST,
+    QUICK,
+    YEARS,
+    ages,
+    beside_others,
+    child,
+    gains,
+    is_bust,
+)
 from hmrcli.inference.children import told as told_of
 
 FOCAL, CENTER = 1000.0, (500.0, 400.0)
+
+
+@cache
+def adult() -> BodyModel:
+    return load_body("open")
 
 
 def seen(years: list[float | None], transl: list[tuple[float, float, float]]) -> Targets:
@@ -21,7 +38,7 @@ def seen(years: list[float | None], transl: list[tuple[float, float, float]]) ->
     points2d = torch.zeros(len(years), 33, 2)
     points3d, confidence = torch.zeros(len(years), 33, 3), torch.zeros(len(years), 33)
     for i, (age, place) in enumerate(zip(years, transl)):
-        body = load_body("open") if age is None else child(load_body("open"), age)
+        body = adult() if age is None else child(adult(), age)
         rotmat = torch.eye(3, dtype=torch.float64).repeat(1, 24, 1, 1)
         rotmat[0, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
         for joint, side in ((16, 1), (17, -1)):
@@ -51,7 +68,7 @@ def seen(years: list[float | None], transl: list[tuple[float, float, float]]) ->
 
 
 def told(targets: Targets) -> dict[int, float]:
-    body = load_body("open")
+    body = adult()
     fits = fit_landmarks(body, targets)
     joints = body(fits.rotmat, fits.betas).joints
     return ages(body, targets, fits, joints, targets.confidence.numpy(), [len(joints)])
@@ -77,6 +94,14 @@ def test_height_beside_an_adult_tells_children_whose_proportions_do_not():
     assert list(found) == [1] and 5 <= found[1] <= 10
 
 
+def test_ages_are_tried_together_as_one_by_one():
+    targets = seen([3.0, None], [(-0.5, 1.2, 4.0), (0.5, 1.2, 4.0)])
+    each = [fit_landmarks(child(adult(), years), targets, iterations=QUICK).cost for years in (3, 8)]
+    nothing = torch.zeros(2)  # a cost so low that gains are not toned down
+    assert gains(adult(), targets, nothing, (3, 8)) == pytest.approx(-torch.stack(each, 1).numpy(), rel=1e-6)
+    assert each[0][0] < 0.5 * each[1][0]
+
+
 def test_people_are_measured_by_the_tallest_beside_them():
     nobody = [np.nan] * 3
     feet = np.array(
@@ -86,7 +111,7 @@ def test_people_are_measured_by_the_tallest_beside_them():
 
 
 def test_somebody_without_legs_in_sight_has_to_look_more_like_a_child():
-    body, gain = load_body("open"), np.full(len(YEARS), (EVIDENT + EVIDENT_BUST) / 2)
+    body, gain = adult(), np.full(len(YEARS), (EVIDENT + EVIDENT_BUST) / 2)
     assert told_of(body, gain, np.nan) is not None
     assert told_of(body, gain, np.nan, bust=True) is None
     assert told_of(body, gain + EVIDENT_BUST, np.nan, bust=True) is not None
