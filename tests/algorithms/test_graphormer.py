@@ -6,8 +6,7 @@ from hmrcli.algorithms.graphormer import Graphormer, build_graphormer, rest_toke
 from hmrcli.errors import BadInput
 from hmrcli.layers import load_backbone, load_weights
 from hmrcli.layers.hrnet import ClassificationHRNet, PoseHRNet
-from hmrcli.layers.unused import unused_names
-from tests.algorithms.checks import assert_same, assert_trains, parameter_count, published_state
+from tests.algorithms.checks import assert_same, parameter_count, published_state
 from tests.algorithms.golden import MadeUpBody, assert_close, golden, images, regenerate
 from tests.layers.test_weights import constant
 
@@ -91,29 +90,13 @@ def test_hidden_tokens_are_constant_and_cells_are_not_hidden(network):
         torch.testing.assert_close(mapped, linear(torch.cat([tokens, cells], dim=1)), atol=1e-4, rtol=1e-4)
 
 
-def test_trains_every_parameter_that_is_read(network):
+def test_training_hides_tokens_at_random(network):
+    """That every parameter that is read learns is tested with the row's losses (tests/training)."""
     network.train()
-    feature = torch.randn(1, 2048, requires_grad=True)
-    grid = torch.randn(1, 1024, 7, 7, requires_grad=True)
-    first = network.regress(feature, grid)
-    assert not torch.equal(first.vertices, network.regress(feature, grid).vertices)
-    assert_trains_head(network, [first.vertices, first.joints3d, first.cam])
-    assert feature.grad.isfinite().all() and grid.grad.abs().sum() > 0
+    feature, grid = torch.randn(1, 2048), torch.randn(1, 1024, 7, 7)
+    with torch.inference_mode():
+        assert not torch.equal(*(network.regress(feature, grid).vertices for _ in range(2)))
     network.eval()
-
-
-def assert_trains_head(network: Graphormer, outputs: list[torch.Tensor]) -> None:
-    torch.stack([output.square().sum() for output in outputs]).sum().backward()
-    unread = unused_names(network)
-    for name, parameter in network.named_parameters():
-        if not name.startswith("backbone."):
-            assert (parameter.grad is None) == (name in unread), name
-    network.zero_grad()
-
-
-def test_backbone_trains():
-    backbone = ClassificationHRNet(width=48).train()
-    assert_trains(backbone, list(backbone(torch.randn(2, 3, 64, 64))))
 
 
 def test_loads_published_layout_without_language_parts(network, tmp_path):
