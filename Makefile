@@ -9,9 +9,9 @@ demo: $(VENV)/.installed
 	$(BIN)/hmr infer data/photos/walk.jpg --out hmr_out
 
 # Two processes of one thread each: threads that wait for each other take more than they give. Each begins with its
-# half of the files, so that what the tests of a file share is made once.
+# half of the files, so that what the tests of a file share is made once. Bytecode is kept for the commands they start.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Trains every recipe for two steps; `test` does so for one of each algorithm.
 test-rows: $(VENV)/.installed

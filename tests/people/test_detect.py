@@ -39,14 +39,12 @@ def test_max_people_keeps_the_best(photo, detections):
     assert np.array_equal(best.bbox_xywh, detections[0].bbox_xywh)
 
 
-@pytest.mark.parametrize("image", ["black", "white", "noise", "photo without people", "one pixel", "a line"])
+@pytest.mark.parametrize("image", ["black", "noise", "photo without people", "a line"])
 def test_nobody(image, photo):
     images = {
         "black": np.zeros((480, 640, 3), np.uint8),
-        "white": np.full((480, 640, 3), 255, np.uint8),
         "noise": np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8),
         "photo without people": np.ascontiguousarray(photo[:, 1160:]),
-        "one pixel": np.zeros((1, 1, 3), np.uint8),
         "a line": np.zeros((2, 900, 3), np.uint8),
     }
     assert len(body_landmarks(images[image], detect_people(images[image]))) == 0

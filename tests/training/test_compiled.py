@@ -50,6 +50,7 @@ def losses_of(one: Learner, parts: list[Batch], steps: int = 2) -> list[dict[str
     return list(read_losses([train_step(one, parts, step, 0) for step in range(steps)]))
 
 
+@pytest.mark.parametrize("backend", ["aot_eager"])
 def test_all_of_network_and_losses_is_compiled() -> None:
     plain, compiled = (learner_without_backbone("open_quick", 2, compiled=each) for each in (False, True))
     batch = made_batch(plain.recipe, 2)
@@ -57,7 +58,6 @@ def test_all_of_network_and_losses_is_compiled() -> None:
         assert other == pytest.approx(one, rel=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["aot_eager"])
 def test_micro_batches_and_the_adversary_are_as_without() -> None:
     """What is saved has the names and values of a network that is not compiled, which goes on from there."""
     plain, compiled = (learner_without_backbone("hmr_l1", 2, compiled=each) for each in (False, True))
