@@ -166,9 +166,13 @@ class Registry(_Frozen):
             elif name in self.groups:
                 chosen.update(asset.name for asset in self.files if asset.group == name)
             else:
-                near = difflib.get_close_matches(name, [*self.groups, *self.by_name], n=3)
-                hint = f"; did you mean {', '.join(near)}?" if near else ""
-                raise UsageError(f"no file or group is called {name!r}{hint} All names: hmr download --list")
+                known = [*self.groups, *self.by_name]
+                near = difflib.get_close_matches(name, known, n=3)
+                near = near or [each for each in known if name.lower() in each.lower()][:3]
+                hint = f"did you mean {', '.join(near)}? " if near else ""
+                raise UsageError(
+                    f"no file or group is called {name!r}; {hint}hmr download --list shows all names"
+                )
         return [asset for asset in self.files if asset.name in chosen]
 
     def terms(self, asset: Asset) -> str:

@@ -75,6 +75,8 @@ def test_select_takes_files_and_groups_once() -> None:
         REGISTRY.select(["resnet50_coco_pose"])
     with pytest.raises(UsageError, match="hmr download --list"):
         REGISTRY.select(["qqqq"])
+    with pytest.raises(UsageError, match="did you mean smpl_mean_params.npz, SMPL_NEUTRAL.pkl"):
+        REGISTRY.select(["smpl"])
 
 
 def test_missing_file_names_the_command_that_brings_it(tmp_path: Path) -> None:
