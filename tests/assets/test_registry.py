@@ -75,7 +75,7 @@ def test_select_takes_files_and_groups_once() -> None:
         REGISTRY.select(["resnet50_coco_pose"])
     with pytest.raises(UsageError, match="hmr download --list"):
         REGISTRY.select(["qqqq"])
-    with pytest.raises(UsageError, match="did you mean smpl_mean_params.npz, SMPL_NEUTRAL.pkl"):
+    with pytest.raises(UsageError, match=r"did you mean smpl_mean_params\.npz, SMPL_NEUTRAL"):
         REGISTRY.select(["smpl"])
 
 
