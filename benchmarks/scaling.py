@@ -254,9 +254,11 @@ def draw(measured: dict[str, list[dict[str, Any]]], path: Path) -> None:
     for part, x, y, label in (curve for curve in curves if curve[0] in measured):
         points = measured[part]
         panels[part].plot([point[x] for point in points], [point[y] for point in points], "o-", label=label)
-        panels[part].set(title=PARTS[part][0], xlabel=x, ylim=(0, None))
-        panels[part].legend()
-        panels[part].grid(alpha=0.3)
+        panels[part].set(title=PARTS[part][0], xlabel=x)
+    for panel in panels.values():
+        panel.set_ylim(0)
+        panel.legend()
+        panel.grid(alpha=0.3)
     panels["processes"].set_xticks(PROCESSES)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
