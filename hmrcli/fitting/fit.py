@@ -86,7 +86,7 @@ def fit_landmarks(
     return Fit(state.rotmat.float(), state.betas.float(), (size * state.transl).float(), cost.float())
 
 
-@lru_cache(maxsize=32)  # of the adults' body, and of children of all ages that are looked at
+@lru_cache(maxsize=16)  # of the adults' body, and of children of all ages that are tried
 def _at_adult_size(body: BodyModel) -> BodyPoints:
     """Picks the points at the landmarks: a child is fitted where all strengths hold, and brought nearer afterwards."""
     return body_points(body, attachments(body.size)).scaled(1 / body.size)
