@@ -33,7 +33,7 @@ _SCALARS = {
 
 
 _Fast: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Of libyaml, eight times as fast; PyYAML's wheels have it."""
+"""Of libyaml, seven times as fast; PyYAML's wheels have it."""
 
 
 class _Loader(_Fast):
