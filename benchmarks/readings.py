@@ -25,8 +25,8 @@ from hmrcli.inference.photo import find_landmarks
 from hmrcli.people import Landmarks
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "packages" / "readings"
-SAME = 0.05
-"""Pixels within which two readings of a picture agree: sums differ with the number of threads."""
+SAME, SAME_METRES = 0.05, 1e-3
+"""Pixels and metres within which two readings of a picture agree: sums differ with the number of threads."""
 
 
 class Reading(NamedTuple):
@@ -58,8 +58,13 @@ def _trusted(image: np.ndarray, boxes: np.ndarray | None, path: Path) -> bool:
         return True
     _checked.append(path)
     now, then = find_landmarks(image, boxes, None)[0], _kept(path).found
-    if len(now) == len(then) and np.abs(now.points2d - then.points2d).max(initial=0) < SAME:
-        return True
+    if len(now) == len(then):
+        apart = (
+            np.abs(a - b).max(initial=0)
+            for a, b in ((now.points2d, then.points2d), (now.points3d, then.points3d))
+        )
+        if all(d < same for d, same in zip(apart, (SAME, SAME_METRES))):
+            return True
     print(f"{FOLDER}: readings differ from what is read today; everything is read anew", file=sys.stderr)
     shutil.rmtree(FOLDER)
     return False

@@ -112,6 +112,7 @@ def main() -> None:
         "movenet_multipose.onnx": (movenet.build(), run_tfjs(photo), photo),
         # Heavy takes 2.5 times as long as full and comes a quarter closer to a four-camera triangulation.
         "blazepose_heavy.onnx": (blazepose.build("heavy"), run_tflite("heavy", image), image),
+        "blazepose_lite.onnx": (blazepose.build("lite"), run_tflite("lite", image), image),
     }
     FOLDER.mkdir(exist_ok=True)
     for name, (model, expected, pixels) in models.items():

@@ -13,6 +13,8 @@ from hmrcli.people.skeleton import KEYPOINTS, LANDMARK_INDEX, LANDMARK_MIRROR, L
 
 NETWORK = "blazepose_heavy"
 OUTPUTS = ("landmarks", "presence", "mask", "world", "heatmaps")
+DEPTH_NETWORK = "blazepose_lite"
+"""Asked about depth alone, a fifth of the work: it errs differently (docs/accuracy.md, "Two opinions of depth")."""
 BATCH = 8
 CROP_SIZE = 256
 CELL = 4
@@ -28,7 +30,8 @@ class Reading(NamedTuple):
             as far from it as the circle around the whole person.
         visibility: (N, 33) in [0, 1].
         presence: (N, 33) in [0, 1].
-        world: (N, 33, 3) metres from the middle of the hips, in crop axes: x right, y down, z forward.
+        world: (N, 33, 3) metres from the middle of the hips, in crop axes: x right, y down, z forward; depth is the
+            mean of two networks'.
         score: (N,) that the crop shows a person, in [0, 1].
         mask: (N, 256, 256) in [0, 1].
     """
@@ -42,12 +45,14 @@ class Reading(NamedTuple):
 
 
 def read_crops(crops: np.ndarray) -> Reading:
-    """Runs the network on crops (N, 256, 256, 3) uint8 RGB of upright people; N may be 0."""
-    shapes = ((0, 39, 5), (0,), (0, CROP_SIZE, CROP_SIZE), (0, 39, 3), (0, 39, 64, 64))
-    batches = [run(NETWORK, crops[i : i + BATCH], OUTPUTS) for i in range(0, len(crops), BATCH)]
-    marks, score, mask, world, heatmaps = (
-        np.concatenate(parts) for parts in zip(*(batches or [[np.empty(s, np.float32) for s in shapes]]))
+    """Runs the networks on crops (N, 256, 256, 3) uint8 RGB of upright people; N may be 0."""
+    shapes = ((0, 39, 5), (0,), (0, CROP_SIZE, CROP_SIZE), (0, 39, 3), (0, 39, 64, 64), (0, 39, 3))
+    parts = [crops[i : i + BATCH] for i in range(0, len(crops), BATCH)]
+    batches = [[*run(NETWORK, part, OUTPUTS), *run(DEPTH_NETWORK, part, ("world",))] for part in parts]
+    marks, score, mask, world, heatmaps, other = (
+        np.concatenate(values) for values in zip(*(batches or [[np.empty(s, np.float32) for s in shapes]]))
     )
+    world[..., 2] = (world[..., 2] + other[..., 2]) / 2
     body = len(LANDMARKS)
     # The network counts from the corner of the crop, OpenCV from the middle of its first pixel.
     points = refine(marks[..., :2], heatmaps)[:, : body + 2].astype(float) - 0.5

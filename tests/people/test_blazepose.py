@@ -4,6 +4,7 @@ import pytest
 from hmrcli.people import blazepose
 from hmrcli.people.blazepose import Reading, read_crops, read_crops_both_ways, refine
 from hmrcli.people.crops import warp_crops
+from hmrcli.people.runtime import run
 from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_MIRROR
 
 
@@ -68,3 +69,12 @@ def test_a_batch_reads_as_one_by_one(photo, found):
 def test_no_crops():
     reading = read_crops_both_ways(np.empty((0, 256, 256, 3), np.uint8))
     assert [field.shape for field in reading[:4]] == [(0, 35, 2), (0, 33), (0, 33), (0, 33, 3)]
+
+
+def test_depth_is_the_mean_of_two_opinions(photo, found):
+    crop = warp_crops(photo, found.crop_to_image[:1])
+    heavy, lite = (run(f"blazepose_{name}", crop, ("world",))[0][:, :33] for name in ("heavy", "lite"))
+    world = read_crops(crop).world
+    assert np.array_equal(world[..., :2], heavy[..., :2])
+    assert world[..., 2] == pytest.approx((heavy[..., 2] + lite[..., 2]) / 2, abs=1e-6)
+    assert np.abs(heavy[..., 2] - lite[..., 2]).max() > 0.01

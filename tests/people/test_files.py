@@ -5,7 +5,12 @@ import pytest
 
 from hmrcli.assets.bundled import bundled
 
-FILES = ["people/movenet_multipose.onnx", "people/blazepose_heavy.onnx", "photos/walk.jpg"]
+FILES = [
+    "people/movenet_multipose.onnx",
+    "people/blazepose_heavy.onnx",
+    "people/blazepose_lite.onnx",
+    "photos/walk.jpg",
+]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -27,7 +32,7 @@ def test_nothing_else_is_bundled(folder):
     assert files == {name for name in FILES if name.startswith(folder)}
 
 
-@pytest.mark.parametrize("name", FILES[:2])
+@pytest.mark.parametrize("name", FILES[:3])
 def test_networks_carry_source_and_licence(name):
     session = onnxruntime.InferenceSession(bundled(name), providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
