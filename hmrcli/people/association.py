@@ -86,11 +86,14 @@ def matched(lost: Sequence[Whereabouts], found: Sequence[Whereabouts]) -> dict[i
     return who
 
 
-def same_place(found: Landmarks, i: int, k: int) -> bool:
+def same_place(found: Landmarks, i: int, k: int, either_way: bool = False) -> bool:
     """Tells whether two findings in one frame are of one person: their keypoints all but coincide.
 
     The trunk tells, too: arms and legs of two people who pass each other are apart longer than what the network
     takes for one trunk.
+
+    Args:
+        either_way: also of one who is taken to face the camera once, and away from it once.
     """
     marks = keypoints_of(found[[i, k]])
     areas = np.ptp(found.points2d[[i, k]], axis=1).prod(1)
@@ -98,7 +101,8 @@ def same_place(found: Landmarks, i: int, k: int) -> bool:
         return True
     trunks = found.points2d[[i, k]][:, _TRUNK]
     length = np.linalg.norm(trunks[:, :2].mean(1) - trunks[:, 2:].mean(1), axis=1)
-    apart = np.linalg.norm(trunks[0] - trunks[1], axis=1).mean()
+    ways = (trunks[1], trunks[1][[1, 0, 3, 2]])[: 1 + either_way]
+    apart = min(np.linalg.norm(trunks[0] - way, axis=1).mean() for way in ways)
     return bool(apart < 0.12 * length.max() and length.min() > 0.7 * length.max())
 
 

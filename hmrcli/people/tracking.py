@@ -211,6 +211,7 @@ class Tracker:
             if not any(
                 keypoint_similarity(marks[i], other, boxes[i, 2:].prod()) > SAME
                 or overlap(boxes[i], one.last.box) > 0.8
+                or same_place(joined([compact(found[[i]]), one.last.landmarks]), 0, 1, either_way=True)
                 for other, one in zip(known, here)
             )
         ][:room]

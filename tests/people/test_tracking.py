@@ -1,11 +1,15 @@
 """People followed through frames whose content, and so everyone's place, is known."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from hmrcli.people import Landmarks
+from hmrcli.people.association import same_place
 from hmrcli.people.sightings import boxes_around, compact
+from hmrcli.people.skeleton import LANDMARK_MIRROR
 from hmrcli.people.tracking import Tracker
 
 SIZE = (640, 360)
@@ -125,3 +129,14 @@ def test_compact_landmarks_keep_the_mask_s_shape(found: Landmarks, photo) -> Non
         grown = np.kron(coarse, np.ones((4, 4)))
         assert ((fine > 0.5) & (grown > 0)).sum() > 0.9 * ((fine > 0.5) | (grown > 0)).sum()
     assert np.allclose(boxes_around(small, photo.shape), boxes_around(found, photo.shape), atol=8)
+
+
+def test_somebody_read_once_from_the_front_and_once_from_behind_is_no_second_person(found) -> None:
+    frontal = np.random.default_rng(0).uniform(0, 10, (33, 2)) + [[0, 6 * k] for k in range(33)]
+    frontal[:, 0] += 80 * (np.arange(33) % 2)  # left landmarks have odd numbers
+    from_behind = frontal[list(LANDMARK_MIRROR)] + 2
+    pair = replace(found[[0, 0]], points2d=np.stack([frontal, from_behind]))
+    assert not same_place(pair, 0, 1)
+    assert same_place(pair, 0, 1, either_way=True)
+    apart = replace(pair, points2d=np.stack([frontal, from_behind + [40, 0]]))
+    assert not same_place(apart, 0, 1, either_way=True)
