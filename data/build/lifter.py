@@ -50,7 +50,7 @@ RESPONSE, FAULTLESS = (0.3, 1.0), 0.93
 """How far what is said of real people lies from what is said of rendered ones to what is true: renders are strange
 to the networks. What is true is said in metres of their own."""
 LOUDNESS, PLACES = (0.8, 1.6), 0.7
-"""Of errors, of what they are on renders; of places, of that once more."""
+"""Of errors, of what they are on renders: louder than that came out better; of places, of that once more."""
 CLEAR, HIDDEN = 0.5, 0.04
 """Share of people of whom all is seen but this share of landmarks."""
 WILD = 0.03
