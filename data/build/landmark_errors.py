@@ -1,8 +1,8 @@
-"""How the landmark network errs: measured on rendered people, to be imitated for people of whom there is no picture.
+"""How the landmark networks err, their depths averaged: measured on rendered people, to be imitated for people of whom there is no picture.
 
     python data/build/landmark_errors.py 0 1400      # rows; parts that were read before are kept
 
-Rows of `open-fitted` are painted anew, without the poses that come from footage, and read by the landmark network in
+Rows of `open-fitted` are painted anew, without the poses that come from footage, and read by the landmark networks in
 one look at a crop around the person.
 """
 
