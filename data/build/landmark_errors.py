@@ -1,4 +1,4 @@
-"""How the landmark networks err, their depths averaged: measured on rendered people, to be imitated for people of whom there is no picture.
+"""How the landmark networks err, their depths averaged: measured on rendered people, to be imitated without pictures.
 
     python data/build/landmark_errors.py 0 1400      # rows; parts that were read before are kept
 
