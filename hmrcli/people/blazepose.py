@@ -4,6 +4,7 @@ Bazarevsky et al., BlazePose, 2020; Grishchenko et al., BlazePose GHUM Holistic,
 network follow MediaPipe's pose_landmark graph.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -46,13 +47,15 @@ class Reading(NamedTuple):
 
 def read_crops(crops: np.ndarray) -> Reading:
     """Runs the networks on crops (N, 256, 256, 3) uint8 RGB of upright people; N may be 0."""
-    shapes = ((0, 39, 5), (0,), (0, CROP_SIZE, CROP_SIZE), (0, 39, 3), (0, 39, 64, 64), (0, 39, 3))
-    parts = [crops[i : i + BATCH] for i in range(0, len(crops), BATCH)]
-    batches = [[*run(NETWORK, part, OUTPUTS), *run(DEPTH_NETWORK, part, ("world",))] for part in parts]
-    marks, score, mask, world, heatmaps, other = (
-        np.concatenate(values) for values in zip(*(batches or [[np.empty(s, np.float32) for s in shapes]]))
-    )
-    world[..., 2] = (world[..., 2] + other[..., 2]) / 2
+    reading = read_once(crops)
+    reading.world[..., 2] += other_depth(crops, reading)
+    return reading
+
+
+def read_once(crops: np.ndarray) -> Reading:
+    """Runs the heavy network alone on crops (N, 256, 256, 3) uint8 RGB: depth is its own."""
+    shapes = ((0, 39, 5), (0,), (0, CROP_SIZE, CROP_SIZE), (0, 39, 3), (0, 39, 64, 64))
+    marks, score, mask, world, heatmaps = _in_batches(NETWORK, crops, OUTPUTS, shapes)
     body = len(LANDMARKS)
     # The network counts from the corner of the crop, OpenCV from the middle of its first pixel.
     points = refine(marks[..., :2], heatmaps)[:, : body + 2].astype(float) - 0.5
@@ -64,6 +67,21 @@ def read_crops(crops: np.ndarray) -> Reading:
         score,
         sigmoid(mask),
     )
+
+
+def other_depth(crops: np.ndarray, reading: Reading) -> np.ndarray:
+    """Asks the second network about depth in crops that were read once; returns what makes it the mean, (N, 33) m."""
+    (world,) = _in_batches(DEPTH_NETWORK, crops, ("world",), ((0, 39, 3),))
+    return np.asarray((world[:, : len(LANDMARKS), 2] - reading.world[..., 2]) / 2)
+
+
+def _in_batches(
+    network: str, crops: np.ndarray, outputs: tuple[str, ...], none: Sequence[tuple[int, ...]]
+) -> list[np.ndarray]:
+    """Runs a network on any number of crops; outputs have shapes `none` where there are none."""
+    batches = [run(network, crops[i : i + BATCH], outputs) for i in range(0, len(crops), BATCH)]
+    batches = batches or [[np.empty(shape, np.float32) for shape in none]]
+    return [np.concatenate(values) for values in zip(*batches)]
 
 
 def read_crops_both_ways(crops: np.ndarray) -> Reading:

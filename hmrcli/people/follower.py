@@ -20,6 +20,7 @@ class Follower:
         lost: whether nobody was seen since the last of the sightings.
         doubts: looks of the detector in a row without the person.
         sure: how many of the sightings are before or at the last look of the detector with the person.
+        depth: (33,) metres by which two networks' depth is farther than one's, as last asked; None before that.
     """
 
     sightings: list[Sighting]
@@ -29,6 +30,7 @@ class Follower:
     lost: bool = False
     doubts: int = 0
     sure: int = 1
+    depth: np.ndarray | None = None
 
     @property
     def last(self) -> Sighting:

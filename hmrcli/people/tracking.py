@@ -22,7 +22,7 @@ from hmrcli.people.association import (
     middle_of,
     same_place,
 )
-from hmrcli.people.blazepose import read_crops
+from hmrcli.people.blazepose import Reading, other_depth, read_crops, read_once
 from hmrcli.people.crops import mask_in_crop, next_crops, to_image, warp_crops
 from hmrcli.people.detect import DOUBTFUL, detect_people, people_in_box
 from hmrcli.people.follower import Follower
@@ -37,6 +37,8 @@ JUMP = 0.35
 """Mean way of keypoints between two frames, in sizes of the person, that is somebody else's."""
 LOOK_EVERY, LOOK_SOON, LOOK_WELL = 0.5, 0.2, 6.0
 """Seconds between looks of the detector: usually, where someone is lost, and all of its looks."""
+DEPTH_EVERY = 2
+"""Frames after which the second network is asked again about somebody's depth: the difference changes slowly."""
 REMEMBERED = 3.0
 """Seconds for which someone who is lost is remembered."""
 DOUBTED = 2
@@ -128,7 +130,11 @@ class Tracker:
         points = np.stack([one.points + way for one, way in zip(people, ways)])
         crops = next_crops(points, np.stack([one.visibility for one in people]))
         views = warp_crops(image, crops)
-        reading = read_crops(views)
+        reading = read_once(views)
+        for i, one in enumerate(people):
+            if one.depth is None or (frame + i) % DEPTH_EVERY == 0:
+                one.depth = other_depth(views[[i]], Reading(*(values[[i]] for values in reading)))[0]
+            reading.world[i, :, 2] += one.depth
         found = in_image(reading, crops, np.arange(len(people)), image.shape[:2])
         way = _way(points, to_image(reading.points, crops), np.array([o.last.box[2:].max() for o in people]))
         for nearer, farther in _confused(found, way):

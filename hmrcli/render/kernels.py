@@ -182,20 +182,19 @@ def interpolate(
 
 @compiled
 def paint(
-    vertices: Array, linear: Array, faces: Array, owner: Array, focal: float, cx: float, cy: float, left: float,
-    top: float, samples: int, opacity: float, image: Array,
+    vertices: Array, linear: Array, opacity: Array, faces: Array, owner: Array, focal: float, cx: float, cy: float,
+    left: float, top: float, samples: int, image: Array,
 ) -> None:  # fmt: skip
     """Blends the mean colour of the owned samples over `image`, a uint8 window changed in place.
 
     `linear` holds vertex colours in linear light (gamma 2: the square root is what a screen shows), in which
-    samples are summed so that antialiased edges keep their brightness.
+    samples are summed so that antialiased edges keep their brightness; `opacity` is the vertices', too.
     """
     step, scale = 1.0 / samples, 1.0 / focal
-    share = opacity / (samples * samples)
     for i in range(image.shape[0]):
         for j in range(image.shape[1]):
-            red, green, blue, covered, last = 0.0, 0.0, 0.0, 0, -1
-            r, g, b = 0.0, 0.0, 0.0
+            red, green, blue, hides, covered, last = 0.0, 0.0, 0.0, 0.0, 0, -1
+            r, g, b, o = 0.0, 0.0, 0.0, 0.0
             for si in range(i * samples, (i + 1) * samples):
                 for sj in range(j * samples, (j + 1) * samples):
                     face = owner[si, sj]
@@ -209,10 +208,11 @@ def paint(
                         r = w0 * linear[v0, 0] + w1 * linear[v1, 0] + w2 * linear[v2, 0]
                         g = w0 * linear[v0, 1] + w1 * linear[v1, 1] + w2 * linear[v2, 1]
                         b = w0 * linear[v0, 2] + w1 * linear[v1, 2] + w2 * linear[v2, 2]
+                        o = w0 * opacity[v0] + w1 * opacity[v1] + w2 * opacity[v2]
                         last = face
-                    red, green, blue, covered = red + r, green + g, blue + b, covered + 1
+                    red, green, blue, hides, covered = red + r, green + g, blue + b, hides + o, covered + 1
             if covered:
-                blend = share * covered
+                blend = hides / (samples * samples)
                 for k, total in enumerate((red, green, blue)):
                     image[i, j, k] = int(
                         image[i, j, k] * (1.0 - blend) + 255.0 * blend * math.sqrt(total / covered) + 0.5

@@ -33,12 +33,10 @@ PALETTE = (
 )
 """(8, 3) colours of people in [0, 1], repeated after the eighth."""
 
-_OPACITY = 0.9
-"""Of the mesh over the photo."""
+_OPACITY, _FAINT = 0.9, 0.315
+"""Of the mesh over the photo, and of what the photo does not show of a body."""
 _SAMPLES = 2
 """Along each side of a pixel, for smooth edges."""
-_FAINT = 0.65
-"""Share of the photo that is seen through what is hidden in it."""
 
 
 def overlay(
@@ -77,12 +75,8 @@ def overlay(
     vertices, triangles = merge(people, faces)
     camera = camera.resized(picture.shape[1], picture.shape[0])
     pinhole, drawn = Pinhole(camera.focal_length, camera.principal_point), camera.seen(vertices)
-    photo = picture.copy()
-    paint(picture, drawn, triangles, shade(vertices, triangles, colours), pinhole, _OPACITY, _SAMPLES)
-    if seen is not None and (hidden := 1 - np.concatenate(seen)).any():
-        veil = np.zeros_like(picture)
-        paint(veil, drawn, triangles, np.repeat(hidden[:, None], 3, 1), pinhole, 1.0, _SAMPLES)
-        picture[:] = (picture + (photo.astype(np.float32) - picture) * (_FAINT / 255) * veil).round()
+    opacity = _OPACITY if seen is None else opacity_of(np.concatenate(seen))
+    paint(picture, drawn, triangles, shade(vertices, triangles, colours), pinhole, opacity, _SAMPLES)
     if numbers is not None:
         tops = [highest(body, camera) for body in people]
         draw_labels(picture, place_labels(tops, numbers, picture.shape), tints)
@@ -94,6 +88,11 @@ def overlay(
     people, vertices = [body @ level for body in people], vertices @ level
     panel = _side_panel(people, vertices, triangles, colours, picture.shape[0], picture.shape[1])
     return np.concatenate([picture, panel], axis=1)
+
+
+def opacity_of(seen: Array) -> Array:
+    """Tells how much of a frame vertices hide, (V,), by how far they are seen, (V,) in [0, 1]."""
+    return _FAINT + (_OPACITY - _FAINT) * seen
 
 
 def highest(body: Array, camera: Camera) -> Array | None:

@@ -120,7 +120,7 @@ def paint(
     faces: ArrayLike,
     colours: ArrayLike,
     camera: Camera,
-    opacity: float = 1.0,
+    opacity: ArrayLike = 1.0,
     samples: int = 2,
 ) -> None:
     """Draws a coloured, antialiased mesh over an image, in place.
@@ -133,7 +133,7 @@ def paint(
         faces: (F, 3) indices.
         colours: (V, 3) in [0, 1], as seen on a screen (sRGB), light included (see `shading.shade`).
         camera: of the whole image.
-        opacity: 1 hides what is behind.
+        opacity: (V,) or one for all, in [0, 1]; 1 hides what is behind.
         samples: along each side of a pixel.
 
     Raises:
@@ -146,6 +146,7 @@ def paint(
     linear = np.clip(np.ascontiguousarray(colours, np.float64), 0, 1) ** 2
     if linear.shape != points.shape:
         raise ValueError(f"colours have shape {linear.shape}, expected {points.shape}")
+    hides = np.ascontiguousarray(np.broadcast_to(np.asarray(opacity, np.float64), len(points)))
     for left, top, width, height in _tiles(boxes, image.shape[1], image.shape[0]):
         inside = (
             (boxes[:, 0] <= left + width)
@@ -159,7 +160,7 @@ def paint(
         _, face = visible(points, near_tile, boxes[inside], camera, (left, top, width, height), samples)
         part = image[top : top + height, left : left + width]
         kernels.paint(
-            points, linear, near_tile, face, *_lens(camera), float(left), float(top), samples, opacity, part
+            points, linear, hides, near_tile, face, *_lens(camera), float(left), float(top), samples, part
         )
 
 

@@ -6,24 +6,18 @@ Unlike a photo's overlay, the panel keeps its place and scale from frame to fram
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.camera import Camera
 from hmrcli.render.numbers import draw_labels, place_labels
-from hmrcli.render.overlay import PALETTE, backdrop, ground_shadow, highest
+from hmrcli.render.overlay import PALETTE, backdrop, ground_shadow, highest, opacity_of
 from hmrcli.render.rasteriser import Camera as Pinhole
 from hmrcli.render.rasteriser import merge, paint
 from hmrcli.render.shading import shade
 
 Image = NDArray[np.uint8]
 Array = NDArray[Any]
-
-_OPACITY, _FAINT = 0.9, 0.65
-"""Of the mesh over the frame, and share of the frame that is seen through what is hidden in it."""
-_HIDDEN = 0.5
-"""Visibility below which a part of a body is drawn faintly."""
 
 
 class Body(NamedTuple):
@@ -96,29 +90,13 @@ def draw_frame(
         tints = [PALETTE[one.track_id % len(PALETTE)] for one in people]
         colours = np.concatenate([np.broadcast_to(t, one.placed.shape) for t, one in zip(tints, people)])
         pinhole = Pinhole(view.camera.focal_length, view.camera.principal_point)
-        drawn, photo = view.camera.seen(vertices), image.copy()
-        paint(image, drawn, triangles, shade(vertices, triangles, colours), pinhole, _OPACITY, samples)
-        seen = np.concatenate([one.seen for one in people])
-        if (seen < _HIDDEN).any():
-            veil = np.zeros_like(image)
-            hidden = np.repeat(1 - seen[:, None], 3, 1)
-            paint(veil, drawn, triangles, hidden, pinhole, 1.0, samples)
-            _fade(image, photo, veil)
+        drawn, opacity = view.camera.seen(vertices), opacity_of(np.concatenate([one.seen for one in people]))
+        paint(image, drawn, triangles, shade(vertices, triangles, colours), pinhole, opacity, samples)
         if view.width:
             _draw_side(panel, [one.placed @ view.level for one in people], triangles, colours, view)
         tops = [highest(one.placed, view.camera) for one in people]
         draw_labels(image, place_labels(tops, [one.track_id for one in people], image.shape), tints)
     return np.concatenate([image, panel], axis=1) if view.width else image
-
-
-def _fade(image: Image, photo: Image, veil: Image) -> None:
-    """Lets the photo be seen through what is drawn over it, in place, as far as the veil (H, W, 3) says."""
-    left, top, width, height = cv2.boundingRect(np.ascontiguousarray(veil[..., 0]))
-    if not width:
-        return
-    part = np.s_[top : top + height, left : left + width]
-    share = (_FAINT / 255) * veil[part].astype(np.float32)
-    image[part] = (image[part] + (photo[part].astype(np.float32) - image[part]) * share).round()
 
 
 def _draw_side(
