@@ -4,7 +4,6 @@ Bazarevsky et al., BlazePose, 2020; Grishchenko et al., BlazePose GHUM Holistic,
 network follow MediaPipe's pose_landmark graph.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,6 @@ NETWORK = "blazepose_heavy"
 OUTPUTS = ("landmarks", "presence", "mask", "world", "heatmaps")
 DEPTH_NETWORK = "blazepose_lite"
 """Asked about depth alone, a fifth of the work: it errs differently (docs/accuracy.md, "Two opinions of depth")."""
-BATCH = 8
 CROP_SIZE = 256
 CELL = 4
 """Crop pixels per heatmap cell."""
@@ -54,8 +52,7 @@ def read_crops(crops: np.ndarray) -> Reading:
 
 def read_once(crops: np.ndarray) -> Reading:
     """Runs the heavy network alone on crops (N, 256, 256, 3) uint8 RGB: depth is its own."""
-    shapes = ((0, 39, 5), (0,), (0, CROP_SIZE, CROP_SIZE), (0, 39, 3), (0, 39, 64, 64))
-    marks, score, mask, world, heatmaps = _in_batches(NETWORK, crops, OUTPUTS, shapes)
+    marks, score, mask, world, heatmaps = run(NETWORK, crops, OUTPUTS)
     body = len(LANDMARKS)
     # The network counts from the corner of the crop, OpenCV from the middle of its first pixel.
     points = refine(marks[..., :2], heatmaps)[:, : body + 2].astype(float) - 0.5
@@ -71,17 +68,8 @@ def read_once(crops: np.ndarray) -> Reading:
 
 def other_depth(crops: np.ndarray, reading: Reading) -> np.ndarray:
     """Asks the second network about depth in crops that were read once; returns what makes it the mean, (N, 33) m."""
-    (world,) = _in_batches(DEPTH_NETWORK, crops, ("world",), ((0, 39, 3),))
+    (world,) = run(DEPTH_NETWORK, crops, ("world",))
     return np.asarray((world[:, : len(LANDMARKS), 2] - reading.world[..., 2]) / 2)
-
-
-def _in_batches(
-    network: str, crops: np.ndarray, outputs: tuple[str, ...], none: Sequence[tuple[int, ...]]
-) -> list[np.ndarray]:
-    """Runs a network on any number of crops; outputs have shapes `none` where there are none."""
-    batches = [run(network, crops[i : i + BATCH], outputs) for i in range(0, len(crops), BATCH)]
-    batches = batches or [[np.empty(shape, np.float32) for shape in none]]
-    return [np.concatenate(values) for values in zip(*batches)]
 
 
 def read_crops_both_ways(crops: np.ndarray) -> Reading:
