@@ -47,8 +47,8 @@ def write_state(path: Path, seen: Seen, settings: dict[str, Any]) -> None:
             f"{i}_points": one.points,
             f"{i}_seen": one.visibility,
         }
-        if one.colours is not None:
-            arrays[f"{i}_colours"] = one.colours
+        parts = {"colours": one.colours, "depth": one.depth}
+        arrays |= {f"{i}_{name}": value for name, value in parts.items() if value is not None}
         landmarks = joined([s.landmarks for s in one.sightings])
         arrays |= {f"{i}_landmarks_{name}": value for name, value in vars(landmarks).items()}
         people.append({"lost": one.lost, "doubts": one.doubts, "sure": one.sure})
@@ -102,6 +102,7 @@ def _follower(stored: Any, i: int, person: dict[str, Any]) -> Follower:
         bool(person["lost"]),
         int(person["doubts"]),
         int(person["sure"]),
+        stored.get(f"{i}_depth"),
     )
 
 

@@ -243,7 +243,8 @@ class Tracker:
             else:
                 one = Follower([sighting], points, found.visibility[i], look_alone)
                 self.everyone.append(one)
-            one.points, one.visibility, one.lost, one.doubts = points, found.visibility[i], False, 0
+            one.points, one.visibility, one.depth = points, found.visibility[i], None
+            one.lost, one.doubts = False, 0
             one.sure = len(one.sightings)
 
 
