@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrcli.people import Landmarks
+from hmrcli.people import Landmarks, tracking
 from hmrcli.people.association import same_place
 from hmrcli.people.sightings import boxes_around, compact
 from hmrcli.people.skeleton import LANDMARK_MIRROR
@@ -58,6 +58,23 @@ def test_people_are_followed_where_the_picture_goes(photo, found) -> None:
         truth = 0.36 * found.points2d[:, NOSE] - [6 * 9, 0]
         assert np.linalg.norm(truth - path[9], axis=1).min() < 5
         assert np.allclose(path[9] - path[0], [-54, 0], atol=5)
+
+
+def test_a_second_opinion_of_depth_is_asked_for_on_every_other_frame(photo, monkeypatch) -> None:
+    asked: list[int] = []
+    other_depth = tracking.other_depth
+    monkeypatch.setattr(tracking, "other_depth", lambda *crops: asked.append(1) or other_depth(*crops))
+    depths = []
+    for every in (1, 2):
+        monkeypatch.setattr(tracking, "DEPTH_EVERY", every)
+        tracker = Tracker()
+        for k in range(6):
+            tracker.see(panned(photo, k, 2), k, k / 25)
+        depths.append([[one.landmarks.points3d[0, :, 2] for one in seen] for seen in tracker.found()])
+    assert len(asked) == 2 * 5 + 3 + 3  # the first frame is the detector's
+    always, half = np.array(depths)
+    assert np.abs(always - half).max() < 0.03
+    assert np.abs(always - half).mean() < 0.003 < np.abs(always[:, 1:] - always[:, :1]).max()
 
 
 def test_ids_stay_through_a_crossing(walker) -> None:
