@@ -21,7 +21,7 @@ class Strengths(NamedTuple):
 
     deviation2d: float = 0.012
     """Share of the box side."""
-    deviation3d: float = 1.2
+    deviation3d: float = 0.95
     """Factor on what 3D landmarks are said to be off by."""
     outlier2d: float = 0.08
     outlier3d: float = 0.2
@@ -31,7 +31,7 @@ class Strengths(NamedTuple):
     """Shapes that landmarks ask for are mostly noise: drawn firmly to the mean, they come nearer to the true ones."""
     depth_scale: tuple[float, float] = (1.0, 0.15)
     """Factor from lifted metres to body metres: usual, and spread of its logarithm."""
-    upright: float = 0.1
+    upright: float = 0.08
     """Metres by which shoulders are nearer or farther than the hips, where legs are hidden."""
 
 

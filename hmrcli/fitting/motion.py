@@ -55,7 +55,7 @@ class Agility(NamedTuple):
     """Radians a second of a joint that turns with twice that density; it grows with the square of the speed."""
 
 
-AGILITY = {"light": Agility(20.0, 1.0, 0.9), "strong": Agility(5.0, 0.3, 0.7)}
+AGILITY = {"light": Agility(15.0, 0.8, 0.9), "strong": Agility(5.0, 0.3, 0.7)}
 """What each does is in docs/motion.md."""
 SPEED_OVER, FAST_OVER = 0.06, 0.15
 """Seconds: deviations of the bells that speeds, and squares of them, are averaged under."""

@@ -18,7 +18,7 @@ DOUBT_AT, DOUBT = 5, 1.0
 """Whoever fits the body of this many years better by this much is compared with all ages."""
 EVIDENT = 5.0
 """Gain of a child's body over an adult's, in units of the fit's objective, that shows a child. Of 87 people in real
-frames none has more than 4.7; where landmarks fit no body well, gains count less (`WELL_FITTED`)."""
+frames none has more than 4.8; where landmarks fit no body well, gains count less (`WELL_FITTED`)."""
 EVIDENT_BUST = 6.7
 """Likewise of somebody no leg of whom is in sight: in portraits heads come near the camera, as if they were large."""
 WELL_FITTED = 20.0
