@@ -9,6 +9,7 @@ import numpy as np
 from hmrcli.people.blazepose import Reading, read_crops
 from hmrcli.people.crops import crops_from_boxes, to_image, warp_crops
 from hmrcli.people.movenet import Detection, look
+from hmrcli.people.runtime import at_once
 from hmrcli.people.similarity import inside_share, keypoint_similarity, overlap
 from hmrcli.people.skeleton import KEYPOINTS, LANDMARK_KEYPOINTS
 
@@ -63,14 +64,21 @@ def detect_people(
         ]
     fine = [side for side, least in FINE if longer >= least]
     faint = min(min_score, FAINT)
-    found = {0: [look(image, side, faint, border=border) for side, border in COARSE]}
-    found[0] += [look(image, side, faint) for side in fine[:1]]
+
+    def look_each(*ways: tuple[int, int, float]) -> list[list[Detection]]:
+        """Looks with sides, quarter turns and borders."""
+        return at_once(lambda way: look(image, way[0], faint, *way[1:]), ways)
+
+    coarse = [[(side, turns, border) for side, border in COARSE] for turns in range(4)]
+    quick = [(QUICK[0], turns, QUICK[1]) for turns in (1, 2, 3)]
+    # The first takes as long as all the others, which go beside it.
+    *upright_looks, one, two, three = look_each(*((side, 0, 0.0) for side in fine[:1]), *coarse[0], *quick)
+    found = {0: upright_looks, 1: [one], 2: [two], 3: [three]}
     upright = [person for people in found[0] for person in people]
     seen = any(_sure(person) for person in upright)
     for turns in (1, 2, 3):
-        found[turns] = [look(image, QUICK[0], faint, turns, QUICK[1])]
         if not seen or any(not _explained(p, upright, 1.0) for p in found[turns][0] if p.score > NOTABLE):
-            found[turns] += [look(image, side, faint, turns, border) for side, border in COARSE]
+            found[turns] += look_each(*coarse[turns])
     weight = {
         turns: max(sum(p.score for p in people if _sure(p)) for people in looks)
         for turns, looks in found.items()
@@ -78,10 +86,10 @@ def detect_people(
     way = max(weight, key=lambda turns: weight[turns])  # the way up of most people
     for turns in [way] if weight[way] else found:
         if turns:
-            found[turns] += [look(image, side, faint, turns) for side in fine[:1]]
+            found[turns] += look_each(*((side, turns, 0.0) for side in fine[:1]))
     crowd = max(sum(_sure(person) for person in people) for people in found[way]) >= CROWD
     fine = [side for side, least in FINE[1:] if longer >= (least / 1.5 if crowd else least)]
-    found[way] += [look(image, side, faint, way) for side in fine]
+    found[way] += look_each(*((side, way, 0.0) for side in fine))
     everyone = [p for looks in found.values() for people in looks for p in people if p.score >= min_score]
     kept: list[Detection] = []
     for person in sorted(everyone, key=lambda p: -p.score):
@@ -156,8 +164,9 @@ def people_in_box(image: np.ndarray, bbox_xywh: np.ndarray) -> list[Detection]:
     around = image[top:bottom, left:right]
     inside = bbox_xywh - [left, top, 0, 0]
     fitting: list[tuple[float, Detection]] = []
-    for turns in range(4 if around.size else 0):
-        for person in look(around, COARSE[0][0], DOUBTFUL, turns):
+    ways = range(4 if around.size else 0)
+    for turns, people in enumerate(at_once(lambda way: look(around, COARSE[0][0], DOUBTFUL, way), ways)):
+        for person in people:
             fit = overlap(person.bbox_xywh, inside)
             if fit > 0.5 or inside_share(person.bbox_xywh, inside) > 0.8:  # the box may be wide
                 places = person.keypoints + np.array([left, top, 0])

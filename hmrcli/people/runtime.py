@@ -1,17 +1,21 @@
 """Bundled ONNX networks, run on the CPU by onnxruntime."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 import onnxruntime
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.environment import threads
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 _loading, _counting = Lock(), Lock()
 _at_work = 0
@@ -35,6 +39,15 @@ def run(name: str, images: np.ndarray, outputs: tuple[str, ...]) -> list[np.ndar
         nothing = [np.empty(shapes[one], np.float32) for one in outputs]
         found = _pool(count).map(lambda part: network.run(list(outputs), part), parts)
         return [np.concatenate(values) for values in zip(nothing, *found)]
+
+
+def at_once(look: Callable[[Item], Found], items: Sequence[Item]) -> list[Found]:
+    """Calls something that runs networks for each item, a thread each, the first ones first; networks get one, too."""
+    count = threads(min(4, os.cpu_count() or 1))
+    if count == 1 or len(items) < 2:
+        return [look(item) for item in items]
+    with _counted(len(items)), ThreadPoolExecutor(count) as pool:
+        return list(pool.map(look, items))
 
 
 @contextmanager
