@@ -59,10 +59,10 @@ def chosen_device(name: "str | torch.device | None" = None) -> "torch.device":
     return torch.device(name)
 
 
-def threads(default: int) -> int:
-    """Returns the first number of `OMP_NUM_THREADS` (`4,2` speaks of nested teams), the default where it is none."""
+def threads() -> int:
+    """Returns the first number of `OMP_NUM_THREADS` (`4,2`: nested teams), or of the cores, at most 4."""
     first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(first) if first.isdecimal() and int(first) else default
+    return int(first) if first.isdecimal() and int(first) else min(4, os.cpu_count() or 1)
 
 
 @contextmanager

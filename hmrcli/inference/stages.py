@@ -3,7 +3,6 @@
 Seeing needs no torch, so that a first image is looked at while torch is imported, which takes as long.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -40,7 +39,7 @@ class Stages:
         self._room = Room(HELD_BYTES)
         # One thread reads: what Pillow warns of and what decoders print is caught for the whole process.
         self._reader, self._writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-        self._eyes = ThreadPoolExecutor(threads(min(4, os.cpu_count() or 1)))
+        self._eyes = ThreadPoolExecutor(threads())
         self._loading: Future[Predictor] | None = None
 
     def __enter__(self) -> Self:

@@ -1,6 +1,5 @@
 """Bundled ONNX networks, run on the CPU by onnxruntime."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -28,22 +27,25 @@ def run(name: str, images: np.ndarray, outputs: tuple[str, ...]) -> list[np.ndar
     An image alone gets all threads; several, or those of several callers, one each, which is less work in all (70
     instead of 93 ms of a core for the landmark network). The numbers are the same to the last bit.
     """
-    count = threads(min(4, os.cpu_count() or 1))
+    count = threads()
     with _counted(len(images)) as at_work:
-        network = session(name, count if at_work == 1 else 1)
+        network = session(name, count if at_work < 2 else 1)
         entry = network.get_inputs()[0].name
         parts = [{entry: np.ascontiguousarray(images[i : i + 1])} for i in range(len(images))]
         if len(parts) == 1:
             return list(network.run(list(outputs), parts[0]))
-        shapes = {one.name: (0, *one.shape[1:]) for one in network.get_outputs()}
-        nothing = [np.empty(shapes[one], np.float32) for one in outputs]
+        if not parts:
+            sizes = {
+                one.name: [n if isinstance(n, int) else 0 for n in one.shape] for one in network.get_outputs()
+            }
+            return [np.empty(sizes[one], np.float32) for one in outputs]
         found = _pool(count).map(lambda part: network.run(list(outputs), part), parts)
-        return [np.concatenate(values) for values in zip(nothing, *found)]
+        return [np.concatenate(values) for values in zip(*found)]
 
 
 def at_once(look: Callable[[Item], Found], items: Sequence[Item]) -> list[Found]:
     """Calls something that runs networks for each item, a thread each, the first ones first; networks get one, too."""
-    count = threads(min(4, os.cpu_count() or 1))
+    count = threads()
     if count == 1 or len(items) < 2:
         return [look(item) for item in items]
     with _counted(len(items)), ThreadPoolExecutor(count) as pool:
