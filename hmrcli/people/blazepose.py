@@ -46,7 +46,7 @@ class Reading(NamedTuple):
 def read_crops(crops: np.ndarray) -> Reading:
     """Runs the networks on crops (N, 256, 256, 3) uint8 RGB of upright people; N may be 0."""
     reading = read_once(crops)
-    reading.world[..., 2] += other_depth(crops, reading)
+    reading.world[..., 2] = (reading.world[..., 2] + other_depth(crops)) / 2
     return reading
 
 
@@ -66,10 +66,10 @@ def read_once(crops: np.ndarray) -> Reading:
     )
 
 
-def other_depth(crops: np.ndarray, reading: Reading) -> np.ndarray:
-    """Asks the second network about depth in crops that were read once; returns what makes it the mean, (N, 33) m."""
+def other_depth(crops: np.ndarray) -> np.ndarray:
+    """Asks the second network about depth alone, (N, 33) metres as in `Reading.world`."""
     (world,) = run(DEPTH_NETWORK, crops, ("world",))
-    return np.asarray((world[:, : len(LANDMARKS), 2] - reading.world[..., 2]) / 2)
+    return world[:, : len(LANDMARKS), 2]
 
 
 def read_crops_both_ways(crops: np.ndarray) -> Reading:

@@ -20,7 +20,7 @@ class Follower:
         lost: whether nobody was seen since the last of the sightings.
         doubts: looks of the detector in a row without the person.
         sure: how many of the sightings are before or at the last look of the detector with the person.
-        depth: (33,) metres by which two networks' depth is farther than one's, as last asked; None before that.
+        depth: (33,) metres by which the mean depth of two networks was farther than one's when last asked; None before.
     """
 
     sightings: list[Sighting]

@@ -22,7 +22,7 @@ from hmrcli.people.association import (
     middle_of,
     same_place,
 )
-from hmrcli.people.blazepose import Reading, other_depth, read_crops, read_once
+from hmrcli.people.blazepose import other_depth, read_crops, read_once
 from hmrcli.people.crops import mask_in_crop, next_crops, to_image, warp_crops
 from hmrcli.people.detect import DOUBTFUL, detect_people, people_in_box
 from hmrcli.people.follower import Follower
@@ -133,7 +133,7 @@ class Tracker:
         reading = read_once(views)
         for i, one in enumerate(people):
             if one.depth is None or (frame + i) % DEPTH_EVERY == 0:
-                one.depth = other_depth(views[[i]], Reading(*(values[[i]] for values in reading)))[0]
+                one.depth = (other_depth(views[[i]])[0] - reading.world[i, :, 2]) / 2
             reading.world[i, :, 2] += one.depth
         found = in_image(reading, crops, np.arange(len(people)), image.shape[:2])
         way = _way(points, to_image(reading.points, crops), np.array([o.last.box[2:].max() for o in people]))
