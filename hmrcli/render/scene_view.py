@@ -69,9 +69,7 @@ def scene_view(points: Array, camera: Camera, pitch: float = 0.0) -> SceneView:
     return SceneView(camera, panel - panel % 2, scale, (low + high) / 2, level)
 
 
-def draw_frame(
-    image: Image, people: Sequence[Body], faces: Array, view: SceneView, samples: int = 1
-) -> Image:
+def draw_frame(image: Image, people: Sequence[Body], faces: Array, view: SceneView) -> Image:
     """Draws people over a frame, with their numbers, and beside it from the side.
 
     Args:
@@ -79,7 +77,6 @@ def draw_frame(
         people: of the frame, in any order.
         faces: (F, 3) indices, the same for everyone.
         view: of the clip.
-        samples: along each side of a pixel.
 
     Returns:
         (H, W + panel, 3) uint8 RGB.
@@ -91,7 +88,7 @@ def draw_frame(
         colours = np.concatenate([np.broadcast_to(t, one.placed.shape) for t, one in zip(tints, people)])
         pinhole = Pinhole(view.camera.focal_length, view.camera.principal_point)
         drawn, opacity = view.camera.seen(vertices), opacity_of(np.concatenate([one.seen for one in people]))
-        paint(image, drawn, triangles, shade(vertices, triangles, colours), pinhole, opacity, samples)
+        paint(image, drawn, triangles, shade(vertices, triangles, colours), pinhole, opacity, 1)
         if view.width:
             _draw_side(panel, [one.placed @ view.level for one in people], triangles, colours, view)
         tops = [highest(one.placed, view.camera) for one in people]
