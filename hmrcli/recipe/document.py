@@ -5,6 +5,7 @@ everything where it is read.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +15,9 @@ from hmrcli.errors import BadInput
 
 NEXT = "`hmr train --recipe hmr_normal --dry-run` shows a whole recipe"
 """End of messages about recipes."""
+
+Key = tuple[str | int, ...]
+"""Names of sections, or places in a list, and the name of a value."""
 
 _LARGEST = 200_000
 """Bytes; a longer file is no recipe."""
@@ -25,10 +29,7 @@ _SCALARS = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     "int": (r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
-    "float": (
-        r"[-+]?((\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|\.inf)|\.nan",
-        list("-+.0123456789"),
-    ),
+    "float": (r"[-+]?((\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|\.inf)|\.nan", list("-+.0123456789")),
 }
 
 
@@ -61,37 +62,24 @@ class Document:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if path.stat().st_size > _LARGEST:
+            raise BadInput(f"{path}: is too large to be a recipe; {NEXT}")
         try:
-            if path.stat().st_size > _LARGEST:
-                raise BadInput(f"{path}: is too large to be a recipe; {NEXT}")
-            self._root, self.values = _read(path.read_bytes())
+            self._lines, self.values = _read(path.read_bytes())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""
             raise BadInput(f"{path}{line}: {error.problem or error.context}; {NEXT}") from error
-        except BadInput:
-            raise
         except Exception as error:  # what YAML makes of tags that do not fit their values fails in many ways
             raise BadInput(f"{path}: cannot be read as YAML ({_first_line(error)}); {NEXT}") from error
         if not isinstance(self.values, dict):
             found = "nothing" if self.values is None else type(self.values).__name__
             raise BadInput(f"{path}: expected a mapping of keys to values, found {found}; {NEXT}")
 
-    def line(self, key: tuple[str | int, ...]) -> int:
+    def line(self, key: Key) -> int:
         """Line of a key, from 1; of the innermost mapping or list around it where it is not there."""
-        node: yaml.Node | None = self._root
-        line = 1
-        for part in key:
-            if isinstance(node, yaml.MappingNode):
-                pair = next((pair for pair in node.value if pair[0].value == part), None)
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                pair = (node.value[part], node.value[part])
-            else:
-                pair = None
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        return line
+        there = (key[:depth] for depth in range(len(key), 0, -1) if key[:depth] in self._lines)
+        return self._lines.get(next(there, ()), 1)
 
 
 def parse_value(text: str) -> Any:
@@ -107,15 +95,15 @@ def dump_document(values: dict[str, Any]) -> str:
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, width=110)
 
 
-def _read(text: bytes) -> tuple[yaml.Node | None, Any]:
+def _read(text: bytes) -> tuple[dict[Key, int], Any]:
+    """Gives the line of each key, and the values."""
     _refuse_more_than_data(text)
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
         if root is None:
-            return None, None
-        _refuse_twins(root)
-        return root, loader.construct_document(root)
+            return {}, None
+        return dict(_lines(root)), loader.construct_document(root)
     finally:
         loader.dispose()
 
@@ -133,10 +121,12 @@ def _refuse_more_than_data(text: bytes) -> None:
             _refuse("is nested too deeply", event)
 
 
-def _refuse_twins(node: yaml.Node) -> None:
+def _lines(node: yaml.Node, start: Key = ()) -> Iterator[tuple[Key, int]]:
+    """Gives the line of each key and each place in a list; refuses keys that are given twice."""
     if isinstance(node, yaml.SequenceNode):
-        for child in node.value:
-            _refuse_twins(child)
+        for index, child in enumerate(node.value):
+            yield (*start, index), child.start_mark.line + 1
+            yield from _lines(child, (*start, index))
     if isinstance(node, yaml.MappingNode):
         lines: dict[str, int] = {}
         for key, value in node.value:
@@ -145,7 +135,8 @@ def _refuse_twins(node: yaml.Node) -> None:
             if key.value in lines:
                 _refuse(f"key `{key.value}` is already given in line {lines[key.value]}", key)
             lines[key.value] = key.start_mark.line + 1
-            _refuse_twins(value)
+            yield (*start, key.value), lines[key.value]
+            yield from _lines(value, (*start, key.value))
 
 
 def _refuse(problem: str, at: Any) -> NoReturn:
