@@ -45,8 +45,8 @@ class Algorithm:
         default_factory=lambda: {128: CropShape(128, 128), 224: CropShape(224, 224)}
     )
     """The picture for each `data.image_size`, which is its width."""
-    terms_of_smpl_54: tuple[str, ...] = ()
-    """Those that compare the body's own joints, which `smpl_54` alone begins with."""
+    term_of_smpl_54: str = ""
+    """The one that compares the body's own joints, which `smpl_54` alone begins with."""
     freezes_hrnet: bool = True
     """An HRNet's batch statistics stay those of its weight file."""
     mesh_levels: bool = False
@@ -109,7 +109,7 @@ ALGORITHMS = {
             needs=("camera.focal_length",),
             allows=("network.mean_parameters",),
             entry="pose_mlp.weight",
-            terms_of_smpl_54=("part_maps",),
+            term_of_smpl_54="part_maps",
         ),
         Algorithm(
             "graphormer",

@@ -1,21 +1,12 @@
-"""Names in recipes: what is known by name, and files and folders, which cannot lead out of where they belong."""
+"""Names of files and folders in recipes, which cannot lead out of where they belong."""
 
 import re
-from collections.abc import Iterable
 from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator, ValidationInfo
 
 _LONGEST_NAME = 100
-
-
-def one_of(known: Iterable[str], name: str) -> str:
-    """Returns a name that is among the known ones; ValueError where it is not."""
-    if name not in known:
-        *others, last = map(repr, known)
-        raise ValueError(f"{', '.join(others)} or {last}")
-    return name
 
 
 def _below(name: str, info: ValidationInfo, written: bool = False) -> str:

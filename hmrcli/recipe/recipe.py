@@ -1,56 +1,39 @@
 """A whole recipe, and what goes together in it."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from hmrcli.assets.open_sets import OPEN_SETS
+from hmrcli.recipe import schema
 from hmrcli.recipe.algorithms import ALGORITHMS, Algorithm, CropShape
-from hmrcli.recipe.document import dump_document
-from hmrcli.recipe.names import Name, one_of
+from hmrcli.recipe.document import Key, dump_document
+from hmrcli.recipe.names import Name
 from hmrcli.recipe.protocols import KEYPOINTS, PROTOCOLS
-from hmrcli.recipe.schema import (
-    Adversary,
-    Augmentation,
-    Camera,
-    Data,
-    Evaluation,
-    Exports,
-    InTheLoop,
-    Loss,
-    Network,
-    Optimizer,
-    Published,
-    Schedule,
-    Section,
-)
-
-Key = tuple[str, ...]
 
 
-class Recipe(Section):
+class Recipe(schema.Section):
     """A whole recipe; `load_recipe` reads one."""
 
     name: Name
-    algorithm: Annotated[str, AfterValidator(partial(one_of, ALGORITHMS))]
+    algorithm: Literal[*ALGORITHMS]  # type: ignore[valid-type]
     """`pose` trains a backbone on heatmaps of 2D joints, for the others to start from."""
     variant: Literal["normal", "l1", "l1_coco", "l1_coco_aug", "open"]
-    published: Published | None
+    published: schema.Published | None
     body_model: Literal["smpl", "open"]
-    network: Network
-    data: Data
-    camera: Camera | None = None
+    network: schema.Network
+    data: schema.Data
+    camera: schema.Camera | None = None
     """Not for pose, which places nothing in space."""
-    adversary: Adversary | None = None
-    augmentation: Augmentation
-    losses: Annotated[Mapping[str, Loss], Field(min_length=1)]
-    optimizer: Optimizer
-    schedule: Schedule
-    in_the_loop: InTheLoop | None = None
-    evaluation: Evaluation
-    exports: Exports | None = None
+    adversary: schema.Adversary | None = None
+    augmentation: schema.Augmentation
+    losses: Annotated[Mapping[str, schema.Loss], Field(min_length=1)]
+    optimizer: schema.Optimizer
+    schedule: schema.Schedule
+    in_the_loop: schema.InTheLoop | None = None
+    evaluation: schema.Evaluation
+    exports: schema.Exports | None = None
     """For other recipes to start from."""
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -139,16 +122,13 @@ def _data(recipe: Recipe) -> Iterator[tuple[Key, str]]:
             yield ("data", "mixture", name, "rows"), f"{name} has {OPEN_SETS[name].rows:,} rows"
     if data.joints not in rules.joints:
         yield ("data", "joints"), f"{rules.name} learns {' or '.join(rules.joints)}"
-    if data.joints != "smpl_54" and any(term in recipe.losses for term in rules.terms_of_smpl_54):
-        terms = "`, `".join(rules.terms_of_smpl_54)
-        yield ("data", "joints"), f"the loss `{terms}` needs the body's own joints: expected `smpl_54`"
+    if data.joints != "smpl_54" and (term := rules.term_of_smpl_54) in recipe.losses:
+        yield ("data", "joints"), f"the loss `{term}` needs the body's own joints: expected `smpl_54`"
     mix = recipe.augmentation.self_mix
     for name in mix.datasets if mix else ():
         if name not in mixture:
-            yield (
-                ("augmentation", "self_mix", "datasets"),
-                f"{name} is not in the mixture ({', '.join(mixture)})",
-            )
+            absent = f"{name} is not in the mixture ({', '.join(mixture)})"
+            yield ("augmentation", "self_mix", "datasets"), absent
     for name in ("area", "aspect", "blend") if mix else ():
         low, high = getattr(mix, name)
         if low > high or (high > 1 and name != "aspect"):
@@ -157,14 +137,13 @@ def _data(recipe: Recipe) -> Iterator[tuple[Key, str]]:
 
 
 def _camera(recipe: Recipe) -> Iterator[tuple[Key, str]]:
-    expected = recipe.rules.camera
-    if expected is not None and recipe.camera is None:
+    expected, camera = recipe.rules.camera, recipe.camera
+    if expected and camera is None:
         yield ("camera",), f"{recipe.algorithm} needs it"
-    if recipe.camera is not None and recipe.camera.kind != expected:
-        yield (
-            ("camera", "kind") if expected else ("camera",),
-            f"{recipe.algorithm} has a camera that is {expected}" if expected else _no_use(recipe),
-        )
+    if expected and camera and camera.kind != expected:
+        yield ("camera", "kind"), f"{recipe.algorithm} has a camera that is {expected}"
+    if camera and not expected:
+        yield ("camera",), _no_use(recipe)
 
 
 def _losses(recipe: Recipe) -> Iterator[tuple[Key, str]]:
@@ -179,7 +158,7 @@ def _losses(recipe: Recipe) -> Iterator[tuple[Key, str]]:
             needs = "needs `over`" if "keypoints" in term else "is no keypoint loss and has no `over`"
             yield ("losses", term), needs
     if "adversarial" in terms and (recipe.adversary is not None) != ("adversarial" in losses):
-        key: Key = ("losses", "adversarial") if "adversarial" in losses else ("adversary",)
+        key = ("losses", "adversarial") if "adversarial" in losses else ("adversary",)
         yield key, "`adversary` and `losses.adversarial` come together"
 
 
@@ -192,26 +171,24 @@ def _optimisation(recipe: Recipe) -> Iterator[tuple[Key, str]]:
         yield ("optimizer", "lr", "adversary"), "there is no adversary in this recipe"
     if max(optimizer.betas) >= 1:
         yield ("optimizer", "betas"), "expected numbers below 1"
-    decay = schedule.lr_decay
-    epochs = decay.epochs if decay else ()
+    epochs = schedule.lr_decay.epochs if schedule.lr_decay else ()
     if list(epochs) != sorted(set(epochs)) or max(epochs, default=0) >= schedule.epochs:
         expected = f"expected rising numbers below {schedule.epochs}, the epochs of the schedule"
         yield ("schedule", "lr_decay", "epochs"), expected
 
 
 def _evaluation(recipe: Recipe) -> Iterator[tuple[Key, str]]:
-    protocol, bodies = recipe.evaluation.protocol, recipe.rules.makes_bodies
-    if (protocol == KEYPOINTS) == bodies:
-        measured = (
-            f"bodies, which `{KEYPOINTS}` does not measure" if bodies else f"heatmaps: expected `{KEYPOINTS}`"
-        )
-        yield ("evaluation", "protocol"), f"{recipe.algorithm} makes {measured}"
+    key, protocol, bodies = ("evaluation", "protocol"), recipe.evaluation.protocol, recipe.rules.makes_bodies
+    if protocol == KEYPOINTS and bodies:
+        yield key, f"{recipe.algorithm} makes bodies, which `{KEYPOINTS}` does not measure"
+    if protocol != KEYPOINTS and not bodies:
+        yield key, f"{recipe.algorithm} makes heatmaps: expected `{KEYPOINTS}`"
     if (
         recipe.body_model == "open"
-        and protocol in PROTOCOLS
+        and protocol != KEYPOINTS
         and PROTOCOLS[protocol].bodies["neutral"] != "open"
     ):
-        yield ("evaluation", "protocol"), f"{protocol} needs the body model smpl"
+        yield key, f"{protocol} needs the body model smpl"
 
 
 def _sections(recipe: Recipe) -> Iterator[tuple[Key, str]]:

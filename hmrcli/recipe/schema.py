@@ -4,12 +4,11 @@ Lengths are in metres unless a name says otherwise. A key that an algorithm has 
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from hmrcli.recipe.names import File, Name, Written, one_of
+from hmrcli.recipe.names import File, Name, Written
 from hmrcli.recipe.protocols import KEYPOINTS, PROTOCOLS
 
 LearningRateGroup = Literal["backbone", "head", "adversary"]
@@ -258,7 +257,7 @@ class InTheLoop(Section):
 class Evaluation(Section):
     """Measurements while training and by `hmr eval`."""
 
-    protocol: Annotated[str, AfterValidator(partial(one_of, (*PROTOCOLS, KEYPOINTS)))]
+    protocol: Literal[*PROTOCOLS, KEYPOINTS]  # type: ignore[valid-type]
     """`keypoints` measures the 2D joints of heatmaps; the others, bodies."""
     dataset: Name
     """Folder of the images below `datasets/`."""
