@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from itertools import islice
@@ -74,11 +74,7 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def read_record(path: Path, model: type[Model], advice: str) -> Model:
-    """Reads a JSON file that holds a record.
-
-    Args:
-        model: what the file holds, one of pydantic's.
-        advice: end of errors, the next command.
+    """Reads a JSON file that holds a record; `advice` ends errors with the next command.
 
     Raises:
         MissingFile: there is no such file.
@@ -144,6 +140,12 @@ def advice(error: OSError) -> str | None:
     return text and f"{error.filename}: {text}" if error.filename else text
 
 
+def near(word: str, known: Iterable[str], most: int = 1) -> str:
+    """Returns `; did you mean X?` where a known word, or some, are much like this one, else nothing."""
+    alike = difflib.get_close_matches(word, list(known), n=most)
+    return f"; did you mean {', '.join(alike)}?" if alike else ""
+
+
 def did_you_mean(path: str | Path) -> str:
     """Returns `; did you mean X?` where a name much like the absent one is in its folder, else nothing."""
     path = Path(path)
@@ -152,10 +154,10 @@ def did_you_mean(path: str | Path) -> str:
     except OSError:
         return did_you_mean(path.parent) if path.parent.name else ""
     wanted = path.name.casefold()
-    for near in difflib.get_close_matches(wanted, names, n=3):
-        alike = difflib.SequenceMatcher(None, PurePath(near).stem, PurePath(wanted).stem).ratio()
-        if alike >= 0.6 and names[near] != path.name:  # an equal suffix alone is not near
-            return f"; did you mean {path.with_name(names[near])}?"
+    for name in difflib.get_close_matches(wanted, names, n=3):
+        alike = difflib.SequenceMatcher(None, PurePath(name).stem, PurePath(wanted).stem).ratio()
+        if alike >= 0.6 and names[name] != path.name:  # an equal suffix alone is not near
+            return f"; did you mean {path.with_name(names[name])}?"
     return ""
 
 

@@ -10,11 +10,11 @@ import typer
 from hmrcli.cli import options
 from hmrcli.cli.clips import ClipInput, ClipWork, clip_inputs, recover_camera, recover_clip
 from hmrcli.cli.console import Failures, note, print_json
-from hmrcli.cli.infer_options import SAVES, BvhNames, MeshFormat, Smooth, asked_of, near
+from hmrcli.cli.infer_options import SAVES, BvhNames, MeshFormat, Smooth, asked_of
 from hmrcli.cli.photos import recover_photos
 from hmrcli.environment import chosen_device, frugal_memory
 from hmrcli.errors import HmrError, MissingFile, UsageError
-from hmrcli.files import did_you_mean, writable_folder
+from hmrcli.files import did_you_mean, near, writable_folder
 
 if TYPE_CHECKING:
     from hmrcli.inference.predictor import Predictor

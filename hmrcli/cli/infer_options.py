@@ -1,17 +1,18 @@
 """Options of `hmr infer`, from text to what is asked of every image."""
 
-import difflib
 import math
-from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from hmrcli.errors import UsageError
+from hmrcli.files import near
 
 if TYPE_CHECKING:
     from hmrcli.inference.task import Asked
 
 SAVES = ("overlay", "mesh", "json", "npz", "amass", "bvh", "openpose", "coco")
+MeshFormat = StrEnum("MeshFormat", ["glb", "obj", "ply"])
+"""Kinds of mesh file."""
 
 
 class Smooth(StrEnum):
@@ -20,14 +21,6 @@ class Smooth(StrEnum):
     none = "none"
     light = "light"
     strong = "strong"
-
-
-class MeshFormat(StrEnum):
-    """Kinds of mesh file."""
-
-    glb = "glb"
-    obj = "obj"
-    ply = "ply"
 
 
 class BvhNames(StrEnum):
@@ -66,11 +59,10 @@ def asked_of(
     from hmrcli.camera.calibration import read_calibration
 
     calibration = read_calibration(calib) if calib else None
-    names: Literal["smpl", "mixamo"] = bvh_names.value
     return Asked(
         saves=saves,
         mesh_format=mesh_format.value,
-        bvh_names=names,
+        bvh_names=bvh_names.value,
         boxes=boxes,
         bbox_scale=bbox_scale,
         max_people=max_people,
@@ -78,12 +70,6 @@ def asked_of(
         calibration=calibration,
         resume=resume,
     )
-
-
-def near(word: str, known: Sequence[str]) -> str:
-    """Suggests a known word that is much like one."""
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _focal(text: str | None) -> tuple[str, float] | None:

@@ -1,6 +1,5 @@
 """Options that several commands share, and the treatment of all arguments."""
 
-import difflib
 import os
 import re
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typer.core import TyperGroup
 
 from hmrcli.cli.console import complain, log
 from hmrcli.errors import MissingFile, UsageError
-from hmrcli.files import did_you_mean
+from hmrcli.files import did_you_mean, near
 
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 
@@ -76,9 +75,9 @@ def _with_home(argument: str) -> str:
 def _device(name: str | None) -> str | None:
     """Checks the name of a device that this machine may have; torch tells later that it does."""
     if name is not None and not re.fullmatch(rf"({'|'.join(DEVICES)})(:\d+)?", name):
-        near = ["cuda"] if name.lower() == "gpu" else difflib.get_close_matches(name.lower(), DEVICES, n=1)
-        hint = f"did you mean {near[0]}?" if near else "expected cpu, cuda, cuda:1 or mps"
-        raise UsageError(f"--device: '{name}' is no device; {hint}")
+        meant = "cuda" if name.lower() == "gpu" else name.lower()
+        hint = near(meant, DEVICES) or "; expected cpu, cuda, cuda:1 or mps"
+        raise UsageError(f"--device: '{name}' is no device{hint}")
     return name
 
 
@@ -97,8 +96,7 @@ Checkpoint = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        callback=_device,
-        help="Where networks run: cpu, cuda, cuda:1, mps. By default the fastest there is.",
+        callback=_device, help="Where networks run: cpu, cuda, cuda:1, mps. By default the fastest there is."
     ),
 ]
 DataRoot = Annotated[
@@ -106,8 +104,7 @@ DataRoot = Annotated[
     typer.Option(help="Folder of fetched files. By default HMR_DATA, ./data, the user's data folder."),
 ]
 Workers = Annotated[
-    int | None,
-    typer.Option(min=0, help="Processes that read images. By default one a core, at most 8."),
+    int | None, typer.Option(min=0, help="Processes that read images. By default one a core, at most 8.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 

@@ -15,6 +15,7 @@ import typer
 from hmrcli.cli import options
 from hmrcli.cli.console import note, print_line
 from hmrcli.errors import MissingFile, UsageError
+from hmrcli.files import near, writable_folder
 
 if TYPE_CHECKING:
     from hmrcli.data.needed import NeededFile
@@ -110,7 +111,6 @@ def train(
     from hmrcli.cli.open_sets import write_missing
     from hmrcli.data.needed import open_sets, require
     from hmrcli.distributed import joined, local_device, met_alike, rank_and_size, said_once
-    from hmrcli.files import writable_folder
     from hmrcli.recipe import load_recipe
 
     rank, processes = rank_and_size()
@@ -176,7 +176,7 @@ def train(
 def _check_is_recipe(recipe: str) -> None:
     """Raises UsageError for a folder, which is most often a run's."""
     folder = Path(recipe).expanduser()
-    if not _is_folder(folder):
+    if not os.path.isdir(folder):  # noqa: PTH112 - False, too, for a name that is too long
         return
     if (folder / "recipe.yaml").is_file():
         raise UsageError(
@@ -186,36 +186,29 @@ def _check_is_recipe(recipe: str) -> None:
     raise UsageError(f"--recipe: {folder} is a folder; expected a bundled recipe's name or a YAML file")
 
 
-def _is_folder(path: Path) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112 - False, too, for a name that is too long
-
-
 def _check_without(recipe: "Recipe", names: Sequence[str]) -> None:
     """Raises UsageError for a name that cannot be left out."""
     known = [*recipe.data.mixture, EVALUATION, POSE_PRIOR]
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(known)}"
-            raise UsageError(f"--without: {name} is not a training set of {recipe.name}; {hint}")
+            hint = near(name, known) or f"; it takes {', '.join(known)}"
+            raise UsageError(f"--without: {name} is not a training set of {recipe.name}{hint}")
 
 
 def _check_resume(resume: str) -> None:
     """Raises MissingFile for what is neither a run nor a checkpoint; whether it is whole is seen later."""
     folder = Path(resume).expanduser()
-    there = _is_folder(folder)
+    there = os.path.isdir(folder)  # noqa: PTH112 - as above
     if resume in ("auto", "never") or (
         there and any((folder / n).exists() for n in ("meta.json", "checkpoints"))
     ):
         return
-    runs = {
-        path.name: str(path)
-        for path in (*Path("runs").glob("*/*"), *folder.parent.glob("*"))
-        if path.is_dir()
-    }
-    words = {"auto": "auto", "never": "never", **runs}
-    near = difflib.get_close_matches(folder.name, words, n=1)
-    hint = f"; did you mean {words[near[0]]}?" if near else ""
+    words = {"auto": "auto", "never": "never"}
+    for path in (*Path("runs").glob("*/*"), *folder.parent.glob("*")):
+        if path.is_dir():
+            words[path.name] = str(path)
+    alike = difflib.get_close_matches(folder.name, words, n=1)
+    hint = f"; did you mean {words[alike[0]]}?" if alike else ""
     what = "has no checkpoint" if there else "is not there"
     raise MissingFile(
         f"--resume: {resume} {what}; expected auto, never, a run's folder or one of its checkpoints{hint}"

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from hmrcli.errors import BadInput, UsageError
-from hmrcli.files import did_you_mean
-from hmrcli.recipe import schema
-from hmrcli.recipe.document import NEXT, Document, parse_value
+from hmrcli.files import did_you_mean, near
+from hmrcli.recipe.document import NEXT, Document, Key, parse_value
 from hmrcli.recipe.recipe import Impossible, Recipe
 from hmrcli.recipe.schema import Section
 
@@ -25,8 +24,7 @@ _OPEN = "open_"
 
 _EXPECTED = {
     "string_type": "text",
-    "int_type": "an integer",
-    "int_from_float": "an integer",
+    **dict.fromkeys(("int_type", "int_from_float"), "an integer"),
     "float_type": "a number",
     "bool_type": "true or false",
     "finite_number": "a finite number",
@@ -37,18 +35,12 @@ _EXPECTED = {
     "literal_error": "{expected}",
     "too_short": "at least {min_length} of them",
     "too_long": "at most {max_length} of them",
-    "tuple_type": "a list",
-    "list_type": "a list",
-    "mapping_type": "a mapping",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
+    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
+    **dict.fromkeys(("mapping_type", "dict_type", "model_type", "model_attributes_type"), "a mapping"),
 }
 """Contents that a key should have, by pydantic's name for what is wrong with it."""
 _SHOWN = 80
 """Letters of a value that messages quote."""
-
-_Key = tuple[str | int, ...]
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -106,32 +98,33 @@ def load_recipe(
     document = Document(_find(name_or_path))
     if open:
         _lay_open_over(document.values, name_or_path)
-    changed = {key: text for text in overrides for key in [_override(document.values, text)]}
+    changed: dict[Key, str] = {}
+    typed: set[str] = set()
+    for text in overrides:
+        key, value = _override(document.values, text)
+        changed[key] = text
+        typed.update(_texts(value))
     if ("schedule", "epochs") in changed and not any(key[:2] == ("schedule", "lr_decay") for key in changed):
         _drop_late_decays(document.values["schedule"], say)
+    # What a run wrote down of itself may have paths that were typed when it began.
+    record = document.path.name == "recipe.yaml" and document.path.with_name("environment.json").is_file()
     try:
         # JSON, because its arrays and objects are what strict tuples and mappings may be read from.
-        return Recipe.model_validate_json(
-            json.dumps(document.values, default=str),
-            context={"typed": set(_texts(changed, document.values)), "record": _is_record(document.path)},
-        )
+        text = json.dumps(document.values, default=str)
+        return Recipe.model_validate_json(text, context={"typed": typed, "record": record})
     except ValidationError as error:
         key, message = _explain(error, document.values)
-    text = next((text for start, text in changed.items() if all(a == b for a, b in zip(start, key))), None)
-    place = f"override `{text}`" if text else f"{document.path}:{document.line(key)}"
+    to_blame = (text for start, text in changed.items() if all(a == b for a, b in zip(start, key)))
+    place = next((f"override `{text}`" for text in to_blame), f"{document.path}:{document.line(key)}")
     raise BadInput(f"{place}: {f'`{_dotted(key)}`: ' if key else ''}{message}; {NEXT}")
 
 
-def _texts(keys: Iterable[_Key], values: Any) -> Iterator[str]:
-    """Every text that overrides gave, at whatever depth of their values."""
-    for key in keys:
-        value = values
-        for part in key:
-            value = value[part] if isinstance(value, dict) else None
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            yield from _texts([(name,) for name in value], value)
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value, at whatever depth of its sections."""
+    if isinstance(value, str):
+        yield value
+    for each in value.values() if isinstance(value, dict) else ():
+        yield from _texts(each)
 
 
 def _lay_open_over(values: dict[str, Any], name_or_path: str | Path) -> None:
@@ -156,11 +149,6 @@ def _merge(values: dict[str, Any], changes: dict[str, Any]) -> None:
             values[key] = change
 
 
-def _is_record(path: Path) -> bool:
-    """Tells whether a recipe is what a run wrote down of itself, with paths that were typed when it began."""
-    return path.name == "recipe.yaml" and (path.parent / "environment.json").is_file()
-
-
 def _bundled() -> dict[str, Path]:
     return {path.stem: path for folder in _FOLDERS for path in folder.glob("*.yaml")}
 
@@ -174,16 +162,14 @@ def _find(name_or_path: str | Path) -> Path:
             return path.expanduser()
     if known := source_of(path.stem):  # has no file of its own
         raise BadInput(f"{name_or_path}: no recipe has this name; did you mean {known.arguments}?")
-    near = difflib.get_close_matches(path.stem, bundled, n=3)
-    if path.suffix and (file := did_you_mean(path)):
-        raise BadInput(f"{name_or_path}: there is no such recipe file{file}")
-    hint = f"did you mean {', '.join(near)}?" if near else f"the bundled ones are {', '.join(recipe_names())}"
     what = "there is no such recipe file" if path.suffix else "no recipe has this name"
-    raise BadInput(f"{name_or_path}: {what}; {hint}")
+    hint = did_you_mean(path) if path.suffix else ""
+    hint = hint or near(path.stem, bundled, most=3) or f"; the bundled ones are {', '.join(recipe_names())}"
+    raise BadInput(f"{name_or_path}: {what}{hint}")
 
 
-def _override(values: dict[str, Any], text: str) -> _Key:
-    """Sets the value that an override names; returns its key."""
+def _override(values: dict[str, Any], text: str) -> tuple[Key, Any]:
+    """Sets the value that an override names; returns its key and the value."""
     dotted, equals, value = text.partition("=")
     key = tuple(dotted.strip().split("."))
     if not equals or not all(key):
@@ -195,10 +181,10 @@ def _override(values: dict[str, Any], text: str) -> _Key:
             raise BadInput(f"override `{text}`: `{_dotted(key[:depth])}`: {what}; {NEXT}")
         section = section[part]
     try:
-        section[key[-1]] = parse_value(value)
+        section[key[-1]] = parsed = parse_value(value)
     except ValueError as error:
         raise BadInput(f"override `{text}`: the value is no YAML ({error}); {NEXT}") from error
-    return key
+    return key, parsed
 
 
 def _drop_late_decays(schedule: dict[str, Any], say: Callable[[str], None]) -> None:
@@ -213,7 +199,7 @@ def _drop_late_decays(schedule: dict[str, Any], say: Callable[[str], None]) -> N
         say(f"schedule.epochs={last}: the rate's decay at epoch {', '.join(map(str, late))} is left out")
 
 
-def _explain(error: ValidationError, values: dict[str, Any]) -> tuple[_Key, str]:
+def _explain(error: ValidationError, values: dict[str, Any]) -> tuple[Key, str]:
     """Finds the key to change and what is wrong with it.
 
     An unknown key comes first, since it is often the misspelt one that another error misses. Of the members
@@ -249,7 +235,7 @@ def _said(meant: list[Any]) -> str:
     return f"expected {' or '.join(wanted)}, found {shown if len(shown) < _SHOWN else shown[:_SHOWN] + '…'}"
 
 
-def _locate(location: tuple[str | int, ...], kind: str, values: Any) -> _Key:
+def _locate(location: tuple[str | int, ...], kind: str, values: Any) -> Key:
     """Finds the key of the file that an error's location stands for."""
     key: list[str | int] = []
     for part in location:
@@ -261,30 +247,25 @@ def _locate(location: tuple[str | int, ...], kind: str, values: Any) -> _Key:
     return (*key, location[-1]) if kind == "missing" else tuple(key)
 
 
-def _unknown(key: _Key, values: dict[str, Any]) -> str:
+def _unknown(key: Key, values: dict[str, Any]) -> str:
     """Says so, with the recipe's keys of the same last name wherever they are, or of one much like it."""
-    fields = {
-        field
-        for value in (*vars(schema).values(), Recipe)
-        if isinstance(value, type) and issubclass(value, Section)
-        for field in value.model_fields
-    }
+    fields = {field for section in Section.__subclasses__() for field in section.model_fields}
     word, paths = str(key[-1]), [path for path in _paths(values) if path != key]
     known = any(path[-1] == word for path in paths)
     names = [word] if known else difflib.get_close_matches(word, sorted(fields), n=1)
-    near = [path for path in paths if path[-1] in names]
-    if any(path[:-1] == key[:-1] for path in near):
-        near = []
-    shown = list(map(_dotted, near)) or names
+    there = [path for path in paths if path[-1] in names]
+    if any(path[:-1] == key[:-1] for path in there):
+        there = []
+    shown = list(map(_dotted, there)) or names
     return "unknown key" + (f", did you mean `{'` or `'.join(shown)}`?" if shown else "")
 
 
-def _paths(values: dict[str, Any], start: _Key = ()) -> Iterator[_Key]:
+def _paths(values: dict[str, Any], start: Key = ()) -> Iterator[Key]:
     for name, value in values.items():
         yield (*start, name)
         if isinstance(value, dict):
             yield from _paths(value, (*start, name))
 
 
-def _dotted(key: _Key) -> str:
+def _dotted(key: Key) -> str:
     return ".".join(str(part) for part in key)
