@@ -111,21 +111,8 @@ def exit_codes() -> Iterator[None]:
 
 def in_words(error: Exception) -> HmrError:
     """Puts any error in one line, with its exit code; `HMR_DEBUG=1` prints its traceback, too."""
-    if _debugging():
+    if os.environ.get("HMR_DEBUG") == "1":
         traceback.print_exception(error)
-    if known := _known(error):
-        return known
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    last = " ".join("".join(traceback.format_exception_only(error)).split())
-    where = f"{frame.filename}:{frame.lineno}"
-    return HmrError(f"{last} ({where}): a fault of hmr; HMR_DEBUG=1 shows more, please report it")
-
-
-def _debugging() -> bool:
-    return os.environ.get("HMR_DEBUG") == "1"
-
-
-def _known(error: Exception) -> HmrError | None:
     if isinstance(error, HmrError):
         return error
     if isinstance(error, OSError) and (text := advice(error)):
@@ -134,7 +121,10 @@ def _known(error: Exception) -> HmrError | None:
     short = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if short or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
         return BadInput("memory ran out; close other programs, or give it smaller or fewer inputs at once")
-    return None
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    last = " ".join("".join(traceback.format_exception_only(error)).split())
+    where = f"{frame.filename}:{frame.lineno}"
+    return HmrError(f"{last} ({where}): a fault of hmr; HMR_DEBUG=1 shows more, please report it")
 
 
 def _silence_stdout() -> None:
