@@ -95,8 +95,6 @@ def evaluate(
     for name, path in {"predictions": predictions, "targets": targets}.items():
         if path is not None:
             options.existing(path, f"--{name}", "expected a file of arrays or of a system's results")
-    if checkpoint is not None:
-        options.existing(checkpoint, "--checkpoint", "see hmr download --list")
     if out is not None:
         writable_folder(out)
     if predictions and targets:
@@ -107,9 +105,7 @@ def evaluate(
         scored = score_arrays(
             predictions, targets, rules, root=find_root(data_root), allow_missed=allow_missed, person=person
         )
-        results = results_of_arrays(scored, predictions, targets, out)
-        _show(results, out, as_json)
-        return
+        return _show(results_of_arrays(scored, predictions, targets, out), out, as_json)
     assert recipe and checkpoint
     from hmrcli.cli.open_sets import write_missing
     from hmrcli.data.needed import find_test_file, is_open_test
@@ -137,9 +133,7 @@ def evaluate(
 
 def _show(results: "Results", out: Path | None, as_json: bool) -> None:
     if as_json:
-        document = results.model_dump(mode="json")
-        print_json(document | {"out": None if out is None else str(out)})
-        return
+        return print_json(results.model_dump(mode="json") | {"out": None if out is None else str(out)})
     for score in results.scores:
         surface = f", {score.surface} mesh" if score.surface else ""
         print(f"{results.recipe or 'arrays'} on {results.dataset}{surface}: {results.samples} samples")

@@ -20,26 +20,11 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 
 
-class Format(StrEnum):
-    """Formats of the written table."""
-
-    rich = "rich"
-    markdown = "markdown"
-    latex = "latex"
-    csv = "csv"
-    json = "json"
-    html = "html"
-
-
+SUFFIXES = {".md": "markdown", ".tex": "latex", ".csv": "csv", ".json": "json", ".html": "html"}
+Format = StrEnum("Format", ["rich", *SUFFIXES.values()])  # type: ignore[misc]
+"""Formats of the written table."""
 Benchmark = StrEnum("Benchmark", {name: name for name in (PUBLISHED, OPEN)})  # type: ignore[misc]
 _LIST = Benchmark(PUBLISHED)
-SUFFIXES = {
-    ".md": Format.markdown,
-    ".tex": Format.latex,
-    ".csv": Format.csv,
-    ".json": Format.json,
-    ".html": Format.html,
-}
 
 
 def table(
@@ -113,7 +98,7 @@ def table(
         log.print(
             f"nothing measured for these rows below {results or RUNS}; hmr eval writes results", markup=False
         )
-    _write(report, format or SUFFIXES.get(out.suffix.lower() if out else "", Format.rich), out)
+    _write(report, format or SUFFIXES.get(out.suffix.lower() if out else "", "rich"), out)
 
 
 def _runs(folder: Path) -> "list[Run]":
@@ -132,20 +117,20 @@ def _runs(folder: Path) -> "list[Run]":
     return runs
 
 
-def _write(report: "Report", kind: Format, out: Path | None) -> None:
+def _write(report: "Report", kind: str, out: Path | None) -> None:
     """Prints a report, or writes it to a file."""
     from hmrcli.results import formats
     from hmrcli.results.terminal import print_report, to_text
 
-    writers: dict[Format, Callable[[Report], str]] = {
-        Format.rich: to_text,
-        Format.markdown: formats.to_markdown,
-        Format.latex: formats.to_latex,
-        Format.csv: formats.to_csv,
-        Format.json: formats.to_json,
-        Format.html: formats.to_html,
+    writers: dict[str, Callable[[Report], str]] = {
+        "rich": to_text,
+        "markdown": formats.to_markdown,
+        "latex": formats.to_latex,
+        "csv": formats.to_csv,
+        "json": formats.to_json,
+        "html": formats.to_html,
     }
-    if kind is Format.csv:
+    if kind == "csv":
         apart = sum(len(sheet.records) for sheet in report.others if "reason" in sheet.records[0])
         if apart:
             log.print(f"{apart} set apart and not in the CSV; see --format json")
@@ -153,7 +138,7 @@ def _write(report: "Report", kind: Format, out: Path | None) -> None:
         with whole_file(out) as temporary:
             temporary.write_text(writers[kind](report), encoding="utf-8")
         log.print(f"wrote {out}", soft_wrap=True, markup=False)
-    elif kind is Format.rich:
+    elif kind == "rich":
         print_report(report)
     else:
         sys.stdout.write(writers[kind](report))
