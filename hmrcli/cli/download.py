@@ -87,7 +87,8 @@ def download(
         if as_json:
             files.print_documents(documents)
         elif list_files:
-            _show_list(documents)
+            cells = [(d["name"], d["group"], _size(d), d["licence"]["name"], d["state"]) for d in documents]
+            _print_table(("name", "group", "size", "licence", "state"), cells)
             print(f"data root: {root}")
         else:
             _show_plan(documents, registry)
@@ -157,13 +158,6 @@ def _render(files: _Files, parts: list[str], rows: int | None, masks: bool) -> l
     return documents
 
 
-def _show_list(documents: list[_Document]) -> None:
-    columns = ("name", "group", "size", "licence", "state")
-    _print_table(
-        columns, [(d["name"], d["group"], _size(d), d["licence"]["name"], d["state"]) for d in documents]
-    )
-
-
 def _show_plan(documents: list[_Document], registry: "Registry") -> None:
     rows = []
     for document in documents:
@@ -171,7 +165,8 @@ def _show_plan(documents: list[_Document], registry: "Registry") -> None:
         if document["state"] == "found":
             source = "in place"
         elif asset is None:
-            source = open_sets.source(document)
+            minutes = max(1, round(document["seconds"] / 60))
+            source = f"rendered here, {document['rows']:,} pictures in about {minutes} min"
         else:
             ways = [str(asset.sources[0])] if asset.sources else []
             if made := asset.make_command:

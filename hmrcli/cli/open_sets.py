@@ -18,6 +18,8 @@ LICENCE: dict[str, Any] = {
 }
 ROW_BYTES, ROW_SECONDS = 11_000, 0.02
 """Of a picture with its labels, on average, and of making one on one core of a server of 2023."""
+WORKERS = os.cpu_count() or 1
+"""Processes that render."""
 
 
 def apart(names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -45,20 +47,9 @@ def describe(part: str, root: Path, rows: int | None = None, state: str | None =
         "page": None,
         "source": f"rendered here, edition {EDITION}",
         "rows": count,
-        "seconds": ROW_SECONDS * count / workers(),
+        "seconds": ROW_SECONDS * count / WORKERS,
         "error": None,
     }
-
-
-def source(document: Mapping[str, Any]) -> str:
-    """Says in a few words where a set comes from."""
-    minutes = max(1, round(document["seconds"] / 60))
-    return f"rendered here, {document['rows']:,} pictures in about {minutes} min"
-
-
-def workers() -> int:
-    """Counts the processes that render."""
-    return os.cpu_count() or 1
 
 
 def write(part: str, root: Path, rows: int | None, masks: bool = False) -> Path:
@@ -70,14 +61,13 @@ def write(part: str, root: Path, rows: int | None, masks: bool = False) -> Path:
     from hmrcli.scenes.dataset import write_set
 
     with bar(part) as progress:
-        return write_set(root, part, rows, workers=workers(), masks=masks, progress=progress)
+        return write_set(root, part, rows, workers=WORKERS, masks=masks, progress=progress)
 
 
 def write_missing(parts: Mapping[str, int | None], root: Path) -> None:
     """Renders what a command is about to read; under torchrun the first process does, and the others wait for it.
 
-    Args:
-        parts: how many rows of each set are needed; None takes as many as are in place, else all.
+    Of each set so many rows are needed; None takes as many as are in place, else all.
 
     Raises:
         BadInput: as `write_set`.
