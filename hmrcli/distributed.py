@@ -117,15 +117,14 @@ def made_everywhere(work: Callable[[], Value]) -> Value:
     Raises:
         Exception: what `work` raised here; `Elsewhere` where it was on other processes alone.
     """
-    made: list[Value] = []
-    failure: Exception | None = None
+    made, failure = None, None
     try:
-        made.append(work())
+        made = work()
     except Exception as error:  # the others wait for this one
         failure = error
     if anywhere(failure is not None):
         raise failure or Elsewhere
-    return made[0]
+    return made  # type: ignore[return-value]
 
 
 def done_by_first(work: Callable[[], Value]) -> Value:
@@ -134,8 +133,6 @@ def done_by_first(work: Callable[[], Value]) -> Value:
     Raises:
         HmrError: the first raised it; the others raise `Elsewhere`.
     """
-    if rank_and_size()[1] == 1:
-        return work()
     made, error = None, None
     if rank_and_size()[0] == 0:
         try:
@@ -143,10 +140,8 @@ def done_by_first(work: Callable[[], Value]) -> Value:
         except HmrError as raised:
             error = raised
     made, failed = from_first((made, error is not None))
-    if error is not None:
-        raise error
     if failed:
-        raise Elsewhere
+        raise error or Elsewhere
     return made  # type: ignore[return-value]
 
 
