@@ -17,11 +17,7 @@ PACKAGES = ("numpy", "opencv-python-headless", "torch")
 
 
 def describe(device: str) -> dict[str, Any]:
-    """Describes versions, machine and command, for the record of a run.
-
-    Args:
-        device: where the network ran, as torch names it.
-    """
+    """Describes versions, machine, device of the network and command, for the record of a run."""
     from importlib.metadata import version
 
     import torch

@@ -21,15 +21,13 @@ class TrainingBar:
         from rich.progress import Progress as Bar
         from rich.table import Column
 
-        def whole() -> Column:
-            return Column(no_wrap=True, min_width=1)
-
         # What stands first keeps its width; what comes after is cut to what is left.
+        whole = Column(no_wrap=True, min_width=1)
         rest = Column(no_wrap=True, overflow="ellipsis", ratio=1)
         columns = (
-            BarColumn(bar_width=max(4, min(20, log.width // 6)), table_column=whole()),
-            MofNCompleteColumn(table_column=whole()),
-            TimeRemainingColumn(table_column=whole()),
+            BarColumn(bar_width=max(4, min(20, log.width // 6)), table_column=whole),
+            MofNCompleteColumn(table_column=whole),
+            TimeRemainingColumn(table_column=whole),
             TextColumn("{task.fields[rest]}", table_column=rest),
         )
         self.bar = Bar(
