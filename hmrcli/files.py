@@ -161,14 +161,13 @@ def did_you_mean(path: str | Path) -> str:
     return ""
 
 
-def writable_folder(path: str | Path, option: str = "--out") -> Path:
+def writable_folder(path: Path, option: str = "--out") -> Path:
     """Makes a folder and tries to write in it, before the work whose results go there.
 
     Raises:
         UsageError: it cannot be made or written in; says why in one line.
         BadInput: the disk is full.
     """
-    path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path, prefix=".") as trial:

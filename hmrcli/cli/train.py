@@ -197,13 +197,10 @@ def _check_without(recipe: "Recipe", names: Sequence[str]) -> None:
 
 def _check_resume(resume: str) -> None:
     """Raises MissingFile for what is neither a run nor a checkpoint; whether it is whole is seen later."""
-    folder = Path(resume).expanduser()
+    folder, words = Path(resume).expanduser(), {"auto": "auto", "never": "never"}
     there = os.path.isdir(folder)  # noqa: PTH112 - as above
-    if resume in ("auto", "never") or (
-        there and any((folder / n).exists() for n in ("meta.json", "checkpoints"))
-    ):
+    if resume in words or (there and any((folder / n).exists() for n in ("meta.json", "checkpoints"))):
         return
-    words = {"auto": "auto", "never": "never"}
     for path in (*Path("runs").glob("*/*"), *folder.parent.glob("*")):
         if path.is_dir():
             words[path.name] = str(path)
