@@ -45,43 +45,36 @@ def json_items(path: Path, field: str | None = None) -> Iterator[Any]:
         path: of the document, a dictionary.
         field: gives the items of the list of that name; by default the names and values of the dictionary.
     """
-    decoder, more = json.JSONDecoder(), True
-    begin = re.compile(r"\s*\{" if field is None else rf'"{re.escape(field)}"\s*:\s*\[')
-    key, between, end = (
-        re.compile(r'\s*"([^"\\]*)"\s*:\s*'),
-        re.compile(r"[\s,]*"),
-        "}" if field is None else "]",
-    )
+    decoder, more, started = json.JSONDecoder(), True, False
+    begin = re.compile(r"\{" if field is None else rf'"{re.escape(field)}"\s*:\s*\[')
+    end = "}" if field is None else "]"
+    key, between = re.compile(r'"([^"\\]*)"\s*:\s*'), re.compile(r"[\s,]*")
     with reading(path), path.open(encoding="utf-8") as stream:
-        text, at, started = "", 0, False
+        text, at = "", 0
         while more:
             chunk = stream.read(_CHUNK)
-            more = bool(chunk)
-            text, at = text[at:] + chunk, 0
+            text, at, more = text[at:] + chunk, 0, bool(chunk)
             if not started:
                 if not (found := begin.search(text)):
                     at = max(0, len(text) - 100)
                     continue
                 started, at = True, found.end()
-            while True:
-                at = between.match(text, at).end()  # type: ignore[union-attr]
-                if text.startswith(end, at):
-                    return
-                start = at
-                name = key.match(text, at) if field is None else None
-                try:
+            try:
+                while True:
+                    at = between.match(text, at).end()  # type: ignore[union-attr]
+                    if text.startswith(end, at):
+                        return
+                    name = key.match(text, at) if field is None else None
                     if field is None and name is None:
                         raise ValueError("it is no dictionary of names")
                     value, after = decoder.raw_decode(text, name.end() if name else at)
                     if after == len(text) and more:  # a number may go on
                         raise ValueError("it ends early")
-                except ValueError:
-                    if not more:
-                        raise
-                    at = start
-                    break
-                at = after
-                yield (name[1], value) if name else value
+                    at = after
+                    yield (name[1], value) if name else value
+            except ValueError:
+                if not more:
+                    raise
         raise ValueError(f"it has no complete {field or 'dictionary'}")
 
 
