@@ -14,7 +14,7 @@ from hmrcli.errors import MissingFile
 
 if TYPE_CHECKING:
     from hmrcli.data.raw.output import Output
-    from hmrcli.data.raw.raw_set import RawSet
+    from hmrcli.data.raw.tree import RawSet
 
 app = typer.Typer(help="Make annotation files from official downloads, and check them.", no_args_is_help=True)
 
@@ -221,7 +221,7 @@ def _way_to_images(out: "Output", file: str) -> str:
     from hmrcli.assets.data_root import IMAGES
     from hmrcli.data.raw.sets import RAW_SETS
 
-    name = out.raw_set.images_of(file) or out.raw_set.name
+    name = out.raw_set.images_of(file)
     owner = next((each for each in RAW_SETS if each.name == name), out.raw_set)
     archives = " or ".join(archive.pattern for archive in owner.archives)
     place = out.root / IMAGES / name

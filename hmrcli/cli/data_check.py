@@ -138,7 +138,7 @@ def _file(path: Path, root: Path, folder: Path | None, dataset: str | None = Non
 
     maker = maker_of(path.name)
     rows = next((each.rows for each in maker.products if each.file == path.name), None) if maker else None
-    if maker is not None and maker.images_of(path.name) is None:
+    if maker is not None and not maker.has_images:
         return _Target(path, None, rows)
     dataset = dataset or (maker.images_of(path.name) if maker else None)
     if dataset is None and folder is None and path.suffix == ".npz":

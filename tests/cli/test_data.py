@@ -23,8 +23,8 @@ from hmrcli.data.annotations import Annotations
 from hmrcli.data.body_parameters import read_poses
 from hmrcli.data.human_data import facts_of, write_human_data
 from hmrcli.data.needed import needed_files, require
-from hmrcli.data.raw.raw_set import RawSet
 from hmrcli.data.raw.sets import RAW_SETS
+from hmrcli.data.raw.tree import RawSet
 from hmrcli.errors import BadInput, MissingFile, UsageError
 from hmrcli.recipe import load_recipe
 from tests.data.raw import captures

@@ -18,7 +18,7 @@ from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.check_sets import Report, check_file
 from hmrcli.data.human_data import write_human_data
-from hmrcli.data.raw.rows import Rows
+from hmrcli.data.raw.rows import rows_of_people
 from hmrcli.people import detect_people
 from tests.data.people import rewrite
 from tests.data.raw import trees
@@ -226,7 +226,7 @@ def test_images_that_are_missing_or_damaged_are_named(tmp_path, folder, right, b
 def test_sides_of_keypoints_alone_are_compared_with_what_a_network_sees(tmp_path, bodies):
     """On a photo, for the open body has no face: its front and back look alike to the network."""
     photo = cv2.imread(str(bundled("photos/walk.jpg")))
-    rows = Rows("photos", "coco_17")
+    rows = []
     for width in (900, 700, 560):
         small = cv2.resize(
             photo, (width, width * photo.shape[0] // photo.shape[1]), interpolation=cv2.INTER_AREA
@@ -237,8 +237,8 @@ def test_sides_of_keypoints_alone_are_compared_with_what_a_network_sees(tmp_path
         for person in people:
             scale = width / 900
             points = np.column_stack([person.keypoints[:, :2] * scale, np.ones(17)])
-            rows.add(f"{width}.png", person.bbox_xywh * scale, points)
-    right = rows.annotations()
+            rows.append((f"{width}.png", person.bbox_xywh * scale, points))
+    right = rows_of_people("photos", "coco_17", rows)
     swapped = replace(right, keypoints2d=right.keypoints2d[:, list(COCO_17.flip)])
     found = []
     for number, given in enumerate((right, swapped)):

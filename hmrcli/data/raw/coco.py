@@ -5,11 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from hmrcli.data.raw.documents import read_json
-from hmrcli.data.raw.geometry import grown_square
 from hmrcli.data.raw.output import Output
-from hmrcli.data.raw.raw_set import Archive, Product, RawSet
-from hmrcli.data.raw.rows import Rows
-from hmrcli.data.raw.tree import Tree
+from hmrcli.data.raw.rows import box_of_corners, rows_of_people, square_box
+from hmrcli.data.raw.tree import Archive, RawSet, Tree, training_and_spin
 from hmrcli.files import damage
 
 _FILE = "person_keypoints_train2014.json"
@@ -25,7 +23,7 @@ def make_coco(tree: Tree, out: Output) -> None:
     """
     path = tree.need(f"annotations/{_FILE}", _FILE)[0]
     document = read_json(path)
-    people = Rows("coco", "coco_17")
+    people = []
     with damage(f"{path}: not COCO's people ({{}}); take {_FILE}"):
         names = {image["id"]: image["file_name"] for image in document["images"]}
         for person in document["annotations"]:
@@ -35,27 +33,24 @@ def make_coco(tree: Tree, out: Output) -> None:
                 out.drop("without all of shoulders to ankles")
                 continue
             points[:, 2] = labelled
-            people.add(f"train2014/{names[person['image_id']]}", person["bbox"], points)
-    rows = people.annotations()
+            people.append((f"train2014/{names[person['image_id']]}", person["bbox"], points))
+    rows = rows_of_people("coco", "coco_17", people)
     out.write("coco_2014_train.npz", rows, tree)
-    spin = replace(rows, bbox_xywh=grown_square(rows.bbox_xywh, 1.2))
-    out.write("spin_coco_2014_train.npz", spin, tree, openpose="none")
+    square = square_box(rows.bbox_xywh)
+    grown = box_of_corners(square[:, :2], square[:, :2] + square[:, 2:], 1.2)
+    out.write("spin_coco_2014_train.npz", replace(rows, bbox_xywh=grown), tree, openpose="none")
 
 
 COCO = RawSet(
     name="coco",
     title="COCO",
     page="https://cocodataset.org/#download",
-    licence="coco",
     archives=(
         Archive("annotations_trainval2014.zip", "keypoints of people", 0.24),
         Archive("train2014.zip", "images", 13.0),
     ),
     tree=(f"annotations/{_FILE}", "train2014/COCO_train2014_000000000009.jpg"),
     # Inferred: the number of rows of EFT's part with the same rule.
-    products=(
-        Product("coco_2014_train.npz", "training", 28_344),
-        Product("spin_coco_2014_train.npz", "training, as SPIN has it but without OpenPose's joints", 28_344),
-    ),
+    products=training_and_spin("coco_2014_train.npz", 28_344),
     make=make_coco,
 )

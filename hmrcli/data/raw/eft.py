@@ -9,13 +9,11 @@ from hmrcli.assets.data_root import IMAGES
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.raw.coco import COCO
 from hmrcli.data.raw.documents import read_json
-from hmrcli.data.raw.geometry import box_of_scale
 from hmrcli.data.raw.lsp import LSPET
 from hmrcli.data.raw.mpii import MPII
 from hmrcli.data.raw.output import Output
-from hmrcli.data.raw.raw_set import Archive, Product, RawSet
-from hmrcli.data.raw.rows import Rows
-from hmrcli.data.raw.tree import Tree, download_folders
+from hmrcli.data.raw.rows import box_of_scale, rows_of_people
+from hmrcli.data.raw.tree import Archive, Product, RawSet, Tree, download_folders
 from hmrcli.files import damage
 
 
@@ -45,10 +43,10 @@ def make_eft(tree: Tree, out: Output) -> None:
     Its images are those of other sets, of which more are used than by those sets' own rows. They are taken from the
     same folder, or from where those sets' downloads lie.
     """
-    if not any(tree.find(name) for part in _PARTS.values() for name in part.files):
+    if not any(tree.find(*part.files) for part in _PARTS.values()):
         tree.need(next(iter(_PARTS.values())).files[0])
     for file, part in _PARTS.items():
-        found = [path for name in part.files for path in tree.find(name)]
+        found = tree.find(*part.files)
         if not found:
             out.note(f"EFT: {' or '.join(part.files)} is not there, so {file} was not made")
             continue
@@ -73,26 +71,23 @@ def _read(path: Path, part: _Part) -> Annotations:
     from hmrcli.body.rotations import pose_from_rotmat
 
     document = read_json(path)
-    rows = Rows(part.images.name, "smpl_49")
     with damage(f"{path}: not a file of EFT's fits ({{}})"):
         fits = document["data"]
         rotmat = np.array([fit["parm_pose"] for fit in fits], np.float64).reshape(-1, 24, 3, 3)
         poses = pose_from_rotmat(torch.from_numpy(rotmat)).numpy()
         center = np.array([fit["bbox_center"] for fit in fits], np.float64).reshape(-1, 2)
         boxes = box_of_scale(center, np.array([fit["bbox_scale"] for fit in fits], np.float64))
-        for fit, pose, box in zip(fits, poses, boxes):
-            # Inferred from the boxes, for EFT does not say it: pixels of the image.
-            points = np.array(fit["gt_keypoint_2d"], np.float32).reshape(49, 3)
-            betas = np.array(fit["parm_shape"], np.float64).reshape(10)
-            rows.add(part.prefix + fit["imageName"], box, points, pose, betas)
-    return rows.annotations()
+        # Inferred from the boxes, for EFT does not say it: pixels of the image.
+        points = [np.array(fit["gt_keypoint_2d"], np.float32).reshape(49, 3) for fit in fits]
+        betas = [np.array(fit["parm_shape"], np.float64).reshape(10) for fit in fits]
+        names = [part.prefix + fit["imageName"] for fit in fits]
+    return rows_of_people(part.images.name, "smpl_49", list(zip(names, boxes, points, poses, betas)))
 
 
 EFT = RawSet(
     name="eft",
     title="EFT",
     page="https://github.com/facebookresearch/eft (scripts/download_eft.sh)",
-    licence="eft",
     archives=tuple(
         Archive(name, f"fits for {part.images.name}") for part in _PARTS.values() for name in part.files
     ),

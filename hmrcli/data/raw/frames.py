@@ -2,13 +2,15 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from hmrcli.data.annotations import Annotations
 from hmrcli.data.raw.output import Output
 from hmrcli.data.raw.tree import require_space
 from hmrcli.files import whole_file
@@ -20,19 +22,16 @@ _BYTES_PER_PIXEL = 0.25
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
-@contextmanager
-def _opened(video: Path) -> Iterator[cv2.VideoCapture]:
-    capture = cv2.VideoCapture(str(video))
-    try:
-        yield capture
-    finally:
-        capture.release()
-
-
 def frame_count(video: Path) -> int:
     """Returns how many frames a video says it has; 0 where it cannot be read."""
-    with _opened(video) as capture:
-        return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+    return max(0, int(cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT)))
+
+
+def have_frames(out: Output, rows: Annotations, missing: set[Path], why: str) -> NDArray[np.bool_]:
+    """Tells which rows (N,) have an image that is not missing, and counts the others as dropped: why."""
+    there = np.array([out.images / name not in missing for name in rows.image_path], bool)
+    out.drop(why, (~there).sum())
+    return there
 
 
 def take_frames(out: Output, wanted: Mapping[Path, Mapping[int, Path]]) -> set[Path]:
@@ -80,22 +79,22 @@ def take_frames(out: Output, wanted: Mapping[Path, Mapping[int, Path]]) -> set[P
 
 
 def _frame_bytes(video: Path) -> float:
-    with _opened(video) as capture:
-        width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-        return _BYTES_PER_PIXEL * width * height
+    capture = cv2.VideoCapture(str(video))
+    width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    return _BYTES_PER_PIXEL * width * height
 
 
 def _take(video: Path, frames: Mapping[int, Path], count: Callable[[], bool]) -> None:
-    with _opened(video) as capture:
-        for number in range(max(frames) + 1):
-            if not capture.grab():
-                return
-            if number not in frames:
-                continue
-            read, image = capture.retrieve()
-            if not read:
-                return
-            with whole_file(frames[number]) as temporary:
-                temporary.write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
-            if not count():
-                return
+    capture = cv2.VideoCapture(str(video))
+    for number in range(max(frames) + 1):
+        if not capture.grab():
+            return
+        if number not in frames:
+            continue
+        read, image = capture.retrieve()
+        if not read:
+            return
+        with whole_file(frames[number]) as temporary:
+            temporary.write_bytes(cv2.imencode(".jpg", image)[1].tobytes())
+        if not count():
+            return

@@ -3,20 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.raw.documents import reading
-from hmrcli.data.raw.frames import take_frames
-from hmrcli.data.raw.geometry import box_of_corners
-from hmrcli.data.raw.human36m_cameras import View, read_views
-from hmrcli.data.raw.human36m_labels import Labels, Take, find_labels
-from hmrcli.data.raw.output import Arrays, Job, Output, joined
-from hmrcli.data.raw.raw_set import Archive, Product, RawSet
-from hmrcli.data.raw.tree import Tree
+from hmrcli.data.raw.frames import have_frames, take_frames
+from hmrcli.data.raw.human36m_cameras import Recording, View, read_views
+from hmrcli.data.raw.human36m_labels import find_labels
+from hmrcli.data.raw.output import Arrays, Output, joined
+from hmrcli.data.raw.rows import box_of_corners, certain, make_rows
+from hmrcli.data.raw.tree import Archive, Product, RawSet, Tree
 
 TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)
 _EVERY = 5
@@ -28,25 +26,7 @@ _MASKS = ("ground_truth_bs", "ground_truth_bb")
 was made of is not known. Both are shrunk by `_BOX`."""
 _BOX = 0.9
 _P2_CAMERA = 60457274
-
-
-class Recording(NamedTuple):
-    """A sequence of one camera."""
-
-    take: Take
-    points: Path
-    joints: Path
-    mask: Path
-    video: Path | None
-
-    @property
-    def name(self) -> str:
-        """Returns the name as its images have it."""
-        return f"S{self.take.subject}_{self.take.sequence.replace(' ', '_')}.{self.take.camera}"
-
-    def image(self, frame: int) -> str:
-        """Returns the path of a frame's image, which counts from 1."""
-        return f"S{self.take.subject}/images/{self.name}/{self.name}_{frame + 1:06d}.jpg"
+_NO_FRAME = "whose frame is beyond the end of the video or cannot be decoded"
 
 
 def make_human36m(tree: Tree, out: Output) -> None:
@@ -60,11 +40,8 @@ def make_human36m(tree: Tree, out: Output) -> None:
     labels = find_labels(tree, out, views)
     if not views:
         out.note("Human3.6M: neither metadata.xml nor a camera.json is there; rows have no cameras")
-    jobs = [
-        Job(each.name.replace(" ", "_"), read_recording, (each.points, each.joints, each.mask))
-        for each in recordings
-    ]
-    parts = list(out.run("reading positions and masks", jobs))
+    files = [(each.points, each.joints, each.mask) for each in recordings]
+    parts = list(out.run("reading positions and masks", read_recording, files))
     missing: set[Path] = set()
     if out.with_images:
         wanted = {
@@ -76,22 +53,24 @@ def make_human36m(tree: Tree, out: Output) -> None:
     boxes = f"{recordings[0].mask.parent.name} x {_BOX}"
     train, mosh, test = [], [], []
     for number, (each, part) in enumerate(zip(recordings, parts), 1):
-        there = np.array([out.images / each.image(frame) not in missing for frame in part["frames"]], bool)
-        out.drop("whose frame is beyond the end of the video or cannot be decoded", (~there).sum())
-        view = views.get((each.take.subject, each.take.camera))
-        kept = {name: values[there] for name, values in part.items()}
-        rows = _rows(each, kept, view if views else None)
-        if each.take.subject in TEST:
+        rows = _rows(each, part, views.get((each.subject, each.camera)))
+        there = have_frames(out, rows, missing, _NO_FRAME)
+        rows = rows[there]
+        if each.subject in TEST:
             test.append((each, rows))
             continue
         train.append(rows)
-        if labels is not None and (body := labels.of(each.take, kept["frames"], kept["joints"])) is not None:
-            mosh.append(_with_body(rows, body))
+        body = labels.of(each, part["frames"][there], part["joints"][there]) if labels else None
+        if body is not None:
+            labelled = replace(
+                rows, pose=body.pose, betas=body.betas, transl=body.transl, has_smpl=np.ones(len(rows), bool)
+            )
+            mosh.append(labelled[body.known])
         out.progress("joining labels", number, len(recordings))
     if train:
         out.write("h36m_train.npz", joined(train), boxes=boxes)
     for protocol in (1, 2):
-        chosen = [rows for each, rows in test if protocol == 1 or each.take.camera == _P2_CAMERA]
+        chosen = [rows for each, rows in test if protocol == 1 or each.camera == _P2_CAMERA]
         if chosen:
             out.write(f"h36m_valid_protocol{protocol}.npz", joined(chosen), boxes=boxes)
     if labels is None and train:
@@ -101,35 +80,29 @@ def make_human36m(tree: Tree, out: Output) -> None:
             "Human36M_subject1_smpl_param.json"
         )
     if labels is not None and train:
-        labelled = joined(mosh) if mosh else train[0][:0]
-        out.write("h36m_mosh_train.npz", labelled, boxes=boxes, smpl_labels=labels.name)
+        rows = joined(mosh) if mosh else train[0][:0]
+        out.write("h36m_mosh_train.npz", rows, boxes=boxes, smpl_labels=labels.name)
 
 
 def _recordings(tree: Tree, out: Output, subject: int) -> list[Recording]:
     """Lists those of a subject, by the names of their files."""
     features = f"S{subject}/MyPoseFeatures"
     mono = {path.stem: path for path in tree.find(f"{features}/D3*Positions*mono/*.cdf")}
-    masks = next(
-        (found for name in _MASKS if (found := tree.find(f"S{subject}/MySegmentsMat/{name}/*.mat"))), []
-    )
+    masks = tree.find(*(f"S{subject}/MySegmentsMat/{name}/*.mat" for name in _MASKS))
     mask = {path.stem: path for path in masks}
     videos = {path.stem: path for path in tree.find(f"S{subject}/Videos/*.mp4")}
     recordings = []
     for path in tree.find(f"{features}/D2*Positions/*.cdf"):
         if path.stem.startswith("_ALL"):
             continue
-        lacking = [
-            name
-            for name, found in (("D3_Positions_mono", mono), ("MySegmentsMat", mask))
-            if path.stem not in found
-        ]
-        if lacking:
+        needed = {"D3_Positions_mono": mono, "MySegmentsMat": mask}
+        if lacking := [name for name, found in needed.items() if path.stem not in found]:
             out.note(f"Human3.6M: S{subject} {path.stem} has no {' and no '.join(lacking)}: left out")
             out.drop("sequences without 3D positions or mask")
             continue
         sequence, _, camera = path.stem.rpartition(".")
-        take = Take(subject, sequence, int(camera))
-        recordings.append(Recording(take, path, mono[path.stem], mask[path.stem], videos.get(path.stem)))
+        files = path, mono[path.stem], mask[path.stem], videos.get(path.stem)
+        recordings.append(Recording(subject, sequence, int(camera), *files))
     return sorted(recordings, key=lambda each: each.points.name)
 
 
@@ -139,7 +112,7 @@ def _require_pictures(tree: Tree, out: Output, recordings: Sequence[Recording]) 
         each for each in recordings if each.video is None and not (out.images / each.image(0)).parent.is_dir()
     ]
     if lacking:
-        subjects = sorted({f"Videos_S{each.take.subject}.tgz" for each in lacking})
+        subjects = sorted({f"Videos_S{each.subject}.tgz" for each in lacking})
         raise tree.missing(
             f"no video of {len(lacking)} sequences, first {lacking[0].name} ({', '.join(subjects)})"
         )
@@ -158,11 +131,12 @@ def read_recording(points: Path, joints: Path, mask: Path) -> Arrays:
     """
     flat, spatial = _positions(points, 2), _positions(joints, 3)
     frames = np.arange(0, min(len(flat), len(spatial)), _EVERY)
-    low, high, seen = _mask_corners(mask, frames)
+    corners = _mask_corners(mask, frames)
+    seen = corners[:, 2] > 0
     kept = frames[seen]
     return {
         "frames": kept,
-        "boxes": box_of_corners(low[seen], high[seen], _BOX),
+        "boxes": box_of_corners(corners[seen, :2], corners[seen, 2:], _BOX),
         "points": flat[kept].astype(np.float32),
         "joints": spatial[kept].astype(np.float32),
         "drop without a mask of the person": np.array((~seen).sum()),
@@ -177,12 +151,9 @@ def _positions(path: Path, size: int) -> NDArray[np.float64]:
         return values.reshape(-1, 32, size)[:, _JOINTS]
 
 
-def _mask_corners(
-    path: Path, frames: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Finds corners (n, 2) of the masks of some frames, and which frames have one (n,)."""
-    low, high = np.zeros((len(frames), 2)), np.zeros((len(frames), 2))
-    seen = np.zeros(len(frames), bool)
+def _mask_corners(path: Path, frames: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Finds two corners (n, 4) of the masks of some frames: x and y of the first, then behind the last; else zeros."""
+    corners = np.zeros((len(frames), 4))
     with reading(path):
         import h5py
 
@@ -193,41 +164,22 @@ def _mask_corners(
                 inside = stored[masks[frame]][()] == 1
                 x, y = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
                 if len(x):
-                    low[row], high[row], seen[row] = (x[0], y[0]), (x[-1] + 1, y[-1] + 1), True
-    return low, high, seen
+                    corners[row] = x[0], y[0], x[-1] + 1, y[-1] + 1
+    return corners
 
 
 def _rows(recording: Recording, part: Arrays, view: View | None) -> Annotations:
-    count = len(part["frames"])
-    ones = np.ones((count, 17, 1), np.float32)
     metres = (part["joints"] - part["joints"][:, :1]) / np.float32(1000)
-    return Annotations(
-        dataset="h36m",
-        joints="h36m",
-        image_path=np.array([recording.image(frame) for frame in part["frames"]], np.str_),
-        bbox_xywh=part["boxes"],
-        keypoints2d=np.concatenate([part["points"], ones], 2),
-        keypoints3d=np.concatenate([metres, ones], 2),
-        pose=np.zeros((count, 72), np.float32),
-        betas=np.zeros((count, 10), np.float32),
-        has_smpl=np.zeros(count, bool),
-        gender=np.full(count, "n"),
-        intrinsics=None if view is None else np.tile(view.intrinsics.astype(np.float32), (count, 1, 1)),
-    )
-
-
-def _with_body(rows: Annotations, body: Labels) -> Annotations:
-    labelled = replace(
-        rows, pose=body.pose, betas=body.betas, transl=body.transl, has_smpl=np.ones(len(rows), bool)
-    )
-    return labelled[body.known]
+    names = [recording.image(frame) for frame in part["frames"]]
+    cameras = None if view is None else np.tile(view.intrinsics, (len(names), 1, 1))
+    points, joints = certain(part["points"]), certain(metres)
+    return make_rows("h36m", "h36m", names, part["boxes"], points, joints, intrinsics=cameras)
 
 
 HUMAN36M = RawSet(
     name="h36m",
     title="Human3.6M",
     page="http://vision.imar.ro/human3.6m",
-    licence="h36m",
     archives=(
         Archive("Poses_D2_Positions_S*.tgz", "2D positions, one file for each subject"),
         Archive("Poses_D3_Positions_mono_S*.tgz", "3D positions in the camera"),

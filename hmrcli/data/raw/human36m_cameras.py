@@ -1,4 +1,4 @@
-"""Cameras of Human3.6M: from metadata.xml of its code bundle, or from the camera.json files of mks0601."""
+"""Recordings of Human3.6M and their cameras: from metadata.xml of its code bundle, or camera.json files of mks0601."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,28 @@ from hmrcli.data.raw.tree import Tree
 
 CAMERAS = (54138969, 55011271, 58860488, 60457274)
 SUBJECTS = (1, 5, 6, 7, 8, 9, 11)
+
+
+class Recording(NamedTuple):
+    """A sequence as one camera saw it."""
+
+    subject: int
+    sequence: str
+    """For example `Directions 1`."""
+    camera: int
+    points: Path
+    joints: Path
+    mask: Path
+    video: Path | None
+
+    @property
+    def name(self) -> str:
+        """Returns the name as its images have it."""
+        return f"S{self.subject}_{self.sequence.replace(' ', '_')}.{self.camera}"
+
+    def image(self, frame: int) -> str:
+        """Returns the path of a frame's image, which counts from 1."""
+        return f"S{self.subject}/images/{self.name}/{self.name}_{frame + 1:06d}.jpg"
 
 
 class View(NamedTuple):

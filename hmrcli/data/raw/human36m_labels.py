@@ -7,18 +7,21 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.assets.pickles import read_pickle
 from hmrcli.assets.registry import load_registry
+from hmrcli.data.body_parameters import BodyParameters, unknown_bodies
 from hmrcli.data.raw.documents import read_json, reading
-from hmrcli.data.raw.geometry import moved, root_rotations, turned
-from hmrcli.data.raw.human36m_cameras import CAMERAS, View, Views
+from hmrcli.data.raw.human36m_cameras import CAMERAS, Recording, View, Views
 from hmrcli.data.raw.output import Output
+from hmrcli.data.raw.rows import Floats, moved, root_rotations, turned
 from hmrcli.data.raw.tree import Tree
+
+Frames = NDArray[np.int64]
 
 _ACTIONS = (
     *("Directions", "Discussion", "Eating", "Greeting", "Phoning", "Posing", "Purchases", "Sitting"),
@@ -48,31 +51,44 @@ _HIPS, _TRUNK, _PELVIS = 40.0, 75.0, 0.6
 sequence. Wrong conventions and wrong sequences are beyond."""
 
 
-class Take(NamedTuple):
-    """A sequence as one camera saw it."""
-
-    subject: int
-    sequence: str
-    """For example `Directions 1`."""
-    camera: int
-
-
-class Labels(NamedTuple):
-    """Bodies of N frames, in the camera."""
-
-    pose: NDArray[np.float32]
-    betas: NDArray[np.float32]
-    transl: NDArray[np.float32] | None
-    known: NDArray[np.bool_]
-
-
-class LabelSource(Protocol):
+class LabelSource:
     """Source of labels."""
 
     name: str
 
-    def of(self, take: Take, frames: NDArray[np.int64], joints: NDArray[np.float32]) -> Labels | None:
-        """Returns labels of some frames; None where missing, or contradicting the joints (n, 17, 3) in millimetres."""
+    def __init__(self, out: Output) -> None:
+        self._out = out
+
+    def of(self, recording: Recording, frames: Frames, joints: Floats) -> BodyParameters | None:
+        """Returns bodies of some frames, in the camera; None where no frame has one.
+
+        They are left out, too, where their roots contradict the joints (n, 17, 3) in millimetres.
+        """
+        bodies, pelvis = self._read(recording, frames, joints)
+        known = bodies.known
+        if not known.any():
+            return None
+        axes, own = root_rotations(bodies.pose[known]).numpy(), joints[known]
+        hips = _degrees(axes[:, :, 0], own[:, 1] - own[:, 4])  # SMPL's x points to the left hip,
+        trunk = _degrees(axes[:, :, 1], own[:, 8] - own[:, 0])  # its y to the neck
+        distance = 0.0
+        if pelvis is not None:
+            distance = float(np.median(np.linalg.norm(pelvis[known] - own[:, 0] / 1000, axis=1)))
+        if hips > _HIPS or trunk > _TRUNK or distance > _PELVIS:
+            reason = f"labels of {self.name} contradict the joints"
+            self._out.note(
+                f"Human3.6M: S{recording.subject} {recording.sequence} {recording.camera}: {reason} (hips "
+                f"{hips:.0f}°, trunk {trunk:.0f}°, pelvis {distance:.2f} m apart): the sequence is left out"
+            )
+            self._out.drop(f"whose {reason}", known.sum())
+            return None
+        return bodies
+
+    def _read(
+        self, recording: Recording, frames: Frames, joints: Floats
+    ) -> tuple[BodyParameters, Floats | None]:
+        """Reads bodies, and the pelvis (n, 3) in metres in the camera, about where the labels have it."""
+        raise NotImplementedError
 
 
 def find_labels(tree: Tree, out: Output, views: Views) -> LabelSource | None:
@@ -94,21 +110,21 @@ def find_labels(tree: Tree, out: Output, views: Views) -> LabelSource | None:
     return None
 
 
-class _Mosh:
+class _Mosh(LabelSource):
     """Pickles of every fifth frame, in the camera, upside down."""
 
     name = "MoSh"
 
     def __init__(self, files: list[Path], out: Output) -> None:
+        super().__init__(out)
         self._files = {(path.parent.name, path.name): path for path in files}
-        self._out = out
 
-    def of(self, take: Take, frames: NDArray[np.int64], joints: NDArray[np.float32]) -> Labels | None:
-        camera = CAMERAS.index(take.camera)
-        path = self._files.get((f"S{take.subject}", f"{take.sequence}_cam{camera}_aligned.pkl"))
+    def _read(self, recording: Recording, frames: Frames, joints: Floats) -> tuple[BodyParameters, None]:
+        camera = CAMERAS.index(recording.camera)
+        path = self._files.get((f"S{recording.subject}", f"{recording.sequence}_cam{camera}_aligned.pkl"))
         if path is None:
             self._out.drop("without MoSh's labels", len(frames))
-            return None
+            return unknown_bodies(len(frames)), None
         stored = read_pickle(path)
         with reading(path):
             poses = np.asarray(stored["new_poses"], np.float32).reshape(-1, 72)
@@ -119,27 +135,27 @@ class _Mosh:
         half_turn = np.diag([1.0, -1.0, -1.0])  # about x, applied first
         rotation = root_rotations(pose).numpy()
         pose = turned(pose, rotation @ half_turn @ rotation.transpose(0, 2, 1))
-        labels = Labels(pose, np.tile(betas, (len(frames), 1)), None, known)
-        return _agreeing(labels, None, take, joints, self._out, self.name)
+        return BodyParameters(pose, np.tile(betas, (len(frames), 1)), known), None
 
 
-class _World:
+class _World(LabelSource):
     """Documents of a subject's frames in the world, by action, subaction and frame."""
 
     def __init__(self, name: str, files: list[Path], out: Output, views: Views, correct: bool) -> None:
-        self.name, self._out, self._views, self._correct = name, out, views, correct
+        super().__init__(out)
+        self.name, self._views, self._correct = name, views, correct
         self._files = {int(re.sub(r".*subject(\d+)_.*", r"\1", path.name)): path for path in files}
-        self._read = lru_cache(1)(read_json)  # a subject's takes 100 MB and more
+        self._document = lru_cache(1)(read_json)  # a subject's takes 100 MB and more
         self._rest = _rest_pelvis(out.root)
         if self._rest is None:
             out.note("Human3.6M: SMPL_NEUTRAL.pkl is not in place; bodies have no translation")
 
-    def of(self, take: Take, frames: NDArray[np.int64], joints: NDArray[np.float32]) -> Labels | None:
-        view = self._views[take.subject, take.camera]
-        numbers = action_numbers(take)
+    def _read(self, recording: Recording, frames: Frames, joints: Floats) -> tuple[BodyParameters, Floats]:
+        view = self._views[recording.subject, recording.camera]
+        numbers = action_numbers(recording)
         fits: dict[str, Any] = {}
-        if take.subject in self._files and numbers:
-            document = self._read(self._files[take.subject])
+        if recording.subject in self._files and numbers:
+            document = self._document(self._files[recording.subject])
             fits = document.get(str(numbers[0]), {}).get(str(numbers[1]), {})
         count = len(frames)
         pose, betas, trans = np.zeros((count, 72)), np.zeros((count, 10)), np.zeros((count, 3))
@@ -148,7 +164,7 @@ class _World:
             if (fit := fits.get(str(frame))) is None:
                 self._out.drop(f"without labels of {self.name}")
                 continue
-            with reading(self._files[take.subject]):
+            with reading(self._files[recording.subject]):
                 if self._correct and _error(fit, joints[row], view) > _LARGEST_ERROR:
                     self._out.drop(f"whose fit of {self.name} is off by more than {_LARGEST_ERROR:g} mm")
                     continue
@@ -161,21 +177,21 @@ class _World:
         if self._rest is not None:
             rest = self._rest(betas)
             transl = (moved(rest + trans, view.rotation, view.shift) - rest).astype(np.float32)
-        labels = Labels(turned(pose, view.rotation), betas.astype(np.float32), transl, known)
-        return _agreeing(labels, moved(trans, view.rotation, view.shift), take, joints, self._out, self.name)
+        bodies = BodyParameters(turned(pose, view.rotation), betas.astype(np.float32), known, transl)
+        return bodies, moved(trans, view.rotation, view.shift)
 
 
-def action_numbers(take: Take) -> tuple[int, int] | None:
+def action_numbers(recording: Recording) -> tuple[int, int] | None:
     """Returns action (2 to 16) and subaction (1 or 2) of a sequence; None for names that metadata.xml does not list."""
-    action, _, number = take.sequence.partition(" ")
+    action, _, number = recording.sequence.partition(" ")
     action = _SPELLINGS.get(action, action)
-    subactions = _EXCEPTIONS.get(take.subject, {}).get(action, "1-")
+    subactions = _EXCEPTIONS.get(recording.subject, {}).get(action, "1-")
     if action not in _ACTIONS or (number or "-") not in subactions:
         return None
     return _ACTIONS.index(action) + 2, subactions.index(number or "-") + 1
 
 
-def _error(fit: dict[str, Any], joints: NDArray[np.float32], view: View) -> float:
+def _error(fit: dict[str, Any], joints: Floats, view: View) -> float:
     """Measures the mean distance in millimetres of a fit's joints from the true ones, both minus the pelvis.
 
     It is 0 where the file has no joints. That they are in the world and in millimetres or metres is inferred.
@@ -188,42 +204,7 @@ def _error(fit: dict[str, Any], joints: NDArray[np.float32], view: View) -> floa
     return float(np.linalg.norm(fitted - (joints - joints[0]), axis=1).mean())
 
 
-def _agreeing(
-    labels: Labels,
-    pelvis: NDArray[np.floating] | None,
-    take: Take,
-    joints: NDArray[np.float32],
-    out: Output,
-    name: str,
-) -> Labels | None:
-    """Returns the labels, unless their roots contradict the joints: then the sequence is left out.
-
-    Args:
-        pelvis: (n, 3) metres in the camera, about where the labels have it.
-    """
-    known = labels.known
-    if not known.any():
-        return None
-    axes = root_rotations(labels.pose[known]).numpy()
-    own = joints[known]
-    angles = [
-        _degrees(axes[:, :, 0], own[:, 1] - own[:, 4]),  # SMPL's x points to the left hip,
-        _degrees(axes[:, :, 1], own[:, 8] - own[:, 0]),  # its y to the neck
-    ]
-    distance = (
-        0.0 if pelvis is None else float(np.median(np.linalg.norm(pelvis[known] - own[:, 0] / 1000, axis=1)))
-    )
-    if angles[0] > _HIPS or angles[1] > _TRUNK or distance > _PELVIS:
-        out.note(
-            f"Human3.6M: S{take.subject} {take.sequence} {take.camera}: labels of {name} contradict the joints (hips "
-            f"{angles[0]:.0f}°, trunk {angles[1]:.0f}°, pelvis {distance:.2f} m apart): the sequence is left out"
-        )
-        out.drop(f"whose labels of {name} contradict the joints", known.sum())
-        return None
-    return labels
-
-
-def _degrees(axes: NDArray[np.float64], other: NDArray[np.float32]) -> float:
+def _degrees(axes: Floats, other: Floats) -> float:
     """Measures the median angle between directions (n, 3)."""
     length = np.maximum(np.linalg.norm(other, axis=1), 1e-9)
     return float(np.median(np.degrees(np.arccos(np.clip((axes * other).sum(1) / length, -1, 1)))))

@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from hmrcli.data.raw.documents import read_mat
-from hmrcli.data.raw.geometry import box_of_points, square_box
 from hmrcli.data.raw.output import Output
-from hmrcli.data.raw.raw_set import Archive, Product, RawSet
-from hmrcli.data.raw.rows import Rows
-from hmrcli.data.raw.tree import Tree
+from hmrcli.data.raw.rows import Floats, box_of_points, certain, make_rows, square_box
+from hmrcli.data.raw.tree import Archive, RawSet, Tree, training_and_spin
 from hmrcli.errors import BadInput
 
 TRAINING = 1000
@@ -42,7 +38,7 @@ def make_lspet(tree: Tree, out: Output) -> None:
     _write(tree, out, [path.name for path in found], found, points)
 
 
-def _joints(tree: Tree, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
+def _joints(tree: Tree, shape: tuple[int | None, ...]) -> Floats:
     path = tree.need("joints.mat")[0]
     joints = np.asarray(read_mat(path, "joints")["joints"], np.float64)
     if joints.ndim != 3 or any(want not in (None, have) for want, have in zip(shape, joints.shape)):
@@ -54,22 +50,17 @@ def _joints(tree: Tree, shape: tuple[int | None, ...]) -> NDArray[np.float64]:
     return joints
 
 
-def _write(
-    tree: Tree, out: Output, names: list[str], found: Sequence[Path | None], points: NDArray[np.float64]
-) -> None:
+def _write(tree: Tree, out: Output, names: list[str], found: Sequence[Path | None], points: Floats) -> None:
     """Writes rows whose joints all lie in the picture, for SPIN all rows; joints count fully, hidden or not."""
     name = out.raw_set.name
-    everyone = Rows(name, "lsp_14")
     inside = np.zeros(len(names), bool)
-    for row, (image, path, places) in enumerate(zip(names, found, points)):
+    for row, (image, path) in enumerate(zip(names, found)):
         if path is None:
             raise tree.missing(f"no picture {image}, whose size tells whether the row is used")
-        box = box_of_points(places[None], _BOX)[0]
-        everyone.add(image, box, np.column_stack([places, np.ones(14)]))
-        inside[row] = (places >= 0).all() and (places <= _size(path)).all()  # the edge is inside
+        inside[row] = ((points[row] >= 0) & (points[row] <= _size(path))).all()  # the edge is inside
         out.progress("looking at pictures", row + 1, len(names))
     out.drop("with joints outside of the picture", int((~inside).sum()))
-    rows = everyone.annotations()
+    rows = make_rows(name, "lsp_14", names, box_of_points(points, _BOX), certain(points))
     out.write(f"{name}_train.npz", rows[inside], tree)
     spin = replace(rows, bbox_xywh=square_box(rows.bbox_xywh))
     out.write(f"spin_{name}_train.npz", spin, tree, openpose="none")
@@ -83,29 +74,24 @@ def _size(path: Path) -> tuple[int, int]:
         raise BadInput(f"{path}: is no picture; unpack its archive again") from None
 
 
-def _set(name: str, title: str, page: str, archive: Archive, tree: tuple[str, ...], **other: Any) -> RawSet:
-    # How many rows the published files have is not known.
-    products = (
-        Product(f"{name}_train.npz", "training"),
-        Product(f"spin_{name}_train.npz", "training, as SPIN has it but without OpenPose's joints"),
-    )
-    packages = ("scipy",)
-    return RawSet(name, title, page, "lsp", (archive,), tree, products, packages=packages, **other)
-
-
-LSP = _set(
-    "lsp",
-    "LSP",
-    "https://sam.johnson.io/research/lsp.html",
-    Archive("lsp_dataset_original.zip", "images in their original size and joints", 0.25),
-    ("joints.mat", "images/im0001.jpg"),
+# How many rows the published files have is not known.
+LSP = RawSet(
+    name="lsp",
+    title="LSP",
+    page="https://sam.johnson.io/research/lsp.html",
+    archives=(Archive("lsp_dataset_original.zip", "images in their original size and joints", 0.25),),
+    tree=("joints.mat", "images/im0001.jpg"),
+    products=training_and_spin("lsp_train.npz"),
     make=make_lsp,
+    packages=("scipy",),
 )
-LSPET = _set(
-    "lspet",
-    "LSP-Extended",
-    "https://datasets.d2.mpi-inf.mpg.de/hr-lspet/hr-lspet.zip",
-    Archive("hr-lspet.zip", "images in high resolution and joints"),
-    ("joints.mat", "im00001.png"),
+LSPET = RawSet(
+    name="lspet",
+    title="LSP-Extended",
+    page="https://datasets.d2.mpi-inf.mpg.de/hr-lspet/hr-lspet.zip",
+    archives=(Archive("hr-lspet.zip", "images in high resolution and joints"),),
+    tree=("joints.mat", "im00001.png"),
+    products=training_and_spin("lspet_train.npz"),
     make=make_lspet,
+    packages=("scipy",),
 )

@@ -2,28 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.data.raw.documents import read_hdf5, read_mat, reading
-from hmrcli.data.raw.geometry import box_of_scale
 from hmrcli.data.raw.output import Output
-from hmrcli.data.raw.raw_set import Archive, Product, RawSet
-from hmrcli.data.raw.rows import Rows
-from hmrcli.data.raw.tree import Tree
+from hmrcli.data.raw.rows import box_of_scale, certain, rows_of_people
+from hmrcli.data.raw.tree import Archive, RawSet, Tree, training_and_spin
 from hmrcli.errors import BadInput
 
 _PREPARED, _OFFICIAL = "train.h5", "mpii_human_pose_v1_u12_1.mat"
 
-
-class _Person(NamedTuple):
-    image: str
-    points: NDArray[np.float64]
-    """(16, 2) pixels, zeros where a joint is absent."""
-    center: NDArray[np.float64]
-    scale: float
+_Person = tuple[str, NDArray[np.float64], NDArray[np.float64], float]
+"""Image, joints (16, 2) in pixels, zeros where one is absent, center and scale."""
 
 
 def make_mpii(tree: Tree, out: Output) -> None:
@@ -34,19 +27,19 @@ def make_mpii(tree: Tree, out: Output) -> None:
     """
     prepared = tree.find(_PREPARED)
     path = prepared[0] if prepared else tree.need(_OFFICIAL)[0]
-    people = Rows("mpii", "mpii_16")
-    for person in _prepared(path) if prepared else _official(path, out):
-        if not (person.points > 0).all():
+    people = []
+    for image, points, center, scale in _prepared(path) if prepared else _official(path, out):
+        if not (points > 0).all():
             out.drop("without all 16 joints")
             continue
-        box = box_of_scale(person.center[None], np.array([person.scale]))[0]
-        people.add(f"images/{person.image}", box, np.column_stack([person.points, np.ones(16)]))
+        box = box_of_scale(center[None], np.array([scale]))[0]
+        people.append((f"images/{image}", box, certain(points)))
     if not prepared:
         out.note(
             "MPII: from the official file, so people are among the rows that train.h5 sets apart for tests"
         )
     facts = {"people": _PREPARED if prepared else path.name}
-    rows = people.annotations()
+    rows = rows_of_people("mpii", "mpii_16", people)
     out.write("mpii_train.npz", rows, tree, **facts)
     out.write("spin_mpii_train.npz", rows, tree, openpose="none", **facts)
 
@@ -56,7 +49,7 @@ def _prepared(path: Path) -> Iterator[_Person]:
     for image, points, center, scale in zip(*stored.values()):
         # Text in most copies, a row of codes in the oldest.
         name = image if isinstance(image, bytes) else bytes(np.asarray(image).astype(np.uint8))
-        yield _Person(name.rstrip(b"\0").decode(), points.astype(np.float64), center, float(scale))
+        yield name.rstrip(b"\0").decode(), points.astype(np.float64), center, float(scale)
 
 
 def _official(path: Path, out: Output) -> Iterator[_Person]:
@@ -71,14 +64,13 @@ def _official(path: Path, out: Output) -> Iterator[_Person]:
             for person in _structs(image, "annorect"):
                 objpos, points = _structs(person, "objpos"), _points(person)
                 scale = np.ravel(getattr(person, "scale", ()))
-                if (
-                    not objpos or not scale.size or points is None
-                ):  # inferred: nothing but a head is annotated
+                # Inferred: nothing but a head is annotated.
+                if not objpos or not scale.size or points is None:
                     out.drop("without place or joints")
                     continue
                 x, y = (float(np.ravel(getattr(objpos[0], axis))[0]) for axis in "xy")
                 center = np.trunc([x, y + 15 * float(scale[0])])
-                yield _Person(name, points, center, 1.25 * float(scale[0]))
+                yield name, points, center, 1.25 * float(scale[0])
 
 
 def _points(person: Any) -> NDArray[np.float64] | None:
@@ -104,17 +96,13 @@ MPII = RawSet(
     name="mpii",
     title="MPII Human Pose",
     page="http://human-pose.mpi-inf.mpg.de/#download",
-    licence="mpii",
     archives=(
         Archive("mpii_human_pose_v1_u12_2.zip", "annotations", 0.01),
         Archive("mpii_human_pose_v1.tar.gz", "images", 12.9),
     ),
     tree=(f"mpii_human_pose_v1_u12_2/{_OFFICIAL}", _PREPARED, "images/015601864.jpg"),
     # About 14,810 rows are inferred for the published file, which is too vague to compare with.
-    products=(
-        Product("mpii_train.npz", "training"),
-        Product("spin_mpii_train.npz", "training, as SPIN has it but without OpenPose's joints"),
-    ),
+    products=training_and_spin("mpii_train.npz"),
     make=make_mpii,
     packages=("scipy", "h5py"),
 )

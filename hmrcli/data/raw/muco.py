@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hmrcli.data.annotations import Annotations
+from hmrcli.data.body_parameters import BodyParameters
 from hmrcli.data.raw.documents import json_items
 from hmrcli.data.raw.output import Output
-from hmrcli.data.raw.raw_set import Archive, Product, RawSet
-from hmrcli.data.raw.tree import Tree
+from hmrcli.data.raw.rows import make_rows
+from hmrcli.data.raw.tree import Archive, Product, RawSet, Tree
 from hmrcli.files import damage
 
 _PELVIS = 14
@@ -53,19 +53,14 @@ def make_muco(tree: Tree, out: Output) -> None:
     out.drop("without an image", sum(len(left) for left in persons.values()))
     count = len(rows)
     body = np.array([row[2] for row in rows], np.float32).reshape(count, 85)
-    annotations = Annotations(
-        dataset="muco",
-        joints="muco_21",
-        image_path=np.array(names, np.str_),
-        bbox_xywh=np.array([row[0] for row in rows], np.float32).reshape(count, 4),
-        keypoints2d=np.array([row[1] for row in rows], np.float32).reshape(count, 21, 3),
-        keypoints3d=None,
-        pose=body[:, :72],
-        betas=body[:, 72:82],
-        has_smpl=np.ones(count, bool),
-        gender=np.full(count, "n"),
-        transl=body[:, 82:],
-        intrinsics=np.array(cameras, np.float32).reshape(count, 3, 3),
+    annotations = make_rows(
+        "muco",
+        "muco_21",
+        names,
+        [row[0] for row in rows],
+        [row[1] for row in rows],
+        bodies=BodyParameters(body[:, :72], body[:, 72:82], np.ones(count, bool), body[:, 82:]),
+        intrinsics=cameras,
     )
     out.write("muco3dhp_train.npz", annotations, tree, smpl_labels="SMPLify-X fits of mks0601's release")
 
@@ -74,7 +69,6 @@ MUCO = RawSet(
     name="muco",
     title="MuCo-3DHP",
     page="https://vcai.mpi-inf.mpg.de/projects/SingleShotMultiPerson",
-    licence="mpi-inf-3dhp",
     archives=(
         Archive("augmented_set*.zip", "images, from the drive folder of mks0601's 3DMPPE_POSENET_RELEASE"),
         Archive("unaugmented_set*.zip", "images with their own backgrounds, likewise"),

@@ -21,8 +21,7 @@ from hmrcli.assets.data_root import ANNOTATIONS, IMAGES
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.human_data import facts_of, write_human_data
 from hmrcli.data.images import missing_images
-from hmrcli.data.raw.raw_set import RawSet
-from hmrcli.data.raw.tree import Tree
+from hmrcli.data.raw.tree import Progress, RawSet, Tree
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 
@@ -30,16 +29,6 @@ MADE_BY = "made_by"
 """Entry of a file's `misc` that says it was made here."""
 
 Arrays = dict[str, NDArray[Any]]
-
-
-class Job(NamedTuple):
-    """A part of a set that is read in a process of its own."""
-
-    key: str
-    """Name of the part, in letters that files may have."""
-    function: Callable[..., Arrays]
-    """Of a module; what it returns under `drop REASON` are numbers of rows that cannot be used."""
-    arguments: tuple[Any, ...]
 
 
 class Made(NamedTuple):
@@ -66,7 +55,7 @@ class Output:
     """Frames are taken from videos, and images of the tree are linked."""
     replace: bool = False
     """Files of others are replaced by those that are made."""
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None
+    progress: Progress = lambda what, done, total: None
     """Is told what is done, how much of it, and of how much."""
     say: Callable[[str], None] = lambda text: None
     """Is told what is worth knowing, a line at a time."""
@@ -94,19 +83,25 @@ class Output:
         self.notes.append(text)
         self.say(text)
 
-    def run(self, title: str, jobs: Sequence[Job]) -> Iterator[Arrays]:
-        """Runs jobs in processes and gives their arrays, in the order of the jobs.
+    def run(
+        self, title: str, read: Callable[..., Arrays], jobs: Sequence[tuple[Any, ...]]
+    ) -> Iterator[Arrays]:
+        """Reads parts of a set in processes and gives their arrays, in the order of the jobs.
 
         Each part is kept as a file until the set is made, so that a run that was stopped goes on after it. A part is
         made anew when one of the files in its arguments has changed.
+
+        Args:
+            read: of a module; what it returns under `drop REASON` are numbers of rows that cannot be used.
+            jobs: its arguments for each part.
         """
-        files = [self._parts / f"{job.key}-{_stamp(job)}.npz" for job in jobs]
+        files = [self._parts / f"{_stamp(job)}.npz" for job in jobs]
         todo = [(job, file) for job, file in zip(jobs, files) if not file.is_file()]
         done = len(jobs) - len(todo)
         self.progress(title, done, len(jobs))
         if self.workers == 1 or len(todo) == 1:
             for job, file in todo:
-                _run(job, file)
+                _run(read, job, file)
                 self.progress(title, done := done + 1, len(jobs))
         elif todo:
             # Spawned, for forks of a process with threads may hang; Ctrl-C is for the first process alone.
@@ -116,7 +111,7 @@ class Output:
                 initializer=signal.signal,
                 initargs=(signal.SIGINT, signal.SIG_IGN),
             ) as pool:
-                futures = [pool.submit(_run, job, file) for job, file in todo]
+                futures = [pool.submit(_run, read, job, file) for job, file in todo]
                 try:
                     for future in as_completed(futures):
                         future.result()
@@ -135,8 +130,6 @@ class Output:
         """Writes an annotation file of the set, unless one of others is there.
 
         Args:
-            file: its name.
-            annotations: its rows.
             tree: images that are not in their folder are linked from it.
             facts: what was decided on the way, by name; stored in the file.
 
@@ -144,31 +137,25 @@ class Output:
             BadInput: there are no rows, or a path of an image leads out of its folder.
         """
         if not len(annotations):
-            why = (
-                "; ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
-                or "the tree is empty"
-            )
-            raise BadInput(f"{self.raw_set.title}: nothing is left for {file}: {why}")
+            why = "; ".join(f"{count:,} {reason}" for reason, count in self.dropped.items())
+            raise BadInput(f"{self.raw_set.title}: nothing is left for {file}: {why or 'the tree is empty'}")
         for name in annotations.image_path.tolist():
             if name.startswith("/") or ".." in name.replace("\\", "/").split("/") or ":" in name[:2]:
                 raise BadInput(f"{self.raw_set.title}: the image {name!r} leads out of its folder")
         path, kept = self._place(file)
         if not kept:
             write_human_data(path, annotations, misc={MADE_BY: f"hmr {__version__}", **facts})
-        folder, missing = self.raw_set.images_of(file), 0
-        if folder and self.with_images:
-            missing = self._link_images(self.root / IMAGES / folder, annotations.image_path, tree)
+        folder = self.root / IMAGES / self.raw_set.images_of(file)
+        missing = self._link_images(folder, annotations.image_path, tree) if self.with_images else 0
         self.made.append(Made(file, path, len(annotations), missing, kept))
 
-    def write_bodies(
-        self, file: str, pose: NDArray[np.float32], betas: NDArray[np.float32], **facts: Any
-    ) -> None:
+    def write_bodies(self, file: str, pose: NDArray[np.float32], betas: NDArray[np.float32]) -> None:
         """Writes bodies (N, 72) and (N, 10) without images, as `write` does."""
         path, kept = self._place(file)
         if not kept:
             smpl = {"global_orient": pose[:, :3], "body_pose": pose[:, 3:].reshape(-1, 23, 3), "betas": betas}
             with whole_file(path) as temporary:
-                misc = {MADE_BY: f"hmr {__version__}", **facts}
+                misc = {MADE_BY: f"hmr {__version__}"}
                 np.savez_compressed(temporary, smpl=np.array(smpl, object), misc=np.array(misc, object))
         self.made.append(Made(file, path, len(pose), 0, kept))
 
@@ -199,19 +186,19 @@ class Output:
         shutil.rmtree(self._parts, ignore_errors=True)
 
 
-def _run(job: Job, file: Path) -> None:
-    arrays = job.function(*job.arguments)
+def _run(read: Callable[..., Arrays], job: tuple[Any, ...], file: Path) -> None:
+    arrays = read(*job)
     with whole_file(file) as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
 
 
-def _stamp(job: Job) -> str:
+def _stamp(job: tuple[Any, ...]) -> str:
     """Says which state of its files a part was made of."""
     states = [
         (str(each), os.stat(each).st_size, os.stat(each).st_mtime_ns)  # noqa: PTH116
         if isinstance(each, Path) and each.is_file()
         else repr(each)
-        for each in job.arguments
+        for each in job
     ]
     return hashlib.sha256(json.dumps([__version__, states]).encode()).hexdigest()[:12]
 

@@ -7,11 +7,9 @@ import numpy as np
 
 from hmrcli.data.images import read_bgr
 from hmrcli.data.raw.documents import read_json
-from hmrcli.data.raw.geometry import box_of_points
-from hmrcli.data.raw.output import Arrays, Job, Output
-from hmrcli.data.raw.raw_set import Product, RawSet
-from hmrcli.data.raw.rows import Rows
-from hmrcli.data.raw.tree import Tree
+from hmrcli.data.raw.output import Arrays, Output
+from hmrcli.data.raw.rows import box_of_points, make_rows, rows_of_people
+from hmrcli.data.raw.tree import Product, RawSet, Tree
 from hmrcli.errors import BadInput, MissingFile, UsageError
 from hmrcli.files import damage
 
@@ -43,10 +41,6 @@ def own_set(name: str, keypoints: Path | None) -> RawSet:
     return RawSet(
         name=name,
         title=name,
-        page="",
-        licence="",
-        archives=(),
-        tree=(),
         products=(Product(f"{name}.npz", "photos of your own"),),
         make=partial(_read, keypoints) if keypoints else _look,
     )
@@ -54,7 +48,8 @@ def own_set(name: str, keypoints: Path | None) -> RawSet:
 
 def _read(keypoints: Path, tree: Tree, out: Output) -> None:
     """Writes everyone with some labelled keypoints, in the file's order; boxes as given, else around these."""
-    document, people = read_json(keypoints), Rows(out.raw_set.name, "coco_17")
+    document = read_json(keypoints)
+    people = []
     with damage(
         f"{keypoints}: no keypoints in COCO's layout ({{}}); expected images (id, file_name) and annotations "
         "(image_id, keypoints of 17×3 numbers, bbox)"
@@ -67,8 +62,9 @@ def _read(keypoints: Path, tree: Tree, out: Output) -> None:
                 out.drop(f"with fewer than {FEWEST} keypoints")
                 continue
             box = person.get("bbox") or box_of_points(points[None, :, :2], AROUND, points[None, :, 2] > 0)[0]
-            people.add(str(names[person["image_id"]]), box, points)
-    out.write(f"{out.raw_set.name}.npz", people.annotations(), tree, keypoints=keypoints.name)
+            people.append((str(names[person["image_id"]]), box, points))
+    name = out.raw_set.name
+    out.write(f"{name}.npz", rows_of_people(name, "coco_17", people), tree, keypoints=keypoints.name)
 
 
 def _look(tree: Tree, out: Output) -> None:
@@ -78,16 +74,16 @@ def _look(tree: Tree, out: Output) -> None:
     if not photos:
         raise MissingFile(f"{folder} has no photos ({', '.join(_SUFFIXES)}); name their folder with --images")
     parts = [photos[start : start + _TOGETHER] for start in range(0, len(photos), _TOGETHER)]
-    jobs = [Job(f"{number:06d}", _people, (folder, *part)) for number, part in enumerate(parts)]
-    people = Rows(out.raw_set.name, "coco_17")
-    for part in out.run("looking for people", jobs):
-        for row in zip(part["image_path"].tolist(), part["bbox_xywh"], part["keypoints2d"]):
-            people.add(*row)
-    out.write(f"{out.raw_set.name}.npz", people.annotations(), tree, keypoints="seen by the bundled networks")
+    found = list(out.run("looking for people", _people, [(folder, *part) for part in parts]))
+    names = ("paths", "boxes", "points")
+    paths, boxes, points = (np.concatenate([part[name] for part in found]) for name in names)
+    name = out.raw_set.name
+    rows = make_rows(name, "coco_17", paths, boxes, points)
+    out.write(f"{name}.npz", rows, tree, keypoints="seen by the bundled networks")
 
 
 def _people(folder: Path, *photos: Path) -> Arrays:
-    """Finds image_path (N), bbox_xywh (N, 4) and keypoints2d (N, 17, 3) of the people in photos, by COCO's joints."""
+    """Finds paths (N), boxes (N, 4) and points (N, 17, 3) of the people in photos, by COCO's joints."""
     from hmrcli.people import body_landmarks, detect_people
     from hmrcli.people.skeleton import LANDMARK_KEYPOINTS
 
@@ -106,14 +102,13 @@ def _people(folder: Path, *photos: Path) -> Arrays:
         enough = (places[:, LANDMARK_KEYPOINTS, 2] > 0).sum(1) >= FEWEST
         empty += not len(found)
         unseen += int((~enough).sum())
-        if enough.any():
-            boxes.append(box_of_points(places[enough, :, :2], AROUND, places[enough, :, 2] > 0))
-            points.append(places[enough][:, LANDMARK_KEYPOINTS])
-            names += [photo.relative_to(folder).as_posix()] * int(enough.sum())
+        boxes.append(box_of_points(places[enough, :, :2], AROUND, places[enough, :, 2] > 0))
+        points.append(places[enough][:, LANDMARK_KEYPOINTS])
+        names += [photo.relative_to(folder).as_posix()] * int(enough.sum())
     return {
-        "image_path": np.array(names, np.str_),
-        "bbox_xywh": np.concatenate(boxes),
-        "keypoints2d": np.concatenate(points),
+        "paths": np.array(names, np.str_),
+        "boxes": np.concatenate(boxes),
+        "points": np.concatenate(points),
         "drop photos in which nobody is seen": np.array(empty),
         f"drop with fewer than {FEWEST} keypoints": np.array(unseen),
         "drop photos that cannot be read": np.array(damaged),

@@ -1,17 +1,16 @@
 """3DPW: sequenceFiles.zip and imageFiles.zip (https://virtualhumans.mpi-inf.mpg.de/3DPW)."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hmrcli.assets.pickles import read_pickle
 from hmrcli.data.annotations import Annotations
-from hmrcli.data.raw.geometry import box_of_points, moved, square_box, turned
+from hmrcli.data.body_parameters import BodyParameters
 from hmrcli.data.raw.output import Output, joined
-from hmrcli.data.raw.raw_set import Archive, Product, RawSet
-from hmrcli.data.raw.tree import Tree
+from hmrcli.data.raw.rows import box_of_points, make_rows, moved, square_box, turned
+from hmrcli.data.raw.tree import Archive, Product, RawSet, Tree
 from hmrcli.files import damage
 
 _FILES = {"test": "pw3d_test.npz", "train": "pw3d_train.npz", "validation": "pw3d_validation.npz"}
@@ -24,13 +23,14 @@ def make_pw3d(tree: Tree, out: Output) -> None:
     Rows stand in the order of sequence names; the published file has the order of a directory listing.
     """
     files = {split: tree.find(f"sequenceFiles/{split}/*.pkl") for split in _FILES}
-    if not files["test"]:
-        tree.need("sequenceFiles/test/*.pkl")
+    tree.need("sequenceFiles/test/*.pkl")
     total, done = sum(len(found) for found in files.values()), 0
     for split, found in files.items():
         people: list[Annotations] = []
         for path in found:
-            people += read_sequence(path, out)
+            sequence = read_pickle(path)
+            with damage(f"{path}: not a sequence of 3DPW ({{}}); unpack sequenceFiles.zip again"):
+                people += [_person(sequence, person, out) for person in range(len(sequence["poses"]))]
             out.progress("reading sequences", done := done + 1, total)
         if not people:
             out.note(f"3DPW: sequenceFiles/{split} is not there, so {_FILES[split]} was not made")
@@ -41,22 +41,11 @@ def make_pw3d(tree: Tree, out: Output) -> None:
             out.write("spin_pw3d_test.npz", replace(rows, bbox_xywh=square_box(rows.bbox_xywh)), tree)
 
 
-def read_sequence(path: Path, out: Output) -> list[Annotations]:
-    """Reads the usable frames of each person of a sequence.
-
-    Raises:
-        BadInput: it is not a sequence of 3DPW.
-    """
-    sequence = read_pickle(path)
-    with damage(f"{path}: not a sequence of 3DPW ({{}}); unpack sequenceFiles.zip again"):
-        return [_person(sequence, person, out) for person in range(len(sequence["poses"]))]
-
-
 def _person(sequence: dict[str, Any], person: int, out: Output) -> Annotations:
+    """Reads the usable frames of a person of a sequence."""
     pose = np.asarray(sequence["poses"][person])
-    count = len(pose)
     points = np.asarray(sequence["poses2d"][person]).transpose(0, 2, 1)  # (N, 18, 3)
-    camera = np.asarray(sequence["cam_poses"], np.float64)[:count]  # world to camera, metres
+    camera = np.asarray(sequence["cam_poses"], np.float64)[: len(pose)]  # world to camera, metres
     valid = np.asarray(sequence["campose_valid"][person]).astype(bool)
     seen = (points[..., 2] > 0).any(1)
     out.drop("without a valid camera", (~valid).sum())
@@ -67,23 +56,21 @@ def _person(sequence: dict[str, Any], person: int, out: Output) -> Annotations:
     pelvis = np.asarray(sequence["jointPositions"][person])[rows, :3]
     rest = pelvis - np.asarray(sequence["trans"][person])[rows]
     rotation, shift = camera[rows, :3, :3], camera[rows, :3, 3]
-    count = len(rows)
-    return Annotations(
-        dataset="pw3d",
-        joints="human_data",
+    betas = np.asarray(sequence["betas"][person], np.float32).ravel()[:10]
+    return make_rows(
+        "pw3d",
+        "human_data",
         # Images are numbered by row; img_frame_ids are those of the 60 Hz recording.
-        image_path=np.array(
-            [f"imageFiles/{sequence['sequence']}/image_{row:05d}.jpg" for row in rows], np.str_
+        [f"imageFiles/{sequence['sequence']}/image_{row:05d}.jpg" for row in rows],
+        box_of_points(points[rows, :, :2], _BOX, points[rows, :, 2] > 0),
+        bodies=BodyParameters(
+            turned(pose[rows], rotation),
+            np.tile(betas, (len(rows), 1)),
+            np.ones(len(rows), bool),
+            (moved(pelvis, rotation, shift) - rest).astype(np.float32),
         ),
-        bbox_xywh=box_of_points(points[rows, :, :2], _BOX, points[rows, :, 2] > 0),
-        keypoints2d=None,
-        keypoints3d=None,
-        pose=turned(pose[rows], rotation),
-        betas=np.tile(np.asarray(sequence["betas"][person], np.float32).ravel()[:10], (count, 1)),
-        has_smpl=np.ones(count, bool),
-        gender=np.full(count, str(sequence["genders"][person])[:1].lower()),
-        transl=(moved(pelvis, rotation, shift) - rest).astype(np.float32),
-        intrinsics=np.tile(np.asarray(sequence["cam_intrinsics"], np.float32), (count, 1, 1)),
+        gender=str(sequence["genders"][person])[:1].lower(),
+        intrinsics=np.tile(np.asarray(sequence["cam_intrinsics"]), (len(rows), 1, 1)),
     )
 
 
@@ -91,7 +78,6 @@ PW3D = RawSet(
     name="pw3d",
     title="3DPW",
     page="https://virtualhumans.mpi-inf.mpg.de/3DPW/",
-    licence="3dpw",
     archives=(
         Archive("sequenceFiles.zip", "bodies, cameras and 2D joints"),
         Archive("imageFiles.zip", "images", 4.6),

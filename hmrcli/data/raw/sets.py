@@ -1,7 +1,7 @@
 """All official data sets that annotation files can be made of, and the state each is in."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +18,12 @@ from hmrcli.data.raw.mpii import MPII
 from hmrcli.data.raw.muco import MUCO
 from hmrcli.data.raw.output import MADE_BY
 from hmrcli.data.raw.pw3d import PW3D
-from hmrcli.data.raw.raw_set import Product, RawSet
-from hmrcli.data.raw.tree import download_folders
+from hmrcli.data.raw.tree import Product, RawSet, download_folders
 from hmrcli.data.raw.up3d import UP3D
 from hmrcli.errors import BadInput, UsageError
 from hmrcli.recipe import Recipe, load_recipe, recipe_names
 
-RAW_SETS: tuple[RawSet, ...] = (
-    HUMAN36M,
-    MPI_INF_3DHP,
-    MUCO,
-    PW3D,
-    COCO,
-    LSP,
-    LSPET,
-    MPII,
-    UP3D,
-    EFT,
-    CMU_MOSH,
-)
+RAW_SETS = (HUMAN36M, MPI_INF_3DHP, MUCO, PW3D, COCO, LSP, LSPET, MPII, UP3D, EFT, CMU_MOSH)
 
 
 def find_set(name: str) -> RawSet:
@@ -99,20 +86,19 @@ def state_of(path: Path) -> str:
 
 
 def describe(
-    raw_set: RawSet, root: Path, users: dict[str, list[str]], only: Iterable[str] = ()
+    raw_set: RawSet, root: Path, users: dict[str, list[str]], only: Collection[str]
 ) -> dict[str, Any]:
     """Describes a set as `hmr data list --json` tells of it.
 
     Args:
         users: what `recipes_by_file` gives.
-        only: tell of these annotation files alone.
+        only: tell of these annotation files alone; of all where it is empty.
     """
-    registry = load_registry()
-    licence = registry.licences[raw_set.licence]
     folder = root / IMAGES / raw_set.name
-    wanted = set(only)
-    products = [p for p in raw_set.products if not wanted or p.file in wanted]
-    files = [_describe(product, raw_set, root, users) for product in products]
+    registry = load_registry()
+    licence = registry.licences[registry.by_name[raw_set.products[0].file].licence]
+    products = [p for p in raw_set.products if not only or p.file in only]
+    files = [_describe(product, root, users) for product in products]
     filled = [each for each in download_folders(folder) if _has_files(each)]
     images = "none" if not raw_set.has_images else "found" if folder in filled else "missing"
     states = {file["state"] for file in files}
@@ -142,7 +128,7 @@ def _has_files(folder: Path) -> bool:
     return folder.is_dir() and any(not each.name.startswith(".") for each in folder.iterdir())
 
 
-def _describe(product: Product, raw_set: RawSet, root: Path, users: dict[str, list[str]]) -> dict[str, Any]:
+def _describe(product: Product, root: Path, users: dict[str, list[str]]) -> dict[str, Any]:
     path = root / ANNOTATIONS / product.file
     state = state_of(path)
     facts = facts_of(path) if state in ("made", "checked") else {}

@@ -1,4 +1,4 @@
-"""The official tree of a data set: which files are there, and archives that are still packed."""
+"""Official download of a data set: what is known about it, its files on the disk, and archives still packed."""
 
 import json
 import os
@@ -6,19 +6,77 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple
 
 from hmrcli.assets.archive import Member, is_archive, open_archive
-from hmrcli.data.raw.raw_set import RawSet
 from hmrcli.errors import BadInput, MissingFile, Refused
 from hmrcli.files import whole_file
+
+if TYPE_CHECKING:
+    from hmrcli.data.raw.output import Output
+
+Progress = Callable[[str, int, int], None]
 
 _CHUNK = 1 << 22
 _ROOM = 1 << 30
 """Bytes of the disk that unpacking and frames leave free."""
 _NOTE = ".download"
 """File beside a set's images that says where its download lies, if it is elsewhere."""
+
+
+class Archive(NamedTuple):
+    """A file that the official page offers."""
+
+    pattern: str
+    """Glob of its path below the folder of the downloads."""
+    about: str
+    gigabytes: float | None = None
+    """Of the download, where that is known."""
+
+
+class Product(NamedTuple):
+    """An annotation file that is made of a set."""
+
+    file: str
+    """Below `preprocessed_datasets/`."""
+    about: str
+    rows: int | None = None
+    """That the published file has, where that is known."""
+    images: str = ""
+    """Folder of its images below `datasets/`; by default the set's name."""
+
+
+def training_and_spin(file: str, rows: int | None = None) -> tuple[Product, Product]:
+    """Returns a training file and its twin in SPIN's manner."""
+    about = "training, as SPIN has it but without OpenPose's joints"
+    return Product(file, "training", rows), Product(f"spin_{file}", about, rows)
+
+
+@dataclass(frozen=True)
+class RawSet:
+    """A data set as its owners give it out."""
+
+    name: str
+    """On the command line, and of its folder below `datasets/`: there the official tree and the images lie."""
+    title: str
+    products: tuple[Product, ...]
+    make: Callable[["Tree", "Output"], None]
+    """Writes the products. Raises MissingFile where the tree lacks what it needs."""
+    page: str = ""
+    archives: tuple[Archive, ...] = ()
+    tree: tuple[str, ...] = ()
+    """Paths of the unpacked tree, an example of each kind."""
+    packages: tuple[str, ...] = ()
+    """Modules of the optional extra `raw` that it imports."""
+    has_images: bool = True
+
+    def images_of(self, file: str) -> str:
+        """Returns the folder of a product's images below `datasets/`."""
+        return next((p.images for p in self.products if p.file == file), "") or self.name
 
 
 def remember_download(images: Path, folder: Path) -> None:
@@ -61,27 +119,27 @@ class Tree:
             names[path.rpartition("/")[2]].append(path)
         return names
 
-    def find(self, pattern: str) -> list[Path]:
-        """Lists files whose path ends as a glob says, whatever the case, in the order of their paths.
+    def find(self, *patterns: str) -> list[Path]:
+        """Lists files whose path ends as the first pattern says that any fits, in the order of their paths.
 
         Args:
-            pattern: `*` and `?` stand for characters of one name.
+            patterns: globs for any case, in which `*` and `?` stand for characters of one name.
         """
-        parts = (
-            re.escape(part).replace(r"\*", "[^/]*").replace(r"\?", "[^/]") for part in pattern.split("/")
-        )
-        wanted = re.compile(rf"(?:.*/)?{'/'.join(parts)}", re.IGNORECASE)
-        return [file for path, file in self._files.items() if wanted.fullmatch(path)]
+        for pattern in patterns:
+            glob = re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+            wanted = re.compile(rf"(?:.*/)?{glob}", re.IGNORECASE)
+            if found := [file for path, file in self._files.items() if wanted.fullmatch(path)]:
+                return found
+        return []
 
     def need(self, *patterns: str) -> list[Path]:
-        """Lists files of the first pattern that any fits.
+        """Lists files as `find` does.
 
         Raises:
             MissingFile: there are none; names the archives, the page and the next command.
         """
-        for pattern in patterns:
-            if found := self.find(pattern):
-                return found
+        if found := self.find(*patterns):
+            return found
         raise self.missing(f"no file {' or '.join(patterns)}")
 
     def missing(self, what: str) -> MissingFile:
@@ -106,44 +164,36 @@ class Tree:
                 return self._files[found[0]]
         return None
 
-    def unpack(self, target: Path, progress: Callable[[str, int, int], None]) -> None:
+    def unpack(self, target: Path, progress: Progress) -> None:
         """Unpacks the archives of the set to `target`, which is one of the folders, each once.
 
         Members that are there with their size are left alone, so that it goes on where it stopped. An archive in a
         subfolder is unpacked to the same subfolder.
 
         Args:
-            target: where members go.
             progress: is told the archive, bytes done and bytes in all.
 
         Raises:
             BadInput: an archive is damaged or unsafe, or the disk is too small.
         """
-        for folder in self.folders:
-            for wanted in self.raw_set.archives:
-                for archive in sorted(folder.glob(wanted.pattern)):
-                    below = target / archive.parent.relative_to(folder)
-                    mark = (
-                        target
-                        / ".unpacked"
-                        / f"{archive.relative_to(folder).as_posix().replace('/', '_')}.json"
-                    )
-                    state = [archive.stat().st_size, archive.stat().st_mtime_ns]
-                    if not (archive.is_file() and is_archive(archive)) or (
-                        mark.is_file() and json.loads(mark.read_text()) == state
-                    ):
-                        continue
-                    try:
-                        with open_archive(archive) as members:
-                            _extract(archive, members, below, progress)
-                    except Refused as error:
-                        raise BadInput(
-                            f"{archive}: {error}; download it again from {self.raw_set.page}"
-                        ) from None
-                    with whole_file(mark) as temporary:
-                        temporary.write_text(json.dumps(state))
-                    self.__dict__.pop("_files", None)
-                    self.__dict__.pop("_by_name", None)
+        for folder, wanted in product(self.folders, self.raw_set.archives):
+            for archive in filter(is_archive, sorted(folder.glob(wanted.pattern))):
+                below = archive.relative_to(folder)
+                mark = target / ".unpacked" / f"{below.as_posix().replace('/', '_')}.json"
+                state = [archive.stat().st_size, archive.stat().st_mtime_ns]
+                if not archive.is_file() or (mark.is_file() and json.loads(mark.read_text()) == state):
+                    continue
+                try:
+                    with open_archive(archive) as members:
+                        _extract(archive, members, target / below.parent, progress)
+                except Refused as error:
+                    raise BadInput(
+                        f"{archive}: {error}; download it again from {self.raw_set.page}"
+                    ) from None
+                with whole_file(mark) as temporary:
+                    temporary.write_text(json.dumps(state))
+                self.__dict__.pop("_files", None)
+                self.__dict__.pop("_by_name", None)
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -157,9 +207,7 @@ def require_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def _extract(
-    archive: Path, members: list[Member], target: Path, progress: Callable[[str, int, int], None]
-) -> None:
+def _extract(archive: Path, members: list[Member], target: Path, progress: Progress) -> None:
     todo = [m for m in members if not _there(target / m.path, m.size)]
     total = sum(member.size for member in members)
     require_space(target, sum(member.size for member in todo), f"unpacking {archive}")

@@ -7,11 +7,9 @@ from hmrcli.assets.npz import read_npy
 from hmrcli.assets.pickles import read_pickle
 from hmrcli.data.images import read_bgr
 from hmrcli.data.raw.documents import reading
-from hmrcli.data.raw.geometry import box_of_corners
 from hmrcli.data.raw.output import Output
-from hmrcli.data.raw.raw_set import Archive, Product, RawSet
-from hmrcli.data.raw.rows import Rows
-from hmrcli.data.raw.tree import Tree
+from hmrcli.data.raw.rows import box_of_corners, rows_of_people
+from hmrcli.data.raw.tree import Archive, Product, RawSet, Tree
 from hmrcli.errors import BadInput
 
 ENDING = "_image.png"
@@ -27,7 +25,7 @@ def make_up3d(tree: Tree, out: Output) -> None:
     raw = listed.parent
     with reading(listed):
         lines = listed.read_text(encoding="utf-8").split()
-    rows = Rows("up-3d", "lsp_14")
+    rows = []
     for done, line in enumerate(lines):
         out.progress("reading fits", done, len(lines))
         name = line.lstrip("/")
@@ -45,19 +43,16 @@ def make_up3d(tree: Tree, out: Output) -> None:
             points = np.asarray(read_npy(places), np.float64).reshape(3, 14).T
         with reading(body):
             fit = read_pickle(body)
-            pose, betas = (
-                np.asarray(fit["pose"], float).reshape(72),
-                np.asarray(fit["betas"], float).reshape(-1),
-            )
-        rows.add(name, box_of_corners(low[None], high[None], 0.9)[0], points, pose, betas)
-    out.write("up3d_trainval.npz", rows.annotations(), tree)
+            pose = np.asarray(fit["pose"], float).reshape(72)
+            betas = np.asarray(fit["betas"], float).reshape(-1)[:10]
+        rows.append((name, box_of_corners(low[None], high[None], 0.9)[0], points, pose, betas))
+    out.write("up3d_trainval.npz", rows_of_people("up-3d", "lsp_14", rows), tree)
 
 
 UP3D = RawSet(
     name="up-3d",
     title="UP-3D",
     page="http://files.is.tuebingen.mpg.de/classner/up",
-    licence="up-3d",
     archives=(Archive("up-3d.zip", "images, joints and fitted bodies", 4.6),),
     tree=(
         "trainval.txt",
