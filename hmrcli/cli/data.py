@@ -1,16 +1,21 @@
 """`hmr data`: annotation files from the official downloads, and the state of all sets."""
 
+import importlib.util
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hmrcli.assets.data_root import FITS, IMAGES
 from hmrcli.assets.data_root import data_root as find_data_root
 from hmrcli.cli.console import bar, log, note, print_json, print_line
 from hmrcli.cli.data_check import check
 from hmrcli.cli.data_crops import crops
 from hmrcli.cli.options import AsJson, DataRoot
-from hmrcli.errors import MissingFile
+from hmrcli.errors import MissingFile, UsageError
+from hmrcli.files import did_you_mean, writable_folder
 
 if TYPE_CHECKING:
     from hmrcli.data.raw.output import Output
@@ -44,8 +49,6 @@ def list_sets(
 
 
 def _print_sets(documents: list[dict[str, Any]], root: Path) -> None:
-    import sys
-
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -54,13 +57,11 @@ def _print_sets(documents: list[dict[str, Any]], root: Path) -> None:
     for column in ("name", "annotation file", "state", "images", "recipes", "licence", "next"):
         table.add_column(column, overflow="fold")
     for document in documents:
-        first = True
+        images, recipes = document["images"]["state"], str(len(document["recipes"]))
+        name, of_set = document["name"], [images, recipes, document["licence"]["name"], document["next"]]
         for file in document["annotations"]:
-            of_set = (document["images"]["state"], str(len(document["recipes"])), document["licence"]["name"])
-            cells = (document["name"], file["file"], file["state"], *of_set, document["next"])
-            shown = cells if first else ("", file["file"], file["state"], "", "", "", "")
-            table.add_row(*(Text(cell) for cell in shown))
-            first = False
+            table.add_row(*map(Text, (name, file["file"], file["state"], *of_set)))
+            name, of_set = "", [""] * 4  # once for all files of a set
     # Whoever reads from a pipe gets one whole line a file.
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)
     print(f"data root: {root}")
@@ -109,14 +110,10 @@ def make(
 
     A run that was stopped goes on where it was. The same download gives the same bytes.
     """
-    import os
-
     from hmrcli.data.raw.output import Output
     from hmrcli.data.raw.own import own_set
     from hmrcli.data.raw.sets import find_set
     from hmrcli.data.raw.tree import download_folders
-    from hmrcli.errors import UsageError
-    from hmrcli.files import did_you_mean, writable_folder
 
     if len(names) > 1 and (alone := {"own", "spin-fits"} & set(names)):
         raise UsageError(f"{min(alone)} is made alone; name it without other sets")
@@ -172,8 +169,7 @@ def _make_spin_fits(name: str, root: Path, replace: bool, as_json: bool) -> None
     """Makes those fits of a recipe of SPIN that are not there."""
     import torch
 
-    from hmrcli.data.needed import FITS, locate
-    from hmrcli.errors import UsageError
+    from hmrcli.data.needed import locate
     from hmrcli.recipe import load_recipe
     from hmrcli.training.static_fits import make_static_fits
 
@@ -218,7 +214,6 @@ def _report(out: "Output", as_json: bool) -> dict[str, Any]:
 
 
 def _way_to_images(out: "Output", file: str) -> str:
-    from hmrcli.assets.data_root import IMAGES
     from hmrcli.data.raw.sets import RAW_SETS
 
     name = out.raw_set.images_of(file)
@@ -233,9 +228,7 @@ def _way_to_images(out: "Output", file: str) -> str:
 
 def _require_packages(raw_set: "RawSet") -> None:
     """Raises MissingFile where a package is not installed that reads the files of a set."""
-    from importlib.util import find_spec
-
-    lacking = [name for name in raw_set.packages if find_spec(name) is None]
+    lacking = [name for name in raw_set.packages if importlib.util.find_spec(name) is None]
     if lacking:
         raise MissingFile(
             f"{' and '.join(lacking)} read the files of {raw_set.title} and are not installed. They are free "

@@ -1,16 +1,18 @@
 """`hmr data check`: whether annotation files and their images are right."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from hmrcli.assets.data_root import ANNOTATIONS, BODY_MODELS, FITS, IMAGES
 from hmrcli.assets.data_root import data_root as find_data_root
 from hmrcli.cli.console import bar, note, print_json, print_line
 from hmrcli.cli.options import AsJson, DataRoot
 from hmrcli.errors import BadInput, MissingFile, UsageError
+from hmrcli.files import writable_folder
 
 if TYPE_CHECKING:
     from hmrcli.body import BodyModel
@@ -52,10 +54,7 @@ def check(
 
     Takes HumanData and SPIN files, also your own. Exits with 4 where something is wrong, and names row and field.
     """
-    from hmrcli.assets.data_root import ANNOTATIONS
-    from hmrcli.data.check_sets import check_file
     from hmrcli.data.raw.sets import mark_checked
-    from hmrcli.files import writable_folder
     from hmrcli.recipe import load_recipe
 
     if bool(names) == bool(recipe):
@@ -73,26 +72,7 @@ def check(
     sheets = writable_folder(sheets or root / "checks", "--sheets")
     reports = []
     for target in targets:
-        if target.images is None:
-            report = _poses(target)
-        else:
-            with bar(target.path.name) as update:
-
-                def progress(
-                    what: str, done: int, total: int, update: Callable[[int, int], None] = update
-                ) -> None:
-                    update(done, total)
-
-                report = check_file(
-                    target.path,
-                    target.images,
-                    _bodies(target.path, root),
-                    published_rows=target.rows,
-                    decode=images,
-                    workers=os.cpu_count() or 1,
-                    sheet=sheets / f"{target.path.stem}.png",
-                    progress=progress,
-                )
+        report = _look_through(target, root, images, sheets)
         _compare_fits(target, report)
         reports.append(report)
         if not as_json:
@@ -116,7 +96,6 @@ def _named(name: str, root: Path, folder: Path | None) -> list[_Target]:
         MissingFile: there are none.
         UsageError: it is neither a set nor a file.
     """
-    from hmrcli.assets.data_root import ANNOTATIONS
     from hmrcli.data.raw.sets import RAW_SETS, find_set
 
     paths = [Path(name), *(root / ANNOTATIONS / f"{name}{suffix}" for suffix in ("", ".npz"))]
@@ -132,7 +111,6 @@ def _named(name: str, root: Path, folder: Path | None) -> list[_Target]:
 
 
 def _file(path: Path, root: Path, folder: Path | None, dataset: str | None = None) -> _Target:
-    from hmrcli.assets.data_root import IMAGES
     from hmrcli.data.annotation_npz import AnnotationNpz
     from hmrcli.data.raw.sets import maker_of
 
@@ -149,9 +127,8 @@ def _file(path: Path, root: Path, folder: Path | None, dataset: str | None = Non
 
 
 def _of_recipe(recipe: "Recipe", root: Path) -> Iterator[_Target]:
-    from hmrcli.assets.data_root import ANNOTATIONS
     from hmrcli.assets.open_sets import OPEN_SETS
-    from hmrcli.data.needed import FITS, locate
+    from hmrcli.data.needed import locate
 
     sets = [(name, each.annotations, each.fits) for name, each in recipe.data.mixture.items()]
     sets.append((recipe.evaluation.dataset, recipe.evaluation.annotations, None))
@@ -164,6 +141,24 @@ def _of_recipe(recipe: "Recipe", root: Path) -> Iterator[_Target]:
         yield target._replace(fits=locate(FITS, fits, root)) if fits else target
     if recipe.adversary is not None and Path(recipe.adversary.annotations).stem not in OPEN_SETS:
         yield _Target(locate(ANNOTATIONS, recipe.adversary.annotations, root), None)
+
+
+def _look_through(target: _Target, root: Path, decode: bool, sheets: Path) -> "Report":
+    from hmrcli.data.check_sets import check_file
+
+    if target.images is None:
+        return _poses(target)
+    with bar(target.path.name) as update:
+        return check_file(
+            target.path,
+            target.images,
+            _bodies(target.path, root),
+            published_rows=target.rows,
+            decode=decode,
+            workers=os.cpu_count() or 1,
+            sheet=sheets / f"{target.path.stem}.png",
+            progress=lambda what, done, total: update(done, total),
+        )
 
 
 def _poses(target: _Target) -> "Report":
@@ -206,7 +201,6 @@ def _bodies(path: Path, root: Path) -> dict[str, "BodyModel"]:
     from hmrcli.assets.open_sets import OPEN_SETS
     from hmrcli.assets.registry import load_registry
     from hmrcli.body import load_body
-    from hmrcli.data.needed import BODY_MODELS
 
     registry, bodies = load_registry(), {}
     if path.stem not in OPEN_SETS:
