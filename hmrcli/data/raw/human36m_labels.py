@@ -5,9 +5,9 @@ The benchmark trained with MoSh's, which were withdrawn. With others figures dif
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,20 +51,20 @@ _HIPS, _TRUNK, _PELVIS = 40.0, 75.0, 0.6
 sequence. Wrong conventions and wrong sequences are beyond."""
 
 
-class LabelSource:
+class LabelSource(NamedTuple):
     """Source of labels."""
 
     name: str
-
-    def __init__(self, out: Output) -> None:
-        self._out = out
+    read: Callable[[Recording, Frames, Floats], tuple[BodyParameters, Floats | None]]
+    """Gives bodies of some frames, and the pelvis (n, 3) in metres in the camera, about where the labels have it."""
+    out: Output
 
     def of(self, recording: Recording, frames: Frames, joints: Floats) -> BodyParameters | None:
         """Returns bodies of some frames, in the camera; None where no frame has one.
 
         They are left out, too, where their roots contradict the joints (n, 17, 3) in millimetres.
         """
-        bodies, pelvis = self._read(recording, frames, joints)
+        bodies, pelvis = self.read(recording, frames, joints)
         known = bodies.known
         if not known.any():
             return None
@@ -76,19 +76,13 @@ class LabelSource:
             distance = float(np.median(np.linalg.norm(pelvis[known] - own[:, 0] / 1000, axis=1)))
         if hips > _HIPS or trunk > _TRUNK or distance > _PELVIS:
             reason = f"labels of {self.name} contradict the joints"
-            self._out.note(
+            self.out.note(
                 f"Human3.6M: S{recording.subject} {recording.sequence} {recording.camera}: {reason} (hips "
                 f"{hips:.0f}°, trunk {trunk:.0f}°, pelvis {distance:.2f} m apart): the sequence is left out"
             )
-            self._out.drop(f"whose {reason}", known.sum())
+            self.out.drop(f"whose {reason}", known.sum())
             return None
         return bodies
-
-    def _read(
-        self, recording: Recording, frames: Frames, joints: Floats
-    ) -> tuple[BodyParameters, Floats | None]:
-        """Reads bodies, and the pelvis (n, 3) in metres in the camera, about where the labels have it."""
-        raise NotImplementedError
 
 
 def find_labels(tree: Tree, out: Output, views: Views) -> LabelSource | None:
@@ -98,7 +92,8 @@ def find_labels(tree: Tree, out: Output, views: Views) -> LabelSource | None:
         MissingFile: labels are there that need cameras, and cameras are not.
     """
     if files := tree.find("S*/*_cam?_aligned.pkl"):
-        return _Mosh(files, out)
+        pickles = {(path.parent.name, path.name): path for path in files}
+        return LabelSource("MoSh", partial(_read_mosh, pickles, out), out)
     for name, pattern, correct in (
         ("NeuralAnnot", "Human36M_subject*_SMPL_NeuralAnnot.json", False),
         ("I2L-MeshNet (SMPLify-X)", "Human36M_subject*_smpl_param.json", True),
@@ -106,51 +101,44 @@ def find_labels(tree: Tree, out: Output, views: Views) -> LabelSource | None:
         if files := tree.find(pattern):
             if not views:
                 raise tree.missing(f"labels of {name} in the world, but neither metadata.xml nor camera.json")
-            return _World(name, files, out, views, correct)
+            return LabelSource(name, _World(name, files, out, views, correct).read, out)
     return None
 
 
-class _Mosh(LabelSource):
-    """Pickles of every fifth frame, in the camera, upside down."""
-
-    name = "MoSh"
-
-    def __init__(self, files: list[Path], out: Output) -> None:
-        super().__init__(out)
-        self._files = {(path.parent.name, path.name): path for path in files}
-
-    def _read(self, recording: Recording, frames: Frames, joints: Floats) -> tuple[BodyParameters, None]:
-        camera = CAMERAS.index(recording.camera)
-        path = self._files.get((f"S{recording.subject}", f"{recording.sequence}_cam{camera}_aligned.pkl"))
-        if path is None:
-            self._out.drop("without MoSh's labels", len(frames))
-            return unknown_bodies(len(frames)), None
-        stored = read_pickle(path)
-        with reading(path):
-            poses = np.asarray(stored["new_poses"], np.float32).reshape(-1, 72)
-            betas = np.asarray(stored["betas"], np.float32).ravel()[:10].reshape(10)
-        known = frames // 5 < len(poses)
-        self._out.drop("without MoSh's labels", (~known).sum())
-        pose = poses[np.minimum(frames // 5, len(poses) - 1)].copy()
-        half_turn = np.diag([1.0, -1.0, -1.0])  # about x, applied first
-        rotation = root_rotations(pose).numpy()
-        pose = turned(pose, rotation @ half_turn @ rotation.transpose(0, 2, 1))
-        return BodyParameters(pose, np.tile(betas, (len(frames), 1)), known), None
+def _read_mosh(
+    files: dict[tuple[str, str], Path], out: Output, recording: Recording, frames: Frames, joints: Floats
+) -> tuple[BodyParameters, None]:
+    """Reads pickles of every fifth frame, in the camera, upside down."""
+    camera = CAMERAS.index(recording.camera)
+    path = files.get((f"S{recording.subject}", f"{recording.sequence}_cam{camera}_aligned.pkl"))
+    if path is None:
+        out.drop("without MoSh's labels", len(frames))
+        return unknown_bodies(len(frames)), None
+    stored = read_pickle(path)
+    with reading(path):
+        poses = np.asarray(stored["new_poses"], np.float32).reshape(-1, 72)
+        betas = np.asarray(stored["betas"], np.float32).ravel()[:10].reshape(10)
+    known = frames // 5 < len(poses)
+    out.drop("without MoSh's labels", (~known).sum())
+    pose = poses[np.minimum(frames // 5, len(poses) - 1)].copy()
+    half_turn = np.diag([1.0, -1.0, -1.0])  # about x, applied first
+    rotation = root_rotations(pose).numpy()
+    pose = turned(pose, rotation @ half_turn @ rotation.transpose(0, 2, 1))
+    return BodyParameters(pose, np.tile(betas, (len(frames), 1)), known), None
 
 
-class _World(LabelSource):
+class _World:
     """Documents of a subject's frames in the world, by action, subaction and frame."""
 
     def __init__(self, name: str, files: list[Path], out: Output, views: Views, correct: bool) -> None:
-        super().__init__(out)
-        self.name, self._views, self._correct = name, views, correct
+        self._name, self._out, self._views, self._correct = name, out, views, correct
         self._files = {int(re.sub(r".*subject(\d+)_.*", r"\1", path.name)): path for path in files}
         self._document = lru_cache(1)(read_json)  # a subject's takes 100 MB and more
         self._rest = _rest_pelvis(out.root)
         if self._rest is None:
             out.note("Human3.6M: SMPL_NEUTRAL.pkl is not in place; bodies have no translation")
 
-    def _read(self, recording: Recording, frames: Frames, joints: Floats) -> tuple[BodyParameters, Floats]:
+    def read(self, recording: Recording, frames: Frames, joints: Floats) -> tuple[BodyParameters, Floats]:
         view = self._views[recording.subject, recording.camera]
         numbers = action_numbers(recording)
         fits: dict[str, Any] = {}
@@ -162,11 +150,11 @@ class _World(LabelSource):
         known = np.zeros(count, bool)
         for row, frame in enumerate(frames):
             if (fit := fits.get(str(frame))) is None:
-                self._out.drop(f"without labels of {self.name}")
+                self._out.drop(f"without labels of {self._name}")
                 continue
             with reading(self._files[recording.subject]):
                 if self._correct and _error(fit, joints[row], view) > _LARGEST_ERROR:
-                    self._out.drop(f"whose fit of {self.name} is off by more than {_LARGEST_ERROR:g} mm")
+                    self._out.drop(f"whose fit of {self._name} is off by more than {_LARGEST_ERROR:g} mm")
                     continue
                 known[row] = True
                 pose[row], betas[row] = np.ravel(fit["pose"]), np.ravel(fit["shape"])
