@@ -188,12 +188,12 @@ def _compare_fits(target: _Target, report: "Report") -> None:
         return
     try:
         count = len(read_fits(target.fits)[0])
-    except (BadInput, MissingFile) as error:
-        report.problems.append(Problem("", None, f"fits: {error}"))
-        return
-    if count != report.rows:
+        if count == report.rows:
+            return
         text = f"{target.fits} has {count:,} rows, expected {report.rows:,}, one for each row"
-        report.problems.append(Problem("", None, text))
+    except (BadInput, MissingFile) as error:
+        text = f"fits: {error}"
+    report.problems.append(Problem("", None, text))
 
 
 def _bodies(path: Path, root: Path) -> dict[str, "BodyModel"]:
