@@ -41,3 +41,18 @@ def open_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name != "open-wild":
             write_set(root, name, 4, masks=name == "open-fitted")
     return root
+
+
+@pytest.fixture(scope="module")
+def narrow_backbones() -> Iterator[None]:
+    """Puts backbones of an eighth of the width in the place of the largest, for tests of what is around a network."""
+    from hmrcli.algorithms import cliff, graphormer, hmr, pose
+    from hmrcli.layers.hrnet import ClassificationHRNet
+    from hmrcli.layers.resnet import BasicBlock, Bottleneck, ResNet
+
+    with pytest.MonkeyPatch.context() as patch:
+        for algorithm in (cliff, hmr, pose):
+            patch.setitem(algorithm.BACKBONES, "resnet18", lambda: ResNet(BasicBlock, (2, 2, 2, 2), width=8))
+            patch.setitem(algorithm.BACKBONES, "resnet50", lambda: ResNet(Bottleneck, (3, 4, 6, 3), width=8))
+        patch.setitem(graphormer.BACKBONES, "hrnet_w48", lambda: ClassificationHRNet(width=8))
+        yield

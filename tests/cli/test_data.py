@@ -474,7 +474,7 @@ def test_a_full_disk_is_told_before_frames_are_taken(
     assert not list((root / "datasets").rglob("*.jpg"))
 
 
-@pytest.mark.usefixtures("without_curves")
+@pytest.mark.usefixtures("narrow_backbones", "without_curves")
 def test_from_official_trees_to_a_trained_and_measured_network(raw: Path, root: Path) -> None:
     """Sets of motion capture are made and found right; rows that use them take two steps and are measured on 3DPW."""
     person = h36m_tree(raw / "h36m", frames=26)

@@ -24,6 +24,8 @@ from tests.data.people import rewrite
 from tests.data.raw import trees
 
 # The other sets come from `write_world`; tests/cli/test_data.py makes them.
+pytestmark = pytest.mark.usefixtures("narrow_backbones")
+
 WILD = {
     "coco": ("coco_2014_train.npz", "spin_coco_2014_train.npz"),
     "lsp": ("lsp_train.npz", "spin_lsp_train.npz"),

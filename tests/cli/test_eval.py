@@ -29,6 +29,8 @@ from hmrcli.evaluation.array_files import KEYS
 from hmrcli.layers import save_weights
 from tests.processes import together
 
+pytestmark = pytest.mark.usefixtures("narrow_backbones")
+
 ROWS = 21
 ROOT_UP = torch.tensor([torch.pi, 0.0, 0.0])
 TURNS = np.linspace(0, 0.6, ROWS)  # radians about the camera's axis: the injected errors

@@ -19,6 +19,8 @@ from hmrcli.cli.app import app
 from hmrcli.errors import HmrError
 from hmrcli.recipe import load_recipe
 
+pytestmark = pytest.mark.usefixtures("narrow_backbones")
+
 PHOTO = bundled("photos/walk.jpg")
 
 

@@ -23,7 +23,7 @@ from hmrcli.training.checkpoints import read_checkpoint
 from hmrcli.training.metrics import read_metrics
 from hmrcli.training.settings import Progress
 
-pytestmark = pytest.mark.usefixtures("one_thread", "without_curves")
+pytestmark = pytest.mark.usefixtures("narrow_backbones", "one_thread", "without_curves")
 
 NAME = "hmr_l1"
 CHANGES = [*open_overrides(NAME, batch_size=2), *SMALL, "data.epoch_length=4"]

@@ -23,6 +23,8 @@ from hmrcli.motion import Track
 from tests.inference.clips import moving, write_video
 from tests.inference.test_predictor import checkpoint_of
 
+pytestmark = pytest.mark.usefixtures("narrow_backbones")
+
 COUNT = 10
 
 

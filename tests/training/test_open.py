@@ -18,7 +18,7 @@ from hmrcli.training.folders import trained
 from hmrcli.training.metrics import read_metrics
 from hmrcli.training.start import open_mean_parameters
 
-pytestmark = pytest.mark.usefixtures("one_thread", "without_curves")
+pytestmark = pytest.mark.usefixtures("narrow_backbones", "one_thread", "without_curves")
 
 BACKBONE = "open_pose_resnet18.safetensors"
 SMALL = ["data.image_size=128", "data.epoch_length=4", "schedule.batch_size=2", "schedule.epochs=1"]

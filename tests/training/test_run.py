@@ -27,7 +27,7 @@ from hmrcli.training.settings import Progress, Settings
 from hmrcli.training.validation import Validation
 from tests.processes import together
 
-pytestmark = pytest.mark.usefixtures("one_thread", "without_curves")
+pytestmark = pytest.mark.usefixtures("narrow_backbones", "one_thread", "without_curves")
 
 ROWS = 6
 

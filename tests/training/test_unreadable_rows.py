@@ -9,7 +9,7 @@ from benchmarks.world import open_recipe, write_world
 from hmrcli.training.run import train
 from hmrcli.training.settings import Settings
 
-pytestmark = pytest.mark.usefixtures("one_thread", "without_curves")
+pytestmark = pytest.mark.usefixtures("narrow_backbones", "one_thread", "without_curves")
 
 
 def test_a_run_goes_on_without_a_broken_picture_and_lists_it_in_its_folder(tmp_path: Path) -> None:
