@@ -78,9 +78,10 @@ def steps(rank: int, compiled: bool) -> list[dict[str, float]]:
 
 
 def test_processes_train_a_compiled_network() -> None:
-    plain, _ = together(lambda rank: steps(rank, compiled=False))
-    compiled, _ = together(lambda rank: steps(rank, compiled=True))
-    for one, other in zip(plain, compiled, strict=True):
+    """One of two compiles, which takes long enough; what it computes is in the other's second step."""
+    plain = together(lambda rank: steps(rank, compiled=False))
+    mixed = together(lambda rank: steps(rank, compiled=rank == 1))
+    for one, other in zip(plain[0] + plain[1], mixed[0] + mixed[1], strict=True):
         assert other == pytest.approx(one, rel=1e-5)
 
 
