@@ -102,10 +102,13 @@ def load_recipe(
     typed: set[str] = set()
     for text in overrides:
         key, value = _override(document.values, text)
+        changed.pop(key, None)
         changed[key] = text
         typed.update(_texts(value))
-    if ("schedule", "epochs") in changed and not any(key[:2] == ("schedule", "lr_decay") for key in changed):
-        _drop_late_decays(document.values["schedule"], say)
+    schedule = document.values.get("schedule")
+    decays = any(key[:2] == ("schedule", "lr_decay") for key in changed)
+    if ("schedule", "epochs") in changed and not decays and isinstance(schedule, dict):
+        _drop_late_decays(schedule, say)
     # What a run wrote down of itself may have paths that were typed when it began.
     record = document.path.name == "recipe.yaml" and document.path.with_name("environment.json").is_file()
     try:
@@ -114,7 +117,8 @@ def load_recipe(
         return Recipe.model_validate_json(text, context={"typed": typed, "record": record})
     except ValidationError as error:
         key, message = _explain(error, document.values)
-    to_blame = (text for start, text in changed.items() if all(a == b for a, b in zip(start, key)))
+    last_first = reversed(changed.items())
+    to_blame = (text for start, text in last_first if all(a == b for a, b in zip(start, key)))
     place = next((f"override `{text}`" for text in to_blame), f"{document.path}:{document.line(key)}")
     raise BadInput(f"{place}: {f'`{_dotted(key)}`: ' if key else ''}{message}; {NEXT}")
 
@@ -189,7 +193,7 @@ def _override(values: dict[str, Any], text: str) -> tuple[Key, Any]:
 
 def _drop_late_decays(schedule: dict[str, Any], say: Callable[[str], None]) -> None:
     """Leaves out decays of the rate after the last epoch; what is of a wrong kind is told later."""
-    decay, last = schedule.get("lr_decay"), schedule["epochs"]
+    decay, last = schedule.get("lr_decay"), schedule.get("epochs")
     if not isinstance(decay, dict) or not isinstance(decay.get("epochs"), list) or type(last) is not int:
         return
     late = [epoch for epoch in decay["epochs"] if type(epoch) is int and epoch >= last]

@@ -211,6 +211,19 @@ def test_human36m_without_videos_says_what_to_get(raw: Path, root: Path) -> None
     assert len(read(root, "h36m_train.npz", "h36m")) == 6
 
 
+def test_sequences_that_all_lack_a_kind_of_file_say_what_to_get(raw: Path, root: Path) -> None:
+    h36m_tree(raw)
+    for masks in raw.glob("*/MySegmentsMat"):
+        shutil.rmtree(masks)
+    with pytest.raises(
+        MissingFile, match=r"no sequence with D3_Positions_mono and MySegmentsMat.*hmr data make"
+    ):
+        make("h36m", raw, root)
+    captures.write_mpi_inf_3dhp(raw, 9, 1, {0: captures.walk(3, seed=4)}, {0: 3})
+    with pytest.raises(MissingFile, match=r"no file S1/Seq1/annot\.mat to S8.*hmr data make"):
+        make("mpi_inf_3dhp", raw, root)
+
+
 def test_mpi_inf_3dhp(raw: Path, root: Path) -> None:
     """Rows are every tenth of the kept over all loops; a frame with a joint outside is not kept."""
     person = captures.walk(23, seed=4)

@@ -262,6 +262,13 @@ def test_decays_after_a_shortened_schedule_are_left_out_and_said(epochs, kept):
         load_recipe("open_quick", ["schedule.epochs=5", "schedule.lr_decay.epochs=[7]"])
 
 
+@pytest.mark.parametrize("section", ["{}", "3", "{epochs: x}", "null"])
+def test_a_section_that_is_overridden_after_its_key_is_refused_by_name(section):
+    for name in ("hmr_normal", "open_quick"):
+        with pytest.raises(BadInput, match=f"override `schedule={section}`: `schedule"):
+            load_recipe(name, ["schedule.epochs=5", f"schedule={section}"])
+
+
 @pytest.mark.parametrize("override", ["seed", "=1", "a..b=1", ""])
 def test_an_override_without_key_or_value_is_wrong_usage(override):
     with pytest.raises(UsageError, match="expected KEY=VALUE, for example"):

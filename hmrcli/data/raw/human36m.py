@@ -34,6 +34,7 @@ def make_human36m(tree: Tree, out: Output) -> None:
     recordings = [each for subject in (*TRAIN, *TEST) for each in _recordings(tree, out, subject)]
     if not recordings:
         tree.need("S?/MyPoseFeatures/D2_Positions/*.cdf")
+        raise tree.missing("no sequence with D3_Positions_mono and MySegmentsMat beside its D2_Positions")
     if out.with_images:
         _require_pictures(tree, out, recordings)
     views = read_views(tree)

@@ -55,7 +55,8 @@ def make_mpi_inf_3dhp(tree: Tree, out: Output) -> None:
     """Writes the training rows as the benchmark's and as SPIN's file have them, and the test rows; takes frames."""
     folders = [f"S{subject}/Seq{sequence}" for subject in range(1, 9) for sequence in (1, 2)]
     files = {folder: found[0] for folder in folders if (found := tree.find(f"{folder}/annot.mat"))}
-    tree.need("S?/Seq?/annot.mat")
+    if not files:
+        raise tree.missing("no file S1/Seq1/annot.mat to S8/Seq2/annot.mat")
     if len(files) < 16:
         out.note(
             f"MPI-INF-3DHP: {len(files)} of 16 sequences are there; rows are not those of the published file"
