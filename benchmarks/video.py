@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from hmrcli.assets.bundled import bundled
-from hmrcli.inference.clip import Recovered, fit_tracks, see_clip, tracks_of, usual_rate
+from hmrcli.inference.clip import Recovered, see_clip, tracks_of
 from hmrcli.inference.clip_files import ClipTask, save_clip
 from hmrcli.inference.images import read_image
 from hmrcli.inference.predictor import Predictor
@@ -70,12 +70,12 @@ class Clock:
 
 def speed(clip: Clip, predictor: Predictor, folder: Path, baseline_frames: int = 3) -> None:
     """Prints frames a second of each stage and of all, and of the baseline."""
-    clock, body = Clock(), predictor.body
+    clock = Clock()
     with clock.stage("people"):
         seen = see_clip(clip, None, quiet)
     tracks = tracks_of(seen)
     with clock.stage("motion"):
-        motions = fit_tracks(body, tracks, clip.camera, usual_rate(seen.times, clip.fps), "light", quiet)
+        motions = predictor.method.motions(clip, tracks, clip.camera, "light", quiet)
     recovered = Recovered(motions, seen.times, seen.numbers)
     with clock.stage("json, npz"):
         save_clip(ClipTask(clip, clip.camera, folder / "a", {"json", "npz"}, {}), recovered, predictor, quiet)
@@ -120,7 +120,7 @@ def memory(frames: int, predictor: Predictor, folder: Path) -> None:
 
     seen = see_clip(clip, None, progress)
     after = _megabytes()
-    motions = fit_tracks(predictor.body, tracks_of(seen), clip.camera, RATE, "light", quiet)
+    motions = predictor.method.motions(clip, tracks_of(seen), clip.camera, "light", quiet)
     fitted = _megabytes()
     recovered = Recovered(motions, seen.times, seen.numbers)
     task = ClipTask(clip, clip.camera, folder / "long", {"overlay", "json", "npz"}, {})

@@ -11,10 +11,11 @@ from hmrcli.errors import UsageError
 
 if TYPE_CHECKING:
     from hmrcli.fitting.motion import Smooth
-    from hmrcli.inference.clip import Progress
+    from hmrcli.inference.clip_files import ClipTask
+    from hmrcli.inference.clip_state import Seen
     from hmrcli.inference.predictor import Predictor
     from hmrcli.inference.task import Asked
-    from hmrcli.inference.video import Clip
+    from hmrcli.inference.video import Clip, Progress
 
 _STAGES = {"people": "following people", "motion": "fitting motions", "overlay": "drawing"}
 
@@ -38,9 +39,9 @@ class ClipInput(NamedTuple):
         """Opens the clip; its first frame is read."""
         from hmrcli.inference.video import open_images, open_video
 
-        return (
-            open_video(self.paths[0], note) if self.fps is None else open_images(self.paths, self.fps, note)
-        )
+        if self.fps is None:
+            return open_video(self.paths[0], note)
+        return open_images(self.paths, self.fps, note)
 
 
 def clip_inputs(
@@ -125,12 +126,8 @@ def recover_clip(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> 
 
 def _predictor_of_motions(work: ClipWork) -> "Predictor":
     """Loads the predictor; a network whose bodies cannot be put into motion is refused before the long work."""
-    from hmrcli.inference.clip_network import require_rotations
-    from hmrcli.inference.network import NetworkPredictor
-
     predictor = work.predictor()
-    if isinstance(predictor.method, NetworkPredictor):
-        require_rotations(predictor.method)
+    predictor.method.require_rotations()
     return predictor
 
 
@@ -157,10 +154,9 @@ def recover_camera(number: int, out: Path, work: ClipWork) -> None:
             raise
 
 
-def _task(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> Any:
+def _task(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> "ClipTask":
     from hmrcli.inference.clip import source_of
     from hmrcli.inference.clip_files import ClipTask
-    from hmrcli.inference.fit import BBOX_SCALE
     from hmrcli.inference.task import camera_of
 
     asked, camera = work.asked, camera_of(clip.camera, work.asked)
@@ -175,43 +171,23 @@ def _task(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> Any:
         "bvh_names": asked.bvh_names,
         "correctives": asked.correctives,
     }
-    scale = asked.bbox_scale or BBOX_SCALE
-    return ClipTask(clip, camera, target, asked.saves, settings, scale, asked.bvh_names, asked.correctives)
+    return ClipTask(clip, camera, target, asked.saves, settings, asked.bvh_names, asked.correctives)
 
 
-def _finish(name: str, task: Any, seen: Any, work: ClipWork, progress: "Progress", began: float) -> None:
-    """Fits the motions, writes the files, and prints the summary."""
-    from hmrcli.inference.clip import Recovered, camera_moved, tracks_of, usual_rate
+def _finish(
+    name: str, task: "ClipTask", seen: "Seen", work: ClipWork, progress: "Progress", began: float
+) -> None:
+    """Recovers the motions, writes the files, and prints the summary."""
+    from hmrcli.inference.clip import recover
     from hmrcli.inference.clip_files import save_clip
-    from hmrcli.motion.world import to_world
 
     predictor = work.predictor()
-    fps = usual_rate(seen.times, task.clip.fps)
-    tracks = tracks_of(seen)
-    motions = _motions(predictor, task, tracks, fps, work.smooth, progress)
-    world = None
-    if work.world and motions:
-        world = to_world(motions, camera_moved(task.clip, tracks))
-    for text in world.notes if world else ():
+    recovered = recover(predictor, task.clip, seen, task.camera, work.smooth, work.world, progress)
+    for text in recovered.world.notes if recovered.world else ():
         note(f"{name}: {text}")
-    recovered = Recovered(motions, seen.times, seen.numbers, world)
-    each_line = print_line if work.as_json else None
-    entry = save_clip(task, recovered, predictor, progress, each_line)
+    entry = save_clip(task, recovered, predictor, progress, print_line if work.as_json else None)
     if not work.as_json:
         print_line(_summary(name, entry, monotonic() - began))
-
-
-def _motions(
-    predictor: "Predictor", task: Any, tracks: Any, fps: float, smooth: "Smooth", progress: "Progress"
-) -> Any:
-    """Fits motions, or regresses them where a network was given."""
-    from hmrcli.inference.clip import fit_tracks
-    from hmrcli.inference.clip_network import regress_tracks
-    from hmrcli.inference.network import NetworkPredictor
-
-    if isinstance(predictor.method, NetworkPredictor):
-        return regress_tracks(predictor.method, task.clip, tracks, task.camera, fps, smooth, progress)
-    return fit_tracks(predictor.body, tracks, task.camera, fps, smooth, progress)
 
 
 def _summary(name: str, entry: dict[str, Any], seconds: float) -> str:
@@ -229,33 +205,22 @@ def _summary(name: str, entry: dict[str, Any], seconds: float) -> str:
 @contextmanager
 def _progress(name: str) -> Iterator["Progress"]:
     """Shows the stages of a clip, with frames a second and the time left, to a person who is watching."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich import progress as rich
     from rich.text import Text
 
-    class Rate(ProgressColumn):
+    class Rate(rich.ProgressColumn):
         """Frames a second."""
 
-        def render(self, task: Task) -> Text:
+        def render(self, task: rich.Task) -> Text:
             """Writes the rate, where it is known."""
             return Text(f"{task.speed:.1f} frames/s" if task.speed else "")
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-    )
+    description = rich.TextColumn("{task.description}", markup=False)
+    columns = (description, rich.BarColumn(), rich.MofNCompleteColumn(), Rate(), rich.TimeRemainingColumn())
     hidden = not log.is_terminal
-    with Progress(*columns, console=log, disable=hidden, transient=True, redirect_stdout=False) as progress:
+    with rich.Progress(
+        *columns, console=log, disable=hidden, transient=True, redirect_stdout=False
+    ) as progress:
         tasks: dict[str, Any] = {}
 
         def show(stage: str, done: int, total: int | None) -> None:

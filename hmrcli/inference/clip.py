@@ -5,7 +5,7 @@ written beside the results every half minute and when the user interrupts; the s
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -13,18 +13,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hmrcli.body import BodyModel
 from hmrcli.files import sha256
-from hmrcli.fitting.motion import Smooth, fit_track
-from hmrcli.inference.children import child
+from hmrcli.fitting.motion import Smooth
 from hmrcli.inference.clip_state import Seen, read_state, write_state
 from hmrcli.inference.interruption import interrupted_between
 from hmrcli.inference.photo import Boxes, checked_boxes
-from hmrcli.inference.track_ages import ages_of_tracks
-from hmrcli.inference.video import Clip
+from hmrcli.inference.predictor import Predictor
+from hmrcli.inference.video import Clip, Progress
 from hmrcli.motion import Camera, Motion, Track
 from hmrcli.motion.stillness import CameraWatch
-from hmrcli.motion.world import World
+from hmrcli.motion.track import by_frame
+from hmrcli.motion.world import World, to_world
 from hmrcli.people.sightings import joined
 from hmrcli.people.tracking import Tracker
 
@@ -32,9 +31,6 @@ KEPT_EVERY = 30.0
 """Seconds between writings of what was seen."""
 WATCHED_EVERY, WATCHED_SIDE = 0.2, 640
 """Seconds between frames by which the camera is watched, and pixels of their longer side."""
-
-Progress = Callable[[str, int, int | None], None]
-"""Told of a stage (`people`, `motion`, `overlay`), how much of it is done, and of how much, where that is known."""
 
 
 class Recovered(NamedTuple):
@@ -77,6 +73,11 @@ def see_clip(
     seen = read_state(state, settings or {}, max_people, chosen) if state and resume else None
     if seen is None:
         seen = Seen(Tracker(max_people, boxes=chosen), [], [])
+
+    def keep() -> None:
+        if state:
+            write_state(state, seen, settings or {})
+
     kept = monotonic()
     with interrupted_between() as check:
         try:
@@ -84,17 +85,15 @@ def see_clip(
                 seen.tracker.see(frame.pixels, frame.number, frame.time)
                 seen.times.append(frame.time)
                 seen.numbers.append(frame.number)
-                if state and monotonic() - kept > KEPT_EVERY:
-                    write_state(state, seen, settings or {})
+                if monotonic() - kept > KEPT_EVERY:
+                    keep()
                     kept = monotonic()
                 progress("people", len(seen.numbers), clip.count)
                 check()
         except KeyboardInterrupt:
-            if state:
-                write_state(state, seen, settings or {})
+            keep()
             raise
-    if state:
-        write_state(state, seen, settings or {})
+    keep()
     return seen
 
 
@@ -112,42 +111,42 @@ def tracks_of(seen: Seen) -> list[Track]:
     ]
 
 
-def fit_tracks(
-    body: BodyModel, tracks: Sequence[Track], camera: Camera, fps: float, smooth: Smooth, progress: Progress
-) -> list[Motion]:
-    """Fits the motion of each person, with a child's body where all that was seen of them shows a child.
+def recover(
+    predictor: Predictor,
+    clip: Clip,
+    seen: Seen,
+    camera: Camera,
+    smooth: Smooth,
+    in_world: bool,
+    progress: Progress,
+) -> Recovered:
+    """Recovers the motions of those who were seen in a clip.
 
     Args:
-        body: of adults, to pose.
-        tracks: of the people.
+        predictor: whose method does it.
+        clip: to read once more.
+        seen: of it.
         camera: of all frames.
-        fps: frames a second that exports are written at.
         smooth: how much of a motion is taken for noise.
+        in_world: True to put the people into a world with a floor, too.
         progress: is told how much is done, in frames of all people.
     """
-    total, done, motions = sum(len(track.frames) for track in tracks), 0, []
-    for track, years in zip(tracks, ages_of_tracks(body, tracks, camera)):
-        length, own = len(track.frames), body if years is None else child(body, years)
-
-        def tell(share: float, before: int = done, length: int = length) -> None:
-            progress("motion", before + round(share * length), total)
-
-        motions.append(replace(fit_track(own, track, camera, smooth, tell), fps=fps))
-        done += length
-    return motions
+    tracks, fps = tracks_of(seen), usual_rate(seen.times, clip.fps)
+    found = predictor.method.motions(clip, tracks, camera, smooth, progress)
+    motions = [replace(motion, fps=fps) for motion in found]
+    world = to_world(motions, camera_moved(clip, tracks)) if in_world and motions else None
+    return Recovered(motions, seen.times, seen.numbers, world)
 
 
 def camera_moved(clip: Clip, tracks: Sequence[Track]) -> bool:
     """Tells whether a clip's camera moves, by what is behind the people of some frames, which are read once more."""
-    boxes: dict[int, list[np.ndarray]] = {}
-    for track in tracks:
-        for number, box in zip(track.frames.tolist(), track.boxes):
-            boxes.setdefault(number, []).append(box)
+    present = by_frame(track.frames for track in tracks)
     watch, next_look = CameraWatch(), -np.inf
     for frame in clip.frames(max_side=WATCHED_SIDE):
         if frame.time >= next_look:
             scale = frame.pixels.shape[1] / clip.width
-            watch.see(frame.pixels, scale * np.reshape(boxes.get(frame.number, []), (-1, 4)))
+            boxes = [tracks[i].boxes[k] for i, k in present.get(frame.number, [])]
+            watch.see(frame.pixels, scale * np.reshape(boxes, (-1, 4)))
             next_look = frame.time + WATCHED_EVERY
     return watch.moves
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterator
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +13,11 @@ from hmrcli.export import write_exports
 from hmrcli.export.bvh import BvhNames
 from hmrcli.export.write import PERSON_KINDS, beside
 from hmrcli.files import whole_file
-from hmrcli.inference.clip import Progress, Recovered
-from hmrcli.inference.clip_overlay import draw_clip
-from hmrcli.inference.clip_people import arrays_of, people_of_frames
-from hmrcli.inference.fit import BBOX_SCALE
+from hmrcli.inference.clip import Recovered
+from hmrcli.inference.clip_people import arrays_of, draw_clip, people_of_frames
 from hmrcli.inference.predictor import Predictor
-from hmrcli.inference.save import document
-from hmrcli.inference.video import Clip
+from hmrcli.inference.save import document, write_document
+from hmrcli.inference.video import Clip, Progress
 from hmrcli.motion.world import World
 
 
@@ -34,7 +32,6 @@ class ClipTask(NamedTuple):
     """Of `overlay`, `json`, `npz` and the kinds of `hmrcli.export`."""
     settings: dict[str, Any]
     """Settings that results depend on beside the predictor, kept in the document."""
-    bbox_scale: float = BBOX_SCALE
     bvh_names: BvhNames = "smpl"
     correctives: bool = False
 
@@ -62,29 +59,31 @@ def save_clip(
     """
     task.target.parent.mkdir(parents=True, exist_ok=True)
     earlier = _stored(task.target)
-    files, of_person = _write_motions(task, recovered)
+    scale = predictor.method.bbox_scale
+    files, of_person = _write_motions(task, recovered, scale)
     if "overlay" in task.saves and recovered.motions:
         path = beside(task.target, "_overlay.mp4")
         draw_clip(path, task.clip, task.camera, recovered, predictor.body, progress)
         files["overlay"] = str(path)
-    if "json" in task.saves or each_line:
+    lines = _lines(task, recovered, files, of_person, scale)
+    if "json" in task.saves:
         path = beside(task.target, ".jsonl")
-        with whole_file(path) if "json" in task.saves else nullcontext() as temporary:
-            _write_lines(temporary, _lines(task, recovered, files, of_person), each_line)
-        if "json" in task.saves:
-            files["json"] = str(path)
+        with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(line + "\n")
+                if each_line:
+                    each_line(line)
+        files["json"] = str(path)
+    elif each_line:
+        for line in lines:
+            each_line(line)
     entry = _entry(task, recovered, files, of_person)
     if "json" in task.saves:
-        with whole_file(beside(task.target, ".json")) as temporary:
-            content = {"videos": [entry], **_document(task, predictor)}
-            temporary.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+        write_document(task.target, {"videos": [entry], **_document(task, predictor)})
     if earlier and earlier["settings"] != json.loads(json.dumps(task.settings)):
         for path in _files_of(earlier["videos"][0]) - _files_of(entry):
-            if (
-                path.parent == task.target.parent
-                and path.name.startswith(task.target.name)
-                and path.is_file()
-            ):
+            mine = path.parent == task.target.parent and path.name.startswith(task.target.name)
+            if mine and path.is_file():
                 path.unlink()
     return entry
 
@@ -112,9 +111,8 @@ def _stored(target: Path) -> dict[str, Any] | None:
     try:
         stored: dict[str, Any] = json.loads(beside(target, ".json").read_text(encoding="utf-8"))
         (entry,) = stored["videos"]
-        return (
-            stored if isinstance(stored["settings"], dict) and _files_of(entry) and entry["saved"] else None
-        )
+        mine = isinstance(stored["settings"], dict) and _files_of(entry) and entry["saved"]
+        return stored if mine else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
@@ -124,49 +122,46 @@ def _files_of(entry: dict[str, Any]) -> set[Path]:
     return {Path(path) for files in named for path in files.values()}
 
 
-def _write_motions(task: ClipTask, recovered: Recovered) -> tuple[dict[str, str], list[dict[str, str]]]:
+def _write_motions(
+    task: ClipTask, recovered: Recovered, bbox_scale: float
+) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Writes arrays and exports; gives the files of all people by kind, and those of each person."""
     motions, target = recovered.motions, task.target
     of_person: list[dict[str, str]] = [{} for _ in motions]
     if "npz" in task.saves:
         for motion, named in zip(motions, of_person):
             with whole_file(path := beside(target, f"_{motion.track_id}.npz")) as temporary:
-                np.savez_compressed(temporary, **arrays_of(motion, task.bbox_scale))
+                np.savez_compressed(temporary, **arrays_of(motion, bbox_scale))
             named["npz"] = str(path)
-    options: Any = {
-        "frame_count": max(recovered.numbers, default=-1) + 1,
-        "bvh_names": task.bvh_names,
-        "correctives": task.correctives,
-    }
-    in_space = [kind for kind in task.saves if kind in PERSON_KINDS]
-    placed = recovered.world.motions if recovered.world else motions
-    for kind, paths in write_exports(placed, target, in_space, **options).items():
+    export = partial(
+        write_exports,
+        target=target,
+        frame_count=max(recovered.numbers, default=-1) + 1,
+        bvh_names=task.bvh_names,
+        correctives=task.correctives,
+    )
+    placed, in_space = recovered.world.motions if recovered.world else motions, {*PERSON_KINDS}
+    for kind, paths in export(placed, kinds=in_space & {*task.saves}).items():
         for named, path in zip(of_person, paths):
             named[kind] = str(path)
-    in_picture = [kind for kind in task.saves if kind in ("openpose", "coco")]
-    written = write_exports(motions, target, in_picture, **options)
+    written = export(motions, kinds={*task.saves} - in_space)
     files = {
         kind: str(paths[0] if kind == "coco" else paths[0].parent) for kind, paths in written.items() if paths
     }
     return files, of_person
 
 
-def _write_lines(path: Path | None, lines: Iterator[str], each_line: Callable[[str], None] | None) -> None:
-    with path.open("w", encoding="utf-8") if path else nullcontext() as file:
-        for line in lines:
-            if file:
-                file.write(line + "\n")
-            if each_line:
-                each_line(line)
-
-
 def _lines(
-    task: ClipTask, recovered: Recovered, files: dict[str, str], of_person: list[dict[str, str]]
+    task: ClipTask,
+    recovered: Recovered,
+    files: dict[str, str],
+    of_person: list[dict[str, str]],
+    bbox_scale: float,
 ) -> Iterator[str]:
     """Gives a JSON document of one line for each frame."""
     clip = task.clip
     named = {motion.track_id: own | files for motion, own in zip(recovered.motions, of_person)}
-    everyone = people_of_frames(recovered.motions, recovered.numbers, task.bbox_scale)
+    everyone = people_of_frames(recovered.motions, recovered.numbers, bbox_scale)
     for (number, people), time in zip(everyone, recovered.times):
         entries = [
             {"track_id": one} | person.as_json() | {"vertices": None, "files": named[one]}

@@ -1,23 +1,35 @@
-"""Motions made into people of single frames: posed, placed and in the contract's terms."""
+"""Motions made into people of single frames: posed, placed and in the contract's terms, and drawn over their clip."""
 
 import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hmrcli.body import BodyModel
 from hmrcli.body.about import about
 from hmrcli.body.camera import crop_camera
+from hmrcli.camera import Camera
+from hmrcli.inference.clip import Recovered
 from hmrcli.inference.fit import BBOX_SCALE
-from hmrcli.inference.person import Person
+from hmrcli.inference.person import Person, camera_pitch
 from hmrcli.inference.placing import squares
+from hmrcli.inference.video import Clip, Progress, reduced_size
 from hmrcli.motion import Motion
+from hmrcli.render.movie import movie
+from hmrcli.render.scene_view import Body, draw_frame, scene_view
 
 CHUNK = 32
 """Frames whose bodies are posed at a time: what bounds memory, whatever the length of a clip."""
+LONGER_SIDE = 1280
+"""Of the frames drawn on, at most, pixels."""
+_SAMPLE = 200
+"""Frames of each person, about, by which the side view is chosen."""
+_OVER_TIME = ("pose", "cam", "joints3d", "joints2d")
 _NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
 
@@ -81,13 +93,18 @@ def people_of_frames(
         yield from present.items()
 
 
+def _in_parts(
+    motion: Motion, chosen: NDArray[np.integer], bbox_scale: float = BBOX_SCALE
+) -> Iterator[Person]:
+    """Poses a motion at any number of frames, a few at a time."""
+    for start in range(0, len(chosen), CHUNK):
+        yield from people_at(motion, chosen[start : start + CHUNK], bbox_scale)
+
+
 def arrays_of(motion: Motion, bbox_scale: float) -> dict[str, Any]:
     """Returns what the npz of a motion holds; `vertices` are left out, as there are 20 million of 1,000 frames."""
-    parts: list[dict[str, Any]] = []
-    for start in range(0, len(motion.frames), CHUNK):
-        chosen = np.arange(start, min(start + CHUNK, len(motion.frames)))
-        people = people_at(motion, chosen, bbox_scale)
-        parts += [{name: getattr(one, name) for name in _OVER_TIME} for one in people]
+    everyone = _in_parts(motion, np.arange(len(motion.frames)), bbox_scale)
+    parts = [{name: getattr(one, name) for name in _OVER_TIME} for one in everyone]
     age = {} if motion.body.age is None else {"age": np.float64(motion.body.age)}
     return {
         "track_id": np.int64(motion.track_id),
@@ -109,4 +126,35 @@ def arrays_of(motion: Motion, bbox_scale: float) -> dict[str, Any]:
     }
 
 
-_OVER_TIME = ("pose", "cam", "joints3d", "joints2d")
+def draw_clip(
+    path: Path, clip: Clip, camera: Camera, recovered: Recovered, body: BodyModel, progress: Progress
+) -> None:
+    """Draws people over their clip, in a second reading of it, so that no frame need be kept.
+
+    Args:
+        path: of the video, .mp4.
+        clip: to read.
+        camera: of its frames.
+        recovered: its people's motions.
+        body: that was posed.
+        progress: is told after each frame.
+    """
+    faces, parts = body.faces.cpu().numpy(), body.parts.cpu().numpy()
+    small = camera.resized(*reduced_size(clip.width, clip.height, LONGER_SIDE))
+    some = []
+    for motion in recovered.motions:  # evenly over it
+        chosen = np.arange(0, len(motion.frames), max(len(motion.frames) // _SAMPLE, 1))
+        some += _in_parts(motion, chosen)
+    places = [person.joints3d + person.transl for person in some]
+    points = np.concatenate(places) if places else np.empty((0, 3))
+    view = scene_view(points, small, camera_pitch(some))
+    times, total = dict(zip(recovered.numbers, recovered.times)), len(recovered.numbers)
+    everyone = people_of_frames(recovered.motions, recovered.numbers)
+    frames = (frame for frame in clip.frames(max_side=LONGER_SIDE) if frame.number in times)
+    rate = recovered.motions[0].fps if recovered.motions else clip.fps
+    with movie(path, rate) as add:
+        for done, (frame, (number, people)) in enumerate(zip(frames, everyone), 1):
+            assert frame.number == number, "a clip reads alike each time"
+            bodies = [Body(one, person.placed, person.joints_visibility[parts]) for one, person in people]
+            add(draw_frame(frame.pixels, bodies, faces, view), times[number])
+            progress("overlay", done, total)

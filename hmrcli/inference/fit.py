@@ -14,11 +14,14 @@ from hmrcli.body.model import BodyOutput
 from hmrcli.environment import one_thread
 from hmrcli.fitting.fit import Fit, fit_landmarks
 from hmrcli.fitting.lifting import lift
+from hmrcli.fitting.motion import Smooth, fit_track
 from hmrcli.fitting.targets import Targets, seen_targets
-from hmrcli.inference.children import ages, child
+from hmrcli.inference.children import ages, ages_of_tracks, child
 from hmrcli.inference.person import People, Person
 from hmrcli.inference.photo import Array, Photo, Seen, box_text
 from hmrcli.inference.placing import Bodies, people_of, squares
+from hmrcli.inference.video import Clip, Progress
+from hmrcli.motion import Camera, Motion, Track
 from hmrcli.people import Landmarks
 
 SOMEBODY = 0.5
@@ -43,7 +46,7 @@ class Recognised(NamedTuple):
 
 
 class FitPredictor:
-    """Fits bodies to the landmarks that bundled networks find."""
+    """Fits bodies to the landmarks that bundled networks find; a `Method` of `inference.predictor`."""
 
     def __init__(self, body: BodyModel, bbox_scale: float = BBOX_SCALE) -> None:
         """Takes the body to pose, and the scale of the crop whose weak-perspective camera is given."""
@@ -58,6 +61,24 @@ class FitPredictor:
             self._agreeing(one, *next(found)) if len(one.landmarks) else People(notes=one.notes)
             for one in known
         ]
+
+    def require_rotations(self) -> None:
+        """Does nothing: bodies that are fitted have them."""
+
+    def motions(
+        self, clip: Clip, tracks: Sequence[Track], camera: Camera, smooth: Smooth, progress: Progress
+    ) -> list[Motion]:
+        """Fits the motion of each person, with a child's body where all that was seen of them shows a child."""
+        total, done, motions = sum(len(track.frames) for track in tracks), 0, []
+        for track, years in zip(tracks, ages_of_tracks(self.body, tracks, camera)):
+            length, own = len(track.frames), self.body if years is None else child(self.body, years)
+
+            def tell(share: float, before: int = done, length: int = length) -> None:
+                progress("motion", before + round(share * length), total)
+
+            motions.append(fit_track(own, track, camera, smooth, tell))
+            done += length
+        return motions
 
     def _agreeing(self, known: Recognised, bodies: Bodies, models: Sequence[BodyModel]) -> People:
         """Takes those of the recovered people with whom what is seen agrees."""

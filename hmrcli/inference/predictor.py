@@ -10,10 +10,13 @@ from hmrcli.body import BodyModel, load_body
 from hmrcli.camera import Camera
 from hmrcli.environment import chosen_device
 from hmrcli.errors import UsageError
+from hmrcli.fitting.motion import Smooth
 from hmrcli.inference.fit import BBOX_SCALE, FitPredictor
 from hmrcli.inference.images import AnyImage, Picture, as_picture
 from hmrcli.inference.person import People
 from hmrcli.inference.photo import Boxes, Photo, Seen, checked_boxes, see
+from hmrcli.inference.video import Clip, Progress
+from hmrcli.motion import Motion, Track
 
 if TYPE_CHECKING:
     from hmrcli.recipe import Recipe
@@ -22,11 +25,30 @@ SMALL = 256
 """Pixels along the longer side of a picture: in a smaller one, people in the distance cannot be told."""
 
 
-class PhotoPredictor(Protocol):
-    """Recovers the people of photos."""
+class Method(Protocol):
+    """A way to recover people: `FitPredictor`, or `NetworkPredictor`."""
+
+    bbox_scale: float
+    """Of the square crops whose weak-perspective cameras are given."""
 
     def people(self, seen: Sequence[Seen]) -> list[People]:
         """Gives the people of each photo, of those who are seen in it."""
+
+    def require_rotations(self) -> None:
+        """Raises UsageError where bodies have no joint rotations, of which motions are made."""
+
+    def motions(
+        self, clip: Clip, tracks: Sequence[Track], camera: Camera, smooth: Smooth, progress: Progress
+    ) -> list[Motion]:
+        """Gives the motion of each person who was followed through a clip.
+
+        Args:
+            clip: to read once more.
+            tracks: of its people.
+            camera: of all frames.
+            smooth: how much of a motion is taken for noise.
+            progress: is told how much is done, in frames of all people.
+        """
 
 
 class Predictor:
@@ -69,7 +91,7 @@ class Predictor:
         self.recipe: Recipe | None = None
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         chosen = chosen_device(device)
-        self.method: PhotoPredictor
+        self.method: Method
         if recipe is None or self.checkpoint is None:
             self.method = FitPredictor(self.body, bbox_scale)
         else:  # a fit needs none of it

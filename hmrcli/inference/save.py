@@ -48,6 +48,12 @@ def document(images: Sequence[dict[str, Any]], predictor: Predictor) -> dict[str
     }
 
 
+def write_document(target: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON document beside an image's or a clip's other files."""
+    with whole_file(beside(target, ".json")) as temporary:
+        temporary.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+
+
 def save_image(
     job: Task,
     people: People,
@@ -95,9 +101,7 @@ def save_image(
         ]
         entry = {"path": str(job.path), "width": width, "height": height, "people": entries}
         if "json" in saves:
-            content = document([entry], predictor) | {"settings": job.settings}
-            with whole_file(beside(job.target, ".json")) as temporary:
-                temporary.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+            write_document(job.target, document([entry], predictor) | {"settings": job.settings})
         new = {*exported, *(Path(name) for named in files for name in named.values())}
         first = len(people) if same else 0
         for earlier in _files_of(job.target, first) - new:

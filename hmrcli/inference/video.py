@@ -20,6 +20,8 @@ from hmrcli.errors import BadInput
 from hmrcli.files import open_file, reason
 
 Image = NDArray[np.uint8]
+Progress = Callable[[str, int, int | None], None]
+"""Told of a stage (`people`, `motion`, `overlay`), how much of it is done, and of how much, where that is known."""
 
 USUAL_FPS = 30.0
 """Of a video that does not say."""

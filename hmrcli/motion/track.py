@@ -1,5 +1,6 @@
 """What was seen of one person over the frames of a clip."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,3 +22,12 @@ class Track(NamedTuple):
     """(F, 4) x, y, width, height in pixels."""
     landmarks: Landmarks
     """Of F entries."""
+
+
+def by_frame(several: Iterable[NDArray[np.int64]]) -> dict[int, list[tuple[int, int]]]:
+    """Tells by the frames (F,) of several people, for each frame, who is in it, and which of their own it is."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for person, frames in enumerate(several):
+        for at, frame in enumerate(frames.tolist()):
+            found.setdefault(frame, []).append((person, at))
+    return found

@@ -11,12 +11,10 @@ import pytest
 import torch
 
 from hmrcli.body import load_body
-from hmrcli.inference.clip import Recovered, camera_moved, fit_tracks, see_clip, tracks_of, usual_rate
+from hmrcli.inference.clip import Recovered, camera_moved, see_clip, tracks_of, usual_rate
 from hmrcli.inference.clip_files import ClipTask, done_before, save_clip
-from hmrcli.inference.clip_network import regress_tracks
 from hmrcli.inference.clip_state import read_state, write_state
 from hmrcli.inference.interruption import interrupted_between
-from hmrcli.inference.network import NetworkPredictor
 from hmrcli.inference.predictor import Predictor
 from hmrcli.inference.video import Clip, open_video
 from hmrcli.motion import Track
@@ -47,7 +45,7 @@ def saved(
     clip: Clip, tracks: list[Track], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict, Recovered]:
     predictor, camera = Predictor(body=load_body("open")), clip.camera
-    motions = fit_tracks(predictor.body, tracks, camera, 25.0, "light", quiet)
+    motions = predictor.method.motions(clip, tracks, camera, "light", quiet)
     numbers = list(range(COUNT))
     recovered = Recovered(motions, [k / 25 for k in numbers], numbers)
     target = tmp_path_factory.mktemp("out") / "pan"
@@ -63,8 +61,7 @@ def test_a_network_says_of_a_clip_what_it_says_of_its_frames(
     clip: Clip, tracks: list[Track], tmp_path: Path
 ) -> None:
     predictor = Predictor("hmr_l1", checkpoint_of("hmr_l1", tmp_path), device="cpu")
-    assert isinstance(predictor.method, NetworkPredictor)
-    motions = regress_tracks(predictor.method, clip, tracks, clip.camera, 25.0, "none", quiet)
+    motions = predictor.method.motions(clip, tracks, clip.camera, "none", quiet)
     frames = {frame.number: frame.pixels for frame in clip.frames()}
     for track, motion in zip(tracks, motions):
         for k in (0, -1):

@@ -18,9 +18,7 @@ from hmrcli.camera import Camera
 from hmrcli.data.crop import crop_people
 from hmrcli.errors import BadInput, UsageError
 from hmrcli.inference import Predictor
-from hmrcli.inference.clip_network import require_rotations
 from hmrcli.inference.images import read_image
-from hmrcli.inference.network import NetworkPredictor
 from hmrcli.inference.person import People
 from hmrcli.layers import save_weights
 from hmrcli.recipe import load_recipe
@@ -144,9 +142,8 @@ def test_mesh_networks(recipe: str, tmp_path: Path, photo: np.ndarray) -> None:
     if recipe == "graphormer_l1":  # a mesh, and no parameters
         assert document["rotmat"] is document["pose"] is document["betas"] is None
         assert not {"rotmat", "pose", "betas"} & set(person.arrays())
-        assert isinstance(predictor.method, NetworkPredictor)
         with pytest.raises(UsageError, match="without joint rotations"):
-            require_rotations(predictor.method)
+            predictor.method.require_rotations()
     else:
         assert np.shape(document["rotmat"]) == (24, 3, 3)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hmrcli.body import load_body
-from hmrcli.inference.clip import fit_tracks, see_clip, tracks_of
-from hmrcli.inference.track_ages import LOOKS, ages_of_tracks, spread
+from hmrcli.inference.children import LOOKS, ages_of_tracks, spread
+from hmrcli.inference.clip import see_clip, tracks_of
+from hmrcli.inference.predictor import Predictor
 from hmrcli.inference.video import Clip, open_video
 from hmrcli.motion import Motion, Track
 from tests.inference.clips import beside_a_child, write_video
@@ -35,7 +36,8 @@ def only(track: Track, keep: slice) -> Track:
 
 
 def test_someone_small_beside_an_adult_is_a_child_in_every_frame(clip: Clip, tracks: list[Track]) -> None:
-    woman, child = sorted(fit_tracks(load_body("open"), tracks, clip.camera, 25.0, "light", quiet), key=_left)
+    found = Predictor().method.motions(clip, tracks, clip.camera, "light", quiet)
+    woman, child = sorted(found, key=_left)
     assert woman.body.age is None and child.body.age is not None and 4 <= child.body.age <= 10
     assert len(child.frames) == COUNT and (child.scores > 0.8).all()
     near = np.abs(child.transl[:, 2] / woman.transl[:, 2] - 1)  # not an adult twice as far away
@@ -63,9 +65,9 @@ def test_a_frame_that_looks_like_a_child_makes_none(
             np.where(np.arange(COUNT) < frames, 9.0, -1.0)[:, None] * (np.ones(len(years)))
         )
 
-    monkeypatch.setattr("hmrcli.inference.track_ages.gains", gained(COUNT // 2 - 1))
+    monkeypatch.setattr("hmrcli.inference.children.gains", gained(COUNT // 2 - 1))
     assert ages_of_tracks(load_body("open"), [woman], clip.camera) == [None]
-    monkeypatch.setattr("hmrcli.inference.track_ages.gains", gained(COUNT // 2 + 1))
+    monkeypatch.setattr("hmrcli.inference.children.gains", gained(COUNT // 2 + 1))
     assert ages_of_tracks(load_body("open"), [woman], clip.camera) != [None]
 
 
