@@ -1,4 +1,4 @@
-"""Cameras that were calibrated: what a file says of one, brought to a picture's size."""
+"""Cameras that were calibrated, brought to a picture's size."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.camera.calibration_files import Entry, read_entries
 from hmrcli.camera.camera import Camera
 from hmrcli.camera.distortion import limit
-from hmrcli.errors import BadInput, MissingFile, UsageError
-from hmrcli.files import did_you_mean
+from hmrcli.errors import BadInput
 
 _BLOCK = 16
 """Pixels to which video codecs fill up a picture."""
@@ -22,11 +20,17 @@ TURNS = {1: 0, 3: 2, 6: 1, 8: 3}
 
 
 class Calibration(NamedTuple):
-    """One camera of a calibration file."""
+    """One camera of a calibration file, as it stands there; pixels."""
 
     path: Path
     name: str
-    entry: Entry
+    focal_lengths: tuple[float, float]
+    """Along x and y."""
+    principal_point: tuple[float, float]
+    size: tuple[int, int] | None
+    """Width and height; None where the file does not tell."""
+    distortion: tuple[float, ...]
+    """OpenCV's coefficients; none for a pinhole."""
 
     def camera(self, width: int, height: int, orientation: int = 1) -> Camera:
         """Returns the camera of a picture of some size, as it is shown.
@@ -38,17 +42,10 @@ class Calibration(NamedTuple):
         Raises:
             BadInput: the picture's proportions are others, or the calibration cannot be that of such a picture.
         """
-        entry, about = self.entry, f"{self.path}: camera {self.name}"
-        calibrated = entry.size or (width, height)
-        focal_x, focal_y = entry.focal_lengths
-        camera = Camera(
-            focal_x,
-            entry.principal_point,
-            *calibrated,
-            "given",
-            None if focal_x == focal_y else focal_y,
-            entry.distortion,
-        )
+        about, calibrated = f"{self.path}: camera {self.name}", self.size or (width, height)
+        focal_x, focal_y = self.focal_lengths
+        along_y = None if focal_x == focal_y else focal_y
+        camera = Camera(focal_x, self.principal_point, *calibrated, "given", along_y, self.distortion)
         turns = TURNS.get(orientation, 0)
         if turns % 2 and not camera.suits(width, height):
             camera = camera.turned(turns)
@@ -61,43 +58,15 @@ class Calibration(NamedTuple):
             )
         camera = camera.resized(width, height)
         off = np.abs(np.array(camera.principal_point) / (width, height) - 0.5).max()
-        if off > (1.5 if entry.size else _FAR_OFF):
-            why = (
-                "lies far from the picture"
-                if entry.size
-                else "does not suit it; add image_width, image_height"
-            )
-            raise BadInput(
-                f"{about}: principal point {_text(camera.principal_point)} in {width}x{height} {why}"
-            )
+        if off > (1.5 if self.size else _FAR_OFF):
+            unsuited = "does not suit it; add image_width, image_height"
+            why = "lies far from the picture" if self.size else unsuited
+            point = _text(camera.principal_point)
+            raise BadInput(f"{about}: principal point {point} in {width}x{height} {why}")
         if not 0.1 < camera.focal_length / np.hypot(width, height) < 100:
             raise BadInput(f"{about}: focal length {camera.focal_length:.1f} does not suit {width}x{height}")
         _check_distortion(camera, about)
         return camera
-
-
-def read_calibration(given: str) -> Calibration:
-    """Reads one camera of a calibration file: `FILE`, or `FILE:NAME` where it holds several.
-
-    Raises:
-        MissingFile: there is no such file.
-        UsageError: the file holds several cameras and none or an unknown one is named.
-        BadInput: the file holds no camera, or one that is not understood.
-    """
-    path, wanted = Path(given), ""
-    if not path.is_file() and ":" in given:
-        before, _, after = given.rpartition(":")
-        path, wanted = (Path(before), after) if Path(before).is_file() else (path, "")
-    if not path.exists():
-        raise MissingFile(f"--calib: {path}: no such file{did_you_mean(path)}")
-    entries = read_entries(path)
-    names = ", ".join(sorted(entries))
-    if wanted and wanted not in entries:
-        raise UsageError(f"--calib: {path} holds no camera {wanted}, but {names}")
-    if not wanted and len(entries) > 1:
-        raise UsageError(f"--calib: {path} holds several cameras; say which: --calib {path}:NAME, of {names}")
-    name = wanted or next(iter(entries))
-    return Calibration(path, name, entries[name])
 
 
 def _check_distortion(camera: Camera, about: str) -> None:

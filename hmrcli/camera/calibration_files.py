@@ -9,14 +9,15 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from hmrcli.camera.calibration import Calibration
 from hmrcli.camera.distortion import COUNTS
-from hmrcli.errors import BadInput
-from hmrcli.files import damage, open_file
+from hmrcli.errors import BadInput, MissingFile, UsageError
+from hmrcli.files import damage, did_you_mean, open_file
 
 _LARGEST = 1 << 22
-EXPECTED = (
+_EXPECTED = (
     "expected OpenCV's storage (.yml, .xml, .json) with camera_matrix and distortion_coefficients, "
     "COLMAP's cameras.txt, or toml of Pose2Sim or anipose"
 )
@@ -36,52 +37,59 @@ _DISTORTION = re.compile(
 _SIZES = ("size", "image_size", "imagesize", "img_size", "resolution")
 
 
-class Entry(NamedTuple):
-    """A camera as a file has it, pixels."""
-
-    focal_lengths: tuple[float, float]
-    """Along x and y."""
-    principal_point: tuple[float, float]
-    size: tuple[int, int] | None
-    """Width and height; None where the file does not tell."""
-    distortion: tuple[float, ...]
-    """OpenCV's coefficients; none for a pinhole."""
-
-
-def read_entries(path: Path) -> dict[str, Entry]:
-    """Reads the cameras of a file, at least one, by name.
+def read_calibration(given: str) -> Calibration:
+    """Reads one camera of a calibration file: `FILE`, or `FILE:NAME` where it holds several.
 
     Raises:
         MissingFile: there is no such file.
-        BadInput: it holds none, or one that is not understood.
+        UsageError: the file holds several cameras and none or an unknown one is named.
+        BadInput: the file holds no camera, or one that is not understood.
     """
+    path, wanted = Path(given), ""
+    if not path.is_file() and ":" in given:
+        before, _, after = given.rpartition(":")
+        path, wanted = (Path(before), after) if Path(before).is_file() else (path, "")
+    if not path.exists():
+        raise MissingFile(f"--calib: {path}: no such file{did_you_mean(path)}")
+    entries = _read_entries(path)
+    names = ", ".join(sorted(entries))
+    if wanted and wanted not in entries:
+        raise UsageError(f"--calib: {path} holds no camera {wanted}, but {names}")
+    if not wanted and len(entries) > 1:
+        raise UsageError(f"--calib: {path} holds several cameras; say which: --calib {path}:NAME, of {names}")
+    return entries[wanted or next(iter(entries))]
+
+
+def _read_entries(path: Path) -> dict[str, Calibration]:
+    """Reads the cameras of a file, at least one, by name."""
     with open_file(path) as stream:
         content = stream.read(_LARGEST + 1)
-    with damage(f"{path}: is no calibration file ({{}}); {EXPECTED}"):
+    with damage(f"{path}: is no calibration file ({{}}); {_EXPECTED}"):
         if len(content) > _LARGEST:
             raise ValueError("larger than 4 MB")
         text = content.decode("utf-8-sig")
         if path.suffix.lower() == ".toml":
-            entries = dict(_toml(tomllib.loads(text), path))
+            found = _toml(tomllib.loads(text), path)
         elif path.suffix.lower() == ".txt":
-            entries = dict(_colmap(text, path))
+            found = _colmap(text, path)
         else:
-            entries = dict(_opencv(_storage(text), path))
+            found = _opencv(_storage(text), path)
+        entries = {one.name: one for one in found}
     if not entries:
-        raise BadInput(f"{path}: holds no camera; {EXPECTED}")
+        raise BadInput(f"{path}: holds no camera; {_EXPECTED}")
     return entries
 
 
-def _toml(document: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Entry]]:
+def _toml(document: Mapping[str, Any], path: Path) -> Iterator[Calibration]:
     for section, values in document.items():
         if isinstance(values, Mapping) and "matrix" in values:
             name = str(values.get("name", section))
             _refuse_fisheye(values, path, name)
             matrix, size = _flat(values["matrix"]), _flat(values.get("size", []))
-            yield name, _entry(path, name, matrix, _flat(values.get("distortions", [])), size)
+            yield _entry(path, name, matrix, _flat(values.get("distortions", [])), size)
 
 
-def _colmap(text: str, path: Path) -> Iterator[tuple[str, Entry]]:
+def _colmap(text: str, path: Path) -> Iterator[Calibration]:
     for line in text.splitlines():
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -95,7 +103,7 @@ def _colmap(text: str, path: Path) -> Iterator[tuple[str, Entry]]:
         focal = named.get("f", 0.0)
         matrix = [named.get("fx", focal), 0, named["cx"], 0, named.get("fy", focal), named["cy"], 0, 0, 1]
         order = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")[: 8 if "k6" in named else 4]
-        yield name, _entry(path, name, matrix, [named.get(k, 0.0) for k in order], [width, height])
+        yield _entry(path, name, matrix, [named.get(k, 0.0) for k in order], [width, height])
 
 
 def _storage(text: str) -> dict[str, Any]:
@@ -135,7 +143,7 @@ def _check_depth(text: str) -> None:
             raise ValueError("nested more than 64 levels deep")
 
 
-def _opencv(document: Mapping[str, Any], path: Path, inside: str = "") -> Iterator[tuple[str, Entry]]:
+def _opencv(document: Mapping[str, Any], path: Path, inside: str = "") -> Iterator[Calibration]:
     sizes = {key.lower(): value for key, value in document.items()}
     size = [sizes.get(f"image_{side}", sizes.get(side, 0.0)) for side in ("width", "height")]
     size = next((_flat(sizes[key]) for key in _SIZES if key in sizes), size if all(size) else [])
@@ -149,7 +157,7 @@ def _opencv(document: Mapping[str, Any], path: Path, inside: str = "") -> Iterat
         if match and isinstance(value, list) and len(_flat(value)) == 9:
             name = _name(match) or inside or "0"
             _refuse_fisheye(document, path, name)
-            yield name, _entry(path, name, _flat(value), distortions.get(_name(match), []), size)
+            yield _entry(path, name, _flat(value), distortions.get(_name(match), []), size)
         elif isinstance(value, dict) and not inside:
             yield from _opencv(value, path, key)
 
@@ -167,18 +175,17 @@ def _flat(value: Any) -> list[float]:
 
 def _refuse_fisheye(values: Mapping[str, Any], path: Path, name: str) -> None:
     model = str(values.get("distortion_model", ""))
-    if (
-        values.get("fisheye")
-        or values.get("fisheye_model")
-        or model.lower() in ("equidistant", "fisheye", "kannala_brandt")
-    ):
+    known = model.lower() in ("equidistant", "fisheye", "kannala_brandt")
+    if known or values.get("fisheye") or values.get("fisheye_model"):
         raise BadInput(
             f"{path}: camera {name} is a fisheye, which is not modelled; undistort its pictures first "
             "(cv2.fisheye.undistortImage) and give the new matrix"
         )
 
 
-def _entry(path: Path, name: str, matrix: list[float], distortion: list[float], size: list[float]) -> Entry:
+def _entry(
+    path: Path, name: str, matrix: list[float], distortion: list[float], size: list[float]
+) -> Calibration:
     """Checks the numbers of one camera.
 
     Raises:
@@ -199,6 +206,5 @@ def _entry(path: Path, name: str, matrix: list[float], distortion: list[float], 
     if size and (len(size) != 2 or not all(0 < side < 1e6 and side == int(side) for side in size)):
         raise BadInput(f"{where}: size is not a width and a height in pixels")
     padded = (*distortion, *[0.0] * (count - len(distortion)))
-    return Entry(
-        (matrix[0], matrix[4]), (matrix[2], matrix[5]), (int(size[0]), int(size[1])) if size else None, padded
-    )
+    sides = (int(size[0]), int(size[1])) if size else None
+    return Calibration(path, name, (matrix[0], matrix[4]), (matrix[2], matrix[5]), sides, padded)

@@ -1,6 +1,6 @@
 """`hmr infer`: images and clips into overlays, meshes, motions and numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -144,9 +144,17 @@ def infer(
     if camera is not None:
         return recover_camera(camera, out, work)
     failures.raises = len(inputs) == count == 1
-    opened = _opened(clips, failures)  # what is wrong with one is known before the long work on another
+    opened = _opened(
+        clips, paths, out, failures
+    )  # what is wrong with one is known before the long work on another
     done = recover_photos(paths, out, predictor, asked, failures, quiet=as_json)
-    _recover_clips(clips, opened, paths, out, work, failures)
+    for one, clip, target in opened:
+        try:
+            recover_clip(one, clip, target, work)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except Exception as error:
+            failures(one.name, error)
     if as_json and done:
         from hmrcli.inference.save import document
 
@@ -156,28 +164,6 @@ def infer(
         worst = min(failures.errors, key=lambda error: error.exit_code)
         total = len(done) + len(failures.errors)
         raise type(worst)(f"{len(failures.errors)} of {total} inputs could not be done; they are named above")
-
-
-def _recover_clips(
-    clips: Sequence[ClipInput],
-    opened: Mapping[ClipInput, "Clip"],
-    paths: Sequence[Path],
-    out: Path,
-    work: ClipWork,
-    failures: Failures,
-) -> None:
-    """Writes the files of clips, one after the other, under names that the images leave."""
-    from hmrcli.inference.inputs import output_stems
-
-    stems = list(output_stems([*paths, *(Path(one.stem) for one in clips)], out))[len(paths) :]
-    for one, target in zip(clips, stems):
-        if one in opened:
-            try:
-                recover_clip(one, opened[one], target, work)
-            except KeyboardInterrupt:
-                raise typer.Exit(130) from None
-            except Exception as error:
-                failures(one.name, error)
 
 
 def _suits_clips(asked: "Asked", live: bool, mixed: bool) -> None:
@@ -194,12 +180,17 @@ def _suits_clips(asked: "Asked", live: bool, mixed: bool) -> None:
         )
 
 
-def _opened(clips: Sequence[ClipInput], failures: Failures) -> dict[ClipInput, "Clip"]:
-    """Opens clips, less those that cannot be."""
-    opened = {}
-    for one in clips:
+def _opened(
+    clips: Sequence[ClipInput], paths: Sequence[Path], out: Path, failures: Failures
+) -> list[tuple[ClipInput, "Clip", Path]]:
+    """Opens clips, less those that cannot be; their files have names that the images leave."""
+    from hmrcli.inference.inputs import output_stems
+
+    opened = []
+    stems = list(output_stems([*paths, *(Path(one.stem) for one in clips)], out))[len(paths) :]
+    for one, target in zip(clips, stems):
         try:
-            opened[one] = one.opened()
+            opened.append((one, one.opened(), target))
         except HmrError as error:
             failures(one.name, error)
     return opened

@@ -56,7 +56,7 @@ def asked_of(
         raise UsageError(f"--bbox-scale: {bbox_scale:g} is not between 0.1 and 10")
     if focal and calib:
         raise UsageError("--calib: a calibration has its focal length; give it or --focal")
-    from hmrcli.camera.calibration import read_calibration
+    from hmrcli.camera.calibration_files import read_calibration
 
     calibration = read_calibration(calib) if calib else None
     return Asked(

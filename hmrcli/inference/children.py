@@ -19,8 +19,7 @@ from hmrcli.environment import one_thread
 from hmrcli.fitting.fit import Fit, fit_landmarks
 from hmrcli.fitting.motion import track_targets
 from hmrcli.fitting.targets import Targets
-from hmrcli.motion import Track
-from hmrcli.motion.track import by_frame
+from hmrcli.motion import Track, by_frame
 from hmrcli.people import LANDMARK_INDEX
 
 YEARS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14)

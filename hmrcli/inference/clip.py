@@ -20,9 +20,8 @@ from hmrcli.inference.interruption import interrupted_between
 from hmrcli.inference.photo import Boxes, checked_boxes
 from hmrcli.inference.predictor import Predictor
 from hmrcli.inference.video import Clip, Progress
-from hmrcli.motion import Camera, Motion, Track
+from hmrcli.motion import Camera, Motion, Track, by_frame
 from hmrcli.motion.stillness import CameraWatch
-from hmrcli.motion.track import by_frame
 from hmrcli.motion.world import World, to_world
 from hmrcli.people.sightings import joined
 from hmrcli.people.tracking import Tracker

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,15 +35,6 @@ BBOX_SCALE = 1.25
 _HEAD = SMPL_24.names.index("head")
 
 
-class Recognised(NamedTuple):
-    """A photo and those who are certainly seen in it."""
-
-    seen: Seen
-    landmarks: Landmarks
-    notes: list[str]
-    """On boxes without anybody."""
-
-
 class FitPredictor:
     """Fits bodies to the landmarks that bundled networks find; a `Method` of `inference.predictor`."""
 
@@ -55,11 +45,11 @@ class FitPredictor:
     def people(self, seen: Sequence[Seen]) -> list[People]:
         """Gives the people of each photo; all of them are fitted together, and each as if alone."""
         known = [_recognised(one) for one in seen]
-        some = [one for one in known if len(one.landmarks)]
+        some = [one for one, _ in known if len(one.boxes)]
         found = iter(self._recovered(some) if some else [])
         return [
-            self._agreeing(one, *next(found)) if len(one.landmarks) else People(notes=one.notes)
-            for one in known
+            self._agreeing(one, notes, *next(found)) if len(one.boxes) else People(notes=notes)
+            for one, notes in known
         ]
 
     def require_rotations(self) -> None:
@@ -80,22 +70,24 @@ class FitPredictor:
             done += length
         return motions
 
-    def _agreeing(self, known: Recognised, bodies: Bodies, models: Sequence[BodyModel]) -> People:
+    @staticmethod
+    def _agreeing(seen: Seen, notes: list[str], bodies: Bodies, models: Sequence[BodyModel]) -> People:
         """Takes those of the recovered people with whom what is seen agrees."""
-        everyone = people_of(known.seen, bodies, models, "fit")
+        everyone = people_of(seen, bodies, models, "fit")
         agreeing = [person for person in everyone if person.score >= CONTRADICTED]
         left_out = [
             f"no body agrees with what is seen in box {box_text(person.bbox_xywh)}, which is left out"
             for person in everyone
             if person.score < CONTRADICTED
         ]
-        kept = _without_doubles(agreeing) if known.seen.photo.boxes is None else agreeing
-        return People(kept, [*known.notes, *left_out])
+        kept = _without_doubles(agreeing) if seen.photo.boxes is None else agreeing
+        return People(kept, [*notes, *left_out])
 
-    def _recovered(self, known: Sequence[Recognised]) -> list[tuple[Bodies, list[BodyModel]]]:
+    def _recovered(self, known: Sequence[Seen]) -> list[tuple[Bodies, list[BodyModel]]]:
         """Fits adults, and children where these are told by what was found, for each photo."""
-        counts = [len(one.landmarks) for one in known]
-        each = [landmark_targets(one.landmarks, one.seen.boxes, one.seen.photo) for one in known]
+        counts = [len(one.boxes) for one in known]
+        found = [_landmarks(one) for one in known]
+        each = [landmark_targets(marks, one.boxes, one.photo) for marks, one in zip(found, known)]
         targets = Targets(*map(torch.cat, zip(*each)))
         with one_thread():
             fits = fit_landmarks(self.body, targets)
@@ -105,7 +97,7 @@ class FitPredictor:
         vertices, joints = (torch.cat([getattr(one, name) for one in posed]) for name in BodyOutput._fields)
         models = [self.body] * len(vertices)
         if self.body.name == "open":  # licensed bodies know no children
-            visibility = np.concatenate([one.landmarks.visibility for one in known])
+            visibility = np.concatenate([marks.visibility for marks in found])
             with one_thread():
                 children = ages(self.body, targets, fits, joints, visibility, counts)
             for i, years in children.items():
@@ -114,7 +106,7 @@ class FitPredictor:
                     fit = fit_landmarks(models[i], Targets(*(value[[i]] for value in targets)))
                 fits = Fit(*(torch.cat([all_[:i], one, all_[i + 1 :]]) for all_, one in zip(fits, fit)))
                 vertices[[i]], joints[[i]] = self._posed(models[i], fit)
-        around = [squares(one.seen.boxes, self.bbox_scale, one.seen.photo.camera) for one in known]
+        around = [squares(one.boxes, self.bbox_scale, one.photo.camera) for one in known]
         cam = crop_camera(fits.transl, *map(torch.cat, zip(*around)))
         of_all = [vertices, joints, cam, fits.transl, fits.rotmat, fits.betas]
         of_each = zip(*(value.split(counts) for value in of_all))
@@ -127,16 +119,19 @@ class FitPredictor:
             return body(fits.rotmat, fits.betas)
 
 
-def _recognised(seen: Seen) -> Recognised:
+def _recognised(seen: Seen) -> tuple[Seen, list[str]]:
     """Leaves out given boxes in which nobody was recognised, and says which."""
-    photo, landmarks, boxes = seen
-    assert landmarks is not None, "a fit needs landmarks"
+    photo, boxes, landmarks = seen.photo, seen.boxes, _landmarks(seen)
     if photo.boxes is None:
-        return Recognised(seen, landmarks, [])
+        return seen, []
     somebody = landmarks.score >= SOMEBODY
     notes = [f"nobody was recognised in box {box_text(box)}" for box in boxes[~somebody]]
-    known = landmarks[somebody]
-    return Recognised(Seen(photo, known, boxes[somebody]), known, notes)
+    return Seen(photo, landmarks[somebody], boxes[somebody]), notes
+
+
+def _landmarks(seen: Seen) -> Landmarks:
+    assert seen.landmarks is not None, "a fit needs landmarks"
+    return seen.landmarks
 
 
 def landmark_targets(landmarks: Landmarks, boxes: Array, photo: Photo) -> Targets:

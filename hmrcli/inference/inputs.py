@@ -130,31 +130,26 @@ def _images(paths: Iterable[Path]) -> list[Path]:
     """Picks the visible images, in natural order; other photos too, if they are there in no other kind."""
     visible = [
         path
-        for path in paths
-        if path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_PHOTOS)
-        and not path.name.startswith(".")
-        and (path.is_file() or (path.is_symlink() and not path.exists()))  # a dead link is named
-        and not _is_overlay(path)
+        for path in _visible(paths, (*IMAGE_SUFFIXES, *OTHER_PHOTOS))
+        if path.is_file() or (path.is_symlink() and not path.exists())  # a dead link is named
     ]
-    images = [path for path in visible if path.suffix.lower() in IMAGE_SUFFIXES]
-    readable = {path.with_suffix("") for path in images}
-    others = [path for path in visible if path.with_suffix("") not in readable]
-    return sorted([*images, *others], key=natural_order)
+    readable = {path.with_suffix("") for path in visible if path.suffix.lower() in IMAGE_SUFFIXES}
+    return [
+        path
+        for path in visible
+        if path.suffix.lower() in IMAGE_SUFFIXES or path.with_suffix("") not in readable
+    ]
 
 
 def _videos(paths: Iterable[Path]) -> list[Path]:
     """Picks the visible videos, in natural order."""
-    return sorted(
-        (
-            path
-            for path in paths
-            if path.suffix.lower() in VIDEO_SUFFIXES
-            and not path.name.startswith(".")
-            and path.is_file()
-            and not _is_overlay(path)
-        ),
-        key=natural_order,
-    )
+    return [path for path in _visible(paths, VIDEO_SUFFIXES) if path.is_file()]
+
+
+def _visible(paths: Iterable[Path], suffixes: tuple[str, ...]) -> list[Path]:
+    """Picks what is neither hidden nor an overlay of this program, in natural order."""
+    kind = [path for path in paths if path.suffix.lower() in suffixes and not path.name.startswith(".")]
+    return sorted((path for path in kind if not _is_overlay(path)), key=natural_order)
 
 
 def _is_overlay(path: Path) -> bool:

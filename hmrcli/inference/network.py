@@ -22,8 +22,7 @@ from hmrcli.inference.photo import Seen
 from hmrcli.inference.placing import Bodies, Squares, people_of, squares
 from hmrcli.inference.video import Clip, Progress
 from hmrcli.layers import Crops, Prediction
-from hmrcli.motion import Camera, Motion, Track
-from hmrcli.motion.track import by_frame
+from hmrcli.motion import Camera, Motion, Track, by_frame
 from hmrcli.recipe import Recipe
 
 BATCH = 64

@@ -110,12 +110,13 @@ def open_video(path: Path, note: Callable[[str], None] = lambda text: None) -> C
         with _opened(path) as container:
             stream = _pictures(container, path)
             fps = float(stream.average_rate or stream.guessed_rate or USUAL_FPS)
-            count = stream.frames or _count(container.duration, fps)
+            duration = container.duration or 0  # microseconds
+            count = stream.frames or (round(duration / 1e6 * fps) if duration > 0 else None)
             stretch = float(stream.sample_aspect_ratio or 1) or 1.0
             first = next(_decoded(container, stream, lambda text: None), None)
     except av.error.FFmpegError as error:
         raise BadInput(
-            f"{path}: no video that can be read ({_why(error)}); get it again, or convert it first: "
+            f"{path}: no video that can be read ({reason(error).lower()}); get it again, or convert it first: "
             f"ffmpeg -i {path} {path.stem}_new.mp4"
         ) from None
     if first is None:
@@ -134,7 +135,8 @@ def open_video(path: Path, note: Callable[[str], None] = lambda text: None) -> C
                 last = time - began if time - began > last else last + 1 / fps
                 if number >= start:
                     pixels = _shown(frame, stretch, max_side)
-                    yield Frame(number, last, pixels if max_side else _fitted(pixels, width, height))
+                    # Few files change the size on the way.
+                    yield Frame(number, last, pixels if max_side else _resized(pixels, width, height))
 
     return Clip(path, Camera.by_diagonal(width, height), fps, count, read)
 
@@ -168,20 +170,9 @@ def open_images(paths: Sequence[Path], fps: float, note: Callable[[str], None] =
             except BadInput as error:
                 note(f"{error}; it is left out")
                 continue
-            yield Frame(number, number / fps, reduced(pixels, max_side))
+            yield Frame(number, number / fps, _resized(pixels, *reduced_size(width, height, max_side)))
 
     return Clip(paths[0], first.camera, fps, len(paths), read)
-
-
-def reduced(pixels: Image, max_side: int | None) -> Image:
-    """Reduces an image so that its longer side is at most `max_side`."""
-    import cv2
-
-    height, width = pixels.shape[:2]
-    columns, rows = reduced_size(width, height, max_side)
-    if (columns, rows) == (width, height):
-        return pixels
-    return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def reduced_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
@@ -223,7 +214,7 @@ def _decoded(container: Any, stream: Any, note: Callable[[str], None]) -> Iterat
         try:
             packet = next(packets, None)
         except av.error.FFmpegError as error:
-            note(f"{container.name}: ends early ({_why(error)})")
+            note(f"{container.name}: ends early ({reason(error).lower()})")
             break
         if packet is None:
             break
@@ -259,19 +250,9 @@ def _turned(pixels: Image, frame: Any) -> Image:
     return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
-def _fitted(pixels: Image, width: int, height: int) -> Image:
-    """Brings a frame to the size of the clip's first; few files change it on the way."""
+def _resized(pixels: Image, width: int, height: int) -> Image:
     import cv2
 
     if pixels.shape[:2] == (height, width):
         return pixels
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _count(duration: int | None, fps: float) -> int | None:
-    """Estimates the number of frames by a duration in microseconds."""
-    return round(duration / 1e6 * fps) if duration and duration > 0 else None
-
-
-def _why(error: Exception) -> str:
-    return reason(error).lower()

@@ -1,7 +1,6 @@
 """People over time: what was seen of one person in each frame, and the motion that was recovered from it."""
 
 from hmrcli.camera import Camera
-from hmrcli.motion.motion import Motion
-from hmrcli.motion.track import Track
+from hmrcli.motion.motion import Motion, Track, by_frame
 
-__all__ = ["Camera", "Motion", "Track"]
+__all__ = ["Camera", "Motion", "Track", "by_frame"]

@@ -118,10 +118,8 @@ def _notes(floor: Floor, stray: float) -> tuple[str, ...]:
     if np.isnan(floor.error):
         return ("no foot was seen to stand: the floor is a guess, at the lowest foot",)
     if stray > STRAY:
-        return (
-            f"{stray:.0%} of what stood still is not on one floor: the camera moved, or the ground is not level;"
-            " places in the world are not to be trusted",
-        )
+        cause = "the camera moved, or the ground is not level; places in the world are not to be trusted"
+        return (f"{stray:.0%} of what stood still is not on one floor: {cause}",)
     return ()
 
 
@@ -150,7 +148,8 @@ def held_still(soles: Array, contacts: Flags, times: Array, rays: Array) -> Arra
     """
     count = len(soles)
     if count < 3:
-        return np.where(contacts.any(1), -_lowest(soles, contacts), 0)[:, None] * np.array([0, 1.0, 0])
+        lowest = np.where(contacts, soles[..., 1], np.inf).min(1)
+        return np.where(contacts.any(1), -lowest, 0)[:, None] * np.array([0, 1.0, 0])
     seconds = np.maximum(np.diff(times), 1e-3)
     sunk = np.zeros_like(contacts)
     for _ in range(3):
@@ -161,10 +160,6 @@ def held_still(soles: Array, contacts: Flags, times: Array, rays: Array) -> Arra
             break
         sunk = sinks
     return shift
-
-
-def _lowest(soles: Array, contacts: Flags) -> Array:
-    return np.where(contacts, soles[..., 1], np.inf).min(1)
 
 
 def _holding(soles: Array, contacts: Flags, sunk: Flags, seconds: Array, rays: Array) -> Chain:
@@ -207,10 +202,8 @@ def _swaying(count: int, seconds: torch.Tensor) -> Chain:
 def _moved(motion: Motion, rotation: Array, origin: Array, shift: Array) -> Motion:
     """Turns a motion into the world. A body turns about its root joint, which is not at the model's origin."""
     with torch.inference_mode():
-        rest = motion.body(torch.eye(3).expand(1, 24, 3, 3), torch.from_numpy(motion.betas)[None]).joints[
-            0, 0
-        ]
-    root = rest.double().numpy()
+        rest = motion.body(torch.eye(3).expand(1, 24, 3, 3), torch.from_numpy(motion.betas)[None])
+    root = rest.joints[0, 0].double().numpy()
     rotmat = motion.rotmat.copy()
     rotmat[:, 0] = rotation @ rotmat[:, 0]
     transl = (motion.transl + root - origin) @ rotation.T - root + shift

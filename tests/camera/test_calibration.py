@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hmrcli.camera.calibration import read_calibration
+from hmrcli.camera.calibration_files import read_calibration
 from hmrcli.errors import BadInput, HmrError, MissingFile, UsageError
 
 K = np.array([[1500.0, 0, 930], [0, 1510, 560], [0, 0, 1]])
