@@ -52,8 +52,7 @@ def clip_inputs(
     Args:
         inputs: as the user typed them.
         paths: of all of them.
-        fps: given, then the images of each input are a clip.
-        expand: finds the files of one input.
+        fps: given, then the images of each input, which `expand` finds, are a clip.
 
     Returns:
         the clips, and the images that are none.

@@ -63,9 +63,7 @@ def ages(
     """Tells children among N people of several photos.
 
     Args:
-        body: the open body of adults.
-        targets: what the people were fitted to.
-        fits: of the adult body.
+        body: the open body of adults, which was fitted to the targets.
         joints: (N, 24, 3) of these fits, from the body's origin, metres.
         visibility: (N, 33) of the landmarks.
         counts: how many of the N each photo shows.

@@ -53,14 +53,10 @@ def see_clip(
     resume: bool = False,
     boxes: Boxes | None = None,
 ) -> Seen:
-    """Follows the people of a clip through its frames.
+    """Follows the people of a clip through its frames, no more than `max_people` at once.
 
     Args:
-        clip: to read.
-        max_people: no more are followed at once.
-        progress: is told after each frame.
-        state: file for what was seen so far; None for none.
-        settings: that it belongs to.
+        state: file for what was seen so far, of these `settings`; None for none.
         resume: True to go on from it.
         boxes: x, y, width, height in pixels of people in the first frame, who alone are followed.
 
@@ -119,17 +115,7 @@ def recover(
     in_world: bool,
     progress: Progress,
 ) -> Recovered:
-    """Recovers the motions of those who were seen in a clip.
-
-    Args:
-        predictor: whose method does it.
-        clip: to read once more.
-        seen: of it.
-        camera: of all frames.
-        smooth: how much of a motion is taken for noise.
-        in_world: True to put the people into a world with a floor, too.
-        progress: is told how much is done, in frames of all people.
-    """
+    """Recovers the motions of those who were seen in a clip, and puts them into a world with a floor where asked to."""
     tracks, fps = tracks_of(seen), usual_rate(seen.times, clip.fps)
     found = predictor.method.motions(clip, tracks, camera, smooth, progress)
     motions = [replace(motion, fps=fps) for motion in found]

@@ -45,14 +45,7 @@ def save_clip(
 ) -> dict[str, Any]:
     """Writes the files of a clip; the document comes last, and says that all is done.
 
-    Files that an earlier run of other settings left are removed.
-
-    Args:
-        task: the clip and where its files go.
-        recovered: its people's motions.
-        predictor: by which they were found.
-        progress: is told of frames drawn.
-        each_line: is given each JSON line, without its end.
+    Files that an earlier run of other settings left are removed. `each_line` is given each JSON line, without its end.
 
     Returns:
         the entry of the document.

@@ -42,12 +42,9 @@ class Someone(NamedTuple):
 
 
 def people_at(motion: Motion, chosen: NDArray[np.integer], bbox_scale: float = BBOX_SCALE) -> list[Person]:
-    """Poses a motion at some of its frames.
+    """Poses a motion in camera space at some of its frames, by their indices.
 
-    Args:
-        motion: in camera space.
-        chosen: indices into its frames.
-        bbox_scale: of the crop whose weak-perspective camera is given.
+    The weak-perspective cameras are those of crops of `bbox_scale`.
     """
     count, camera = len(chosen), motion.camera
     rotmat = torch.from_numpy(np.asarray(motion.rotmat[chosen], np.float32))
@@ -129,16 +126,7 @@ def arrays_of(motion: Motion, bbox_scale: float) -> dict[str, Any]:
 def draw_clip(
     path: Path, clip: Clip, camera: Camera, recovered: Recovered, body: BodyModel, progress: Progress
 ) -> None:
-    """Draws people over their clip, in a second reading of it, so that no frame need be kept.
-
-    Args:
-        path: of the video, .mp4.
-        clip: to read.
-        camera: of its frames.
-        recovered: its people's motions.
-        body: that was posed.
-        progress: is told after each frame.
-    """
+    """Draws people over their clip (.mp4), in a second reading of it, so that no frame need be kept."""
     faces, parts = body.faces.cpu().numpy(), body.parts.cpu().numpy()
     small = camera.resized(*reduced_size(clip.width, clip.height, LONGER_SIDE))
     some = []

@@ -27,13 +27,7 @@ class Seen(NamedTuple):
 
 
 def write_state(path: Path, seen: Seen, settings: dict[str, Any]) -> None:
-    """Writes what was seen, whole or not at all.
-
-    Args:
-        path: ends in .npz.
-        seen: between two frames.
-        settings: that what was seen depends on; under others it is of no use.
-    """
+    """Writes what was seen (.npz), whole or not at all, with the settings that it depends on."""
     tracker = seen.tracker
     arrays: dict[str, Any] = {"times": np.array(seen.times), "numbers": np.array(seen.numbers, np.int64)}
     if tracker.thumbnail is not None:

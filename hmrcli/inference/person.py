@@ -106,8 +106,7 @@ class Person:
     def motion(self, number: int = 0) -> Motion:
         """Returns the motion of one frame that exports take; only for a person with `rotmat` and `betas`.
 
-        Args:
-            number: of the person in the photo, from 0.
+        The `number` of the person in the photo is from 0.
         """
         assert self.rotmat is not None and self.betas is not None
         return Motion(

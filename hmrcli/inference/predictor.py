@@ -40,14 +40,10 @@ class Method(Protocol):
     def motions(
         self, clip: Clip, tracks: Sequence[Track], camera: Camera, smooth: Smooth, progress: Progress
     ) -> list[Motion]:
-        """Gives the motion of each person who was followed through a clip.
+        """Gives the motion of each person who was followed through a clip, under the camera of all frames.
 
-        Args:
-            clip: to read once more.
-            tracks: of its people.
-            camera: of all frames.
-            smooth: how much of a motion is taken for noise.
-            progress: is told how much is done, in frames of all people.
+        The clip may be read once more; `smooth` is how much of a motion is taken for noise, and `progress` is told how
+        much is done, in frames of all people.
         """
 
 

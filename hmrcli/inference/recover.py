@@ -29,13 +29,8 @@ def recover_images(
     """Writes the files of each image; tells of it as soon as they are written.
 
     Images are read, people are seen in them, and files are written in threads beside the one that recovers bodies.
-    People of `BATCH` images are recovered together; it changes nothing about them.
-
-    Args:
-        paths: of the images.
-        out: folder of the files.
-        predictor: gives it; called when the first image has been read, so that bad inputs are known before.
-        asked: for every image.
+    People of `BATCH` images are recovered together; it changes nothing about them. The predictor is asked for when the
+    first image has been read, so that bad inputs are known before.
 
     Raises:
         UsageError: a box or a focal length does not suit an image.

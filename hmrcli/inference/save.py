@@ -68,14 +68,6 @@ def save_image(
     settings. Each file is whole or absent, the document comes last, and of several processes that write to
     one folder each writes an image alone.
 
-    Args:
-        job: the image and where its files go.
-        people: what was found in it.
-        predictor: that found them.
-        saves: of `overlay`, `mesh`, `npz`, `json`, `amass`, `bvh`, `openpose`, `coco`.
-        mesh_format: suffix of mesh files.
-        bvh_names: names of the joints in BVH files.
-
     Returns:
         the entry; `files` and `vertices` name what was written.
 

@@ -75,9 +75,9 @@ class Stages:
                 for one in batch:
                     yield from self.finish([one])
                 return
-            self._room.leave(batch[0].task)
-            failed: Future[Result] = Future()
-            failed.set_result(Result(batch[0].task.path, batch[0].task.target, error=error))
+            task, failed = batch[0].task, Future[Result]()
+            self._room.leave(task)
+            failed.set_result(Result(task.path, task.target, error=error))
             yield failed
         else:
             for one, people in zip(batch, found):
@@ -104,13 +104,12 @@ class Stages:
         except Exception as error:
             return Result(path, target, error=error)
         self._load()
-        if self.asked.resume:
+        if (asked := self.asked).resume:
             from hmrcli.inference.save import saved_entry
 
-            asked = self.asked
-            entry = saved_entry(task, self._loaded(), asked.saves, asked.mesh_format, asked.bvh_names)
-            if entry:
-                return Result(path, target, entry, skipped=True)
+            saved = saved_entry(task, self._loaded(), asked.saves, asked.mesh_format, asked.bvh_names)
+            if saved:
+                return Result(path, target, saved, skipped=True)
         self._room.enter(task)
         return task
 

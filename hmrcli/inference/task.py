@@ -70,12 +70,9 @@ class Result(NamedTuple):
 
 
 def camera_of(told: Camera, asked: Asked, orientation: int = 1) -> Camera:
-    """Returns the camera of a picture or a clip: as asked for, else as the file tells.
+    """Returns the camera of a picture or a clip: as asked for, else as told by the file.
 
-    Args:
-        told: by the file.
-        asked: by the user.
-        orientation: EXIF's 1 to 8, by which the pixels were turned.
+    The pixels were turned by EXIF's `orientation`, 1 to 8.
 
     Raises:
         UsageError: no lens has such a focal length.

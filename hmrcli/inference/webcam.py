@@ -3,7 +3,7 @@
 OpenCV reads cameras: it finds them by number on every system.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from hmrcli.errors import BadInput
 from hmrcli.inference.clip_state import Seen
 from hmrcli.inference.interruption import interrupted_between
-from hmrcli.inference.video import USUAL_FPS, Frame
+from hmrcli.inference.video import USUAL_FPS, Frame, Progress
 from hmrcli.people.tracking import Tracker
 from hmrcli.render.movie import movie
 
@@ -34,9 +34,8 @@ def camera_frames(number: int) -> Iterator[Frame]:
     source = device(number)
     try:
         if not source.isOpened():
-            raise BadInput(
-                f"--camera: {number} cannot be opened; is it connected, and no other program using it?"
-            )
+            why = "is it connected, and no other program using it?"
+            raise BadInput(f"--camera: {number} cannot be opened; {why}")
         began, count = monotonic(), 0
         while True:
             there, picture = source.read()
@@ -44,24 +43,15 @@ def camera_frames(number: int) -> Iterator[Frame]:
                 if not count:
                     raise BadInput(f"--camera: {number} gives no picture; is another program using it?")
                 return
-            yield Frame(
-                count, monotonic() - began if count else 0.0, np.ascontiguousarray(picture[..., ::-1])
-            )
+            time = monotonic() - began if count else 0.0
+            yield Frame(count, time, np.ascontiguousarray(picture[..., ::-1]))
             count += 1
     finally:
         source.release()
 
 
-def record(
-    number: int, path: Path, max_people: int | None, progress: Callable[[str, int, int | None], None]
-) -> Seen:
-    """Follows people before a camera until Ctrl-C, and records the frames.
-
-    Args:
-        number: of the camera.
-        path: of the recording, .mp4.
-        max_people: no more are followed at once.
-        progress: is told after each frame.
+def record(number: int, path: Path, max_people: int | None, progress: Progress) -> Seen:
+    """Follows people before a camera until Ctrl-C, and records the frames (.mp4).
 
     Returns:
         what was seen; numbers of frames are those of the recording.

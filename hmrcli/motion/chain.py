@@ -44,10 +44,8 @@ class Chain(NamedTuple):
 def linked(parts: tuple[Tensor, Tensor, Tensor], residual: Tensor, weight: Tensor) -> Chain:
     """Returns ½ Σ w r² of residuals that three frames in a row share, around a state.
 
-    Args:
-        parts: (F - 2, ..., M, P) each: how a residual changes with the frame before, at and after it.
-        residual: (F - 2, ..., M).
-        weight: (F - 2, ..., M).
+    Residual and weight are (F - 2, ..., M); parts, (F - 2, ..., M, P) each, say how a residual changes with the frame
+    before, at and after it.
     """
     inner, (*batch, _, size) = len(residual), parts[0].shape[1:]
     gradient = residual.new_zeros(inner + 2, *batch, size)
@@ -63,10 +61,7 @@ def linked(parts: tuple[Tensor, Tensor, Tensor], residual: Tensor, weight: Tenso
 def solve_block_tridiagonal(diagonal: Tensor, above: Tensor, right: Tensor) -> Tensor:
     """Solves a symmetric positive definite system of K blocks by Cholesky's decomposition.
 
-    Args:
-        diagonal: (K, n, n).
-        above: (K - 1, n, n) of each block with the next.
-        right: (K, n).
+    The diagonal is (K, n, n), what is `above` it (K - 1, n, n), of each block with the next, and the right side (K, n).
     """
     triangular = torch.linalg.solve_triangular
     factors, links, values = [], [], []

@@ -105,12 +105,9 @@ def runs(column: Flags) -> Iterator[tuple[int, int]]:
 
 
 def sliding(points: Array, contacts: Flags, up: int = 1) -> Array:
-    """Returns how far points that stand move along the floor from one frame to the next, (K,) metres.
+    """Returns how far points (F, 4, 3) that stand (F, 4) move along the floor from one frame to the next, (K,) metres.
 
-    Args:
-        points: (F, 4, 3) in a world.
-        contacts: (F, 4).
-        up: its axis that points up.
+    In their world, `up` is the axis that points up.
     """
     moved = np.delete(np.diff(points, axis=0), up, 2)
     return np.linalg.norm(moved, axis=2)[contacts[1:] & contacts[:-1]]

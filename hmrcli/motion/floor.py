@@ -41,9 +41,7 @@ class Floor(NamedTuple):
 def upward(stances: Sequence[Stance], contacts: Sequence[Flags]) -> Array:
     """Guesses which way is up, (3,): people balance above their feet, and a camera is rather held level.
 
-    Args:
-        stances: of each person.
-        contacts: (F, 4) which points of their soles stand.
+    For each person, contacts (F, 4) tell which points of the soles stand.
     """
     balances = []
     for one, stands in zip(stances, contacts):
@@ -59,13 +57,9 @@ def upward(stances: Sequence[Stance], contacts: Sequence[Flags]) -> Array:
 def find_floor(
     points: Sequence[Array], contacts: Sequence[Flags], times: Sequence[Array], guess: Array
 ) -> Floor:
-    """Lays a plane through what stands.
+    """Lays a plane through what stands: of points (F, 4, 3) of each person's soles those of contacts (F, 4).
 
-    Args:
-        points: (F, 4, 3) of the soles of each person.
-        contacts: (F, 4) which of them stand.
-        times: (F,) seconds.
-        guess: (3,) up.
+    Times (F,) are in seconds; the guess (3,) is of what is up.
     """
     standing = np.concatenate([p[c] for p, c in zip(points, contacts)])
     if not len(standing):
