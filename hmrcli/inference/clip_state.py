@@ -38,13 +38,11 @@ def write_state(path: Path, seen: Seen, settings: dict[str, Any]) -> None:
             f"{i}_frames": np.array([s.frame for s in one.sightings], np.int64),
             f"{i}_times": np.array([s.time for s in one.sightings]),
             f"{i}_boxes": np.stack([s.box for s in one.sightings]),
-            f"{i}_points": one.points,
-            f"{i}_seen": one.visibility,
         }
-        parts = {"colours": one.colours, "depth": one.depth}
-        arrays |= {f"{i}_{name}": value for name, value in parts.items() if value is not None}
+        parts = {"points": one.points, "seen": one.visibility, "colours": one.colours, "depth": one.depth}
         landmarks = joined([s.landmarks for s in one.sightings])
-        arrays |= {f"{i}_landmarks_{name}": value for name, value in vars(landmarks).items()}
+        parts |= {f"landmarks_{name}": value for name, value in vars(landmarks).items()}
+        arrays |= {f"{i}_{name}": value for name, value in parts.items() if value is not None}
         people.append({"lost": one.lost, "doubts": one.doubts, "sure": one.sure})
     about = {
         "format": _FORMAT,
@@ -83,9 +81,8 @@ def read_state(
 
 
 def _follower(stored: Any, i: int, person: dict[str, Any]) -> Follower:
-    landmarks = Landmarks(
-        **{name: stored[f"{i}_landmarks_{name}"] for name in Landmarks.__dataclass_fields__}
-    )
+    names = Landmarks.__dataclass_fields__
+    landmarks = Landmarks(**{name: stored[f"{i}_landmarks_{name}"] for name in names})
     rows = zip(stored[f"{i}_frames"].tolist(), stored[f"{i}_times"].tolist(), stored[f"{i}_boxes"])
     sightings = [Sighting(frame, time, box, landmarks[[k]]) for k, (frame, time, box) in enumerate(rows)]
     return Follower(

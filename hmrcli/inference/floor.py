@@ -28,10 +28,10 @@ def floor_of(people: Sequence[Person]) -> Floor | None:
     leans = np.array([angle for _, angle in standing])
     pitches = np.median(leans) + np.linspace(-_REACH, _REACH, 161)
     down = np.stack([np.zeros_like(pitches), np.cos(pitches), np.sin(pitches)])
-    soles = np.stack([(_feet(person) @ down).max(0) for person, _ in standing])  # (people, pitches)
-    apart = (
-        np.square((soles[:, None] - soles) / _HEIGHT).clip(max=_ELSEWHERE**2).sum(1)
-    )  # of each one's height
+    feet = [person.placed[np.isin(person.body.parts.cpu().numpy(), _FEET)] for person, _ in standing]
+    soles = np.stack([(points @ down).max(0) for points in feet])  # (people, pitches)
+    # Of each one's height.
+    apart = np.square((soles[:, None] - soles) / _HEIGHT).clip(max=_ELSEWHERE**2).sum(1)
     cost = apart + np.square((leans[:, None] - pitches) / _LEAN).sum(0)
     # Of two who stand at different heights, the lower one stands on the floor.
     _, below, best = min(
@@ -40,7 +40,3 @@ def floor_of(people: Sequence[Person]) -> Floor | None:
         for j in range(len(pitches))
     )
     return Floor(float(pitches[best]), -below)
-
-
-def _feet(person: Person) -> np.ndarray:
-    return person.placed[np.isin(person.body.parts.cpu().numpy(), _FEET)]

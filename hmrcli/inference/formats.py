@@ -22,11 +22,9 @@ _VIDEO = "a video, expected an image; `hmr infer {0}` reads it"
 _RAW = "a camera's raw photo, which is not read; develop it first: darktable-cli {0} {0}.jpg"
 _MAKE = "which is not read; make an image of it first:"
 _VIDEO_START = rb"....ftyp(isom|iso\d|mp4|M4V|qt  |avc1|3gp)|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]"
+_HEIC_START = rb"....ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)"
 _OTHERS = (
-    (
-        rb"....ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)",
-        f"a HEIC photo, {_MAKE} heif-convert {{0}} {{0}}.jpg",
-    ),
+    (_HEIC_START, f"a HEIC photo, {_MAKE} heif-convert {{0}} {{0}}.jpg"),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", f"a JPEG XL image, {_MAKE} djxl {{0}} {{0}}.png"),
     (rb"8BPS", f"a Photoshop document, {_MAKE} magick {{0}}[0] {{0}}.png"),
     (rb"%PDF", f"not an image but a PDF document, {_MAKE} pdftoppm -png {{0}} page"),
@@ -49,9 +47,8 @@ def advice(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(1024)
     texts = [text for start, text in _OTHERS if re.match(start, head, re.DOTALL | re.IGNORECASE)]
-    texts += [_VIDEO] * (path.suffix.lower() in VIDEO_SUFFIXES) + [_RAW] * (
-        path.suffix.lower() in RAW_SUFFIXES
-    )
+    by_suffix = ((VIDEO_SUFFIXES, _VIDEO), (RAW_SUFFIXES, _RAW))
+    texts += [text for suffixes, text in by_suffix if path.suffix.lower() in suffixes]
     if texts:
         return _about(path, texts[0])
     return f"not an image that can be read; expected a whole file of one of the kinds {', '.join(IMAGE_SUFFIXES)}"

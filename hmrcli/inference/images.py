@@ -78,15 +78,14 @@ def as_picture(image: AnyImage) -> Picture:
     if isinstance(image, Image.Image):
         exif = read_exif(image)
         notes = list(exif.notes)
-        return Picture(
-            _shown(image, exif.orientation, notes), exif.focal_length, tuple(notes), exif.orientation
-        )
-    if not (
-        isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size
-    ):
-        what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise UsageError(f"expected a path, a PIL image or an array (H, W, 3) of uint8 RGB, got {what}")
-    return Picture(image, None, ())
+        pixels = _shown(image, exif.orientation, notes)
+        return Picture(pixels, exif.focal_length, tuple(notes), exif.orientation)
+    what = type(image).__name__
+    if isinstance(image, np.ndarray):
+        if image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size:
+            return Picture(image, None, ())
+        what = f"{image.dtype} {image.shape}"
+    raise UsageError(f"expected a path, a PIL image or an array (H, W, 3) of uint8 RGB, got {what}")
 
 
 def read_picture(path: str | Path) -> Picture:

@@ -58,11 +58,10 @@ def output_stems(paths: Iterable[Path], out: Path) -> Iterator[Path]:
     """
     used: set[str] = set()
     for path in paths:
-        start = os.fsencode(path.stem)
-        stem = first = (
-            path.stem if len(start) <= LONGEST_STEM else start[:LONGEST_STEM].decode(errors="ignore")
-        )
-        number = 2
+        stem, start, number = path.stem, os.fsencode(path.stem), 2
+        if len(start) > LONGEST_STEM:
+            stem = start[:LONGEST_STEM].decode(errors="ignore")
+        first = stem
         while stem.casefold() in used:
             stem, number = f"{first}-{number}", number + 1
         used.add(stem.casefold())
@@ -77,9 +76,8 @@ def natural_order(path: Path) -> list[tuple[int, int, str]]:
 
 def _expand(text: str, recursive: bool, note: Callable[[str], None], leave_out: Path | None) -> list[Path]:
     if re.match(r"[A-Za-z][\w+.-]+://", text):
-        raise BadInput(
-            f"{text}: is an address; download the image first (curl -LO ADDRESS), then give the file"
-        )
+        advice = "download the image first (curl -LO ADDRESS), then give the file"
+        raise BadInput(f"{text}: is an address; {advice}")
     if not text.strip():
         raise BadInput("an input is empty, expected an image, a folder of images or a pattern")
     path = Path(text).expanduser()
@@ -112,9 +110,8 @@ def _of_folder(
         else:
             below += bool(_images(here / name for name in names))
     images, videos = _images(files), _videos(files)
-    unread = (
-        f"{below} folder{'s' * (below > 1)} below it hold images that are not read; --recursive reads them"
-    )
+    folders_below = f"{below} folder{'s' * (below > 1)} below it"
+    unread = f"{folders_below} hold images that are not read; --recursive reads them"
     if not (images or videos):
         expected = unread if below else f"expected files ending in {', '.join(IMAGE_SUFFIXES)}"
         raise BadInput(f"{text}: no image and no video in this folder, {expected}")

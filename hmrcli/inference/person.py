@@ -183,18 +183,13 @@ def lean(person: Person) -> float | None:
 
     None for people who are not seen to stand: upright in the picture, with straight knees and hips.
     """
-    ankles, knees, hips, neck = (
-        person.joints3d[list(joints)].mean(0) for joints in ((7, 8), (4, 5), (1, 2), (12,))
-    )
+    ankles, knees, hips, neck = (person.joints3d[i].mean(0) for i in ([7, 8], [4, 5], [1, 2], [12]))
     body = neck - ankles
-    bones = [_unit(part) for part in (knees - ankles, hips - knees, neck - hips)]
+    parts = (knees - ankles, hips - knees, neck - hips)
+    bones = [part / max(float(np.linalg.norm(part)), 1e-9) for part in parts]
     straight = min(bones[0] @ bones[1], bones[1] @ bones[2]) > 0.85
     upright = person.joints_visibility[[7, 8]].max() >= 0.5 and -body[1] > abs(body[0])
     return float(np.arctan2(-body[2], -body[1])) if straight and upright else None
-
-
-def _unit(vector: Array) -> Array:
-    return vector / max(float(np.linalg.norm(vector)), 1e-9)
 
 
 _NUMBERS = (

@@ -36,10 +36,8 @@ def squares(boxes: Array, scale: float, camera: Camera) -> Squares:
     ends = camera.undistorted(center[:, None] + reach)
     lengths = np.linalg.norm(ends[:, [1, 3]] - ends[:, [0, 2]], axis=2)
     focal, principal = torch.tensor([camera.focal_length]), torch.tensor([camera.principal_point])
-    middle, length = (
-        torch.from_numpy(np.asarray(value, np.float32))
-        for value in (camera.undistorted(center), lengths.mean(1))
-    )
+    around = (camera.undistorted(center), lengths.mean(1))
+    middle, length = (torch.from_numpy(np.asarray(value, np.float32)) for value in around)
     return Squares(middle, length, focal.expand(len(boxes)), principal.expand(len(boxes), 2))
 
 
@@ -61,9 +59,8 @@ def people_of(seen: Seen, bodies: Bodies, models: Sequence[BodyModel], method: s
     """
     photo, landmarks, boxes = seen
     size = photo.pixels.shape[:2]
-    joints, skin = (
-        (points + bodies.transl[:, None]).numpy() for points in (bodies.joints3d, bodies.vertices)
-    )
+    points = (bodies.joints3d, bodies.vertices)
+    joints, skin = ((some + bodies.transl[:, None]).numpy() for some in points)
     joints2d, skin2d = (photo.camera.project(points) for points in (joints, skin))
     # What is behind the camera lies outside every picture.
     seen_joints = np.where(joints[..., 2:] > NEAR, joints2d, -1.0)

@@ -173,7 +173,6 @@ def _given_camera(picture: Picture, focal_length: float | None, camera: Camera |
         return Camera.of_focal_length(focal_length, width, height)
     assert camera is not None
     if not camera.suits(width, height):
-        raise UsageError(
-            f"the camera is that of {camera.width}x{camera.height}, the image has {width}x{height}"
-        )
+        its = f"{camera.width}x{camera.height}"
+        raise UsageError(f"the camera is that of {its}, the image has {width}x{height}")
     return camera.resized(width, height)

@@ -29,9 +29,8 @@ class Chain(NamedTuple):
         if odd:  # an idle frame completes the last pair
             own = torch.cat([own, torch.eye(size).to(own)[None]])
         # Two frames at a time, each pair is linked to the next alone.
-        after, second = (
-            pad(link, (0, 0, 0, 0, 0, 2 * pairs - len(link))) for link in (self.next, self.second)
-        )
+        links = (self.next, self.second)
+        after, second = (pad(link, (0, 0, 0, 0, 0, 2 * pairs - len(link))) for link in links)
         diagonal, above = (own.new_zeros(pairs, 2 * size, 2 * size) for _ in range(2))
         diagonal[:, :size, :size], diagonal[:, size:, size:] = own[::2], own[1::2]
         diagonal[:, :size, size:], diagonal[:, size:, :size] = after[::2], after[::2].mT

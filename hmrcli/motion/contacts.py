@@ -47,9 +47,8 @@ def stance(motion: Motion) -> Stance:
     picked = _sole_vertices(motion.body)
     soles, centers, joints = [], [], []
     for start in range(0, len(motion.frames), _BATCH):
-        rotmat, transl = (
-            torch.from_numpy(values[start : start + _BATCH]) for values in (motion.rotmat, motion.transl)
-        )
+        part = slice(start, start + _BATCH)
+        rotmat, transl = (torch.from_numpy(values[part]) for values in (motion.rotmat, motion.transl))
         with torch.inference_mode():
             posed = motion.body(rotmat, torch.from_numpy(motion.betas).expand(len(rotmat), -1), transl)
         soles.append(torch.stack([posed.vertices[:, rows].mean(1) for rows in picked], 1))

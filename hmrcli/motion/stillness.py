@@ -40,9 +40,8 @@ class CameraWatch:
         """Looks at a picture (H, W, 3) RGB with people in boxes (N, 4: x, y, width, height). Some a second will do."""
         scale = WIDTH / image.shape[1]
         size = (WIDTH, max(round(image.shape[0] * scale), 8))
-        gray = np.asarray(
-            cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-        )
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        gray = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA))
         free = _background(gray.shape, np.asarray(boxes, float).reshape(-1, 4) * scale)
         if self._first is None or self._first.shape != gray.shape:
             found = cv2.goodFeaturesToTrack(gray, POINTS, 0.02, 6, mask=free)
@@ -52,9 +51,8 @@ class CameraWatch:
         corners = self._corners
         there, found, _ = cv2.calcOpticalFlowPyrLK(self._first, gray, corners, np.empty_like(corners))
         back, again, _ = cv2.calcOpticalFlowPyrLK(gray, self._first, there, np.empty_like(corners))
-        known = (np.asarray(found) & np.asarray(again)).astype(bool)[:, 0] & (
-            np.linalg.norm(back - corners, axis=2)[:, 0] < _BACK
-        )
+        known = (np.asarray(found) & np.asarray(again)).astype(bool)[:, 0]
+        known &= np.linalg.norm(back - corners, axis=2)[:, 0] < _BACK
         columns, rows = np.round(there[:, 0]).astype(int).T
         inside = (columns >= 0) & (columns < size[0]) & (rows >= 0) & (rows < size[1])
         covered = np.zeros(len(corners), bool)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from hmrcli.camera import Camera
 from hmrcli.cli.app import app
 from hmrcli.errors import HmrError
-from hmrcli.inference import Person, Predictor, photo, recover, stages
+from hmrcli.inference import Person, Predictor, photo, recover
 from hmrcli.inference.images import read_picture
 from hmrcli.inference.person import People
 from hmrcli.inference.photo import Seen
@@ -341,16 +341,16 @@ def test_no_more_pictures_are_in_memory_than_there_is_room_for(
     tmp_path: Path, photos: Path, monkeypatch
 ) -> None:
     room, most = [], []
-    monkeypatch.setattr(stages, "HELD_BYTES", 3 * 64 * 64 * 3)
+    monkeypatch.setattr(recover, "HELD_BYTES", 3 * 64 * 64 * 3)
     monkeypatch.setattr(recover, "BATCH_BYTES", 64 * 64 * 3)
-    enter = stages.Room.enter
+    enter = recover.Room.enter
 
     def entered(self, task):
         enter(self, task)
         room.append(self)
         most.append(self._held)
 
-    monkeypatch.setattr(stages.Room, "enter", entered)
+    monkeypatch.setattr(recover.Room, "enter", entered)
     paths = copies(photos / "a.png", 12)
     assert len(list(recover_images(paths, tmp_path / "out", Predictor, Asked({"json"})))) == 12
     assert max(most) <= 3 * 64 * 64 * 3 and room[0]._held == 0
@@ -429,7 +429,5 @@ def test_poses_that_a_network_does_not_give_are_asked_for_in_vain(
 
 
 def test_an_image_can_be_read_and_looked_at_while_torch_is_still_imported() -> None:
-    code = (
-        "import sys; import hmrcli.inference.stages, hmrcli.inference.photo; sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys; import hmrcli.inference.recover, hmrcli.inference.photo; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
