@@ -90,7 +90,8 @@ def recover_clip(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> 
     from hmrcli.inference.clip import see_clip
     from hmrcli.inference.clip_files import done_before
 
-    task, predictor = _task(one, clip, target, work), _predictor_of_motions(work)
+    task, predictor = _task(one, clip, target, work), work.predictor()
+    predictor.method.require_rotations()  # before the long work
     prepare(predictor.body, work.asked.saves)
     if work.asked.resume and done_before(task, predictor):
         note(f"{one.name}: was done before and is skipped")
@@ -115,19 +116,10 @@ def recover_clip(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> 
         except KeyboardInterrupt:
             stage, done, total = told
             of = f" of {total}" if total else ""
-            note(
-                f"{one.name}: interrupted while {_STAGES[stage]}, {done}{of} frames are done; "
-                "the same command with --resume goes on"
-            )
+            what = f"interrupted while {_STAGES[stage]}, {done}{of} frames are done"
+            note(f"{one.name}: {what}; the same command with --resume goes on")
             raise
     state.unlink(missing_ok=True)
-
-
-def _predictor_of_motions(work: ClipWork) -> "Predictor":
-    """Loads the predictor; a network whose bodies cannot be put into motion is refused before the long work."""
-    predictor = work.predictor()
-    predictor.method.require_rotations()
-    return predictor
 
 
 def recover_camera(number: int, out: Path, work: ClipWork) -> None:
@@ -135,7 +127,7 @@ def recover_camera(number: int, out: Path, work: ClipWork) -> None:
     from hmrcli.inference.video import open_video
     from hmrcli.inference.webcam import record
 
-    _predictor_of_motions(work)
+    work.predictor().method.require_rotations()
     used = (out / f"camera{number}{end}.mp4" for end in ("", *(f"-{k}" for k in range(2, 10_000))))
     path = next(path for path in used if not path.exists())
     note(f"camera {number}: recording to {path}; Ctrl-C ends it")

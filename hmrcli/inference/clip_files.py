@@ -16,7 +16,7 @@ from hmrcli.files import whole_file
 from hmrcli.inference.clip import Recovered
 from hmrcli.inference.clip_people import arrays_of, draw_clip, people_of_frames
 from hmrcli.inference.predictor import Predictor
-from hmrcli.inference.save import document, write_document
+from hmrcli.inference.save import made_by, write_document
 from hmrcli.inference.video import Clip, Progress
 from hmrcli.motion.world import World
 
@@ -72,7 +72,8 @@ def save_clip(
             each_line(line)
     entry = _entry(task, recovered, files, of_person)
     if "json" in task.saves:
-        write_document(task.target, {"videos": [entry], **_document(task, predictor)})
+        made = made_by(predictor) | {"settings": task.settings}
+        write_document(task.target, {"videos": [entry]} | made)
     if earlier and earlier["settings"] != json.loads(json.dumps(task.settings)):
         for path in _files_of(earlier["videos"][0]) - _files_of(entry):
             mine = path.parent == task.target.parent and path.name.startswith(task.target.name)
@@ -87,16 +88,9 @@ def done_before(task: ClipTask, predictor: Predictor) -> dict[str, Any] | None:
     if stored is None:
         return None
     (entry,) = stored.pop("videos")
-    same = stored == json.loads(json.dumps(_document(task, predictor)))
+    same = stored == json.loads(json.dumps(made_by(predictor) | {"settings": task.settings}))
     there = all(path.exists() for path in _files_of(entry))
     return dict(entry) if same and there and set(task.saves) <= set(entry["saved"]) else None
-
-
-def _document(task: ClipTask, predictor: Predictor) -> dict[str, Any]:
-    """Makes the document of a clip, without its entry."""
-    rest = document([], predictor) | {"settings": task.settings}
-    del rest["images"]
-    return rest
 
 
 def _stored(target: Path) -> dict[str, Any] | None:

@@ -31,10 +31,14 @@ _SCENE = "_scene.glb"
 
 
 def document(images: Sequence[dict[str, Any]], predictor: Predictor) -> dict[str, Any]:
-    """Makes the contract's JSON document; recipe and checkpoint are null for the bundled default."""
+    """Makes the contract's JSON document."""
+    return {"images": list(images)} | made_by(predictor)
+
+
+def made_by(predictor: Predictor) -> dict[str, Any]:
+    """Says in a document by what it was made; recipe and checkpoint are null for the bundled default."""
     body, checkpoint = predictor.body, predictor.checkpoint
     return {
-        "images": list(images),
         "joint_names": list(SMPL_24.names),
         "recipe": predictor.recipe and predictor.recipe.name,
         "checkpoint": checkpoint and {"path": str(checkpoint), "sha256": _sha256(checkpoint)},
@@ -106,29 +110,24 @@ def save_image(
 
 def _write(target: Path, people: People, saves: Collection[str], mesh_format: str) -> list[dict[str, str]]:
     """Writes overlay, meshes and arrays; gives the files of each person by kind."""
-    files: list[dict[str, str]] = [{} for _ in people]
+    of_all: dict[str, str] = {}
     if people and "overlay" in saves:
         with whole_file(path := beside(target, "_overlay.png")) as temporary:
             temporary.write_bytes(png(people.drawn()))
-        for named in files:
-            named["overlay"] = str(path)
+        of_all["overlay"] = str(path)
     if people and "mesh" in saves and mesh_format == "glb":
         body, placed = people[0].body, [person.placed for person in people]
-        scene = write_scene(
-            beside(target, _SCENE), placed, cut_mesh(body), people[0].camera, floor_of(people), about(body)
-        )
-        for named in files:
-            named["scene"] = str(scene)
+        scene, camera = beside(target, _SCENE), people[0].camera
+        write_scene(scene, placed, cut_mesh(body), camera, floor_of(people), about(body))
+        of_all["scene"] = str(scene)
+    files = [dict(of_all) for _ in people]
     for index, (person, named) in enumerate(zip(people, files)):
         if "mesh" in saves:
             path = beside(target, f"_{index}.{mesh_format}")
             named["mesh"] = str(person.save(path, PALETTE[index % len(PALETTE)]))
         if "npz" in saves:
-            faces = person.body.faces.cpu().numpy()
-            arrays: dict[str, Any] = person.arrays() | {
-                "faces": faces,
-                "about": np.array(json.dumps(about(person.body))),
-            }
+            faces, told = person.body.faces.cpu().numpy(), np.array(json.dumps(about(person.body)))
+            arrays: dict[str, Any] = person.arrays() | {"faces": faces, "about": told}
             with whole_file(path := beside(target, f"_{index}.npz")) as temporary:
                 np.savez_compressed(temporary, **arrays)
             named["npz"] = str(path)
@@ -191,7 +190,7 @@ def _same_settings(stored: dict[str, Any] | None, job: Task, predictor: Predicto
         rest = {name: value for name, value in one.items() if name != "images"}
         return rest | {"checkpoint": rest.get("checkpoint") and rest["checkpoint"].get("sha256")}
 
-    own = json.loads(json.dumps(document([], predictor) | {"settings": job.settings}))
+    own = json.loads(json.dumps(made_by(predictor) | {"settings": job.settings}))
     return stored is not None and compared(stored) == compared(own)
 
 

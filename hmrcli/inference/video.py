@@ -7,7 +7,7 @@ than 8 bits, the shape of pixels, and why a file cannot be read.
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,12 +103,11 @@ def open_video(path: Path, note: Callable[[str], None] = lambda text: None) -> C
     """
     import av
 
-    with open_file(path) as stream:
-        if not stream.read(1):
+    with open_file(path) as file:
+        if not file.read(1):
             raise BadInput(f"{path}: the file is empty, expected a video")
     try:
-        with _opened(path) as container:
-            stream = _pictures(container, path)
+        with _opened(path) as (container, stream):
             fps = float(stream.average_rate or stream.guessed_rate or USUAL_FPS)
             duration = container.duration or 0  # microseconds
             count = stream.frames or (round(duration / 1e6 * fps) if duration > 0 else None)
@@ -124,8 +123,7 @@ def open_video(path: Path, note: Callable[[str], None] = lambda text: None) -> C
     height, width = _shown(first, stretch, None).shape[:2]
 
     def read(start: int, max_side: int | None) -> Iterator[Frame]:
-        with _opened(path) as container:
-            stream = _pictures(container, path)
+        with _opened(path) as (container, stream):
             began: float | None = None
             last = -np.inf
             for number, frame in enumerate(_decoded(container, stream, note)):
@@ -181,27 +179,23 @@ def reduced_size(width: int, height: int, max_side: int | None) -> tuple[int, in
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-def _opened(path: Path) -> Any:
-    """Opens a container; nothing but the file itself is read."""
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Opens a container, and gives it and its video stream; nothing but the file itself is read."""
     import av
 
-    return av.open(str(path), options={"protocol_whitelist": "file", "format_whitelist": _FORMATS})
-
-
-def _pictures(container: Any, path: Path) -> Any:
-    """Returns the video stream of a container."""
-    import av
-
-    streams = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & av.stream.Disposition.attached_pic  # the cover of a song
-    ]
-    if not streams:
-        kind = "sound alone" if container.streams.audio else "no moving picture"
-        raise BadInput(f"{path}: holds {kind}, expected a video")
-    streams[0].thread_type = "AUTO"
-    return streams[0]
+    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+    with av.open(str(path), options=options) as container:
+        streams = [
+            stream
+            for stream in container.streams.video
+            if not stream.disposition & av.stream.Disposition.attached_pic  # the cover of a song
+        ]
+        if not streams:
+            kind = "sound alone" if container.streams.audio else "no moving picture"
+            raise BadInput(f"{path}: holds {kind}, expected a video")
+        streams[0].thread_type = "AUTO"
+        yield container, streams[0]
 
 
 def _decoded(container: Any, stream: Any, note: Callable[[str], None]) -> Iterator[Any]:
