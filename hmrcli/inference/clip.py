@@ -65,9 +65,8 @@ def see_clip(
         KeyboardInterrupt: the user interrupts, and what was seen is written.
     """
     chosen = None if boxes is None else checked_boxes(boxes, clip.width, clip.height)
-    seen = read_state(state, settings or {}, max_people, chosen) if state and resume else None
-    if seen is None:
-        seen = Seen(Tracker(max_people, boxes=chosen), [], [])
+    before = read_state(state, settings or {}, max_people, chosen) if state and resume else None
+    seen = before or Seen(Tracker(max_people, boxes=chosen), [], [])
 
     def keep() -> None:
         if state:

@@ -127,11 +127,11 @@ def _write_motions(
         bvh_names=task.bvh_names,
         correctives=task.correctives,
     )
-    placed, in_space = recovered.world.motions if recovered.world else motions, {*PERSON_KINDS}
-    for kind, paths in export(placed, kinds=in_space & {*task.saves}).items():
+    placed = recovered.world.motions if recovered.world else motions
+    for kind, paths in export(placed, kinds={*task.saves} & {*PERSON_KINDS}).items():
         for named, path in zip(of_person, paths):
             named[kind] = str(path)
-    written = export(motions, kinds={*task.saves} - in_space)
+    written = export(motions, kinds={*task.saves} - {*PERSON_KINDS})
     files = {
         kind: str(paths[0] if kind == "coco" else paths[0].parent) for kind, paths in written.items() if paths
     }

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,14 +31,6 @@ _SAMPLE = 200
 """Frames of each person, about, by which the side view is chosen."""
 _OVER_TIME = ("pose", "cam", "joints3d", "joints2d")
 _NO_IMAGE = np.empty((0, 0, 3), np.uint8)
-
-
-class Someone(NamedTuple):
-    """A person of a clip in one frame."""
-
-    track_id: int
-    person: Person
-    """Without its image."""
 
 
 def people_at(motion: Motion, chosen: NDArray[np.integer], bbox_scale: float = BBOX_SCALE) -> list[Person]:
@@ -78,15 +70,15 @@ def people_at(motion: Motion, chosen: NDArray[np.integer], bbox_scale: float = B
 
 def people_of_frames(
     motions: Sequence[Motion], numbers: Sequence[int], bbox_scale: float = BBOX_SCALE
-) -> Iterator[tuple[int, list[Someone]]]:
-    """Gives the number of each frame, ascending, with its people."""
+) -> Iterator[tuple[int, list[tuple[int, Person]]]]:
+    """Gives the number of each frame, ascending, with its people, without images, and the track of each."""
     for _, chunk in groupby(enumerate(numbers), key=lambda pair: pair[0] // CHUNK):
         here = np.array([number for _, number in chunk])
-        present: dict[int, list[Someone]] = {int(number): [] for number in here}
+        present: dict[int, list[tuple[int, Person]]] = {int(number): [] for number in here}
         for motion in motions:
             chosen = np.flatnonzero(np.isin(motion.frames, here))
             for k, person in zip(chosen, people_at(motion, chosen, bbox_scale) if len(chosen) else ()):
-                present[int(motion.frames[k])].append(Someone(motion.track_id, person))
+                present[int(motion.frames[k])].append((motion.track_id, person))
         yield from present.items()
 
 

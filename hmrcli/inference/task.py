@@ -15,8 +15,6 @@ from hmrcli.inference.images import Picture
 if TYPE_CHECKING:
     from hmrcli.export.bvh import BvhNames
 
-Box = tuple[float, float, float, float]
-
 
 class Asked(NamedTuple):
     """Requests of a user, the same for every image."""
@@ -27,7 +25,7 @@ class Asked(NamedTuple):
     bvh_names: "BvhNames" = "smpl"
     correctives: bool = False
     """True for pose correctives in animated glb files."""
-    boxes: list[Box] | None = None
+    boxes: list[tuple[float, float, float, float]] | None = None
     """x, y, width, height of people, pixels; None to find them."""
     bbox_scale: float | None = None
     """None for the usual one."""

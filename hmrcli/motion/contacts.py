@@ -103,10 +103,10 @@ def runs(column: Flags) -> Iterator[tuple[int, int]]:
     return ((int(first), int(end) - 1) for first, end in zip(edges[::2], edges[1::2]))
 
 
-def sliding(points: Array, contacts: Flags, up: int = 1) -> Array:
+def sliding(points: Array, contacts: Flags) -> Array:
     """Returns how far points (F, 4, 3) that stand (F, 4) move along the floor from one frame to the next, (K,) metres.
 
-    In their world, `up` is the axis that points up.
+    In their world, y points up.
     """
-    moved = np.delete(np.diff(points, axis=0), up, 2)
+    moved = np.diff(points, axis=0)[..., [0, 2]]
     return np.linalg.norm(moved, axis=2)[contacts[1:] & contacts[:-1]]
