@@ -33,39 +33,40 @@ _OVER_TIME = ("pose", "cam", "joints3d", "joints2d")
 _NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
 
-def people_at(motion: Motion, chosen: NDArray[np.integer], bbox_scale: float = BBOX_SCALE) -> list[Person]:
+def people_at(
+    motion: Motion, chosen: NDArray[np.integer], bbox_scale: float = BBOX_SCALE
+) -> Iterator[Person]:
     """Poses a motion in camera space at some of its frames, by their indices.
 
     The weak-perspective cameras are those of crops of `bbox_scale`.
     """
-    count, camera = len(chosen), motion.camera
-    rotmat = torch.from_numpy(np.asarray(motion.rotmat[chosen], np.float32))
-    betas = torch.from_numpy(np.asarray(motion.betas, np.float32)).expand(count, -1)
-    transl = torch.from_numpy(np.asarray(motion.transl[chosen], np.float32))
-    boxes = motion.bbox_xywh[chosen]
-    with torch.inference_mode():
-        posed = motion.body(rotmat, betas)
-        joints2d = camera.project((posed.joints + transl[:, None]).numpy())
-        cam = crop_camera(transl, *squares(boxes, bbox_scale, camera))
-    return [
-        Person(
-            bbox_xywh=boxes[i],
-            score=float(motion.scores[k]),
-            method=motion.method,
-            rotmat=motion.rotmat[k],
-            betas=motion.betas,
-            cam=cam[i].numpy(),
-            transl=motion.transl[k],
-            camera=camera,
-            vertices=posed.vertices[i].numpy(),
-            joints3d=posed.joints[i].numpy(),
-            joints2d=joints2d[i],
-            joints_visibility=motion.joints_visibility[k],
-            body=motion.body,
-            image=_NO_IMAGE,
-        )
-        for i, k in enumerate(chosen)
-    ]
+    camera, betas = motion.camera, torch.from_numpy(np.asarray(motion.betas, np.float32))
+    for start in range(0, len(chosen), CHUNK):
+        part = chosen[start : start + CHUNK]
+        rotmat = torch.from_numpy(np.asarray(motion.rotmat[part], np.float32))
+        transl = torch.from_numpy(np.asarray(motion.transl[part], np.float32))
+        boxes = motion.bbox_xywh[part]
+        with torch.inference_mode():
+            posed = motion.body(rotmat, betas.expand(len(part), -1))
+            joints2d = camera.project((posed.joints + transl[:, None]).numpy())
+            cam = crop_camera(transl, *squares(boxes, bbox_scale, camera))
+        for i, k in enumerate(part):
+            yield Person(
+                bbox_xywh=boxes[i],
+                score=float(motion.scores[k]),
+                method=motion.method,
+                rotmat=motion.rotmat[k],
+                betas=motion.betas,
+                cam=cam[i].numpy(),
+                transl=motion.transl[k],
+                camera=camera,
+                vertices=posed.vertices[i].numpy(),
+                joints3d=posed.joints[i].numpy(),
+                joints2d=joints2d[i],
+                joints_visibility=motion.joints_visibility[k],
+                body=motion.body,
+                image=_NO_IMAGE,
+            )
 
 
 def people_of_frames(
@@ -77,22 +78,14 @@ def people_of_frames(
         present: dict[int, list[tuple[int, Person]]] = {int(number): [] for number in here}
         for motion in motions:
             chosen = np.flatnonzero(np.isin(motion.frames, here))
-            for k, person in zip(chosen, people_at(motion, chosen, bbox_scale) if len(chosen) else ()):
+            for k, person in zip(chosen, people_at(motion, chosen, bbox_scale)):
                 present[int(motion.frames[k])].append((motion.track_id, person))
         yield from present.items()
 
 
-def _in_parts(
-    motion: Motion, chosen: NDArray[np.integer], bbox_scale: float = BBOX_SCALE
-) -> Iterator[Person]:
-    """Poses a motion at any number of frames, a few at a time."""
-    for start in range(0, len(chosen), CHUNK):
-        yield from people_at(motion, chosen[start : start + CHUNK], bbox_scale)
-
-
 def arrays_of(motion: Motion, bbox_scale: float) -> dict[str, Any]:
     """Returns what the npz of a motion holds; `vertices` are left out, as there are 20 million of 1,000 frames."""
-    everyone = _in_parts(motion, np.arange(len(motion.frames)), bbox_scale)
+    everyone = people_at(motion, np.arange(len(motion.frames)), bbox_scale)
     parts = [{name: getattr(one, name) for name in _OVER_TIME} for one in everyone]
     age = {} if motion.body.age is None else {"age": np.float64(motion.body.age)}
     return {
@@ -121,10 +114,10 @@ def draw_clip(
     """Draws people over their clip (.mp4), in a second reading of it, so that no frame need be kept."""
     faces, parts = body.faces.cpu().numpy(), body.parts.cpu().numpy()
     small = camera.resized(*reduced_size(clip.width, clip.height, LONGER_SIDE))
-    some = []
+    some: list[Person] = []
     for motion in recovered.motions:  # evenly over it
         chosen = np.arange(0, len(motion.frames), max(len(motion.frames) // _SAMPLE, 1))
-        some += _in_parts(motion, chosen)
+        some += people_at(motion, chosen)
     places = [person.joints3d + person.transl for person in some]
     points = np.concatenate(places) if places else np.empty((0, 3))
     view = scene_view(points, small, camera_pitch(some))
