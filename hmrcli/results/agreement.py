@@ -1,6 +1,7 @@
 """The agreement of two orders of recipes, and how much of it the test samples support."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
@@ -13,14 +14,6 @@ from hmrcli.results.runs import ERRORS_FILE, Run
 
 LEAST_CELLS = 3
 """Of fewer recipes an order says nothing."""
-_METRIC = "pa_mpjpe_mm"
-
-
-class _SampleErrors(NamedTuple):
-    """Errors in mm, which `hmr eval` stores beside its results, and paths below the folder of the data set."""
-
-    images: NDArray[np.str_]
-    values: NDArray[np.float64]
 
 
 class Place(NamedTuple):
@@ -53,7 +46,7 @@ def agreement(places: Sequence[Place]) -> Agreement | None:
     if len(places) < LEAST_CELLS:
         return None
     published = [place.published for place in places]
-    measured = [place.run.score.metrics[_METRIC].value for place in places]
+    measured = [place.run.pa_mpjpe.value for place in places]
     order = np.argsort(measured, kind="stable").tolist()
     # In each pair the first is the better one of the measured order.
     pairs = list(combinations(order, 2))
@@ -104,27 +97,21 @@ def apart(one: Run, other: Run) -> bool:
     Where the errors of each sample are stored for both, and are of the same images, the 95 % bootstrap interval of
     their mean difference must leave out zero; else the intervals of the two means must not meet.
     """
-    first, second = map(_errors, (one, other))
-    if first is not None and second is not None and np.array_equal(first.images, second.images):
+    (images, ours), (other_images, theirs) = map(_errors, (one, other))
+    if len(images) and np.array_equal(images, other_images):
         from hmrcli.evaluation.interval import aggregate, image_folders  # brings torch
 
-        difference = aggregate(first.values - second.values, image_folders(first.images))
+        difference = aggregate(ours - theirs, image_folders(images))
         return not difference.low <= 0 <= difference.high
-    ours, theirs = (run.score.metrics[_METRIC] for run in (one, other))
-    return ours.high < theirs.low or theirs.high < ours.low
+    return one.pa_mpjpe.high < other.pa_mpjpe.low or other.pa_mpjpe.high < one.pa_mpjpe.low
 
 
-def _errors(run: Run) -> _SampleErrors | None:
-    """Reads the errors of the score that counts; None where there are none, or none that fit the result."""
-    name = f"{run.score.surface}_{_METRIC}" if run.score.surface else _METRIC
-    try:
-        images, values = map(np.asarray, read_npz(run.folder / ERRORS_FILE, ("image_path", name)).values())
-    except (BadInput, MissingFile):
-        return None
-    kinds, shapes = (
-        (images.dtype.kind, values.dtype.kind),
-        {images.shape, values.shape, (run.results.samples,)},
-    )
-    if kinds != ("U", "f") or len(shapes) > 1 or not np.isfinite(values).all():
-        return None
-    return _SampleErrors(images, values.astype(np.float64))
+def _errors(run: Run) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
+    """Reads image and error in mm of each sample for the score that counts; of none where they do not fit it."""
+    name = f"{run.score.surface}_pa_mpjpe_mm" if run.score.surface else "pa_mpjpe_mm"
+    with suppress(BadInput, MissingFile):
+        images, errors = map(np.asarray, read_npz(run.folder / ERRORS_FILE, ("image_path", name)).values())
+        fits = images.shape == errors.shape == (run.results.samples,)
+        if fits and (images.dtype.kind, errors.dtype.kind) == ("U", "f") and np.isfinite(errors).all():
+            return images, errors.astype(np.float64)
+    return np.empty(0, np.str_), np.empty(0)

@@ -1,24 +1,13 @@
 """The report of the open benchmark: what was measured, on what, and whether recipes stand in the published order."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from hmrcli.recipe.protocols import OPEN
+from hmrcli.results import rows
 from hmrcli.results.agreement import LEAST_CELLS, Place, agreement
 from hmrcli.results.compare import LATEST, OPEN_TEST, OPEN_WILD, Arranged, arrange, cell_recipe
-from hmrcli.results.published import ALGORITHMS, Cell, Note, published
+from hmrcli.results.published import ALGORITHMS, Cell, published
 from hmrcli.results.report import NOT_RUN, Column, Record, Report, Sheet
-from hmrcli.results.rows import (
-    ALGORITHM,
-    METRICS,
-    NAME,
-    RECIPE,
-    VARIANT,
-    origin_of,
-    other_sheets,
-    score_of,
-    with_notes,
-)
 from hmrcli.results.runs import Run
 from hmrcli.results.trained import Trained, read_trained
 
@@ -56,46 +45,33 @@ def open_report(runs: Sequence[Run], compare: bool = True) -> Report:
     cells = published().benchmark.cells
     arranged = arrange(runs, published().benchmark, OPEN)
     trained = {recipe: read_trained(run) for recipe, run in arranged.cells.items()}
-    records, notes = with_notes((_row(cell, arranged, trained, compare) for cell in cells), _notes(trained))
+    unknown = "What these weights were trained with is not known."
+    training = rows.notes_of((name, its.described if its else unknown) for name, its in trained.items())
+    records, notes = rows.with_notes(
+        (_row(cell, arranged, trained, compare) for cell in cells), [note for note in training if note.text]
+    )
     measured = [record for record in records if record["run"] is not None]
-    wild = [{"recipe": r.results.recipe, **origin_of(r), "notes": []} for r in arranged.wild.values()]
+    wild = [{"recipe": r.results.recipe, **rows.origin_of(r), "notes": []} for r in arranged.wild.values()]
     orders = _orders(cells, arranged, trained) if compare else []
-    if orders:
-        remarks = [_ORDER, *_unlike(orders)]
-    else:
-        remarks = (
-            [f"The order of recipes is compared from {LEAST_CELLS} measured cells on."] if compare else []
-        )
+    few = [f"The order of recipes is compared from {LEAST_CELLS} measured cells on."] if compare else []
     others = [
         Sheet("Order of recipes: measured beside published", _ORDER_COLUMNS, orders, "dataset"),
         Sheet("What was trained", _TRAINED_COLUMNS, measured),
-        *other_sheets([*measured, *wild], arranged),
+        *rows.other_sheets([*measured, *wild], arranged),
     ]
     return Report(
         name=ALGORITHMS,
         benchmark=OPEN,
         caption=_CAPTION + (_BESIDE if compare else ""),
-        main=Sheet(
+        main=rows.of_the_20(
             "The open benchmark: five algorithms, four ways of training",
-            [ALGORITHM, VARIANT, *_SCORE_COLUMNS, *([_PUBLISHED] if compare else []), RECIPE],
+            [*_SCORE_COLUMNS, _PUBLISHED] if compare else _SCORE_COLUMNS,
             records,
-            group_by="algorithm",
         ),
         others=[sheet for sheet in others if sheet.records],
         notes=notes,
-        remarks=[*remarks, LATEST],
+        remarks=[*([_ORDER, *_unlike(orders)] if orders else few), LATEST],
     )
-
-
-def _notes(trained: Mapping[str, Trained | None]) -> list[Note]:
-    """Returns a footnote for each way in which training was not that of the bundled recipe."""
-    unknown = "What these weights were trained with is not known."
-    texts = {recipe: unknown if each is None else each.described for recipe, each in trained.items()}
-    return [
-        Note(rows=tuple(recipe for recipe, its in texts.items() if its == text), text=text)
-        for text in dict.fromkeys(texts.values())
-        if text
-    ]
 
 
 def _row(cell: Cell, arranged: Arranged, trained: Mapping[str, Trained | None], compare: bool) -> Record:
@@ -106,8 +82,8 @@ def _row(cell: Cell, arranged: Arranged, trained: Mapping[str, Trained | None], 
         "algorithm": cell.algorithm,
         "variant": cell.variant,
         **({"published_3dpw": cell.published} if compare else {}),
-        **score_of(run and run.score),
-        **{f"wild_{key}": value for key, value in score_of(wild and wild.score).items()},
+        **rows.score_of(run and run.score),
+        **{f"wild_{key}": value for key, value in rows.score_of(wild and wild.score).items()},
         "backbone": its and its.recipe.network.backbone,
         "image_size": its and its.recipe.data.image_size,
         "images_seen": its and its.images_seen,
@@ -117,27 +93,24 @@ def _row(cell: Cell, arranged: Arranged, trained: Mapping[str, Trained | None], 
         "finished": its and its.finished,
         "curve": its and [list(point) for point in its.curve],
         "from": run and ("shipped" if run.shipped else "this machine"),
-        **origin_of(run),
+        **rows.origin_of(run),
     }
 
 
-def _orders(
-    cells: Sequence[Cell], arranged: Arranged, trained: Mapping[str, Trained | None]
-) -> list[dict[str, Any]]:
+def _orders(cells: Sequence[Cell], arranged: Arranged, trained: Mapping[str, Trained | None]) -> list[Record]:
     """Compares, for both test sets, the order within each algorithm, and of all measured cells."""
-    rows = []
+    orders: list[Record] = []
     for dataset, runs in ((OPEN_TEST, arranged.cells), (OPEN_WILD, arranged.wild)):
-        run_of = {cell: runs[name] for cell in cells if (name := cell_recipe(cell, OPEN)) in runs}
-        for group in (*dict.fromkeys(cell.algorithm for cell in run_of), _ALL):
-            members = [cell for cell in run_of if group in (cell.algorithm, _ALL)]
-            found = agreement([Place(cell.published, run_of[cell]) for cell in members])
-            its = [trained.get(cell_recipe(cell, OPEN)) for cell in members]
-            departures = [each and each.departure for each in its]
-            alike = all(each == departures[0] for each in departures)
+        measured = [(cell, name) for cell in cells if (name := cell_recipe(cell, OPEN)) in runs]
+        for group in (*dict.fromkeys(cell.algorithm for cell, _ in measured), _ALL):
+            members = [(cell, name) for cell, name in measured if group in (cell.algorithm, _ALL)]
+            found = agreement([Place(cell.published, runs[name]) for cell, name in members])
             if found is not None:
+                departures = [(its := trained[name]) and its.departure for _, name in members]
+                alike = all(each == departures[0] for each in departures)
                 told = {"dataset": dataset, "group": group, **found._asdict()}
-                rows.append({**told, "changed_alike": alike, "notes": []})
-    return rows
+                orders.append({**told, "changed_alike": alike, "notes": []})
+    return orders
 
 
 def _unlike(orders: Sequence[Record]) -> list[str]:
@@ -148,7 +121,7 @@ def _unlike(orders: Sequence[Record]) -> list[str]:
 
 def _score_text(start: str) -> Callable[[Record], str]:
     def text(record: Record) -> str:
-        value, low, high = (record[f"{start}{METRICS[0]}{end}"] for end in ("", "_low", "_high"))
+        value, low, high = (record[f"{start}pa_mpjpe_mm{end}"] for end in ("", "_low", "_high"))
         return NOT_RUN if value is None else f"{value:.2f} ± {(high - low) / 2:.2f}"
 
     return text
@@ -164,7 +137,7 @@ _SCORE_COLUMNS = (
 )
 _PUBLISHED = Column("Published, 3DPW", "published_3dpw", number=True)
 _TRAINED_COLUMNS = (
-    NAME,
+    rows.NAME,
     Column("Backbone", "backbone"),
     Column("Pixels", "image_size", number=True),
     Column("Images seen", "images_seen", number=True),

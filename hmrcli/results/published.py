@@ -1,6 +1,6 @@
 """The published figures: `published.yaml` as records."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ ALGORITHMS = "algorithms"
 class Note(NamedTuple):
     """A footnote of some rows, which are named by their first value: of the benchmark, the recipe."""
 
-    rows: tuple[str, ...]
+    rows: Sequence[str]
     text: str
 
 
@@ -28,10 +28,10 @@ class Cell(NamedTuple):
     published: float
     """Since the correction; what measured results are compared with."""
     first_listed: float
-    datasets: tuple[str, ...]
+    datasets: Sequence[str]
     backbone: str
     initialisation: str
-    sources: tuple[tuple[float, str], ...]
+    sources: Sequence[tuple[float, str]]
     """Every value that a public list gave, and which list; the compared one first."""
 
 
@@ -47,8 +47,8 @@ class Benchmark(NamedTuple):
     variants: Mapping[str, str]
     algorithms: Mapping[str, Mapping[str, Any]]
     abbreviations: str
-    notes: tuple[Note, ...]
-    cells: tuple[Cell, ...]
+    notes: Sequence[Note]
+    cells: Sequence[Cell]
 
 
 class Beyond(NamedTuple):
@@ -69,8 +69,8 @@ class Wide(NamedTuple):
     title: str
     source: str
     columns: Mapping[str, str]
-    rows: tuple[tuple[str | float, ...], ...]
-    notes: tuple[Note, ...]
+    rows: Sequence[Sequence[str | float]]
+    notes: Sequence[Note]
     remark: str
 
 
@@ -78,7 +78,7 @@ class Published(NamedTuple):
     """All that `published.yaml` holds."""
 
     benchmark: Benchmark
-    beyond: tuple[Beyond, ...]
+    beyond: Sequence[Beyond]
     not_carried: Mapping[str, str]
     tables: Mapping[str, Wide]
 
@@ -100,24 +100,23 @@ def published() -> Published:
     """Reads every published figure that this package carries."""
     document = plain_yaml(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
     benchmark = document["benchmark"]
+    for table in (benchmark, *document["tables"].values()):
+        table["notes"] = [Note(**note) for note in table["notes"]]
     names = [(name, variant) for name in benchmark["algorithms"] for variant in benchmark["variants"]]
-    cells = tuple(_cell(benchmark, *each) for each in names)
+    cells = [_cell(benchmark, *each) for each in names]
     del benchmark["elsewhere"]  # among the sources of its cell
     return Published(
-        Benchmark(**benchmark | {"notes": _notes(benchmark), "cells": cells}),
-        tuple(Beyond(**row) for row in document["beyond"]),
+        Benchmark(**benchmark, cells=cells),
+        [Beyond(**row) for row in document["beyond"]],
         document["not_carried"],
-        {
-            name: Wide(**table | {"rows": tuple(map(tuple, table["rows"])), "notes": _notes(table)})
-            for name, table in document["tables"].items()
-        },
+        {name: Wide(**table) for name, table in document["tables"].items()},
     )
 
 
 def _cell(benchmark: Mapping[str, Any], name: str, variant: str) -> Cell:
     algorithm, recipe = benchmark["algorithms"][name], f"{name}_{variant}"
-    listed = [(algorithm[each][variant], benchmark["lists"][each]) for each in ("corrected", "first")]
-    elsewhere = [
+    sources = [(algorithm[each][variant], benchmark["lists"][each]) for each in ("corrected", "first")]
+    sources += [
         (each["value"], each["source"]) for each in benchmark["elsewhere"] if each["recipe"] == recipe
     ]
     return Cell(
@@ -126,12 +125,8 @@ def _cell(benchmark: Mapping[str, Any], name: str, variant: str) -> Cell:
         variant=benchmark["variants"][variant],
         published=algorithm["corrected"][variant],
         first_listed=algorithm["first"][variant],
-        datasets=tuple(algorithm["datasets"]),
+        datasets=algorithm["datasets"],
         backbone=algorithm["backbone"],
         initialisation=algorithm["initialisation"][variant],
-        sources=(*listed, *elsewhere),
+        sources=sources,
     )
-
-
-def _notes(table: Mapping[str, Any]) -> tuple[Note, ...]:
-    return tuple(Note(tuple(note["rows"]), note["text"]) for note in table["notes"])

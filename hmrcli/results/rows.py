@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 METRICS = ("pa_mpjpe_mm", "mpjpe_mm")
 """Metrics that records tell of a score, the compared one first."""
 BEYOND = "Beyond the benchmark"
-BEYOND_REMARK = (
-    f"{BEYOND}: recipes that are none of the 20. Where 3DPW's training set was in the training, the figures are not "
-    "under Protocol 2 and not comparable with those of the 20."
-)
 _LETTERS = ascii_lowercase.replace("q", "")
 """No terminal has a raised q."""
+
+
+def notes_of(texts: Iterable[tuple[str, str]]) -> list[Note]:
+    """Returns a footnote for each text, of the recipes that come with it."""
+    rows: dict[str, list[str]] = {}
+    for recipe, text in texts:
+        rows.setdefault(text, []).append(recipe)
+    return [Note(recipes, text) for text, recipes in rows.items()]
 
 
 def with_notes(
@@ -59,6 +63,12 @@ def origin_of(run: Run | None) -> dict[str, Any]:
         "checkpoint_sha256": checkpoint and checkpoint.sha256,
         "created": results and results.created.isoformat(),
     }
+
+
+def of_the_20(title: str, columns: Sequence[Column], records: Sequence[Record]) -> Sheet:
+    """Returns the sheet of the 20 rows; `columns` stand between the names of the row and that of its recipe."""
+    names = (Column("Algorithm", "algorithm", shared=True), Column("Variant", "variant"))
+    return Sheet(title, [*names, *columns, replace(NAME, wide=True)], records, group_by="algorithm")
 
 
 def other_sheets(used: Sequence[Record], arranged: Arranged, figures: bool = False) -> list[Sheet]:
@@ -106,20 +116,16 @@ def _figure_of(record: Record) -> str:
     return f"{where}: {record['source'] or record['run']}"
 
 
-ALGORITHM = Column("Algorithm", "algorithm", shared=True)
-VARIANT = Column("Variant", "variant")
-RECIPE = Column("Recipe", "recipe", wide=True)
+NAME = Column("Recipe", "recipe")
 INTERVAL = Column("95 % interval", _interval, number=True)
 MPJPE = Column("MPJPE", "mpjpe_mm", number=True, wide=True)
-NAME = Column("Recipe", "recipe")
-_PA_MPJPE = Column("PA-MPJPE", "pa_mpjpe_mm", number=True)
+_SCORE_COLUMNS = (Column("PA-MPJPE", "pa_mpjpe_mm", number=True), replace(INTERVAL, wide=True))
 _RUN = Column("Run", "run")
 _PROTOCOL = Column("Protocol", "protocol")
 _BODY = Column("Body", "body_model", wide=True)
 _BEYOND_COLUMNS = (
     NAME,
-    _PA_MPJPE,
-    replace(INTERVAL, wide=True),
+    *_SCORE_COLUMNS,
     MPJPE,
     Column("3DPW in training", lambda r: {True: "yes", False: "no", None: "not known"}[r["saw_3dpw"]]),
     Column("Figure", _figure_of),
@@ -136,8 +142,7 @@ _RUN_COLUMNS = (
 )
 _APART_COLUMNS = (
     NAME,
-    _PA_MPJPE,
-    replace(INTERVAL, wide=True),
+    *_SCORE_COLUMNS,
     Column("Mesh", "surface", wide=True),
     Column("Why", "reason"),
     _RUN,

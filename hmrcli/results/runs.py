@@ -13,8 +13,6 @@ from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import read_record, whole_file
 
 RESULTS_FILE, ERRORS_FILE = "results.json", "errors.npz"
-SHIPPED_FOLDER = "results/open"
-"""Results that travel with the package, below the bundled files; benchmarks/publish.py writes them."""
 _NEXT = "`hmr eval` writes such a file anew"
 
 
@@ -115,6 +113,11 @@ class Run(NamedTuple):
         """Returns the score that counts."""
         return self.results.scores[0]
 
+    @property
+    def pa_mpjpe(self) -> Estimate:
+        """Returns the figure that is compared."""
+        return self.score.metrics["pa_mpjpe_mm"]
+
 
 def write_results(path: Path, results: Results) -> None:
     """Writes results as JSON; the file is whole or absent."""
@@ -150,8 +153,11 @@ def read_runs(folder: Path, shipped: bool = False) -> tuple[list[Run], list[BadI
 
 
 def shipped_runs() -> list[Run]:
-    """Reads the results that travel with the package, newest first; raises BadInput where one is damaged."""
-    runs, bad = read_runs(bundled(SHIPPED_FOLDER), shipped=True)
+    """Reads the results that travel with the package, newest first; raises BadInput where one is damaged.
+
+    benchmarks/publish.py writes them.
+    """
+    runs, bad = read_runs(bundled("results/open"), shipped=True)
     if bad:
         raise bad[0]
     return runs

@@ -6,25 +6,18 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hmrcli.recipe.protocols import PUBLISHED
+from hmrcli.results import rows
 from hmrcli.results.compare import LATEST, RULE, Arranged, arrange, verdict
-from hmrcli.results.published import ALGORITHMS, Note, published
+from hmrcli.results.published import ALGORITHMS, published
 from hmrcli.results.report import NOT_RUN, Column, Record, Report, Sheet, shown
-from hmrcli.results.rows import (
-    ALGORITHM,
-    BEYOND_REMARK,
-    INTERVAL,
-    METRICS,
-    MPJPE,
-    RECIPE,
-    VARIANT,
-    origin_of,
-    other_sheets,
-    score_of,
-    with_notes,
-)
 
 if TYPE_CHECKING:
     from hmrcli.results.runs import Run
+
+_BEYOND = (
+    f"{rows.BEYOND}: recipes that are none of the 20. Where 3DPW's training set was in the training, the figures are "
+    "not under Protocol 2 and not comparable with those of the 20."
+)
 
 
 def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
@@ -35,39 +28,36 @@ def algorithms_report(runs: Sequence[Run] | None = None) -> Report:
     """
     benchmark = published().benchmark
     arranged = arrange(runs or (), benchmark, PUBLISHED)
-    rows = [
+    cells = [
         {
             **cell._asdict(),
-            "datasets": list(cell.datasets),
             "sources": [{"value": value, "source": source} for value, source in cell.sources],
             **({} if runs is None else _measured(arranged.cells.get(cell.recipe), cell.published)),
         }
         for cell in benchmark.cells
     ]
-    records, notes = with_notes(rows, [*benchmark.notes, *_label_notes(arranged)])
-    remarks = [f"Published in {benchmark.lists['corrected']}.", benchmark.abbreviations, BEYOND_REMARK]
+    labels = sorted(rows.notes_of(_labels(arranged)), key=lambda note: note.text)
+    records, notes = rows.with_notes(cells, [*benchmark.notes, *labels])
+    measured = [record for record in records if record.get("run")]
+    remarks = [f"Published in {benchmark.lists['corrected']}.", benchmark.abbreviations, _BEYOND]
     return Report(
         name=ALGORITHMS,
         benchmark=PUBLISHED,
         caption=f"PA-MPJPE in mm on the 3DPW test set ({benchmark.samples:,} samples), Protocol 2: "
         f"14 joints of the SMPL body, nothing of 3DPW in training.",
-        main=Sheet(
-            benchmark.title,
-            [ALGORITHM, VARIANT, *(_PUBLISHED_COLUMNS if runs is None else _MEASURED_COLUMNS), RECIPE],
-            records,
-            group_by="algorithm",
+        main=rows.of_the_20(
+            benchmark.title, _PUBLISHED_COLUMNS if runs is None else _MEASURED_COLUMNS, records
         ),
-        others=other_sheets([record for record in records if record.get("run")], arranged, figures=True),
+        others=rows.other_sheets(measured, arranged, figures=True),
         notes=notes,
         remarks=remarks if runs is None else [f"{RULE} {LATEST}", *remarks],
     )
 
 
-def _label_notes(arranged: Arranged) -> Iterator[Note]:
-    """Gives a footnote for measured rows that learnt labels or started from fits which a file says are of a source."""
+def _labels(arranged: Arranged) -> Iterator[tuple[str, str]]:
+    """Gives recipe and footnote of measured rows with labels, or fits to start from, whose files say their source."""
     from hmrcli.results.trained import read_trained  # brings recipes
 
-    rows: dict[str, list[str]] = {}
     for recipe, run in arranged.cells.items():
         if trained := read_trained(run):
             known = trained.environment
@@ -76,20 +66,17 @@ def _label_notes(arranged: Arranged) -> Iterator[Note]:
                 ("Static fits", known.static_fits, "SPIN's own"),
             ):
                 for name, source in sources.items():
-                    text = f"{what} of {name}: {source}. Figures depend on them; the published ones are with {ours}."
-                    rows.setdefault(text, []).append(recipe)
-    for text, recipes in sorted(rows.items()):
-        yield Note(rows=tuple(recipes), text=text)
+                    depend = f"Figures depend on them; the published ones are with {ours}."
+                    yield recipe, f"{what} of {name}: {source}. {depend}"
 
 
 def _measured(run: Run | None, figure: float) -> dict[str, Any]:
     """Returns what a record says of the run in its cell; the same keys with None where there is none."""
-    estimate = run.score.metrics[METRICS[0]] if run else None
     return {
-        **score_of(run and run.score),
-        "difference": estimate and round(estimate.value - figure, 6),
-        "verdict": estimate and verdict(figure, estimate),
-        **origin_of(run),
+        **rows.score_of(run and run.score),
+        "difference": run and round(run.pa_mpjpe.value - figure, 6),
+        "verdict": run and verdict(figure, run.pa_mpjpe),
+        **rows.origin_of(run),
     }
 
 
@@ -101,8 +88,8 @@ def wide_report(name: str) -> Report:
     """
     table = published().table(name)
     first = next(iter(table.columns))
-    rows = [{"table": name, **dict(zip(table.columns, row))} for row in table.rows]
-    records, notes = with_notes(rows, table.notes, key=first)
+    listed = [{"table": name, **dict(zip(table.columns, row))} for row in table.rows]
+    records, notes = rows.with_notes(listed, table.notes, key=first)
     columns = [
         Column(title, key, number=isinstance(records[0][key], float), noted=key == first)
         for key, title in table.columns.items()
@@ -125,11 +112,11 @@ def _difference(record: Record) -> str:
 
 _MEASURED_COLUMNS = (
     Column("Published", "published", number=True, noted=True),
-    Column("Measured", lambda record: shown(record[METRICS[0]]) or NOT_RUN, number=True),
-    INTERVAL,
+    Column("Measured", lambda record: shown(record["pa_mpjpe_mm"]) or NOT_RUN, number=True),
+    rows.INTERVAL,
     Column("Diff.", _difference, number=True),
     Column("Verdict", "verdict", styled=True),
-    MPJPE,
+    rows.MPJPE,
 )
 _PUBLISHED_COLUMNS = (
     Column("PA-MPJPE", "published", number=True, noted=True),
