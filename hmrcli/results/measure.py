@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,24 +71,16 @@ def find_test(
 
 
 def evaluate_network(
-    recipe: Recipe,
-    checkpoint: Path,
-    test: Test,
-    root: Path,
-    out: Path | None = None,
-    *,
-    device: str | None = None,
-    batch_size: int = 64,
-    workers: int = 2,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    recipe: Recipe, checkpoint: Path, test: Test, root: Path, out: Path | None, device: str | None, **how: Any
 ) -> tuple[Results, Path] | None:
     """Evaluates a checkpoint; an evaluation that was interrupted goes on where it was.
 
     Under torchrun each process takes every n-th row, so that no row is counted twice, and the first process writes.
 
     Args:
-        out: folder for `results.json`, `errors.npz` and pictures; by default one below `runs/<recipe>/` that is the
+        out: folder for `results.json`, `errors.npz` and pictures; without it one below `runs/<recipe>/` that is the
             same for the same checkpoint, data and protocol.
+        how: `batch_size`, `workers` and `progress` of `evaluate`.
 
     Returns:
         the results and their folder; None for all processes but the first.
@@ -97,50 +89,36 @@ def evaluate_network(
         MissingFile: a file is not there.
         BadInput: a file cannot be used.
     """
-    samples, scorable = open_samples(test.annotations, test.images, test.protocol, recipe.crop_shape)
-    annotations = samples.annotations
+    protocol = test.protocol
+    samples, scorable = open_samples(test.annotations, test.images, protocol, recipe.crop_shape)
     chosen = chosen_device(device)
-    bodies = load_bodies(test.protocol, root, chosen)
-    network, _ = load_network(recipe, checkpoint, bodies["neutral"], chosen)
+    bodies = load_bodies(protocol, root, chosen)
+    neutral = bodies["neutral"]
+    network, _ = load_network(recipe, checkpoint, neutral, chosen)
     surfaces = recipe.evaluation.meshes or (None,)
     digest = sha256(checkpoint)
     hashes = (digest, sha256(test.annotations), {role: body.sha256 for role, body in bodies.items()})
-    depends = (*hashes, test.protocol.name, recipe.data.image_size, surfaces, __version__, torch.__version__)
+    depends = (*hashes, protocol.name, recipe.data.image_size, surfaces, __version__, torch.__version__)
     signature = hashlib.sha256(repr(depends).encode()).hexdigest()
-    out = out or Path("runs") / recipe.name / f"{test.protocol.name}-{signature[:8]}"
-    done = evaluate(
-        network,
-        samples,
-        test.protocol,
-        bodies,
-        surfaces,
-        batch_size=batch_size,
-        workers=workers,
-        rows=scorable.rows,
-        unfinished=out / "unfinished",
-        signature=signature,
-        progress=progress,
-    )
+    out = out or Path("runs") / recipe.name / f"{protocol.name}-{signature[:8]}"
+    kept: dict[str, Any] = {"unfinished": out / "unfinished", "signature": signature}
+    done = evaluate(network, samples, protocol, bodies, surfaces, rows=scorable.rows, **kept, **how)
     if done is None:
         return None
     rows, errors = done
-    paths = annotations.image_path[rows]
+    paths = samples.annotations.image_path[rows]
     groups = image_folders(paths)
-    notes = (*scorable.notes, *seen_wrong(network, samples, test.protocol, bodies, rows, surfaces[0]))
-    reports = [
-        summarise(test.protocol, e.metrics, surface=e.surface, groups=groups, notes=notes) for e in errors
-    ]
-    neutral = bodies["neutral"]
+    notes = (*scorable.notes, *seen_wrong(network, samples, protocol, bodies, rows, surfaces[0]))
     results = _results(
-        reports,
+        [summarise(protocol, e.metrics, surface=e.surface, groups=groups, notes=notes) for e in errors],
         test.annotations,
         str(chosen),
         {
-            "title": test.protocol.title,
-            "expected_samples": test.protocol.expected_samples,
+            "title": protocol.title,
+            "expected_samples": protocol.expected_samples,
             "interval": "95 % bootstrap over " + ("single samples" if groups is None else "image folders"),
-            "rows": len(annotations),
-            "rows_left_out": len(annotations) - len(rows),
+            "rows": len(samples.annotations),
+            "rows_left_out": len(samples.annotations) - len(rows),
             "joint_errors_mm": [_joints(e) for e in errors],
         },
         recipe=recipe.name,
@@ -149,43 +127,39 @@ def evaluate_network(
     )
     sheet(out / "samples.png", network, samples, rows, errors[0], neutral.faces.cpu().numpy())
     joint_plot(out / "joints.png", errors)
-    _write(out, results, {"image_path": paths, "row": rows, **_by_sample(errors)})
+    by_sample: dict[str, NDArray[Any]] = {"image_path": paths, "row": rows}
+    for one in errors:
+        own = _by_key(one.metrics) | {"joints_mm": one.joints, "joints_aligned_mm": one.joints_aligned}
+        by_sample |= {f"{one.surface}_{key}" if one.surface else key: values for key, values in own.items()}
+    _write(out, results, by_sample)
     shutil.rmtree(out / "unfinished", ignore_errors=True)
     return results, out
 
 
 def results_of_arrays(scored: ArrayScores, predictions: Path, targets: Path, out: Path | None) -> Results:
     """Returns the results of arrays that another system wrote, and writes them with the errors of rows to `out`."""
-    files = {"predictions": str(predictions), "targets": str(targets)}
-    results = _results([scored.report], targets, "cpu", scored.details | files)
+    details = scored.details | {"predictions": str(predictions), "targets": str(targets)}
+    nothing = {"recipe": None, "body_model": None, "checkpoint": None}
+    results = _results([scored.report], targets, "cpu", details, **nothing)
     if out is not None:
-        by_sample = {METRICS[name].key: values for name, values in scored.per_sample.items()}
-        _write(out, results, {**scored.rows, **by_sample})
+        _write(out, results, scored.rows | _by_key(scored.per_sample))
     return results
 
 
 def _results(
-    reports: Sequence[Report],
-    targets: Path,
-    device: str,
-    details: Mapping[str, Any],
-    recipe: str | None = None,
-    body_model: BodyModel | None = None,
-    checkpoint: Checkpoint | None = None,
+    reports: Sequence[Report], targets: Path, device: str, details: Mapping[str, Any], **network: Any
 ) -> Results:
     first = reports[0]
     return Results(
-        recipe=recipe,
         protocol=first.protocol.name,
         dataset=targets.stem,
         samples=first.samples,
         scores=tuple(Score.model_validate(report.as_score()) for report in reports),
-        body_model=body_model,
-        checkpoint=checkpoint,
         environment=describe(device),
         created=datetime.now(UTC),
         version=__version__,
         details={"text": first.protocol.text, "notes": list(first.notes), **details},
+        **network,
     )
 
 
@@ -198,13 +172,8 @@ def _joints(errors: Errors) -> dict[str, Any]:
     return told
 
 
-def _by_sample(errors: Sequence[Errors]) -> dict[str, NDArray[Any]]:
-    content: dict[str, NDArray[Any]] = {}
-    for one in errors:
-        own: dict[str, NDArray[Any]] = {METRICS[name].key: values for name, values in one.metrics.items()}
-        own |= {"joints_mm": one.joints, "joints_aligned_mm": one.joints_aligned}
-        content |= {f"{one.surface}_{name}" if one.surface else name: values for name, values in own.items()}
-    return content
+def _by_key(metrics: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {METRICS[name].key: values for name, values in metrics.items()}
 
 
 def _write(out: Path, results: Results, content: Mapping[str, NDArray[Any]]) -> None:
