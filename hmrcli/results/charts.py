@@ -2,7 +2,6 @@
 
 import io
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hmrcli.recipe.protocols import OPEN, PUBLISHED
@@ -39,6 +38,11 @@ class _Series(NamedTuple):
         ends = [record.get(f"{self.key}{end}") for end in ("_low", "_high")]
         return [end for end in ends if end is not None]
 
+    def told(self, record: Record) -> str:
+        """Returns the figure in words."""
+        interval = " to ".join(f"{end:.2f}" for end in self.interval(record))
+        return f"{self.name} {record[self.key]:.2f} mm" + (f" (95 % interval {interval})" if interval else "")
+
 
 _SERIES = {
     PUBLISHED: (_Series("published", "published", "soft", "o"), _Series("pa_mpjpe_mm", "measured", "blue", "D")),
@@ -66,14 +70,14 @@ def dots(report: Report) -> str:
         axis.text(-0.29, places[-len(group)], group[0]["algorithm"], weight="bold", **start)
     for place, record in zip(places, records):
         found = {each: record[each.key] for each in series if record.get(each.key) is not None}
+        told = f"{_name(record)}: {', '.join(each.told(record) for each in found)}"
         axis.plot([*found.values()], [place] * len(found), ":", color=COLOURS["soft"], linewidth=1)
         for each, value in found.items():
+            colour = COLOURS[each.colour]
             if interval := each.interval(record):
-                width: dict[str, Any] = {"linewidth": 3, "alpha": 0.5, "solid_capstyle": "round"}
-                axis.plot(interval, [place] * 2, color=COLOURS[each.colour], **width)
-            axis.plot([value], [place], each.mark, **each.looks, gid=f"told:{_told(record, found)}")
-            aside: dict[str, Any] = {"ha": "right", "color": COLOURS[each.colour], "size": 9}
-            axis.text(columns[each], place, f"{value:.2f}", **aside, **start)
+                axis.plot(interval, [place] * 2, color=colour, linewidth=3, alpha=0.5, solid_capstyle="round")
+            axis.plot([value], [place], each.mark, **each.looks, gid=f"told:{told}")
+            axis.text(columns[each], place, f"{value:.2f}", ha="right", color=colour, size=9, **start)
     for each, column in columns.items():
         label = each.name + ("" if each.key == "published" else ", with 95 % interval")
         axis.plot([], [], each.mark, **each.looks, label=label)
@@ -86,18 +90,10 @@ def dots(report: Report) -> str:
     return _svg(figure, report.main.title)
 
 
-def _told(record: Record, found: Mapping[_Series, float]) -> str:
-    """Returns a row in words, which a reader sees on pointing at it."""
-    texts = []
-    for each, value in found.items():
-        interval = " to ".join(f"{end:.2f}" for end in each.interval(record))
-        texts.append(f"{each.name} {value:.2f} mm" + (f" (95 % interval {interval})" if interval else ""))
-    return f"{record['algorithm']} {record['variant']}: {', '.join(texts)}"
-
-
 def curves(report: Report) -> str:
     """Draws errors while training against images seen, a panel for each algorithm; nothing where none has two."""
-    groups = [group for group in report.main.groups if any(len(_curve(record)) > 1 for record in group)]
+    learnt = [[r for r in group if len(r.get("curve") or []) > 1] for group in report.main.groups]
+    groups = [group for group in learnt if group]
     if not groups:
         return ""
     from matplotlib.figure import Figure
@@ -106,22 +102,18 @@ def curves(report: Report) -> str:
     rows = -(-len(groups) // _PANELS)
     figure = Figure(figsize=(9.4, 0.5 + 2.5 * rows), layout="constrained")
     panels = figure.subplots(rows, _PANELS, sharex=True, sharey=True, squeeze=False).flatten().tolist()
-    variants = list(dict.fromkeys(record["variant"] for record in report.main.records))
-    lines = dict(zip(variants, _VARIANTS))
+    lines = dict(zip(dict.fromkeys(record["variant"] for record in report.main.records), _VARIANTS))
     for axis, group in zip(panels, groups):
         axis.set_title(group[0]["algorithm"], loc="left", weight="bold", fontsize=10)
         axis.set_xlabel("images seen")
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
         axis.tick_params(labelbottom=True, labelleft=True)
         axis.grid(axis="y", color=COLOURS["line"])
-        for record in (record for record in group if len(_curve(record)) > 1):
+        for record in group:
             colour, line = lines[record["variant"]]
-            images, errors = zip(*_curve(record))
-            told = (
-                f"{record['algorithm']} {record['variant']}: {errors[-1]:.2f} mm after {images[-1]:,} images"
-            )
-            looks = {"marker": "o", "markersize": 3, "color": COLOURS[colour]}
-            axis.plot(images, errors, line, **looks, gid=f"told:{told}")
+            images, errors = zip(*record["curve"])
+            told = f"told:{_name(record)}: {errors[-1]:.2f} mm after {images[-1]:,} images"
+            axis.plot(images, errors, line, marker="o", markersize=3, color=COLOURS[colour], gid=told)
     for axis in panels[len(groups) :]:
         axis.remove()
     for variant, (colour, line) in lines.items():
@@ -130,8 +122,8 @@ def curves(report: Report) -> str:
     return _svg(figure, "PA-MPJPE on the test set while training, by images seen")
 
 
-def _curve(record: Record) -> list[tuple[int, float]]:
-    return record.get("curve") or []
+def _name(record: Record) -> str:
+    return f"{record['algorithm']} {record['variant']}"
 
 
 def _svg(figure: "Figure", title: str) -> str:
