@@ -11,8 +11,6 @@ from hmrcli.results.published import Benchmark, Cell
 if TYPE_CHECKING:
     from hmrcli.results.runs import Estimate, Results, Run, Score
 
-Verdict = Literal["reproduced", "better", "worse"]
-
 TOLERANCE_MM = 1.0
 """A difference of the means up to this counts as reproduced: a convention, stated with every comparison."""
 RULE = (
@@ -25,7 +23,7 @@ OPEN_TEST, OPEN_WILD = "open-test", "open-wild"
 LATEST = "Of several runs of one recipe the latest counts."
 
 
-def verdict(published: float, measured: Estimate) -> Verdict:
+def verdict(published: float, measured: Estimate) -> Literal["reproduced", "better", "worse"]:
     """Says what a measured mean means for a published figure, both in mm and both better when lower."""
     difference = measured.value - published
     # Figures have two decimals; what binary fractions add to 1.00 must not decide.

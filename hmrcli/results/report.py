@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 Record = Mapping[str, Any]
@@ -57,11 +59,9 @@ class Sheet:
     @property
     def groups(self) -> list[list[Record]]:
         """Runs of rows that belong together; each row by itself without `group_by`."""
-        groups: list[list[Record]] = []
-        for record in self.records:
-            joins = groups and self.group_by and groups[-1][0][self.group_by] == record[self.group_by]
-            groups[-1].append(record) if joins else groups.append([record])
-        return groups
+        if self.group_by is None:
+            return [[record] for record in self.records]
+        return [list(group) for _, group in groupby(self.records, itemgetter(self.group_by))]
 
 
 @dataclass(frozen=True)

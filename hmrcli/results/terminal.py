@@ -79,8 +79,6 @@ def _cell(sheet: Sheet, group: list[Record], column: Column) -> Text:
 
 
 def _line(record: Record, column: Column, width: int) -> Text:
-    text = column.text(record)
-    if column.styled:
-        return Text(text, style=VERDICT_STYLES.get(text, ""))
-    line = Text(text.rjust(width), style="dim" if text == NOT_RUN else "")
+    text, styles = column.text(record), VERDICT_STYLES if column.styled else {NOT_RUN: "dim"}
+    line = Text(text.rjust(width), style=styles.get(text, ""))
     return line.append(column.marks(record).translate(_SUPERSCRIPTS))

@@ -16,12 +16,6 @@ from hmrcli.results.runs import Count, Part, Run, Text
 from hmrcli.training.checkpoints import FOLDER, META_FILE, MODEL_FILE
 from hmrcli.training.metrics import ENVIRONMENT_FILE, RECIPE_FILE, read_metrics
 
-_ABSENT = "absent"
-_NO_TRAINING = ("published", "exports")
-"""Keys that change nothing of a training."""
-_3DPW = ("pw3d", "3dpw")
-"""Beginnings of the names of 3DPW's files."""
-
 
 class _Meta(Part):
     """Facts in a checkpoint's `meta.json`."""
@@ -85,7 +79,7 @@ class Trained(NamedTuple):
         """True where a set of 3DPW was in the training."""
         used = {k: each for k, each in self.recipe.data.mixture.items() if k not in self.environment.without}
         names = [*used, *(Path(each.annotations).name for each in used.values())]
-        return any(name.startswith(_3DPW) for name in names)
+        return any(name.startswith(("pw3d", "3dpw")) for name in names)
 
     @property
     def initialisation(self) -> str:
@@ -116,7 +110,7 @@ class Trained(NamedTuple):
             return [Change("name", self.recipe.name, "none of the bundled ones")]
         ours, theirs = map(_texts, (self.recipe, load_recipe(source.name, open=source.open)))
         return [
-            Change(key, ours.get(key, _ABSENT), theirs.get(key, _ABSENT))
+            Change(key, ours.get(key, "absent"), theirs.get(key, "absent"))
             for key in theirs | ours
             if ours.get(key) != theirs.get(key)
         ]
@@ -137,8 +131,11 @@ class Trained(NamedTuple):
 
 def _texts(recipe: Recipe) -> dict[str, str]:
     """Returns the values that training depends on as texts, by dotted key."""
-    leaves = {key: value for key, value in recipe.leaves().items() if not key.startswith(_NO_TRAINING)}
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in leaves.items()}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in recipe.leaves().items()
+        if not key.startswith(("published", "exports"))
+    }
 
 
 def read_trained(run: Run) -> Trained | None:
@@ -166,7 +163,7 @@ def _read(folder: Path, sha256: str) -> Trained | None:
     if not steps:
         return None
     about = folder / ENVIRONMENT_FILE
-    measured = [(line["step"], line.get("validation", {})) for line in read_metrics(folder)]
+    measured = [line for line in read_metrics(folder) if "pa_mpjpe_mm" in line.get("validation", {})]
     return Trained(
         folder,
         load_recipe(folder / RECIPE_FILE),
@@ -174,5 +171,5 @@ def _read(folder: Path, sha256: str) -> Trained | None:
         sha256,
         steps[0],
         any(meta.finished for meta in metas),
-        [(step, values["pa_mpjpe_mm"]) for step, values in measured if "pa_mpjpe_mm" in values],
+        [(line["step"], line["validation"]["pa_mpjpe_mm"]) for line in measured],
     )
