@@ -9,7 +9,7 @@ from hmrcli.body.joints import joint_set
 from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.compact import COMPACT_SUFFIX, read_compact
-from hmrcli.data.file_kinds import other_kind
+from hmrcli.data.file_kinds import refuse_other_kinds
 from hmrcli.data.human_data import read_human_data
 from hmrcli.data.spin_npz import read_spin
 from hmrcli.errors import BadInput
@@ -42,12 +42,9 @@ def read_annotations(
             return _with_slashes(read_human_data(stored, joints, dataset, cameras))
         if "imgname" in stored:
             return _with_slashes(read_spin(stored, joints, dataset))
-        if kind := other_kind(path):
-            raise BadInput(f"{path}: expected an .npz file of annotations, this is {kind}")
-        found = ", ".join(sorted(stored)) or "nothing"
-        raise BadInput(
-            f"{path}: expected a field image_path (HumanData) or imgname (SPIN); the file has {found}"
-        )
+        refuse_other_kinds(path)
+        expected, found = "a field image_path (HumanData) or imgname (SPIN)", ", ".join(sorted(stored))
+        raise BadInput(f"{path}: expected {expected}; the file has {found or 'nothing'}")
 
 
 def _with_slashes(annotations: Annotations) -> Annotations:

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from hmrcli.assets.npy import Header, read_bytes, read_header
 from hmrcli.assets.npz import NpzFile
-from hmrcli.assets.registry import absent, load_registry
-from hmrcli.data.file_kinds import other_kind
-from hmrcli.data.value_checks import as_text, refuse_rows
+from hmrcli.data.annotations import Numbers
+from hmrcli.data.file_kinds import missing, refuse_other_kinds
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import damage
 
@@ -40,10 +39,9 @@ class AnnotationNpz(NpzFile):
         except MissingFile:
             raise missing(path) from None
         except BadInput:
-            if kind := other_kind(path):
-                raise BadInput(f"{path}: expected an .npz file of annotations, this is {kind}") from None
+            refuse_other_kinds(path)
             raise
-        self._counted: tuple[int, str] | None = None
+        self.rows, self._counted = 0, ""  # from `paths` on
 
     def paths(self, name: str) -> NDArray[np.str_]:
         """Reads the images' paths, one a person (N,); from then on other fields must have as many rows."""
@@ -52,23 +50,19 @@ class AnnotationNpz(NpzFile):
             raise BadInput(f"{where}: expected at least one row")
         if (bad := paths == "").any():
             raise BadInput(f"{where}, row {int(bad.argmax())}: expected a path, got nothing")
-        self._counted = len(paths), name
+        self.rows, self._counted = len(paths), name
         return paths
 
     def check_rows(self, count: int, where: str) -> None:
         """Refuses a field without a row for each person."""
-        if self._counted is not None and count != self._counted[0]:
-            raise BadInput(
-                f"{where}: expected {self._counted[0]} rows as in {self._counted[1]}, the file has {count}"
-            )
+        if self._counted and count != self.rows:
+            raise BadInput(f"{where}: expected {self.rows} rows as in {self._counted}, the file has {count}")
 
-    def numbers(self, name: str, *shapes: tuple[int | None, ...]) -> NDArray[np.float32]:
+    def numbers(self, name: str, *shapes: tuple[int | None, ...]) -> Numbers:
         """Reads an array of one of these shapes, in which None stands for a row for each person."""
         out = np.empty(self._expect(name, shapes).shape, np.float32)
-        for rows, block in self._blocks(name):
-            with np.errstate(
-                over="ignore"
-            ):  # what float32 cannot hold becomes infinite and is refused as such
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused as such
+            for rows, block in self._blocks(name):
                 out[rows] = block
         return out
 
@@ -77,14 +71,14 @@ class AnnotationNpz(NpzFile):
         name: str,
         shape: tuple[int | None, ...],
         stored: Sequence[int],
-        out: NDArray[np.float32],
+        out: Numbers,
         positions: Sequence[int] | slice,
     ) -> None:
         """Reads columns `stored` of an array of a shape as of `numbers` into others (N, positions, …) of `out`."""
         self._expect(name, (shape,))
         chosen = np.asarray(stored, np.intp)
-        for rows, block in self._blocks(name):
-            with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):
+            for rows, block in self._blocks(name):
                 out[rows, positions] = block[:, chosen]
 
     def flags(self, name: str, *shapes: tuple[int | None, ...]) -> NDArray[np.bool_]:
@@ -96,9 +90,8 @@ class AnnotationNpz(NpzFile):
     def objects(self, name: str) -> Any:
         """Reads a field that holds objects: containers, text, numbers and arrays."""
         if not self.header(name).dtype.hasobject:
-            raise BadInput(
-                f"{self.where(name)}: expected containers, the file has an array of numbers or text"
-            )
+            found = "an array of numbers or text"
+            raise BadInput(f"{self.where(name)}: expected containers, the file has {found}")
         return self[name]
 
     def scalar(self, name: str, default: Any) -> Any:
@@ -111,7 +104,7 @@ class AnnotationNpz(NpzFile):
         return self[name].item()
 
     def text(self, name: str) -> NDArray[np.str_]:
-        """Reads text of each row, (N,)."""
+        """Reads text of each row, (N,), which may be stored as UTF-8."""
         where, header = self.where(name), self.header(name)
         if not header.dtype.hasobject:
             if header.dtype.kind not in "US" or len(header.shape) != 1:
@@ -119,27 +112,39 @@ class AnnotationNpz(NpzFile):
                 raise BadInput(f"{where}: expected text in shape (N), the file has {found}")
             if math.prod(header.shape) * header.dtype.itemsize > _LARGEST_TEXT:
                 raise BadInput(f"{where}: expected text, the file has {header.dtype.name}, too long for that")
-        return as_text(self[name], where)
+        array = np.asarray(self[name])
+        if array.dtype.kind not in "SUO" or array.ndim != 1:
+            found = f"{array.dtype.name} in shape {array.shape}"
+            raise BadInput(f"{where}: expected text in shape (N), got {found}")
+        if array.dtype.kind == "U":
+            return array
+        words = []
+        for row, value in enumerate(array.tolist()):
+            try:
+                words.append(value.decode() if isinstance(value, bytes) else value)
+            except UnicodeDecodeError:
+                raise BadInput(f"{where}, row {row}: expected UTF-8 text") from None
+            if not isinstance(words[-1], str):
+                raise BadInput(f"{where}, row {row}: expected text, got {type(value).__name__}")
+        return np.array(words, np.str_)
 
-    def genders(self, count: int) -> NDArray[np.str_]:
+    def genders(self) -> NDArray[np.str_]:
         """Reads genders as m, f and n, (N,); n where a file says neither, in whichever way.
 
         They stand in `meta`, a dictionary of arrays or one for each row, or in a field of their own. Numbers are no
         genders: files do not agree on what they mean.
         """
         for field in ("meta", *_GENDER_FIELDS):
-            if field not in self:
-                continue
-            values = self[field]
+            values = self.get(field)
             if field == "meta":
-                values = _genders_of(values, count)
+                values = _genders_of(values, self.rows)
             if values is not None:
                 letters = [_letter(value) for value in np.ravel(np.array(values, object))]
                 if np.ndim(values) == 0:  # one for all
-                    letters *= count
+                    letters *= self.rows
                 self.check_rows(len(letters), self.where(field))
                 return np.array(letters, "<U1")
-        return np.full(count, "n")
+        return np.full(self.rows, "n")
 
     def _expect(self, name: str, shapes: Sequence[tuple[int | None, ...]]) -> Header:
         """Refuses all but numbers in one of the shapes."""
@@ -156,32 +161,52 @@ class AnnotationNpz(NpzFile):
 
     def _blocks(self, name: str) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Gives rows a few MiB at a time: which ones, and their values as they are stored."""
-        info = self._members[name]
-        with (
-            damage(f"{self.where(name)} is damaged ({{}}); obtain the file again"),
-            self._archive.open(info) as stream,
-        ):
+        says = f"{self.where(name)} is damaged ({{}}); obtain the file again"
+        with damage(says), self._archive.open(self._members[name]) as stream:
             shape, fortran, dtype = read_header(stream)
-            if fortran and len(shape) > 1:  # columns first: rows are known only at the end
-                whole = read_bytes(stream, math.prod(shape) * dtype.itemsize)
-                yield slice(0, shape[0]), whole.view(dtype).reshape(shape, order="F")
-            else:
-                row_bytes = math.prod(shape[1:]) * dtype.itemsize
-                step = max(1, BLOCK_BYTES // max(1, row_bytes))
-                for start in range(0, shape[0], step):
-                    stop = min(start + step, shape[0])
-                    values = stream.read((stop - start) * row_bytes)
-                    if len(values) < (stop - start) * row_bytes:
-                        raise ValueError("it ends early")
-                    yield slice(start, stop), np.frombuffer(values, dtype).reshape(stop - start, *shape[1:])
+            row_bytes = math.prod(shape[1:]) * dtype.itemsize
+            step = max(1, BLOCK_BYTES // max(1, row_bytes))
+            if fortran:  # columns first: rows are known only at the end
+                step = max(1, shape[0])
+            for start in range(0, shape[0], step):
+                size = min(step, shape[0] - start), *shape[1:]
+                values = read_bytes(stream, size[0] * row_bytes).view(dtype)
+                yield slice(start, start + step), values.reshape(size, order="F" if fortran else "C")
             stream.read(1)  # the end of a member is where its checksum is compared
 
 
-def missing(path: Path) -> MissingFile:
-    """Makes the error for an absent file: the command that brings it, where the registry knows its name."""
-    if path.name in load_registry().by_name:
-        return absent(path.name, path)
-    return MissingFile(f"{path}: no such file; files that can be obtained: hmr download --list")
+def refuse_rows(bad: NDArray[np.bool_], where: str, expected: str, values: NDArray[Any]) -> None:
+    """Raises BadInput for the first row that is marked as bad (N,), with what it has of the values (N, ...)."""
+    if bad.any():
+        row = int(bad.argmax())
+        got = ", ".join(f"{value:g}" for value in np.atleast_1d(values[row]).ravel()[:6])
+        raise BadInput(f"{where}, row {row}: expected {expected}, got {got}")
+
+
+def check_keypoints(keypoints: Numbers, where: str) -> None:
+    """Raises BadInput for keypoints (N, J, D) that are not finite or have a negative confidence, the last number.
+
+    Coordinates without confidence may be anything; if not finite they become zero, because zero times NaN is NaN.
+    """
+    confidence, coordinates = keypoints[..., -1], keypoints[..., :-1]
+    finite = np.isfinite(coordinates).all(-1)
+    for bad, expected, values in (
+        (~(np.isfinite(confidence) & (confidence >= 0)), "a confidence of 0 or more", confidence[..., None]),
+        (~finite & (confidence > 0), "finite coordinates", keypoints),
+    ):
+        if bad.any():
+            row, joint = np.argwhere(bad)[0]
+            got = ", ".join(f"{number:g}" for number in values[row, joint])
+            raise BadInput(f"{where}, row {row}, joint {joint}: expected {expected}, got {got}")
+    coordinates[~finite] = 0
+
+
+def check_finite(values: Numbers, where: str, used: NDArray[np.bool_] | None = None) -> None:
+    """Raises BadInput for rows (N, ...) that are used (all by default) and not finite; the others become zero."""
+    finite = np.isfinite(values).reshape(len(values), -1).all(1)
+    used = np.ones(len(values), bool) if used is None else used
+    refuse_rows(used & ~finite, where, "finite numbers", values)
+    values[~finite] = 0
 
 
 def _genders_of(meta: Any, count: int) -> Any:

@@ -1,7 +1,7 @@
 """Annotations of people in images, in one form for all the files they come in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hmrcli.body.joints import joint_set
 
 POSE_SIZE, BETAS_SIZE = 72, 10
+Numbers = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,23 +26,23 @@ class Annotations:
     """The set of the keypoints, a name in `JOINT_SETS`."""
     image_path: NDArray[np.str_]
     """(N,) below the folder of the images."""
-    bbox_xywh: NDArray[np.float32]
+    bbox_xywh: Numbers
     """(N, 4) top left corner and size, pixels."""
-    keypoints2d: NDArray[np.float32] | None
+    keypoints2d: Numbers | None
     """(N, J, 3) pixels and confidence; None where the file has none."""
-    keypoints3d: NDArray[np.float32] | None
+    keypoints3d: Numbers | None
     """(N, J, 4) metres and confidence; None where the file has none."""
-    pose: NDArray[np.float32]
+    pose: Numbers
     """(N, 72) axis-angle, radians, the root's in the camera's frame; zeros where unknown."""
-    betas: NDArray[np.float32]
+    betas: Numbers
     """(N, 10); zeros where unknown."""
     has_smpl: NDArray[np.bool_]
     """(N,) whether pose and betas are known."""
     gender: NDArray[np.str_]
     """(N,) m, f or n; of the body model that pose and betas are for."""
-    transl: NDArray[np.float32] | None = None
+    transl: Numbers | None = None
     """(N, 3) of the body, metres."""
-    intrinsics: NDArray[np.float32] | None = None
+    intrinsics: Numbers | None = None
     """(N, 3, 3) of the camera, pixels."""
 
     def __len__(self) -> int:
@@ -53,8 +54,7 @@ class Annotations:
 
     def arrays(self) -> dict[str, Any]:
         """Returns the fields that have a row for each person, without those that are None."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
 
     def select(self, joints: str, strict: bool = True) -> "Annotations":
         """Returns the same people with the keypoints of another set.
@@ -69,9 +69,8 @@ class Annotations:
             return self
         own, wanted = joint_set(self.joints).human_data, joint_set(joints).human_data
         if strict and (lacking := set(wanted) - set(own)):
-            raise ValueError(
-                f"{self.joints} lacks {len(lacking)} joints of {joints}; read the file as {joints}"
-            )
+            what = f"{self.joints} lacks {len(lacking)} joints of {joints}"
+            raise ValueError(f"{what}; read the file as {joints}")
         return replace(
             self,
             joints=joints,
@@ -112,9 +111,7 @@ def shared(stored: Sequence[int], wanted: Sequence[int]) -> tuple[list[int], lis
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
-def regroup(
-    keypoints: NDArray[np.float32], stored: Sequence[int], wanted: Sequence[int]
-) -> NDArray[np.float32]:
+def regroup(keypoints: Numbers, stored: Sequence[int], wanted: Sequence[int]) -> Numbers:
     """Puts keypoints (N, stored, D) in another set (N, wanted, D); joints that were not stored are zeros."""
     columns, positions = shared(stored, wanted)
     out = np.zeros((len(keypoints), len(wanted), keypoints.shape[-1]), np.float32)

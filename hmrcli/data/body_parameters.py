@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.assets.npz import read_npy
-from hmrcli.data.annotation_npz import AnnotationNpz, missing
-from hmrcli.data.annotations import BETAS_SIZE, POSE_SIZE
-from hmrcli.data.value_checks import check_finite
+from hmrcli.data.annotation_npz import AnnotationNpz, check_finite
+from hmrcli.data.annotations import BETAS_SIZE, POSE_SIZE, Numbers
+from hmrcli.data.file_kinds import missing
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import sha256, whole_file
-
-Numbers = NDArray[np.float32]
 
 
 class BodyParameters(NamedTuple):
@@ -23,7 +21,7 @@ class BodyParameters(NamedTuple):
     """(N, 72) axis-angle, radians."""
     betas: Numbers
     """(N, 10)"""
-    known: NDArray[np.bool_]
+    has_smpl: NDArray[np.bool_]
     """(N,) false where they are not known, and zeros."""
     transl: Numbers | None = None
     """(N, 3) metres."""
@@ -38,9 +36,7 @@ def unknown_bodies(count: int) -> BodyParameters:
 def smpl_arrays(smpl: Any, where: str) -> BodyParameters:
     """Reads HumanData's `smpl` dictionary; its numbers are not checked, and all are taken as known.
 
-    Args:
-        smpl: global_orient (N, 3), body_pose (N, 69) and betas (N, 10), optionally transl (N, 3); further axes
-            in any split.
+    It holds global_orient (N, 3), body_pose (N, 69) and betas (N, 10), optionally transl (N, 3), in any split of axes.
 
     Raises:
         BadInput: it is no dictionary, or an array is missing, or has the wrong type, shape or length.
@@ -51,19 +47,15 @@ def smpl_arrays(smpl: Any, where: str) -> BodyParameters:
     body = _rows(smpl, "body_pose", POSE_SIZE - 3, where)
     betas = _rows(smpl, "betas", BETAS_SIZE, where)
     transl = _rows(smpl, "transl", 3, where) if smpl.get("transl") is not None else None
+    expected = f"expected {len(root)} rows as in global_orient"
     for name, values in (("body_pose", body), ("betas", betas), ("transl", transl)):
         if values is not None and len(values) != len(root):
-            raise BadInput(
-                f"{where}.{name}: expected {len(root)} rows as in global_orient, the file has {len(values)}"
-            )
+            raise BadInput(f"{where}.{name}: {expected}, the file has {len(values)}")
     return BodyParameters(np.concatenate([root, body], 1), betas, np.ones(len(root), bool), transl)
 
 
 def read_poses(path: str | Path) -> tuple[Numbers, Numbers]:
-    """Reads real poses and shapes for an adversary: the `smpl` dictionary of an npz file such as cmu_mosh.npz.
-
-    Returns:
-        pose (N, 72) radians and betas (N, 10).
+    """Reads real poses (N, 72), radians, and shapes (N, 10) for an adversary: `smpl` of a file such as cmu_mosh.npz.
 
     Raises:
         MissingFile: there is no such file.
@@ -91,10 +83,7 @@ def _recorded(path: Path) -> Path:
 
 
 def read_fits(path: str | Path) -> tuple[Numbers, Numbers]:
-    """Reads SPIN's static fits, an npy file (N, 82).
-
-    Returns:
-        pose (N, 72) radians and betas (N, 10), writable.
+    """Reads SPIN's static fits, an npy file (N, 82): pose (N, 72) radians and betas (N, 10), writable.
 
     Raises:
         MissingFile: there is no such file.
@@ -106,14 +95,12 @@ def read_fits(path: str | Path) -> tuple[Numbers, Numbers]:
     except MissingFile:
         raise missing(path) from None
     if fits.dtype.kind not in "fiu" or fits.ndim != 2 or fits.shape[1] != POSE_SIZE + BETAS_SIZE:
-        raise BadInput(
-            f"{path}: expected numbers in shape (N, 82), the file has {fits.dtype} in {fits.shape}"
-        )
+        found = f"{fits.dtype} in {fits.shape}"
+        raise BadInput(f"{path}: expected numbers in shape (N, 82), the file has {found}")
     record = _recorded(path)
     if record.is_file() and not record.read_bytes().startswith(sha256(path).encode()):
-        raise BadInput(
-            f"{path}: its SHA-256 is not the one in {record.name}, it was changed or damaged; obtain it again"
-        )
+        what = f"its SHA-256 is not the one in {record.name}, it was changed or damaged"
+        raise BadInput(f"{path}: {what}; obtain it again")
     numbers = _float32(fits)
     check_finite(numbers, str(path))
     return np.ascontiguousarray(numbers[:, :POSE_SIZE]), np.ascontiguousarray(numbers[:, POSE_SIZE:])

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from hmrcli.assets.npy import read_header
 from hmrcli.body.joints import JOINT_SETS, joint_set
-from hmrcli.data.annotation_npz import missing
 from hmrcli.data.annotations import BETAS_SIZE, POSE_SIZE, Annotations
+from hmrcli.data.file_kinds import missing
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import damage, open_file, whole_file
 
@@ -83,17 +83,13 @@ def read_compact(path: str | Path, joints: str | None = None, dataset: str | Non
         raise BadInput(f"{path}: joints: expected one of {', '.join(JOINT_SETS)}, the file has {own!r}")
     _check(path, rows.dtype, len(joint_set(own)))
     arrays: dict[str, Any] = {name: rows[name] for name in rows.dtype.names or ()}
-    annotations = Annotations(
-        dataset=about.get("dataset", path.stem) if dataset is None else dataset,
-        joints=own,
-        **{"keypoints2d": None, "keypoints3d": None, **arrays},
-    )
-    wanted = joint_set(joints or own).human_data
-    if lacking := set(wanted) - set(joint_set(own).human_data):
-        raise BadInput(
-            f"{path}: {len(lacking)} joints of {joints} are missing, the file has {own}; {_AGAIN} for {joints}"
-        )
-    return annotations.select(joints or own)
+    joints = joints or own
+    if lacking := set(joint_set(joints).human_data) - set(joint_set(own).human_data):
+        missed = f"{len(lacking)} joints of {joints} are missing"
+        raise BadInput(f"{path}: {missed}, the file has {own}; {_AGAIN} for {joints}")
+    dataset = about.get("dataset", path.stem) if dataset is None else dataset
+    absent = {"keypoints2d": None, "keypoints3d": None}
+    return Annotations(dataset, own, **absent | arrays).select(joints)
 
 
 def _digits(checksum: int) -> bytes:
@@ -109,20 +105,17 @@ def _map(path: Path) -> tuple[dict[str, str], NDArray[Any]]:
     with file, damage(f"{path}: not a complete compact file ({{}}); {_AGAIN}"):
         shape, _, dtype = read_header(file)
         whole = np.memmap(path, np.uint8, "r")
-        if (
-            len(whole) <= VERIFIED
-            and _digits(zlib.crc32(whole[:-_DIGITS].data)) != whole[-_DIGITS:].tobytes()
-        ):
+        verified, stated = len(whole) <= VERIFIED, whole[-_DIGITS:].tobytes()
+        if verified and _digits(zlib.crc32(whole[:-_DIGITS].data)) != stated:
             raise ValueError("its checksum does not match, it was changed or damaged")
         start = file.tell()
         rows = np.memmap(path, dtype, "r", start, shape)
         about = json.loads(whole[start + math.prod(shape) * dtype.itemsize : -_DIGITS].tobytes())
         if not isinstance(about, dict) or dtype.names is None or len(shape) != 1:
             raise ValueError("it has no records")
-        if len(whole) > VERIFIED:
+        if not verified:
             for name in ("image_path", "gender"):
-                letters = np.ascontiguousarray(rows[name])
-                if letters.view("<u4").max(initial=0) > sys.maxunicode:
+                if np.ascontiguousarray(rows[name]).view("<u4").max(initial=0) > sys.maxunicode:
                     raise ValueError(f"{name} is no text")
     return about, rows
 
@@ -147,6 +140,5 @@ def _check(path: Path, dtype: np.dtype[Any], joints: int) -> None:
     for name in names:
         found = dtype[name].base.kind, dtype[name].shape
         if found != expected.get(name):
-            raise BadInput(
-                f"{path}: field {name}: expected {expected.get(name)}, the file has {found}; {_AGAIN}"
-            )
+            wanted = expected.get(name)
+            raise BadInput(f"{path}: field {name}: expected {wanted}, the file has {found}; {_AGAIN}")

@@ -1,10 +1,10 @@
-"""Names files of other kinds that are given in place of annotations."""
+"""Says what to do about files that are not there, or of other kinds than annotations."""
 
 import zipfile
 from pathlib import Path
 
-from hmrcli.assets.registry import load_registry
-from hmrcli.errors import HmrError
+from hmrcli.assets.registry import absent, load_registry
+from hmrcli.errors import BadInput, HmrError, MissingFile
 from hmrcli.files import open_file
 
 _HEAD = 1 << 20
@@ -29,7 +29,20 @@ _KINDS = (
 )
 
 
-def other_kind(path: Path) -> str | None:
+def missing(path: Path) -> MissingFile:
+    """Makes the error for an absent file: the command that brings it, where the registry knows its name."""
+    if path.name in load_registry().by_name:
+        return absent(path.name, path)
+    return MissingFile(f"{path}: no such file; files that can be obtained: hmr download --list")
+
+
+def refuse_other_kinds(path: Path) -> None:
+    """Raises BadInput for a file that is neither an npz file nor a damaged one; says what it is and what to do next."""
+    if kind := _other_kind(path):
+        raise BadInput(f"{path}: expected an .npz file of annotations, this is {kind}") from None
+
+
+def _other_kind(path: Path) -> str | None:
     """Says what a file is, and what to do next, in words that follow "is"; None for an npz file or a damaged one."""
     try:
         with open_file(path) as stream:

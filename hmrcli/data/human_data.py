@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.body.joints import HUMAN_DATA_SIZE, joint_set
-from hmrcli.data.annotation_npz import AnnotationNpz
-from hmrcli.data.annotations import Annotations, regroup, shared
+from hmrcli.data.annotation_npz import AnnotationNpz, check_finite, check_keypoints, refuse_rows
+from hmrcli.data.annotations import Annotations, Numbers, regroup, shared
 from hmrcli.data.body_parameters import BodyParameters, smpl_arrays, unknown_bodies
-from hmrcli.data.value_checks import check_boxes, check_finite, check_keypoints
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 
@@ -25,38 +24,33 @@ def read_human_data(
 ) -> Annotations:
     """Reads an open file; see `hmrcli.data.annotation_files.read_annotations`."""
     image_path = stored.paths("image_path")
-    count = len(image_path)
     for name in ("__data_len__", "__temporal_len__"):
-        if (claimed := stored.scalar(name, -1)) not in (-1, count):
-            raise BadInput(
-                f"{stored.where(name)}: expected {count} as rows in image_path, the file has {claimed}"
-            )
-    bodies = _bodies(stored, count)
+        if (claimed := stored.scalar(name, -1)) not in (-1, stored.rows):
+            expected = f"expected {stored.rows} as rows in image_path"
+            raise BadInput(f"{stored.where(name)}: {expected}, the file has {claimed}")
+    bodies = _bodies(stored)
     return Annotations(
         dataset=dataset or stored.path.stem,
         joints=joints,
         image_path=image_path,
         bbox_xywh=_boxes(stored),
-        keypoints2d=_keypoints(stored, "keypoints2d", joints, 3, count),
-        keypoints3d=_keypoints(stored, "keypoints3d", joints, 4, count),
-        pose=bodies.pose,
-        betas=bodies.betas,
-        has_smpl=bodies.known,
-        gender=stored.genders(count),
-        transl=bodies.transl,
+        keypoints2d=_keypoints(stored, "keypoints2d", joints, 3),
+        keypoints3d=_keypoints(stored, "keypoints3d", joints, 4),
+        **bodies._asdict(),
+        gender=stored.genders(),
         intrinsics=_intrinsics(stored) if cameras else None,
     )
 
 
-def _boxes(stored: AnnotationNpz) -> NDArray[np.float32]:
+def _boxes(stored: AnnotationNpz) -> Numbers:
     boxes = stored.numbers("bbox_xywh", (None, 4), (None, 5))[:, :4]  # the fifth is a score
-    check_boxes(boxes, stored.where("bbox_xywh"))
+    size = boxes[:, 2:]
+    bad = ~(np.isfinite(boxes).all(1) & (size >= 0).all(1) & (size.max(1, initial=0) > 0))
+    refuse_rows(bad, stored.where("bbox_xywh"), "finite x, y, width, height with a positive size", boxes)
     return np.ascontiguousarray(boxes)
 
 
-def _keypoints(
-    stored: AnnotationNpz, name: str, joints: str, size: int, count: int
-) -> NDArray[np.float32] | None:
+def _keypoints(stored: AnnotationNpz, name: str, joints: str, size: int) -> Numbers | None:
     if name not in stored:
         return None
     convention = stored.scalar(f"{name}_convention", "human_data")
@@ -68,30 +62,30 @@ def _keypoints(
         present = np.flatnonzero(stored.flags(f"{name}_mask", (HUMAN_DATA_SIZE,))).tolist()
     wanted = joint_set(joints).human_data
     columns, positions = shared(present, wanted)
-    keypoints = np.zeros((count, len(wanted), size), np.float32)
+    if not compressed:
+        columns = [present[column] for column in columns]
+    keypoints = np.zeros((stored.rows, len(wanted), size), np.float32)
     shape = (None, len(present) if compressed else HUMAN_DATA_SIZE, size)
-    stored.columns(
-        name, shape, columns if compressed else [present[i] for i in columns], keypoints, positions
-    )
+    stored.columns(name, shape, columns, keypoints, positions)
     check_keypoints(keypoints, stored.where(name))
     return keypoints
 
 
-def _bodies(stored: AnnotationNpz, count: int) -> BodyParameters:
+def _bodies(stored: AnnotationNpz) -> BodyParameters:
     smpl = stored.objects("smpl") if "smpl" in stored else None
     if smpl is None:
-        return unknown_bodies(count)
+        return unknown_bodies(stored.rows)
     where = stored.where("smpl")
     bodies = smpl_arrays(smpl, where)
     stored.check_rows(len(bodies.pose), where)
-    known = stored.flags("has_smpl") if "has_smpl" in stored else np.ones(count, bool)
+    known = stored.flags("has_smpl") if "has_smpl" in stored else np.ones(stored.rows, bool)
     for name, values in (("body_pose", bodies.pose), ("betas", bodies.betas), ("transl", bodies.transl)):
         if values is not None:
             check_finite(values, f"{where}.{name}", known)
-    return bodies._replace(known=known)
+    return bodies._replace(has_smpl=known)
 
 
-def _intrinsics(stored: AnnotationNpz) -> NDArray[np.float32] | None:
+def _intrinsics(stored: AnnotationNpz) -> Numbers | None:
     """Reads cameras of the rows; None where the file lists its cameras in another way than by row."""
     if "cam_param" not in stored:
         return None
@@ -99,9 +93,8 @@ def _intrinsics(stored: AnnotationNpz) -> NDArray[np.float32] | None:
     if isinstance(cameras, dict):
         return None
     stored.check_rows(len(cameras), where)
-    return np.array(
-        [_matrix(camera, f"{where}, row {row}") for row, camera in enumerate(cameras)], np.float32
-    )
+    matrices = [_matrix(camera, f"{where}, row {row}") for row, camera in enumerate(cameras)]
+    return np.array(matrices, np.float32)
 
 
 def _matrix(camera: Any, where: str) -> NDArray[np.float64]:
@@ -117,10 +110,7 @@ def _matrix(camera: Any, where: str) -> NDArray[np.float64]:
 
 
 def write_human_data(
-    path: str | Path,
-    annotations: Annotations,
-    compressed: bool = True,
-    misc: dict[str, Any] | None = None,
+    path: str | Path, annotations: Annotations, compressed: bool = True, misc: dict[str, Any] | None = None
 ) -> None:
     """Writes a HumanData file, which MMHuman3D reads too; numbers are float32.
 

@@ -5,13 +5,11 @@ data sets, 3D joints as the latter alone.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hmrcli.body.joints import COMMON_24, OPENPOSE_25, JointSet, joint_set
-from hmrcli.data.annotation_npz import AnnotationNpz
-from hmrcli.data.annotations import BETAS_SIZE, POSE_SIZE, Annotations, shared
+from hmrcli.data.annotation_npz import AnnotationNpz, check_finite, check_keypoints, refuse_rows
+from hmrcli.data.annotations import BETAS_SIZE, POSE_SIZE, Annotations, Numbers, shared
 from hmrcli.data.body_parameters import BodyParameters, unknown_bodies
-from hmrcli.data.value_checks import check_finite, check_keypoints, refuse_rows
 
 _SIDE = 200.0
 
@@ -19,23 +17,20 @@ _SIDE = 200.0
 def read_spin(stored: AnnotationNpz, joints: str, dataset: str | None = None) -> Annotations:
     """Reads an open file; see `hmrcli.data.annotation_files.read_annotations`."""
     image_path = stored.paths("imgname")
-    count = len(image_path)
-    bodies = _bodies(stored, count)
+    bodies = _bodies(stored)
     return Annotations(
         dataset=dataset or stored.path.stem,
         joints=joints,
         image_path=image_path,
         bbox_xywh=_boxes(stored),
-        keypoints2d=_keypoints(stored, {"openpose": OPENPOSE_25, "part": COMMON_24}, joints, 3, count),
-        keypoints3d=_keypoints(stored, {"S": COMMON_24}, joints, 4, count),
-        pose=bodies.pose,
-        betas=bodies.betas,
-        has_smpl=bodies.known,
-        gender=stored.genders(count),
+        keypoints2d=_keypoints(stored, {"openpose": OPENPOSE_25, "part": COMMON_24}, joints, 3),
+        keypoints3d=_keypoints(stored, {"S": COMMON_24}, joints, 4),
+        **bodies._asdict(),
+        gender=stored.genders(),
     )
 
 
-def _boxes(stored: AnnotationNpz) -> NDArray[np.float32]:
+def _boxes(stored: AnnotationNpz) -> Numbers:
     center, scale = stored.numbers("center", (None, 2)), stored.numbers("scale", (None,), (None, 1))
     side = _SIDE * scale.reshape(-1, 1)
     check_finite(center, stored.where("center"))
@@ -44,12 +39,10 @@ def _boxes(stored: AnnotationNpz) -> NDArray[np.float32]:
     return np.concatenate([center - side / 2, side, side], 1)
 
 
-def _keypoints(
-    stored: AnnotationNpz, parts: dict[str, JointSet], joints: str, size: int, count: int
-) -> NDArray[np.float32] | None:
+def _keypoints(stored: AnnotationNpz, parts: dict[str, JointSet], joints: str, size: int) -> Numbers | None:
     wanted = joint_set(joints).human_data
     present = [name for name in parts if name in stored]
-    keypoints = np.zeros((count, len(wanted), size), np.float32)
+    keypoints = np.zeros((stored.rows, len(wanted), size), np.float32)
     for name in present:
         columns, positions = shared(parts[name].human_data, wanted)
         stored.columns(name, (None, len(parts[name]), size), columns, keypoints, positions)
@@ -57,10 +50,10 @@ def _keypoints(
     return keypoints if present else None
 
 
-def _bodies(stored: AnnotationNpz, count: int) -> BodyParameters:
+def _bodies(stored: AnnotationNpz) -> BodyParameters:
     if "pose" not in stored or "shape" not in stored:
-        return unknown_bodies(count)
-    known = stored.flags("has_smpl") if "has_smpl" in stored else np.ones(count, bool)
+        return unknown_bodies(stored.rows)
+    known = stored.flags("has_smpl") if "has_smpl" in stored else np.ones(stored.rows, bool)
     pose, betas = stored.numbers("pose", (None, POSE_SIZE)), stored.numbers("shape", (None, BETAS_SIZE))
     check_finite(pose, stored.where("pose"), known)
     check_finite(betas, stored.where("shape"), known)
