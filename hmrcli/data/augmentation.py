@@ -1,8 +1,7 @@
 """Random changes of training samples: mirror, size, turn, colour, and patches mixed into the image.
 
-Drawing and applying are apart. `draw_augmentation` turns random numbers into a `SampleAugmentation`; the other
-functions apply one and are deterministic. The order is mmhuman3d's: mirror the full image, then scale and
-turn the square, then crop, all in one warp.
+Drawing and applying are apart. The order is mmhuman3d's: mirror the full image, then scale and turn the square, then
+crop, all in one warp.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.joints import SMPL_24
-from hmrcli.data.crop import crop_affine, transform_points
+from hmrcli.data.crop import Floats, Reals, crop_affine, transform_points
 from hmrcli.recipe.algorithms import CropShape
 from hmrcli.recipe.schema import Augmentation, SelfMix
 
@@ -51,12 +50,10 @@ def draw_augmentation(
 ) -> SampleAugmentation:
     """Draws one sample's augmentation.
 
-    Numbers are drawn in this order: three gains, flip, scale, rotation, whether to rotate, whether to mix, and the
-    patch last. All before mixing are drawn whether or not they are used, so that changing one setting leaves the
+    The patch is drawn last. All before is drawn whether or not it is used, so that changing one setting leaves the
     other draws of the same generator as they were.
 
     Args:
-        generator: advanced by at least eight numbers.
         mixes: the sample is of a set whose crops are mixed.
         size: side of the crop, pixels, in which the patch lies.
     """
@@ -78,14 +75,10 @@ def draw_augmentation(
 
 
 def draw_patch(generator: Generator, settings: SelfMix, size: int = CROP_SIZE) -> Patch | None:
-    """Draws a patch of a square crop as the benchmark's MixingErasing of type "self" does.
+    """Draws a patch of a square crop as the benchmark's MixingErasing of type "self" does, all of it uniformly.
 
-    Area and aspect are uniform and drawn anew until the patch is smaller than the crop both ways. Then come the
-    target's top and left and the source's top and left, all uniform over the places where the patch fits, and the
-    source's share of the blend.
-
-    Returns:
-        None if no patch fitted in so many attempts.
+    Area and aspect are drawn anew until the patch is smaller than the crop both ways; None if none is in so many
+    attempts.
     """
     for _ in range(settings.attempts):
         pixels = generator.uniform(*settings.area) * size * size
@@ -103,13 +96,12 @@ def draw_patch(generator: Generator, settings: SelfMix, size: int = CROP_SIZE) -
 
 def self_mix(crop: NDArray[np.uint8], patch: Patch) -> NDArray[np.uint8]:
     """Blends one part of a crop (H, W, 3) over another; fractions of grey levels are dropped."""
-
-    def part(corner: tuple[int, int]) -> tuple[slice, slice]:
-        return slice(corner[0], corner[0] + patch.height), slice(corner[1], corner[1] + patch.width)
-
+    target, source = (
+        (slice(top, top + patch.height), slice(left, left + patch.width))
+        for top, left in (patch.target, patch.source)
+    )
     mixed = crop.copy()
-    blend = (1 - patch.share) * crop[part(patch.target)] + patch.share * crop[part(patch.source)]
-    mixed[part(patch.target)] = blend.astype(np.uint8)
+    mixed[target] = ((1 - patch.share) * crop[target] + patch.share * crop[source]).astype(np.uint8)
     return mixed
 
 
@@ -122,10 +114,9 @@ def scale_channels(image: NDArray[np.uint8], gains: ArrayLike) -> NDArray[np.uin
 
 def augmented_affine(
     augmentation: SampleAugmentation, center: ArrayLike, side: float, size: int | CropShape = CROP_SIZE
-) -> NDArray[np.float64]:
+) -> Floats:
     """Makes the affine (2, 3) that mirrors, scales, turns and crops; arguments as of `crop.crop_affine`."""
-    square = side * augmentation.scale
-    return crop_affine(center, square, augmentation.rotation, size, mirror=augmentation.flip)
+    return crop_affine(center, side * augmentation.scale, augmentation.rotation, size, augmentation.flip)
 
 
 def augment_crop(crop: NDArray[np.uint8], augmentation: SampleAugmentation) -> NDArray[np.uint8]:
@@ -140,45 +131,33 @@ def augment_crop(crop: NDArray[np.uint8], augmentation: SampleAugmentation) -> N
 
 
 def augment_joints2d(
-    joints2d: NDArray[np.floating],
-    augmentation: SampleAugmentation,
-    affine: NDArray[np.float64],
-    order: tuple[int, ...],
-) -> NDArray[np.floating]:
-    """Moves 2D joints into an augmented crop.
+    joints2d: Reals, augmentation: SampleAugmentation, affine: Floats, order: tuple[int, ...]
+) -> Reals:
+    """Moves 2D joints (N, 2 or more), pixels, into an augmented crop; columns after x, y (a confidence) are kept.
 
     Args:
-        joints2d: (N, 2 or more) x, y in the full image, pixels; further columns (a confidence) are kept.
         affine: (2, 3) from `augmented_affine`, which already mirrors.
         order: the joint set's mirror permutation, from `hmrcli.body.joints`.
-
-    Returns:
-        (N, 2 or more) in the crop, pixels.
     """
     return transform_points(joints2d[list(order)] if augmentation.flip else joints2d, affine)
 
 
-def augment_joints3d(
-    joints3d: NDArray[np.floating], augmentation: SampleAugmentation, order: tuple[int, ...]
-) -> NDArray[np.floating]:
+def augment_joints3d(joints3d: Reals, augmentation: SampleAugmentation, order: tuple[int, ...]) -> Reals:
     """Mirrors and turns 3D joints (N, 3 or more) as an augmented crop is; arguments as of `flip_joints3d`."""
     flipped = flip_joints3d(joints3d, order) if augmentation.flip else joints3d
     return rotate_joints3d(flipped, augmentation.rotation)
 
 
-def augment_pose(pose: NDArray[np.floating], augmentation: SampleAugmentation) -> NDArray[np.floating]:
-    """Mirrors and turns SMPL's pose (72,) as an augmented crop is.
-
-    `rotate_pose` with -rotation and then `flip_pose` undo it.
-    """
+def augment_pose(pose: Reals, augmentation: SampleAugmentation) -> Reals:
+    """Mirrors and turns SMPL's pose (72,) as a crop is; `rotate_pose` by -rotation, then `flip_pose` undo it."""
     return rotate_pose(flip_pose(pose) if augmentation.flip else pose, augmentation.rotation)
 
 
-def flip_joints3d(joints3d: NDArray[np.floating], order: tuple[int, ...]) -> NDArray[np.floating]:
+def flip_joints3d(joints3d: Reals, order: tuple[int, ...]) -> Reals:
     """Mirrors 3D joints (..., N, 3 or more): left and right change places and x changes sign.
 
     Args:
-        joints3d: x, y, z in camera axes, relative to a point on the person; further columns are kept.
+        joints3d: in camera axes, relative to a point on the person; columns after x, y, z are kept.
         order: the joint set's mirror permutation, from `hmrcli.body.joints`.
     """
     flipped = joints3d[..., list(order), :]
@@ -186,17 +165,16 @@ def flip_joints3d(joints3d: NDArray[np.floating], order: tuple[int, ...]) -> NDA
     return flipped
 
 
-def flip_pose(pose: NDArray[np.floating]) -> NDArray[np.floating]:
+def flip_pose(pose: Reals) -> Reals:
     """Mirrors SMPL's pose (..., 72): left and right change places, y and z of each rotation change sign."""
     joints = pose.reshape(*pose.shape[:-1], 24, 3)[..., list(SMPL_24.flip), :]
     return (joints * np.array([1, -1, -1], pose.dtype)).reshape(pose.shape)
 
 
-def rotate_joints3d(joints3d: NDArray[np.floating], rotation: ArrayLike) -> NDArray[np.floating]:
-    """Turns 3D joints (..., N, 3 or more) as the person turns in a crop: by R(-rotation) about z.
+def rotate_joints3d(joints3d: Reals, rotation: ArrayLike) -> Reals:
+    """Turns 3D joints (..., N, 3 or more), in camera axes, as the person turns in a crop: by R(-rotation) about z.
 
     Args:
-        joints3d: x, y, z in camera axes; further columns are kept.
         rotation: (...,) of the crop, radians.
     """
     cosine, sine = np.cos(rotation)[..., None], np.sin(rotation)[..., None]
@@ -206,7 +184,7 @@ def rotate_joints3d(joints3d: NDArray[np.floating], rotation: ArrayLike) -> NDAr
     return turned
 
 
-def rotate_pose(pose: NDArray[np.floating], rotation: ArrayLike) -> NDArray[np.floating]:
+def rotate_pose(pose: Reals, rotation: ArrayLike) -> Reals:
     """Turns the global orientation of SMPL's pose (..., 72) as the person turns in a crop.
 
     Args:

@@ -22,10 +22,11 @@ IMAGE_MEAN = (123.675, 116.28, 103.53)
 IMAGE_STD = (58.395, 57.12, 57.375)
 """Of ImageNet's red, green and blue in grey levels: what every published backbone was trained with."""
 
+Floats, Reals = NDArray[np.float64], NDArray[np.floating]
+"""Numbers in float64, and in any precision."""
 
-def square_around(
-    bbox_xywh: ArrayLike, scale: float = 1.0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+
+def square_around(bbox_xywh: ArrayLike, scale: float = 1.0) -> tuple[Floats, Floats]:
     """Finds the square around the middle of a box, as large as its longer side.
 
     Args:
@@ -53,7 +54,7 @@ def crop_affine(
     rotation: ArrayLike = 0.0,
     size: int | CropShape = CROP_SIZE,
     mirror: ArrayLike = False,
-) -> NDArray[np.float64]:
+) -> Floats:
     """Makes affines from full images to crops: p' = size / 2 + width / side * R(-rotation) (p - center).
 
     The square spans the crop's columns; a crop that is higher than wide shows more above and below.
@@ -64,8 +65,8 @@ def crop_affine(
         rotation: (...,) radians by which the square is turned, from x (right) to y (down); its content turns
             the other way in the crop.
         size: of the crop, pixels; one number for a square.
-        mirror: (...,) whether image and square are mirrored first (x becomes width - 1 - x), before the
-            square is turned. `center` stays that of the unmirrored image.
+        mirror: (...,) whether image and square are mirrored (x becomes width - 1 - x) before the square is turned;
+            `center` stays that of the unmirrored image.
 
     Returns:
         (..., 2, 3) image pixels → crop pixels.
@@ -83,14 +84,14 @@ def crop_affine(
     return affine
 
 
-def transform_points(points: NDArray[np.floating], affine: NDArray[np.float64]) -> NDArray[np.floating]:
+def transform_points(points: Reals, affine: Floats) -> Reals:
     """Moves points (..., N, 2 or more) by affines (..., 2, 3); columns after x, y (a confidence) are kept."""
     moved = points[..., :2] @ affine[..., :2].swapaxes(-1, -2) + affine[..., None, :, 2]
     return np.concatenate([moved.astype(points.dtype), points[..., 2:]], -1)
 
 
 def crop_image(
-    image: NDArray[np.uint8], affine: NDArray[np.float64], size: int | CropShape = CROP_SIZE
+    image: NDArray[np.uint8], affine: Floats, size: int | CropShape = CROP_SIZE
 ) -> NDArray[np.uint8]:
     """Warps an image (H, W, 3) to a crop, by an affine (2, 3) made for the same size."""
     crop = cv2.warpAffine(image, affine, _shape(size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
@@ -98,15 +99,11 @@ def crop_image(
 
 
 def crop_people(image: NDArray[np.uint8], boxes: ArrayLike, scale: float, shape: CropShape) -> Crops:
-    """Cuts people out of an image.
+    """Cuts N people out of an image (H, W, 3).
 
     Args:
-        image: (H, W, 3) RGB.
         boxes: (N, 4) x, y, width, height of each person, pixels.
         scale: of the squares, see `square_around`.
-
-    Returns:
-        N crops with pictures (N, height, width, 3), uint8.
     """
     centers, sides = square_around(boxes, scale)
     affines = crop_affine(centers, sides, size=shape)
@@ -135,9 +132,6 @@ def normalise(crops: Tensor) -> Tensor:
     Returns:
         (..., 3, H, W) float32, contiguous: each channel less its mean, over its deviation.
     """
-    pixels = torch.empty_like(
-        crops.movedim(-1, -3), dtype=torch.float32, memory_format=torch.contiguous_format
-    )
-    pixels.copy_(crops.movedim(-1, -3))
+    pixels = crops.movedim(-1, -3).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     mean, deviation = (constant(values, crops.device)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
     return pixels.sub_(mean).div_(deviation)

@@ -4,8 +4,10 @@ All randomness is a function of (seed, epoch, position): the same on one process
 from the start or after an interruption.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -59,11 +61,7 @@ class Mixture:
     rule: Rule = "independent"
 
     def draw(self, seed: int, epoch: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Makes the first draws of an epoch; beyond its length it goes on with the same rule.
-
-        Returns:
-            number of the set and row in it, each (count,).
-        """
+        """Makes the first draws of an epoch, and with the same rule more: number of the set and row in it (count,)."""
         numbers = generator("mixture", seed, epoch)
         sizes = np.asarray(self.sizes, np.int64)
         if self.shares is None:
@@ -89,7 +87,6 @@ def mixture_of(data: Data, sizes: dict[str, int]) -> Mixture:
     """Returns the mixture of a recipe's `data`.
 
     Args:
-        data: shares, epoch length and how sets are drawn from.
         sizes: rows of each set by its name. Sets of the recipe that are missing here are done without: the
             others keep the proportions of their shares.
 
@@ -99,9 +96,8 @@ def mixture_of(data: Data, sizes: dict[str, int]) -> Mixture:
     shares = [data.mixture[name].share for name in sizes]
     total = sum(share or 0.0 for share in shares)
     if total == 0 and None not in shares:
-        raise UsageError(
-            f"data.mixture: {', '.join(sizes)} have no share; raise one, or leave out fewer sets"
-        )
+        names = ", ".join(sizes)
+        raise UsageError(f"data.mixture: {names} have no share; raise one, or leave out fewer sets")
     lengths = {"max": max(sizes.values()), "sum": sum(sizes.values())}
     length = data.epoch_length if isinstance(data.epoch_length, int) else lengths[data.epoch_length]
     parts = None if None in shares else tuple((share or 0.0) / total for share in shares)
@@ -117,40 +113,30 @@ def check_division(batch_size: int, processes: int, accumulate: int) -> None:
         )
 
 
+@dataclass(eq=False)
 class BatchSampler(Sampler[list[Draw]]):
-    """The batches of one process, from any step of a run on, epoch after epoch.
+    """The batches of one process, from step `start` up to, without, step `stop`, or for ever; epoch after epoch.
 
     An epoch has as many whole batches as hold its length; the last is filled up by further draws. A process has
     the `rank`-th of `processes` equal parts of every batch, and yields it in `accumulate` micro-batches. The whole
     state is the number of steps done: a run that stopped after step n goes on with `start` n.
+
+    Raises:
+        UsageError: the batch does not divide evenly.
     """
 
-    def __init__(
-        self,
-        mixture: Mixture,
-        seed: int,
-        batch_size: int,
-        start: int = 0,
-        stop: int | None = None,
-        rank: int = 0,
-        processes: int = 1,
-        accumulate: int = 1,
-    ) -> None:
-        """Batches from step `start` up to, without, step `stop`.
+    mixture: Mixture
+    seed: int
+    batch_size: int
+    """Samples of a step on all processes together."""
+    start: int = 0
+    stop: int | None = None
+    rank: int = 0
+    processes: int = 1
+    accumulate: int = 1
 
-        Args:
-            batch_size: samples of a step on all processes together.
-            start: steps that are done.
-            stop: None goes on for ever.
-            accumulate: micro-batches in which a process takes its part.
-
-        Raises:
-            UsageError: the batch does not divide evenly.
-        """
-        check_division(batch_size, processes, accumulate)
-        self.mixture, self.seed, self.batch_size = mixture, seed, batch_size
-        self.start, self.stop = start, stop
-        self.rank, self.processes, self.accumulate = rank, processes, accumulate
+    def __post_init__(self) -> None:
+        check_division(self.batch_size, self.processes, self.accumulate)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -167,22 +153,13 @@ class BatchSampler(Sampler[list[Draw]]):
         return max(0, self.stop - self.start) * self.accumulate
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        step = self.start
-        while self.stop is None or step < self.stop:
-            epoch, first = self.place(step)
-            count = self.steps_per_epoch * self.batch_size
-            dataset, row = self.mixture.draw(self.seed, epoch, count)
-            last = self.steps_per_epoch
-            if self.stop is not None:
-                last = min(last, first + self.stop - step)
-            for batch in range(first, last):
-                yield from self._micro_batches(epoch, batch, dataset, row)
-            step += last - first
-
-    def _micro_batches(
-        self, epoch: int, batch: int, dataset: Sequence[int] | NDArray[np.int64], row: NDArray[np.int64]
-    ) -> Iterator[list[Draw]]:
+        steps: Iterable[int] = (
+            itertools.count(self.start) if self.stop is None else range(self.start, self.stop)
+        )
         size = self.batch_size // (self.processes * self.accumulate)
-        own = batch * self.batch_size + self.rank * self.accumulate * size
-        for begin in range(own, own + self.accumulate * size, size):
-            yield [Draw(epoch, i, int(dataset[i]), int(row[i])) for i in range(begin, begin + size)]
+        for epoch, places in itertools.groupby(map(self.place, steps), key=itemgetter(0)):
+            dataset, row = self.mixture.draw(self.seed, epoch, self.steps_per_epoch * self.batch_size)
+            for _, batch in places:
+                own = batch * self.batch_size + self.rank * self.accumulate * size
+                for begin in range(own, own + self.accumulate * size, size):
+                    yield [Draw(epoch, i, int(dataset[i]), int(row[i])) for i in range(begin, begin + size)]

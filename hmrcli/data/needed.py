@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hmrcli.assets.data_root import ANNOTATIONS, BODY_MODELS, CHECKPOINTS, FITS, IMAGES
 from hmrcli.assets.open_sets import OPEN_SETS
-from hmrcli.assets.registry import Registry, find_asset, load_registry
+from hmrcli.assets.registry import find_asset, load_registry
 from hmrcli.errors import MissingFile, UsageError
 from hmrcli.files import did_you_mean
 from hmrcli.recipe import Recipe, source_of
@@ -61,8 +61,8 @@ def needed_files(
     registry = load_registry()
 
     def file(use: str, folder: str, name: str, dataset: str | None = None) -> NeededFile:
-        path = locate(folder, name, root, registry)
-        return NeededFile(use, path, path.is_file(), *_source(registry, Path(name).name, path), dataset)
+        path = locate(folder, name, root)
+        return NeededFile(use, path, path.is_file(), *_source(Path(name).name, path), dataset)
 
     def images(use: str, name: str, dataset: str | None = None) -> NeededFile:
         path = root / IMAGES / name
@@ -73,9 +73,9 @@ def needed_files(
             if (root / asset.path).is_relative_to(path) and asset.unpack and "*.jpg" in asset.unpack.take
         ]
         unpack = _MAKE if name in {asset.raw_set for asset in registry.files} else _UNPACK
-        source = _source(registry, name, path) if name in OPEN_SETS else ("", unpack, name)
+        source = _source(name, path) if name in OPEN_SETS else ("", unpack, name)
         if known:
-            source = (*_source(registry, known[0], path)[:2], " ".join(known))
+            source = (*_source(known[0], path)[:2], " ".join(known))
         return NeededFile(use, path, found, *source, dataset)
 
     files = []
@@ -117,11 +117,8 @@ def _model_files(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
 
 def open_sets(recipe: Recipe, without: Collection[str] = (), test: bool = True) -> dict[str, int | None]:
     """Lists the sets of the open benchmark that a recipe reads, and how many rows of each; None for any number."""
-    wanted = [
-        (recipe.data.mixture[name].annotations, recipe.data.mixture[name].rows)
-        for name in kept_sets(recipe, without)
-    ]
-    wanted += [(recipe.adversary.annotations, recipe.adversary.rows)] if recipe.adversary else []
+    sets = [recipe.data.mixture[name] for name in kept_sets(recipe, without)]
+    wanted = [(each.annotations, each.rows) for each in (*sets, recipe.adversary) if each]
     wanted += [(recipe.evaluation.annotations, None)] if test else []
     rows: dict[str, int | None] = {}
     for file, count in wanted:
@@ -137,25 +134,23 @@ def kept_sets(recipe: Recipe, without: Collection[str]) -> list[str]:
     Raises:
         UsageError: a name is not in the mixture, or nothing is left.
     """
-    names = list(recipe.data.mixture)
-    if unknown := sorted(set(without) - set(names)):
-        raise UsageError(f"{unknown[0]} is not a training set of {recipe.name}; it has {', '.join(names)}")
-    kept = [name for name in names if name not in without]
-    if not kept:
-        raise UsageError(f"nothing is left to train on without {', '.join(names)}; leave out fewer sets")
-    return kept
+    names = ", ".join(recipe.data.mixture)
+    if unknown := sorted(set(without) - set(recipe.data.mixture)):
+        raise UsageError(f"{unknown[0]} is not a training set of {recipe.name}; it has {names}")
+    if kept := [name for name in recipe.data.mixture if name not in without]:
+        return kept
+    raise UsageError(f"nothing is left to train on without {names}; leave out fewer sets")
 
 
-def locate(folder: str, name: str, root: Path, registry: Registry | None = None) -> Path:
+def locate(folder: str, name: str, root: Path) -> Path:
     """Path of a recipe's file: as named if there is such a file, else in its folder below the data root.
 
     Args:
-        folder: below the data root, for names that the registry does not place elsewhere.
-        registry: what `load_registry` gives, if it is at hand.
+        folder: for names that the registry does not place elsewhere.
     """
     if Path(name).is_file():
         return Path(name)
-    asset = (registry or load_registry()).by_name.get(name)
+    asset = load_registry().by_name.get(name)
     if asset is not None:
         return asset.present(root) or asset.target(root)
     return root / folder / name
@@ -164,11 +159,9 @@ def locate(folder: str, name: str, root: Path, registry: Registry | None = None)
 def require(files: Iterable[NeededFile], otherwise: str = "") -> None:
     """Refuses to go on while files are missing.
 
-    Args:
-        otherwise: what can be done without any of them.
-
     Raises:
-        MissingFile: with a line for each, then how to get those with the same terms; and what can be left out.
+        MissingFile: with a line for each, then how to get those with the same terms; what can be left out; and
+            `otherwise`, what can be done without any of them.
     """
     files = list(files)
     missing = [file for file in files if not file.found]
@@ -186,27 +179,24 @@ def require(files: Iterable[NeededFile], otherwise: str = "") -> None:
     raise MissingFile(*lines, *filter(None, [otherwise]))
 
 
-def _source(registry: Registry, name: str, path: Path) -> tuple[str, str, str]:
+def _source(name: str, path: Path) -> tuple[str, str, str]:
     """Tells what a file is, how to get it, and its name, as `NeededFile` has them."""
+    registry = load_registry()
     asset = registry.by_name.get(name)
     if (part := path.stem.removesuffix("_fits")) in OPEN_SETS:
         return "", "rendered on this machine, free for any use. Run: hmr download NAMES", part
     if asset is None and (recipe := source_of(path.stem)):
-        way = f"a finished run of that recipe leaves it there. Run: hmr train {recipe.arguments}"
-        return "", way, name
+        return "", f"a finished run of that recipe leaves it there. Run: hmr train {recipe.arguments}", name
     if asset is None:
         return "", "not known to hmr download: put it there, or name another file in the recipe", name
-    terms, page = registry.terms(asset), asset.page
     if asset.sources:
         made = f", or {asset.make_command} with the official download" if asset.make_command else ""
-        return asset.about, f"{terms}. Run: hmr download NAMES{made}", name
-    if asset.make_command:
-        return (
-            asset.about,
-            f"{terms}. Get the official download at {page}, then run: {asset.make_command}",
-            name,
-        )
-    return asset.about, f"{terms}. Get it at {page}, then run: hmr download NAMES --from-file PATH", name
+        way = f"Run: hmr download NAMES{made}"
+    elif asset.make_command:
+        way = f"Get the official download at {asset.page}, then run: {asset.make_command}"
+    else:
+        way = f"Get it at {asset.page}, then run: hmr download NAMES --from-file PATH"
+    return asset.about, f"{registry.terms(asset)}. {way}", name
 
 
 def find_test_file(recipe: Recipe, root: Path, dataset: str | None = None) -> Path:
@@ -227,10 +217,8 @@ def find_test_file(recipe: Recipe, root: Path, dataset: str | None = None) -> Pa
         path = find_asset(name, root)
     if not (path.is_file() or is_open_test(path, root)):
         hint = did_you_mean(name) or did_you_mean(path) or "; see hmr download --list"
-        raise MissingFile(
-            f"{path} is not there; --dataset takes an annotation file or the name of one below "
-            f"{path.parent}{hint}"
-        )
+        takes = f"--dataset takes an annotation file or the name of one below {path.parent}"
+        raise MissingFile(f"{path} is not there; {takes}{hint}")
     return path
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,10 +87,9 @@ class ImageSet:
         Raises:
             BadInput: the image is missing or cannot be decoded.
         """
-        labels = self.annotations.labels(slice(row, row + 1))
-        values = {name: array[0] for name, array in labels.items()}
+        labels = {name: each[0] for name, each in self.annotations.labels(slice(row, row + 1)).items()}
         image = whole_photo(read_bgr(self.image(row))) if self.cache is None else self.cache.read(row)
-        return LabelledImage(image, self.annotations.bbox_xywh[row], values)
+        return LabelledImage(image, self.annotations.bbox_xywh[row], labels)
 
 
 def load_sets(
@@ -101,9 +101,6 @@ def load_sets(
 ) -> list[ImageSet]:
     """Opens the training sets of a recipe, in its order.
 
-    The first time, annotations are converted to compact files beside the originals, if that folder can be written
-    to: later they open at once, and processes share their memory.
-
     Args:
         say: for notes to a person: which labels each set has, and what looks wrong in them.
         cached: read crops in place of images where `hmr data crops` has made them.
@@ -114,7 +111,7 @@ def load_sets(
         UsageError: as `needed.kept_sets`.
     """
     require(file for file in needed_files(recipe, root, without) if file.dataset)
-    sets: list[ImageSet] = []
+    sets = []
     for name in kept_sets(recipe, without):
         dataset = recipe.data.mixture[name]
         path = locate(ANNOTATIONS, dataset.annotations, root)
@@ -136,25 +133,19 @@ def load_sets(
         images = ImageSet(name, annotations, root / IMAGES / name, fits)
         _look_for_images(images)
         check_set(recipe, name, annotations, path, images.folder, say)
-        sets.append(_with_cache(images, recipe, root, path, say) if cached else images)
+        crops = cache_folder(root, name, path, cache_settings(recipe))
+        if cached and (cache := open_cache(crops, path, len(images), images.image)):
+            say(f"{name}: crops are read in place of the images, from {crops}")
+            images = replace(images, cache=cache)
+        sets.append(images)
     return sets
-
-
-def _with_cache(
-    images: ImageSet, recipe: Recipe, root: Path, annotations: Path, say: Callable[[str], None]
-) -> ImageSet:
-    folder = cache_folder(root, images.name, annotations, cache_settings(recipe))
-    cache = open_cache(folder, annotations, len(images), images.image)
-    if cache is not None:
-        say(f"{images.name}: crops are read in place of the images, from {folder}")
-    return replace(images, cache=cache)
 
 
 def load_real_bodies(recipe: Recipe, root: Path) -> Bodies | None:
     """Real poses and shapes for the adversary; None for recipes without.
 
     Raises:
-        MissingFile, BadInput: as `smpl_fields.read_poses`; or the file has fewer rows than the recipe wants.
+        MissingFile, BadInput: as `body_parameters.read_poses`; or the file has fewer rows than the recipe wants.
     """
     if recipe.adversary is None:
         return None
@@ -168,8 +159,7 @@ def load_real_bodies(recipe: Recipe, root: Path) -> Bodies | None:
 def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:
     """Annotations mapped from a compact file beside the original, which is made when absent or out of date.
 
-    Args:
-        path: of any kind of annotation file.
+    Compact files open at once, and processes share their memory. Where none can be written, the original is read.
 
     Raises:
         MissingFile, BadInput: as `read_annotations`.
@@ -179,10 +169,8 @@ def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:
     compact = path.with_name(f"{path.stem}.{joints}{COMPACT_SUFFIX}")
     made_from = path.stat().st_mtime_ns
     if compact.is_file() and compact.stat().st_mtime_ns == made_from:
-        try:
+        with suppress(BadInput):  # damaged, or of another version: made again below
             return read_annotations(compact, joints, dataset)
-        except BadInput:  # damaged, or of another version: made again below
-            pass
     annotations = read_annotations(path, joints, dataset)
     try:
         write_compact(compact, annotations)
@@ -194,14 +182,10 @@ def open_annotations(path: Path, joints: str, dataset: str) -> Annotations:
 
 def _require_rows(found: int, wanted: int, path: Path, key: str) -> None:
     if found < wanted:
-        more = (
-            f"; more are rendered by: hmr download {path.stem} --rows {wanted}"
-            if path.stem in OPEN_SETS
-            else ""
-        )
-        raise BadInput(
-            f"{path}: expected the {wanted:,} rows of {key}, the file has {found:,}; change {key}{more}"
-        )
+        advice = f"change {key}"
+        if path.stem in OPEN_SETS:
+            advice += f"; more are rendered by: hmr download {path.stem} --rows {wanted}"
+        raise BadInput(f"{path}: expected the {wanted:,} rows of {key}, the file has {found:,}; {advice}")
 
 
 def _look_for_images(images: ImageSet) -> None:

@@ -28,7 +28,7 @@ from hmrcli.data.augmentation import (
     flip_pose,
     rotate_pose,
 )
-from hmrcli.data.crop import crop_image, square_around
+from hmrcli.data.crop import Reals, crop_image, square_around
 from hmrcli.data.mixture import BatchSampler, Draw, generator
 from hmrcli.data.sets import ImageSet
 from hmrcli.data.unreadable_rows import Unreadable, UnreadableRow
@@ -38,9 +38,6 @@ from hmrcli.layers.crops import Crops
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.algorithms import CropShape
 from hmrcli.recipe.schema import Augmentation
-
-_CARRIED = {torch.bool: torch.float32}
-"""Type that flags travel as."""
 
 _ATTEMPTS = 10
 """Rows of a set that are drawn before it counts as unreadable altogether."""
@@ -97,8 +94,9 @@ class Batch(NamedTuple):
         if torch.device(device).type == "cpu":
             return self
         blocks: dict[torch.dtype, list[str]] = {}
-        for name, values in self._asdict().items():
-            blocks.setdefault(_CARRIED.get(values.dtype, values.dtype), []).append(name)
+        for name, values in self._asdict().items():  # flags travel as numbers
+            kind = torch.float32 if values.dtype == torch.bool else values.dtype
+            blocks.setdefault(kind, []).append(name)
         moved: dict[str, Tensor] = {}
         for kind, names in blocks.items():
             fields = [getattr(self, name) for name in names]
@@ -119,16 +117,11 @@ class Made(NamedTuple):
 
 
 class TrainingSet(Dataset[Made | BadInput]):
-    """Samples of several sets, by `Draw`."""
+    """Samples of several sets, by `Draw`; labels are in the frame of a square crop of 224, whatever its shape is."""
 
     def __init__(
         self, sets: Sequence[ImageSet], settings: Augmentation, joints: str, seed: int, shape: CropShape
     ) -> None:
-        """Takes what samples are made of.
-
-        Args:
-            shape: of the crops; labels are in the frame of a square one of 224 all the same.
-        """
         self.sets, self.settings, self.flip = sets, settings, JOINT_SETS[joints].flip
         self.seed, self.shape = seed, shape
 
@@ -150,8 +143,7 @@ class TrainingSet(Dataset[Made | BadInput]):
         center, side = square_around(box)  # the box as stored, its padding is in the annotations
         affine = augmented_affine(augmentation, center, float(side), self.shape)
         crop = crop_image(stored.image, stored.affine(affine), self.shape)
-        square = self.shape == (CROP_SIZE, CROP_SIZE)
-        labelled = affine if square else augmented_affine(augmentation, center, float(side), CROP_SIZE)
+        labelled = augmented_affine(augmentation, center, float(side), CROP_SIZE)
         width, height = stored.photo_size
         x = width - 1 - center[0] if augmentation.flip else center[0]
         return {
@@ -188,12 +180,13 @@ class TrainingSet(Dataset[Made | BadInput]):
 
 def collate(samples: Sequence[Made | BadInput]) -> Made | BadInput:
     """Makes samples a `Batch`; or says what is wrong with the first that could not be made."""
-    good = [sample for sample in samples if isinstance(sample, Made)]
-    if len(good) < len(samples):
-        return next(sample for sample in samples if isinstance(sample, BadInput))
-    arrays = {name: np.stack([made.sample[name] for made in good]) for name in Batch._fields}
-    batch = Batch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
-    return Made(batch, [row for made in good for row in made.unreadable])
+    good = []
+    for sample in samples:
+        if isinstance(sample, BadInput):
+            return sample
+        good.append(sample)
+    arrays = (np.stack([made.sample[name] for made in good]) for name in Batch._fields)
+    return Made(Batch(*map(torch.from_numpy, arrays)), [row for made in good for row in made.unreadable])
 
 
 def training_batches(
@@ -207,7 +200,7 @@ def training_batches(
     """Yields the batches of a sampler, made ahead by workers; no random state outside of this function is touched.
 
     Args:
-        sets: what `sets.load_sets` gives, and the sampler's mixture is of.
+        sets: what the sampler's mixture is of.
         workers: processes that make samples; 0 makes them here.
         pin_memory: for copies to a GPU in the background.
         unreadable: lists rows whose image cannot be read; others of their sets are drawn instead.
@@ -215,9 +208,8 @@ def training_batches(
     Raises:
         BadInput: without `unreadable`, an image cannot be read; with it, too many; the message names one.
     """
-    data = recipe.data
     loader = DataLoader(
-        TrainingSet(sets, recipe.augmentation, data.joints, sampler.seed, recipe.crop_shape),
+        TrainingSet(sets, recipe.augmentation, recipe.data.joints, sampler.seed, recipe.crop_shape),
         batch_sampler=sampler,
         num_workers=workers,
         collate_fn=collate,
@@ -235,20 +227,12 @@ def training_batches(
         yield made.sample
 
 
-def pose_into_crop(
-    pose: NDArray[np.floating], flip: NDArray[np.bool_], rotation: NDArray[np.floating]
-) -> NDArray[np.floating]:
-    """Moves poses of the full images, such as stored fits, into augmented crops.
-
-    Args:
-        pose: (B, 72) axis-angle, radians.
-    """
+def pose_into_crop(pose: Reals, flip: NDArray[np.bool_], rotation: Reals) -> Reals:
+    """Moves poses (B, 72) of the full images, such as stored fits, into augmented crops."""
     return rotate_pose(np.where(flip[:, None], flip_pose(pose), pose), rotation)
 
 
-def pose_from_crop(
-    pose: NDArray[np.floating], flip: NDArray[np.bool_], rotation: NDArray[np.floating]
-) -> NDArray[np.floating]:
+def pose_from_crop(pose: Reals, flip: NDArray[np.bool_], rotation: Reals) -> Reals:
     """Undoes `pose_into_crop`: turns back, then mirrors back. So fits in crops are stored."""
     turned = rotate_pose(pose, -np.asarray(rotation))
     return np.where(flip[:, None], flip_pose(turned), turned)

@@ -62,21 +62,14 @@ class Unreadable:
                 )
             if count <= _SAID:
                 more = f"; further ones are only listed in {self.path}" if count == _SAID else ""
-                self.say(
-                    f"another row of {images.name} is drawn in place of row {found.row}: {found.reason}{more}"
-                )
+                told = f"another row of {images.name} is drawn in place of row {found.row}"
+                self.say(f"{told}: {found.reason}{more}")
 
     def _list(self, images: ImageSet, found: UnreadableRow) -> None:
-        line = {
-            "set": images.name,
-            "row": found.row,
-            "file": str(images.image(found.row)),
-            "reason": found.reason,
-        }
-        text = json.dumps(line)
-        if text in self._listed:  # by a part of the run before
-            return
-        self._listed.add(text)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        file = str(images.image(found.row))
+        line = json.dumps({"set": images.name, "row": found.row, "file": file, "reason": found.reason})
+        if line not in self._listed:  # by a part of the run before
+            self._listed.add(line)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
