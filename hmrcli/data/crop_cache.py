@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel
 
-from hmrcli.data.crop import square_around
+from hmrcli.data.annotations import spread
+from hmrcli.data.crop import Floats, square_around
 from hmrcli.errors import BadInput
 from hmrcli.files import read_record
 from hmrcli.recipe import Recipe
@@ -80,13 +81,13 @@ class StoredCrop(NamedTuple):
 
     image: NDArray[np.uint8]
     """(H, W, 3) BGR."""
-    origin: NDArray[np.float64]
+    origin: Floats
     zoom: float
     """As of `INDEX`."""
     photo_size: tuple[int, int]
     """Width and height."""
 
-    def affine(self, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    def affine(self, affine: Floats) -> Floats:
         """Makes of an affine (2, 3) from the photo one from this picture."""
         shift = affine[:, 2] + affine[:, :2] @ self.origin
         return np.concatenate([affine[:, :2] / self.zoom, shift[:, None]], 1)
@@ -129,18 +130,17 @@ def cut(image: NDArray[np.uint8], bbox_xywh: ArrayLike, settings: CacheSettings)
     last = np.clip(np.ceil(center + reach) + 1, first + 1, [width, height]).astype(int)
     part = image[first[1] : last[1], first[0] : last[0]]
     if zoom < 1:
-        high, wide = np.ceil(np.array(part.shape[:2]) * zoom).astype(int)
+        high, wide = np.ceil(np.array(part.shape[:2]) * zoom).astype(int).tolist()
         matrix = np.array([[zoom, 0, 0], [0, zoom, 0]])
-        size = (int(wide), int(high))
-        smaller = cv2.warpAffine(part, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        smaller = cv2.warpAffine(part, matrix, (wide, high), borderMode=cv2.BORDER_REPLICATE)
         part = np.asarray(smaller, np.uint8)
     return StoredCrop(part, first.astype(np.float64), zoom, (width, height))
 
 
 def encode(crop: StoredCrop) -> bytes:
     """Makes a JPEG of what `cut` gave."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    colours = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *colours]
     return bytes(cv2.imencode(".jpg", crop.image, options)[1])
 
 
@@ -152,25 +152,15 @@ def part_files(folder: Path, part: int) -> tuple[Path, Path]:
 class CropCache:
     """A whole cache, opened for reading; processes may share it."""
 
-    def __init__(self, folder: Path, about: About) -> None:
+    def __init__(self, folder: Path, rows: int) -> None:
         """Reads the index."""
-        self.folder, self.about = folder, about
-        parts = range(-(-about.rows // PART_ROWS))
-        self.index = np.concatenate([read_index(folder, part) for part in parts])
-        if len(self.index) != about.rows:
-            raise BadInput(
-                f"{folder}: expected {about.rows} rows, the parts have {len(self.index)}; {_remove(folder)}"
-            )
-
-    def __len__(self) -> int:
-        return len(self.index)
+        self.folder = folder
+        self.index = np.concatenate([read_index(folder, part) for part in range(-(-rows // PART_ROWS))])
+        if (found := len(self.index)) != rows:
+            raise BadInput(f"{folder}: expected {rows} rows, the parts have {found}; {_remove(folder)}")
 
     def read(self, row: int) -> StoredCrop:
-        """Reads a row.
-
-        Raises:
-            BadInput: it cannot be read.
-        """
+        """Reads a row; BadInput where it cannot be read."""
         entry = self.index[row]
         path, _ = part_files(self.folder, row // PART_ROWS)
         try:
@@ -188,11 +178,7 @@ class CropCache:
 
 
 def read_index(folder: Path, part: int) -> NDArray[np.void]:
-    """Reads the index of a part.
-
-    Raises:
-        BadInput: it is not there, or damaged.
-    """
+    """Reads the index of a part; BadInput where it is not there, or damaged."""
     path = part_files(folder, part)[1]
     try:
         index = np.load(path, allow_pickle=False)
@@ -207,8 +193,7 @@ def open_cache(folder: Path, annotations: Path, rows: int, image: Callable[[int]
     """Opens the cache of a set; None where there is none, or none that is whole.
 
     Args:
-        annotations: the file whose rows it has to be of.
-        rows: that are needed.
+        annotations: the file whose first rows it has to be of.
         image: gives the image file of a row; some are looked at.
 
     Raises:
@@ -216,30 +201,20 @@ def open_cache(folder: Path, annotations: Path, rows: int, image: Callable[[int]
     """
     if not (folder / ABOUT_FILE).is_file():
         return None
-    about = read_about(folder)
+    about = read_record(folder / ABOUT_FILE, About, _remove(folder))
     if about.annotations_bytes != annotations.stat().st_size or rows > about.rows:
         raise BadInput(f"{folder}: crops of other rows than {annotations} has now; {_make_again(folder)}")
-    cache = CropCache(folder, about)
-    for row in np.unique(np.linspace(0, rows - 1, min(rows, _LOOKED_AT)).astype(int)).tolist():
+    cache = CropCache(folder, about.rows)
+    for row in spread(rows, min(rows, _LOOKED_AT)).tolist():
         if image_state(image(row)) != cut_from(cache.index[row]):
-            raise BadInput(
-                f"{folder}: crops of another {image(row)} than is there now; {_make_again(folder)}"
-            )
+            found = f"crops of another {image(row)} than is there now"
+            raise BadInput(f"{folder}: {found}; {_make_again(folder)}")
     return cache
 
 
 def cut_from(entry: np.void) -> tuple[int, int]:
     """Returns the `image_state` of the image that a row of an index was cut from."""
     return int(entry["image_bytes"]), int(entry["image_date"])
-
-
-def read_about(folder: Path) -> About:
-    """Reads what a cache was made from.
-
-    Raises:
-        BadInput: that cannot be read.
-    """
-    return read_record(folder / ABOUT_FILE, About, _remove(folder))
 
 
 def image_state(path: Path) -> tuple[int, int] | None:

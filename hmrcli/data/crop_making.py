@@ -1,14 +1,12 @@
 """Makes a cache of crops: in parts, by several processes; what is there already and still right is kept."""
 
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +26,7 @@ from hmrcli.data.crop_cache import (
 )
 from hmrcli.data.images import read_bgr
 from hmrcli.data.sets import ImageSet
+from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput
 from hmrcli.files import alone_in, sha256, whole_file
 
@@ -67,7 +66,6 @@ def make_cache(
 
     Args:
         annotations: the file that the set's rows are of.
-        folder: of the cache.
         progress: is told rows done, and of how many.
 
     Raises:
@@ -90,8 +88,6 @@ def make_cache(
         if begun is None or begun.read_text(encoding="utf-8") != about:
             for path in folder.iterdir():  # of other rows
                 path.unlink()
-            with whole_file(folder / _PLANNED) as temporary:
-                temporary.write_text(about, encoding="utf-8")
         todo = [part for part in _parts(images, settings, folder) if not _is_right(part)]
         if todo:
             (folder / ABOUT_FILE).unlink(missing_ok=True)
@@ -129,11 +125,11 @@ def _is_right(part: _Part) -> bool:
         index = read_index(part.folder, part.number)
     except BadInput:
         return False
-    if len(index) != len(part.images) or image_state(content) is None:
+    there = image_state(content)
+    if len(index) != len(part.images) or there is None or there[0] != index["bytes"].sum():
         return False
-    whole = content.stat().st_size == int(index["bytes"].sum())
     states = {path: image_state(path) for path in set(part.images)}
-    return whole and all(states[path] == cut_from(entry) for path, entry in zip(part.images, index))
+    return all(states[path] == cut_from(entry) for path, entry in zip(part.images, index))
 
 
 def _cut_parts(parts: Sequence[_Part], workers: int) -> Iterator[int]:
@@ -143,9 +139,8 @@ def _cut_parts(parts: Sequence[_Part], workers: int) -> Iterator[int]:
             yield _cut_part(part)
         return
     # Spawned, for forks of a process with threads may hang; Ctrl-C is for the first process alone.
-    with ProcessPoolExecutor(
-        min(workers, len(parts)), multiprocessing.get_context("spawn"), initializer=_start_process
-    ) as pool:
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(parts)), spawned, initializer=start_worker) as pool:
         futures = [pool.submit(_cut_part, part) for part in parts]
         try:
             for future in as_completed(futures):
@@ -155,17 +150,8 @@ def _cut_parts(parts: Sequence[_Part], workers: int) -> Iterator[int]:
             raise
 
 
-def _start_process() -> None:
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def _cut_part(part: _Part) -> int:
-    """Writes a part, its index last; an image of several rows is decoded once.
-
-    Returns:
-        how many rows it has.
-    """
+    """Writes a part, its index last, and tells how many rows it has; an image of several rows is decoded once."""
     content, index_file = part_files(part.folder, part.number)
     index_file.unlink(missing_ok=True)
     index = np.zeros(len(part.images), INDEX)
@@ -174,19 +160,11 @@ def _cut_part(part: _Part) -> int:
         rows_of.setdefault(path, []).append(row)
     with whole_file(content) as temporary, temporary.open("wb") as file:
         for path, rows in rows_of.items():
-            state = image_state(path)
-            photo = read_bgr(path)
+            state, photo = image_state(path) or (0, 0), read_bgr(path)
             for row in rows:
                 crop = cut(photo, part.boxes[row], part.settings)
                 jpeg = encode(crop)
-                index[row] = (
-                    file.tell(),
-                    len(jpeg),
-                    crop.origin,
-                    crop.zoom,
-                    crop.photo_size,
-                    *(state or (0, 0)),
-                )
+                index[row] = (file.tell(), len(jpeg), crop.origin, crop.zoom, crop.photo_size, *state)
                 file.write(jpeg)
     with whole_file(index_file) as temporary, temporary.open("wb") as file:
         np.save(file, index)

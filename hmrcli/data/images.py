@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,31 +29,24 @@ _captures: dict[int, IO[bytes]] = {}
 
 
 def missing_images(folder: Path, names: NDArray[np.str_]) -> list[str]:
-    """Lists images that are not there, each once; folders are listed, for asking for each file takes minutes.
+    """Lists images, of names (N,) below a folder, that are not there, each once.
 
-    Args:
-        names: (N,) below it.
+    Folders are listed, for asking for each file takes minutes.
     """
     listed: dict[str, set[str]] = {}
     absent = []
     for name in dict.fromkeys(names.tolist()):
         where, _, file = name.rpartition("/")
         if where not in listed:
-            listed[where] = _listed(folder / where)
+            listed[where] = set()
+            with suppress(OSError), os.scandir(folder / where) as entries:
+                listed[where] = {entry.name for entry in entries}
         if file not in listed[where]:
             absent.append(name)
     # A file system may take other cases or accents for the same, and names may hold backslashes.
     if not any(_as_unpacked(folder / name).is_file() for name in absent[:_ASKED_FOR]):
         return absent
     return [name for name in absent if not _as_unpacked(folder / name).is_file()]
-
-
-def _listed(folder: Path) -> set[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return {entry.name for entry in entries}
-    except OSError:
-        return set()
 
 
 def read_bgr(path: Path) -> NDArray[np.uint8]:
@@ -68,9 +62,8 @@ def read_bgr(path: Path) -> NDArray[np.uint8]:
         reason = error.strerror if isinstance(error, OSError) else "not an image"
         raise BadInput(f"{path}: {reason}, expected an image of the data set; unpack it again") from None
     if image is None:
-        raise BadInput(
-            f"{path}: not an image that can be read, expected one of the data set; unpack it again"
-        )
+        expected = "expected one of the data set"
+        raise BadInput(f"{path}: not an image that can be read, {expected}; unpack it again")
     if damage := _damage(content, said):
         raise BadInput(f"{path}: a damaged image ({damage}); unpack it again")
     return np.asarray(image, np.uint8)

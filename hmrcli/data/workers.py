@@ -6,7 +6,7 @@ import cv2
 import torch
 
 
-def start_worker(worker: int) -> None:
+def start_worker(worker: int = 0) -> None:
     """Workers are processes: threads inside them would get in each other's way, and signals are for their parent."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
