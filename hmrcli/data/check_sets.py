@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotation_files import read_annotations
 from hmrcli.data.annotation_npz import AnnotationNpz
 from hmrcli.data.annotations import Annotations, spread
-from hmrcli.data.check_report import Problem, Report
 from hmrcli.data.images import missing_images, read_bgr
+from hmrcli.data.label_agreement import IN_2D, Problem, labelled
 from hmrcli.data.label_checks import doubts
+from hmrcli.data.label_sheet import draw_sheet
 from hmrcli.data.label_sides import exchanged_sides
-from hmrcli.data.projection import compare
+from hmrcli.data.projection import Projection, compare
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput, MissingFile
 
@@ -32,6 +34,34 @@ _FAR = 0.1
 """Of a box's side: right labels and bodies are nearer to each other in the median."""
 
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Report:
+    """Findings in a file, as `hmr data check` tells them."""
+
+    file: str
+    images: str
+    """Their folder."""
+    rows: int = 0
+    published_rows: int | None = None
+    labelled: dict[str, int] = field(default_factory=dict)
+    """Rows with each kind of label."""
+    pictures: int = 0
+    missing: int = 0
+    decoded: int | None = None
+    """None where they were not to be decoded."""
+    projection: Projection | None = None
+    sheet: str | None = None
+    notes: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self) | {
+            "projection": self.projection and self.projection._asdict(),
+            "problems": [{"field": each.field, "row": each.row, "text": each.text} for each in self.problems],
+        }
 
 
 def check_file(
@@ -66,30 +96,21 @@ def check_file(
         report.problems.append(_of_reader(error, path))
         return report
     report.rows = len(rows)
-    kinds = {"2D keypoints": rows.keypoints2d, "3D keypoints": rows.keypoints3d}
-    report.labelled = {
-        kind: 0 if points is None else int((points[..., -1] > 0).any(1).sum())
-        for kind, points in kinds.items()
-    }
-    report.labelled["bodies"] = int(rows.has_smpl.sum())
+    report.labelled = {kind: int(some.sum()) for kind, some in labelled(rows).items()}
     report.notes += _notes(path, report)
     _look_at_images(rows, folder, report, decode, workers, progress)
     progress("comparing labels", 0, 1)
-    seen: set[str] = set()
-    for doubt in doubts(rows, folder, ROWS):
-        report.problems.append(Problem(doubt.field, doubt.row, doubt.text))
-        seen.add(doubt.field)
-    report.problems += _upside_down(rows)
+    found = list(doubts(rows, folder, ROWS))
+    report.problems += [*found, *_upside_down(rows)]
     if rows.has_smpl.any():
         progress("projecting bodies", 0, 1)
-        _project(rows, bodies, report, seen)
-    there = _shown(rows, folder)
+        _project(rows, bodies, report, {problem.field for problem in found})
+    few = spread(len(rows), SHOWN)
+    there = np.array([row for row in few if (folder / str(rows.image_path[row])).is_file()], np.int64)
     if len(there):
-        if seen_by_network and (sides := exchanged_sides(rows[there], there, folder, progress)):
-            report.problems.append(Problem(sides.field, sides.row, sides.text))
+        if seen_by_network:
+            report.problems += exchanged_sides(rows[there], there, folder, progress)
         if sheet is not None:
-            from hmrcli.data.label_sheet import draw_sheet
-
             draw_sheet(sheet, rows[there], there, folder)
             report.sheet = str(sheet)
     return report
@@ -98,17 +119,17 @@ def check_file(
 def _read(path: Path) -> Annotations:
     """Reads the file with the joints that bodies have; with OpenPose's where it has no others."""
     rows = read_annotations(path, "smpl_54", cameras=True)
-    if rows.keypoints2d is not None and not (rows.keypoints2d[..., 2] > 0).any():
-        other = read_annotations(path, "smpl_49", cameras=True)
-        return other if other.keypoints2d is not None and other.keypoints2d[..., 2].any() else rows
-    return rows
+    if rows.keypoints2d is None or labelled(rows)[IN_2D].any():
+        return rows
+    other = read_annotations(path, "smpl_49", cameras=True)
+    return other if labelled(other)[IN_2D].any() else rows
 
 
 def _of_reader(error: BadInput, path: Path) -> Problem:
     text = str(error).removeprefix(f"{path}: ")
-    found = re.match(r"(?:field )?([\w.]+)(?:, row (\d+))?", text)
-    row = found and found[2]
-    return Problem(found[1] if found and text.startswith("field") else "", int(row) if row else None, text)
+    found = re.match(r"field ([\w.]+)(?:, row (\d+))?", text)
+    name, row = found.groups() if found else ("", None)
+    return Problem(name, int(row) if row else None, text)
 
 
 def _notes(path: Path, report: Report) -> Iterator[str]:
@@ -134,8 +155,7 @@ def _look_at_images(
         report.problems.append(Problem("image_path", row, text))
     if not decode:
         return
-    absent = set(missing)
-    todo = [number for number, name in enumerate(names) if name not in absent]
+    todo = np.flatnonzero(~np.isin(names, np.array(missing, names.dtype)))
     sizes = np.full((len(names), 2), np.nan)
     damaged: list[Problem] = []
     look = partial(_decoded_size, folder)
@@ -156,17 +176,16 @@ def _mapped(look: Callable[[str], Any], names: list[str], workers: int) -> Itera
     if workers == 1:
         yield from map(look, names)
     else:
-        with ProcessPoolExecutor(workers, initializer=start_worker, initargs=(0,)) as pool:
+        with ProcessPoolExecutor(workers, initializer=start_worker) as pool:
             yield from pool.map(look, names, chunksize=64)
 
 
-def _decoded_size(folder: Path, name: str) -> tuple[int, int] | str:
+def _decoded_size(folder: Path, name: str) -> tuple[int, ...] | str:
     """Measures width and height, or says what is wrong with an image."""
     try:
-        height, width = read_bgr(folder / name).shape[:2]
-    except (BadInput, MissingFile) as error:
+        return read_bgr(folder / name).shape[1::-1]
+    except BadInput as error:
         return str(error)
-    return width, height
 
 
 def _outside(rows: Annotations, sizes: NDArray[np.float64]) -> Iterator[Problem]:
@@ -191,9 +210,8 @@ def _upside_down(rows: Annotations) -> Iterator[Problem]:
     if len(known) < _FEWEST:
         return
     known = known[spread(len(known), ROWS)]
-    down = rotmat_from_pose(torch.from_numpy(np.array(rows.pose[known])))[
-        :, 0, 1, 1
-    ]  # where the body's y points
+    turns = rotmat_from_pose(torch.from_numpy(np.array(rows.pose[known])))
+    down = turns[:, 0, 1, 1]  # where the body's y points
     if (share := float((down > 0).float().mean())) > 0.7:
         text = (
             f"{share:.0%} of the bodies stand on their heads: expected the root's rotation in the camera's axes, "
@@ -217,9 +235,3 @@ def _project(rows: Annotations, bodies: Mapping[str, BodyModel], report: Report,
             "of the picture"
         )
         report.problems.append(Problem("smpl.transl", found.worst_row, text))
-
-
-def _shown(rows: Annotations, folder: Path) -> NDArray[np.int64]:
-    """Lists rows spread evenly whose images are there."""
-    few = spread(len(rows), SHOWN)
-    return np.array([row for row in few if (folder / str(rows.image_path[row])).is_file()], np.int64)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from hmrcli.body import load_body
 from hmrcli.body.joints import PARENTS, joint_set
 from hmrcli.body.rotations import rotmat_from_pose
-from hmrcli.data.annotations import Annotations
+from hmrcli.data.annotations import Annotations, Numbers
+
+Flags = NDArray[np.bool_]
 
 IN_2D, IN_3D, BODIES = "2D keypoints", "3D keypoints", "bodies"
 """Kinds of labels."""
@@ -40,50 +42,59 @@ _AXES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 """Mistakes that files come with: the axes that would be right, and their signs."""
 
 
-class Doubt(NamedTuple):
-    """Sign of something wrong in the labels of a set."""
+class Problem(NamedTuple):
+    """Something that is, or looks, wrong in a file."""
 
     field: str
-    """HumanData's name of it."""
-    row: int
+    """HumanData's name of it; empty for the whole file."""
+    row: int | None
     """One where it shows."""
     text: str
     refused: bool = False
     """True where no right set looks like that."""
 
+    def __str__(self) -> str:
+        row = "" if self.row is None else f"row {self.row}"
+        return ": ".join(filter(None, [", ".join(filter(None, [self.field, row])), self.text]))
 
-def disagreements(rows: Annotations) -> Iterator[Doubt]:
+
+def labelled(rows: Annotations) -> dict[str, Flags]:
+    """Tells by kind of labels which rows (N,) have them."""
+    seen = {
+        kind: np.zeros(len(rows), bool) if points is None else np.asarray((points[..., -1] > 0).any(1))
+        for kind, points in ((IN_2D, rows.keypoints2d), (IN_3D, rows.keypoints3d))
+    }
+    return {**seen, BODIES: np.asarray(rows.has_smpl)}
+
+
+def disagreements(rows: Annotations) -> Iterator[Problem]:
     """Finds pairs of labels of which one shows another pose than the other, and the mistake that it looks like."""
-    kinds = {}
-    if rows.keypoints2d is not None:
-        kinds[IN_2D] = rows.keypoints2d
-    if rows.keypoints3d is not None:
-        kinds[IN_3D] = rows.keypoints3d
+    stored = {IN_2D: rows.keypoints2d, IN_3D: rows.keypoints3d}
+    kinds = {kind: points for kind, points in stored.items() if points is not None}
     if rows.has_smpl.any():
         kinds[BODIES] = _body_joints(rows)
     flip = list(joint_set(rows.joints).flip)
     for first, second in combinations(kinds, 2):
         if mistake := _mistake(kinds[first], kinds[second], flip):
             row = int((kinds[second][..., -1] > 0).any(1).argmax())
-            yield Doubt(KEYS[second], row, f"{second} {mistake.format(first)}")
+            yield Problem(KEYS[second], row, f"{second} {mistake.format(first)}")
 
 
-def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) -> str | None:
-    """Says how joints (N, J, D + 1) of two kinds disagree; the last number of each is a confidence."""
-    size = min(a.shape[2], b.shape[2]) - 1
+def _mistake(a: Numbers, b: Numbers, flip: list[int]) -> str | None:
+    """Says how joints a (N, J, 2 or 3, and confidence) and b (N, J, 3, and confidence) of two kinds disagree."""
+    size = a.shape[2] - 1
     seen = (a[..., -1] > 0) & (b[..., -1] > 0)
     seen &= seen[:, flip]
     a, b, seen = (values[seen.sum(1) >= FEWEST] for values in (a[..., :-1], b[..., :-1], seen))
     if not len(a):
         return None
-    stated = _cosines(a[..., :size], b[..., :size], seen)
-    others = {"with left and right exchanged": _cosines(a[..., :size], b[:, flip, :size], seen)}
+    stated = _cosines(a, b, seen)
+    others = {"with left and right exchanged": _cosines(a, b[:, flip], seen)}
     for word, (axes, signs) in _AXES.items():
-        changed = b[..., list(axes[: b.shape[2]])] * np.array(signs[: b.shape[2]], np.float32)
-        others[word] = _cosines(a[..., :size], changed[..., :size], seen)
-    turn = _common_turn(a[..., :size], b[..., :size], seen)
+        others[word] = _cosines(a, b[..., list(axes)] * np.array(signs, np.float32), seen)
+    turn = _common_turn(a, b[..., :size], seen)
     angle = np.degrees(np.arccos(np.clip((np.trace(turn) - size + 2) / 2, -1, 1)))
-    turned = {f"turned by {angle:.0f} degrees": _cosines(a[..., :size], b[..., :size] @ turn, seen)}
+    turned = {f"turned by {angle:.0f} degrees": _cosines(a, b[..., :size] @ turn, seen)}
     now, least = float(np.median(stated)), 0.02 if len(a) >= _MANY else 0.3
     for mistakes in (others, turned):  # the first are exact, and have names
         best = max(mistakes, key=lambda word: float(np.median(mistakes[word])))
@@ -91,14 +102,14 @@ def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) ->
         if then > max(_ALIKE, now + least) and (mistakes[best] > stated).mean() > 0.85:
             return f"look {best}: they agree with {{}} by {now:.2f} in the median, and by {then:.2f} if put right"
     if now < _ALIKE:
-        own = float(np.median(_cosines_turned(a[..., :size], b, seen)))
+        own = float(np.median(_cosines_turned(a, b, seen)))
         if own > max(_OWN_TURN, now + least):
             return (
                 f"look turned, each row by another angle: they agree with {{}} by {now:.2f} in the median, and by "
                 f"{own:.2f} if put right, as bodies do whose root is in the world's axes, not the camera's"
             )
     another = np.roll(np.arange(len(a)), len(a) // 2)  # far away: neighbours can be frames of one video
-    exchanged = _cosines(a[..., :size], b[another, :, :size], seen & seen[another])
+    exchanged = _cosines(a, b[another], seen & seen[another])
     if len(a) >= _MANY and now < _OWN and (stated >= exchanged).mean() < 0.75:
         return (
             f"agree with {{}} by {now:.2f} in the median, and with those of other rows as well "
@@ -109,9 +120,7 @@ def _mistake(a: NDArray[np.float32], b: NDArray[np.float32], flip: list[int]) ->
     return None
 
 
-def _common_turn(
-    a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def _common_turn(a: Numbers, b: Numbers, seen: Flags) -> Numbers:
     """Finds the one turn R (D, D) by which the joints b @ R (N, J, D) of all rows lie most like those of a."""
     a, b = _centered(a, seen), _centered(b, seen)
     u, _, v = np.linalg.svd(np.einsum("njd,nje->de", b, a))
@@ -119,16 +128,17 @@ def _common_turn(
     return u @ v
 
 
-def _cosines(a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Measures how alike the joints (N, J, D) that are seen lie around their mean (N,): 1 the same, -1 the opposite."""
-    a, b = _centered(a, seen), _centered(b, seen)
+def _cosines(a: Numbers, b: Numbers, seen: Flags) -> Numbers:
+    """Measures how alike the joints that are seen lie around their mean (N,): 1 the same, -1 the opposite.
+
+    Of a (N, J, D) and as many coordinates of b.
+    """
+    a, b = _centered(a, seen), _centered(b[..., : a.shape[2]], seen)
     lengths = np.sqrt((a * a).sum((1, 2)) * (b * b).sum((1, 2)))
     return (a * b).sum((1, 2)) / np.maximum(lengths, 1e-12)
 
 
-def _cosines_turned(
-    a: NDArray[np.float32], b: NDArray[np.float32], seen: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def _cosines_turned(a: Numbers, b: Numbers, seen: Flags) -> Numbers:
     """Measures how alike joints a (N, J, D) and b (N, J, 3) are (N,) once each row of b is turned as is best for it."""
     a, b = _centered(a, seen), _centered(b, seen)
     # The linear map that fits best, made a rotation: exact for joints that are turned and seen from far away.
@@ -138,14 +148,14 @@ def _cosines_turned(
     return _cosines(a, np.asarray(b @ (u @ v), np.float32), seen)
 
 
-def _centered(points: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _centered(points: Numbers, seen: Flags) -> Numbers:
     """Moves the joints (N, J, D) that are seen so that their mean is 0; the others become 0."""
     weights = seen[..., None].astype(np.float32)
     mean = (points * weights).sum(1, keepdims=True) / np.maximum(weights.sum(1, keepdims=True), 1)
     return np.asarray((points - mean) * weights, np.float32)
 
 
-def _body_joints(rows: Annotations) -> NDArray[np.float32]:
+def _body_joints(rows: Annotations) -> Numbers:
     """Places SMPL's joints (N, J, 4) in the rows' poses and a mean shape; 0 where a joint is none of them."""
     rest = _rest_joints()
     turns = rotmat_from_pose(torch.from_numpy(rows.pose[rows.has_smpl])).numpy()
@@ -164,6 +174,6 @@ def _body_joints(rows: Annotations) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=1)
-def _rest_joints() -> NDArray[np.float32]:
+def _rest_joints() -> Numbers:
     body = load_body("open")
     return (body.joint_regressor @ body.v_template).numpy()

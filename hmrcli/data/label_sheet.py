@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hmrcli.body import load_body
 from hmrcli.body.joints import PARENTS, SMPL_54
 from hmrcli.data.annotations import Annotations
-from hmrcli.data.crop import square_around
+from hmrcli.data.crop import Floats, crop_affine, crop_image, square_around
 from hmrcli.data.images import read_bgr
 from hmrcli.data.projection import body_joints, fitted
 from hmrcli.errors import BadInput
@@ -36,20 +36,17 @@ def draw_sheet(path: Path, rows: Annotations, numbers: NDArray[np.int64], folder
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
     lines = [np.concatenate(tiles[i : i + COLUMNS], 1) for i in range(0, len(tiles), COLUMNS)]
     foot = np.zeros((28, TILE * COLUMNS, 3), np.uint8)
-    cv2.putText(
-        foot, f"{rows.dataset}: {_LEGEND}", (8, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _BOX, 1, cv2.LINE_AA
-    )
+    legend, font = f"{rows.dataset}: {_LEGEND}", cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(foot, legend, (8, 19), font, 0.5, _BOX, 1, cv2.LINE_AA)
     with whole_file(path) as temporary:
         cv2.imwrite(str(temporary), np.concatenate([*lines, foot]))
 
 
 def _tile(rows: Annotations, row: int, number: int, folder: Path) -> NDArray[np.uint8]:
-    center, side = square_around(rows.bbox_xywh[row], AROUND)
-    scale = TILE / side
-    affine = np.column_stack([scale * np.eye(2), TILE / 2 - scale * center])
+    affine = crop_affine(*square_around(rows.bbox_xywh[row], AROUND), size=TILE)
     tile = np.zeros((TILE, TILE, 3), np.uint8)
     with suppress(BadInput):  # said elsewhere
-        cv2.warpAffine(read_bgr(folder / str(rows.image_path[row])), affine, (TILE, TILE), dst=tile)
+        tile = crop_image(read_bgr(folder / str(rows.image_path[row])), affine, TILE)
     x, y, width, height = rows.bbox_xywh[row].astype(np.float64)
     _line(tile, affine, [(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)], _BOX)
     points = np.zeros((0, 3)) if rows.keypoints2d is None else rows.keypoints2d[row].astype(np.float64)
@@ -66,15 +63,13 @@ def _tile(rows: Annotations, row: int, number: int, folder: Path) -> NDArray[np.
     return tile
 
 
-def _line(
-    tile: NDArray[np.uint8], affine: NDArray[np.float64], points: object, colour: tuple[int, ...]
-) -> None:
+def _line(tile: NDArray[np.uint8], affine: Floats, points: object, colour: tuple[int, ...]) -> None:
     places = np.asarray(points, np.float64) @ affine[:, :2].T + affine[:, 2]
     places = np.clip(np.nan_to_num(places), -9999, 9999).round().astype(np.int32)
     cv2.polylines(tile, [places.reshape(-1, 1, 2)], False, colour, 2, cv2.LINE_AA)
 
 
-def _skeleton(rows: Annotations, row: int, points: NDArray[np.float64]) -> NDArray[np.float64]:
+def _skeleton(rows: Annotations, row: int, points: Floats) -> Floats:
     """(24, 2) pixels of SMPL's joints."""
     joints = body_joints(rows[[row]], {"n": load_body("open")})
     if rows.joints == "smpl_54" and (points[:, 2] > 0).sum() >= 4:

@@ -1,6 +1,6 @@
 """Compares the sides of 2D keypoints with what the bundled landmark network sees in pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hmrcli.body.joints import COCO_17
 from hmrcli.data.annotations import Annotations
 from hmrcli.data.images import read_bgr
-from hmrcli.data.label_agreement import Doubt
+from hmrcli.data.label_agreement import Problem
 from hmrcli.errors import BadInput
 from hmrcli.people.blazepose import read_crops
 from hmrcli.people.crops import crop_from_keypoints, to_image, warp_crops
@@ -29,20 +29,19 @@ def exchanged_sides(
     numbers: NDArray[np.int64],
     folder: Path,
     progress: Callable[[str, int, int], None],
-) -> Doubt | None:
+) -> Iterator[Problem]:
     """Looks once at each row's crop, which its own keypoints tell, for limbs that are seen on the other side.
+
+    Says so where most pictures show them there, and nothing where they do not, or too few tell.
 
     Args:
         rows: a few of a set (N).
         numbers: theirs in the set (N,).
         folder: of the images.
         progress: is told what is done, how much of it, and of how much.
-
-    Returns:
-        A doubt where most pictures show them there; None where they do not, or too few tell.
     """
     if rows.keypoints2d is None or len(rows) < _FEWEST:
-        return None
+        return
     points = rows.select("coco_17", strict=False).keypoints2d
     assert points is not None
     kept, away = [], []
@@ -66,15 +65,12 @@ def exchanged_sides(
         away.append(
             [np.linalg.norm(seen - those, axis=1)[known].mean() for those in (stated, stated[_OTHER_SIDE])]
         )
-    if len(kept) < _FEWEST:
-        return None
-    right, other = np.array(away).T
+    right, other = np.array(away).reshape(-1, 2).T
     wrong = other < 0.7 * right
     # Seen from behind, people are at times taken wrong.
-    if wrong.sum() < _FEWEST or wrong.sum() <= 2 * (right < 0.7 * other).sum():
-        return None
-    text = (
-        f"left and right look exchanged: in {wrong.sum()} of {len(kept)} pictures the bundled network sees "
-        "the limbs on the other side; expected the person's own left and right"
-    )
-    return Doubt("keypoints2d", kept[int(wrong.argmax())], text)
+    if wrong.sum() >= _FEWEST and wrong.sum() > 2 * (right < 0.7 * other).sum():
+        text = (
+            f"left and right look exchanged: in {wrong.sum()} of {len(kept)} pictures the bundled network sees "
+            "the limbs on the other side; expected the person's own left and right"
+        )
+        yield Problem("keypoints2d", kept[int(wrong.argmax())], text)

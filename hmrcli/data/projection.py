@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hmrcli.body import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotations import Annotations, spread
-from hmrcli.data.crop import square_around
+from hmrcli.data.crop import Floats, square_around
 
 _ROWS, _FEWEST = 256, 6
 """That are projected, and joints that a row needs for it."""
@@ -35,45 +35,41 @@ class Projection(NamedTuple):
 def compare(rows: Annotations, bodies: Mapping[str, BodyModel]) -> Projection | None:
     """Compares bodies with 2D keypoints, or with boxes where the file has a camera and no keypoints.
 
-    Args:
-        rows: with the keypoints of SMPL's 54 joints, if any; of other sets they are not compared.
-        bodies: by gender; `n` at least.
+    Keypoints of other sets than SMPL's 54 joints are not compared. None where there is nothing to compare.
 
-    Returns:
-        None where there is nothing to compare.
+    Args:
+        bodies: by gender; `n` at least.
 
     Raises:
         MissingFile: a regressor of joints is not there.
     """
     has_camera = rows.transl is not None and rows.intrinsics is not None
-    has_points = rows.keypoints2d is not None and rows.joints == "smpl_54"
+    keypoints = rows.keypoints2d if rows.joints == "smpl_54" else None
     known = rows.has_smpl
-    if rows.keypoints2d is not None and has_points:
-        known = known & ((rows.keypoints2d[..., 2] > 0).sum(1) >= _FEWEST)
+    if keypoints is not None:
+        known = known & ((keypoints[..., 2] > 0).sum(1) >= _FEWEST)
     chosen = np.flatnonzero(known)
-    if not (has_camera or has_points) or not len(chosen):
+    if not (has_camera or keypoints is not None) or not len(chosen):
         return None
     chosen = chosen[spread(len(chosen), _ROWS)]
     part = rows[chosen]
     joints = body_joints(part, bodies)
     center, side = square_around(part.bbox_xywh)
-    points, weight = np.zeros((len(part), 54, 2)), np.ones((len(part), 54), bool)
-    if part.keypoints2d is not None and has_points:
-        points, weight = part.keypoints2d[..., :2].astype(np.float64), part.keypoints2d[..., 2] > 0
     if part.transl is not None and part.intrinsics is not None:
         pixels = projected(joints + part.transl[:, None], part.intrinsics)
-    else:
-        pixels = fitted(joints, points, weight)
-    if has_points:
-        away = (np.linalg.norm(pixels - points, axis=2) * weight).sum(1) / weight.sum(1)
-    else:
+    if keypoints is None:
         away = np.linalg.norm((pixels.min(1) + pixels.max(1)) / 2 - center, axis=1)
+    else:
+        points, weight = keypoints[chosen, :, :2].astype(np.float64), keypoints[chosen, :, 2] > 0
+        if not has_camera:
+            pixels = fitted(joints, points, weight)
+        away = (np.linalg.norm(pixels - points, axis=2) * weight).sum(1) / weight.sum(1)
     away = np.nan_to_num(away, nan=1e6, posinf=1e6)
     share = away / side
     worst = int(share.argmax())
     return Projection(
         camera="file" if has_camera else "fitted",
-        target="keypoints2d" if has_points else "bbox_xywh",
+        target="bbox_xywh" if keypoints is None else "keypoints2d",
         body="/".join(sorted({body.name for body in bodies.values()})),
         rows=len(chosen),
         median_pixels=float(np.median(away)),
@@ -83,7 +79,7 @@ def compare(rows: Annotations, bodies: Mapping[str, BodyModel]) -> Projection | 
     )
 
 
-def body_joints(rows: Annotations, bodies: Mapping[str, BodyModel]) -> NDArray[np.float64]:
+def body_joints(rows: Annotations, bodies: Mapping[str, BodyModel]) -> Floats:
     """Returns joints (N, 54, 3) of bodies at their origin, each of its gender where that body is at hand."""
     joints = np.empty((len(rows), 54, 3))
     kinds = np.array([gender if gender in bodies else "n" for gender in rows.gender])
@@ -97,16 +93,14 @@ def body_joints(rows: Annotations, bodies: Mapping[str, BodyModel]) -> NDArray[n
     return joints
 
 
-def projected(points: NDArray[np.float64], matrices: NDArray[np.float32]) -> NDArray[np.float64]:
+def projected(points: Floats, matrices: NDArray[np.float32]) -> Floats:
     """Returns pixels (N, J, 2) of points (N, J, 3) in the camera, by its matrices (N, 3, 3)."""
     turned = points @ matrices.astype(np.float64).mT
     with np.errstate(divide="ignore", invalid="ignore"):
         return turned[..., :2] / turned[..., 2:]
 
 
-def fitted(
-    joints: NDArray[np.float64], points: NDArray[np.float64], weight: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def fitted(joints: Floats, points: Floats, weight: NDArray[np.bool_]) -> Floats:
     """Moves and enlarges joints (N, J, 3), seen from far away, to lie nearest to points: pixels (N, J, 2)."""
     w = weight[..., None] / weight.sum(1)[:, None, None]
     flat = joints[..., :2]
