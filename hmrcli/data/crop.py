@@ -22,20 +22,18 @@ IMAGE_MEAN = (123.675, 116.28, 103.53)
 IMAGE_STD = (58.395, 57.12, 57.375)
 """Of ImageNet's red, green and blue in grey levels: what every published backbone was trained with."""
 
-Floats, Reals = NDArray[np.float64], NDArray[np.floating]
-"""Numbers in float64, and in any precision."""
+Floats = NDArray[np.float64]
+Reals = NDArray[np.floating]
+"""Numbers in any precision."""
 
 
 def square_around(bbox_xywh: ArrayLike, scale: float = 1.0) -> tuple[Floats, Floats]:
-    """Finds the square around the middle of a box, as large as its longer side.
+    """Finds the square around a box's middle, as large as its longer side: center (..., 2) and side (...,), pixels.
 
     Args:
         bbox_xywh: (..., 4) x, y of the top left corner, width, height, pixels.
         scale: multiplies the side. 1 for annotations, whose boxes were padded when they were made; 1.25 for
             boxes drawn tightly around a person.
-
-    Returns:
-        (..., 2) center and (...,) side, pixels.
 
     Raises:
         BadInput: a number is not finite, width or height is negative, or both are zero.
@@ -55,7 +53,7 @@ def crop_affine(
     size: int | CropShape = CROP_SIZE,
     mirror: ArrayLike = False,
 ) -> Floats:
-    """Makes affines from full images to crops: p' = size / 2 + width / side * R(-rotation) (p - center).
+    """Makes affines (..., 2, 3) from full images to crops: p' = size / 2 + width / side * R(-rotation) (p - center).
 
     The square spans the crop's columns; a crop that is higher than wide shows more above and below.
 
@@ -67,9 +65,6 @@ def crop_affine(
         size: of the crop, pixels; one number for a square.
         mirror: (...,) whether image and square are mirrored (x becomes width - 1 - x) before the square is turned;
             `center` stays that of the unmirrored image.
-
-    Returns:
-        (..., 2, 3) image pixels → crop pixels.
     """
     shape = _shape(size)
     center = np.asarray(center, np.float64)
@@ -124,13 +119,9 @@ def _shape(size: int | CropShape) -> CropShape:
 
 
 def normalise(crops: Tensor) -> Tensor:
-    """Makes network input of crops, on the device where they are: upload bytes, a quarter of the floats.
+    """Makes network input (..., 3, H, W) of crops (..., H, W, 3), RGB: each channel less its mean, over its deviation.
 
-    Args:
-        crops: (..., H, W, 3) RGB, uint8.
-
-    Returns:
-        (..., 3, H, W) float32, contiguous: each channel less its mean, over its deviation.
+    It is float32 and contiguous, and made on the device where crops are: upload bytes, a quarter of the floats.
     """
     pixels = crops.movedim(-1, -3).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     mean, deviation = (constant(values, crops.device)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))

@@ -143,11 +143,7 @@ def kept_sets(recipe: Recipe, without: Collection[str]) -> list[str]:
 
 
 def locate(folder: str, name: str, root: Path) -> Path:
-    """Path of a recipe's file: as named if there is such a file, else in its folder below the data root.
-
-    Args:
-        folder: for names that the registry does not place elsewhere.
-    """
+    """Path of a recipe's file: as named if there is such a file, else as the registry has it, or in root's folder."""
     if Path(name).is_file():
         return Path(name)
     asset = load_registry().by_name.get(name)
