@@ -21,7 +21,7 @@ from hmrcli.data.images import missing_images, read_bgr
 from hmrcli.data.label_agreement import IN_2D, Problem, labelled
 from hmrcli.data.label_checks import doubts
 from hmrcli.data.label_sheet import draw_sheet
-from hmrcli.data.label_sides import exchanged_sides
+from hmrcli.data.label_sides import Progress, exchanged_sides
 from hmrcli.data.projection import Projection, compare
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput, MissingFile
@@ -32,8 +32,6 @@ _FEWEST = 6
 """Bodies that say something."""
 _FAR = 0.1
 """Of a box's side: right labels and bodies are nearer to each other in the median."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -84,7 +82,6 @@ def check_file(
         decode: all images, instead of looking whether they are there.
         sheet: PNG to draw samples to.
         seen_by_network: compare 2D keypoints with what the bundled landmark network sees in the samples.
-        progress: is told what is done, how much of it, and of how much.
 
     Raises:
         MissingFile: there is no such file.

@@ -15,6 +15,8 @@ from hmrcli.people.blazepose import read_crops
 from hmrcli.people.crops import crop_from_keypoints, to_image, warp_crops
 from hmrcli.people.skeleton import LANDMARK_KEYPOINTS
 
+Progress = Callable[[str, int, int], None]
+"""Is told what is done, how much of it, and of how much."""
 _FEWEST = 6
 """Joints, or pictures, that say something."""
 _SURE = 0.8
@@ -25,10 +27,7 @@ _OTHER_SIDE = [joint - 5 for joint in COCO_17.flip[_LIMBS]]
 
 
 def exchanged_sides(
-    rows: Annotations,
-    numbers: NDArray[np.int64],
-    folder: Path,
-    progress: Callable[[str, int, int], None],
+    rows: Annotations, numbers: NDArray[np.int64], folder: Path, progress: Progress
 ) -> Iterator[Problem]:
     """Looks once at each row's crop, which its own keypoints tell, for limbs that are seen on the other side.
 
@@ -38,7 +37,6 @@ def exchanged_sides(
         rows: a few of a set (N).
         numbers: theirs in the set (N,).
         folder: of the images.
-        progress: is told what is done, how much of it, and of how much.
     """
     if rows.keypoints2d is None or len(rows) < _FEWEST:
         return
