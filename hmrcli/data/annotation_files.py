@@ -36,20 +36,18 @@ def read_annotations(
     path = Path(path)
     joint_set(joints)
     if path.suffix == COMPACT_SUFFIX:
-        return _with_slashes(read_compact(path, joints, dataset))
-    with AnnotationNpz(path) as stored:
-        if "image_path" in stored:
-            return _with_slashes(read_human_data(stored, joints, dataset, cameras))
-        if "imgname" in stored:
-            return _with_slashes(read_spin(stored, joints, dataset))
-        refuse_other_kinds(path)
-        expected, found = "a field image_path (HumanData) or imgname (SPIN)", ", ".join(sorted(stored))
-        raise BadInput(f"{path}: expected {expected}; the file has {found or 'nothing'}")
-
-
-def _with_slashes(annotations: Annotations) -> Annotations:
-    """Turns paths that were written on Windows into such as all systems read."""
-    paths = annotations.image_path
-    if not (np.char.find(paths, "\\") >= 0).any():
-        return annotations
-    return replace(annotations, image_path=np.char.replace(paths, "\\", "/"))
+        read = read_compact(path, joints, dataset)
+    else:
+        with AnnotationNpz(path) as stored:
+            if "image_path" in stored:
+                read = read_human_data(stored, joints, dataset or path.stem, cameras)
+            elif "imgname" in stored:
+                read = read_spin(stored, joints, dataset or path.stem)
+            else:
+                refuse_other_kinds(path)
+                found = ", ".join(sorted(stored)) or "nothing"
+                expected = "expected a field image_path (HumanData) or imgname (SPIN)"
+                raise BadInput(f"{path}: {expected}; the file has {found}")
+    if (np.char.find(read.image_path, "\\") >= 0).any():  # written on Windows
+        return replace(read, image_path=np.char.replace(read.image_path, "\\", "/"))
+    return read

@@ -18,6 +18,8 @@ from hmrcli.data.file_kinds import missing, refuse_other_kinds
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import damage
 
+Shape = tuple[int | None, ...]
+"""In which None stands for a row for each person."""
 BLOCK_BYTES = 1 << 22
 _LARGEST_TEXT = 1 << 30
 """Bytes of a field of text, which is held in memory."""
@@ -58,30 +60,22 @@ class AnnotationNpz(NpzFile):
         if self._counted and count != self.rows:
             raise BadInput(f"{where}: expected {self.rows} rows as in {self._counted}, the file has {count}")
 
-    def numbers(self, name: str, *shapes: tuple[int | None, ...]) -> Numbers:
-        """Reads an array of one of these shapes, in which None stands for a row for each person."""
+    def numbers(self, name: str, *shapes: Shape) -> Numbers:
+        """Reads an array of one of these shapes."""
         out = np.empty(self._expect(name, shapes).shape, np.float32)
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused as such
             for rows, block in self._blocks(name):
                 out[rows] = block
         return out
 
-    def columns(
-        self,
-        name: str,
-        shape: tuple[int | None, ...],
-        stored: Sequence[int],
-        out: Numbers,
-        positions: Sequence[int] | slice,
-    ) -> None:
+    def columns(self, name: str, shape: Shape, stored: list[int], out: Numbers, positions: list[int]) -> None:
         """Reads columns `stored` of an array of a shape as of `numbers` into others (N, positions, …) of `out`."""
         self._expect(name, (shape,))
-        chosen = np.asarray(stored, np.intp)
         with np.errstate(over="ignore"):
             for rows, block in self._blocks(name):
-                out[rows, positions] = block[:, chosen]
+                out[rows, positions] = block[:, stored]
 
-    def flags(self, name: str, *shapes: tuple[int | None, ...]) -> NDArray[np.bool_]:
+    def flags(self, name: str, *shapes: Shape) -> NDArray[np.bool_]:
         """Reads truth values (N,), which are stored as 0 and 1 in one of these shapes."""
         values = self.numbers(name, *(shapes or ((None,), (None, 1)))).reshape(-1)
         refuse_rows((values != 0) & (values != 1), self.where(name), "0 or 1", values)
@@ -146,7 +140,7 @@ class AnnotationNpz(NpzFile):
                 return np.array(letters, "<U1")
         return np.full(self.rows, "n")
 
-    def _expect(self, name: str, shapes: Sequence[tuple[int | None, ...]]) -> Header:
+    def _expect(self, name: str, shapes: Sequence[Shape]) -> Header:
         """Refuses all but numbers in one of the shapes."""
         header, where = self.header(name), self.where(name)
         if header.dtype.kind not in "biuf":
@@ -229,7 +223,7 @@ def _letter(value: Any) -> str:
     return _GENDERS.get(word.strip().lower(), "n") if isinstance(word, str) else "n"
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
     return len(shape) == len(wanted) and all(w in (None, n) for n, w in zip(shape, wanted))
 
 

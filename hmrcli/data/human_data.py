@@ -19,9 +19,7 @@ from hmrcli.files import whole_file
 _INTRINSICS = ("intrinsic", "in_mat")  # names of a camera's matrix in newer and older files
 
 
-def read_human_data(
-    stored: AnnotationNpz, joints: str, dataset: str | None = None, cameras: bool = False
-) -> Annotations:
+def read_human_data(stored: AnnotationNpz, joints: str, dataset: str, cameras: bool) -> Annotations:
     """Reads an open file; see `hmrcli.data.annotation_files.read_annotations`."""
     image_path = stored.paths("image_path")
     for name in ("__data_len__", "__temporal_len__"):
@@ -30,7 +28,7 @@ def read_human_data(
             raise BadInput(f"{stored.where(name)}: {expected}, the file has {claimed}")
     bodies = _bodies(stored)
     return Annotations(
-        dataset=dataset or stored.path.stem,
+        dataset=dataset,
         joints=joints,
         image_path=image_path,
         bbox_xywh=_boxes(stored),

@@ -14,12 +14,12 @@ from hmrcli.data.body_parameters import BodyParameters, unknown_bodies
 _SIDE = 200.0
 
 
-def read_spin(stored: AnnotationNpz, joints: str, dataset: str | None = None) -> Annotations:
+def read_spin(stored: AnnotationNpz, joints: str, dataset: str) -> Annotations:
     """Reads an open file; see `hmrcli.data.annotation_files.read_annotations`."""
     image_path = stored.paths("imgname")
     bodies = _bodies(stored)
     return Annotations(
-        dataset=dataset or stored.path.stem,
+        dataset=dataset,
         joints=joints,
         image_path=image_path,
         bbox_xywh=_boxes(stored),
