@@ -9,17 +9,14 @@ _NEWTON_STEPS = 12
 
 
 def align_similarity(source: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Moves each point set onto its target by the least-squares similarity (Umeyama 1991, eq. 40 to 43).
+    """Moves each point set (N, P, 3) onto its target by the least-squares similarity (Umeyama 1991, eq. 40 to 43).
 
-    Points that all coincide go to the target's mean.
+    That is scale, rotation, never a reflection, and translation. Points that all coincide go to the target's mean.
 
     Args:
-        source: (N, P, 3) float64 points, any unit.
-        target: (N, P, 3) float64 points, same unit.
+        source: float64, of any unit.
+        target: the same.
         valid: (N, P) bool, the points that are fitted; all are moved.
-
-    Returns:
-        (N, P, 3) source after scale, rotation (never a reflection) and translation.
     """
     weight = None if valid is None else valid.to(source)[..., None]
     target_mean = _centroid(target, weight)
@@ -35,7 +32,9 @@ def align_similarity(source: Tensor, target: Tensor, valid: Tensor | None = None
 
 
 def nearest_rotation(matrix: Tensor) -> Tensor:
-    """Returns the rotation R with the largest trace(R' M): U diag(1, 1, det(U V')) V' of M = U S V'.
+    """Returns for matrices M (N, 3, 3), float64, the rotations R (N, 3, 3) with the largest trace(R' M).
+
+    R = U diag(1, 1, det(U V')) V' of M = U S V'.
 
     With a, b, c the singular values, c negative where M reflects, the trace t = a + b + c is the largest root
     of a quartic (Horn, JOSA A 1987; coefficients as Theobald, Acta Cryst. A 2005), which Newton's method reaches
@@ -46,23 +45,11 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
 
     The factor on the left is (a + b)(b + c)(c + a). Where it is small the rotation is hardly determined, or not
     at all, and these few matrices go through the singular value decomposition.
-
-    Args:
-        matrix: (N, 3, 3) float64.
-
-    Returns:
-        (N, 3, 3).
     """
     unit = matrix / torch.linalg.vector_norm(matrix, dim=(1, 2), keepdim=True)
     first, second, third = unit.unbind(1)
-    cofactors = torch.stack(
-        [
-            torch.linalg.cross(second, third),
-            torch.linalg.cross(third, first),
-            torch.linalg.cross(first, second),
-        ],
-        dim=1,
-    )
+    sides = ((second, third), (third, first), (first, second))
+    cofactors = torch.stack([torch.linalg.cross(one, other) for one, other in sides], dim=1)
     determinant = torch.linalg.vecdot(first, cofactors[:, 0])
     gram = unit.mT @ unit
     constant = 2 * gram.square().sum((1, 2)) - 1
@@ -76,14 +63,10 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
     by_column = (trace * trace - pairs)[:, None, None] * unit - unit @ gram
     rotation = (trace[:, None, None] * cofactors + by_column) / factor[:, None, None]
     if (poor := ~(factor > _WELL_DETERMINED)).any():  # with matrices of zeros, whose factor is not a number
-        rotation[poor] = _by_decomposition(matrix[poor])
+        left, _, right = torch.linalg.svd(matrix[poor])
+        left[:, :, 2] *= torch.linalg.det(left @ right).sign()[:, None]
+        rotation[poor] = left @ right
     return rotation
-
-
-def _by_decomposition(matrix: Tensor) -> Tensor:
-    left, _, right = torch.linalg.svd(matrix)
-    left[:, :, 2] *= torch.linalg.det(left @ right).sign()[:, None]
-    return left @ right
 
 
 def _centroid(points: Tensor, weight: Tensor | None) -> Tensor:

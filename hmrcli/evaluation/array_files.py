@@ -60,13 +60,11 @@ PLAUSIBLE = (0.2, 10.0)
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two files.
+    """One of the two files, its body and notes as of `systems.Found`.
 
     Attributes:
         keys: its known arrays; lengths in metres. Values may be not finite where rows or joints do not count.
         count: its rows.
-        body: that pose and betas belong to, as `systems.Found.body`.
-        notes: what is to be said with the result.
     """
 
     path: Path
@@ -106,11 +104,10 @@ def read_side(path: Path, person: str | None = None) -> Side:
         MissingFile: there is no such file.
         BadInput: it is damaged, or a key is missing or has a wrong type, shape or value, or nobody has that id.
     """
-    found_file = read_results(path)
-    stored = found_file.arrays
+    stored, body, notes = read_results(path)
     sizes: dict[str, int] = {}
     keys: dict[str, NDArray[Any]] = {}
-    side = Side(path, keys, 0, found_file.body, found_file.notes)
+    side = Side(path, keys, 0, body, notes)
     for key in KEYS:
         found = next((stored[name] for name in (key.name, *key.others) if name in stored), None)
         if found is not None:
@@ -149,8 +146,8 @@ def _of_person(side: Side, person: str) -> Side:
 def _unpacked(array: NDArray[Any], key: Key, side: Side) -> NDArray[Any]:
     """Returns an array of numbers or text, where it was stored as objects or bytes."""
     if array.dtype.kind == "O":
-        for row, value in enumerate(array.flat if key.kinds in _OBJECTS else ()):
-            if not isinstance(value, _OBJECTS[key.kinds]):
+        for row, value in enumerate(array.flat):
+            if not isinstance(value, _OBJECTS.get(key.kinds, object)):
                 raise side.refused(key.name, f", row {row} is {type(value).__name__}, expected text")
         try:
             array = np.array(array.tolist())
@@ -181,9 +178,7 @@ def _to_metres(keys: dict[str, NDArray[Any]], side: Side) -> None:
     unit = str(keys.pop("unit", np.array("m")))
     if unit not in ("m", "mm"):
         raise side.refused("unit", f" is {unit!r}, expected 'm' or 'mm'")
-    for name in ("joints3d", "root", "vertices"):
-        if name not in keys:
-            continue
+    for name in [name for name in ("joints3d", "root", "vertices") if name in keys]:
         if name != "vertices":  # few, and offsets are taken from them
             keys[name] = keys[name].astype(np.float64)
         if unit == "mm":
@@ -191,7 +186,7 @@ def _to_metres(keys: dict[str, NDArray[Any]], side: Side) -> None:
         finite = np.isfinite(keys[name]).all(-1)
         size = 0 if name == "root" else extent(keys[name], None if finite.all() else finite)
         if not (size == 0 or PLAUSIBLE[0] <= size <= PLAUSIBLE[1]):
-            other = {"m": "mm", "mm": "m"}[unit]
+            other = "mm" if unit == "m" else "m"
             raise side.refused(
                 name,
                 f" read in {unit} makes people of {size:.3g} m; if it is in {other}, store unit='{other}' in the file",
@@ -265,16 +260,12 @@ def _places(side: Side, names: Sequence[str]) -> dict[tuple[str, ...], int]:
     places: dict[tuple[str, ...], int] = {}
     for row, label in enumerate(zip(*(side.keys[name].astype(str).tolist() for name in names))):
         if label in places:
-            other = " or ".join(name for name in ("image", "id") if name not in names)
-            raise BadInput(
-                f"{side.path}: rows {places[label]} and {row} both have {_named(names, label)}"
-                + (f"; store {other} in both files, too" if other else "")
-                + (
-                    "; --person ID takes one person of the predictions"
-                    if "id" in side.keys and "id" not in names
-                    else ""
-                )
-            )
+            says = f"{side.path}: rows {places[label]} and {row} both have {_named(names, label)}"
+            if other := " or ".join(name for name in ("image", "id") if name not in names):
+                says += f"; store {other} in both files, too"
+            if "id" in side.keys and "id" not in names:
+                says += "; --person ID takes one person of the predictions"
+            raise BadInput(says)
         places[label] = row
     return places
 

@@ -19,13 +19,11 @@ class Aggregate:
 
     mean: float
     low: float
-    """2.5 % quantile of the resampled means; the mean itself where there is one unit to draw from."""
     high: float
-    """97.5 % quantile."""
+    """2.5 and 97.5 % quantiles of the resampled means; the mean itself where there is one unit to draw from."""
     count: int
-    """Of the samples that have a value."""
     drawn: int
-    """Units that were drawn from, samples or groups."""
+    """Samples that have a value, and units that were drawn from, samples or groups."""
 
 
 def aggregate(
@@ -65,9 +63,7 @@ def _resampled(
 ) -> NDArray[np.float64]:
     """Returns (resamples,) means of units drawn with replacement, a few million draws at a time.
 
-    Args:
-        sums: (G,) of the values of each unit.
-        sizes: (G,) their number; one where not given.
+    Units have `sums` (G,) of their values, whose number is `sizes` (G,); one where not given.
     """
     generator = np.random.default_rng(seed)
     at_once = max(1, 2_000_000 // len(sums))

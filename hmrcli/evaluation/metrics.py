@@ -70,23 +70,14 @@ METRICS = {
 
 
 def measure(names: Collection[str], pred: Array, target: Array, valid: Mask = None) -> dict[str, Array]:
-    """Computes several metrics of the same points, which are checked and aligned once.
-
-    Args:
-        names: of METRICS, all but `accel`.
-        pred: (N, P, 3) mm.
-        target: (N, P, 3) mm.
-        valid: (N, P) the points that count.
-
-    Returns:
-        name -> (N,) float64.
-    """
+    """Computes several of METRICS, all but `accel`, by name; the points are checked and aligned once."""
     ours, theirs, mask = _checked(pred, target, valid)
-    distances: dict[bool, Tensor] = {}
-    for aligned in {METRICS[name].aligned for name in names}:
-        moved = align_similarity(ours, theirs, mask) if aligned else ours
-        distances[aligned] = _distances(moved, theirs)
-    return {name: _like(pred, METRICS[name].reduce(distances[METRICS[name].aligned], mask)) for name in names}
+    chosen = {name: METRICS[name] for name in names}
+    distances = {
+        aligned: _distances(align_similarity(ours, theirs, mask) if aligned else ours, theirs)
+        for aligned in {metric.aligned for metric in chosen.values()}
+    }
+    return {name: _like(pred, m.reduce(distances[m.aligned], mask)) for name, m in chosen.items()}
 
 
 def mpjpe(pred: Array, target: Array, valid: Mask = None) -> Array:
@@ -118,9 +109,8 @@ def pck(pred: Array, target: Array, valid: Mask = None, *, threshold: float = PC
 def pa_pck(pred: Array, target: Array, valid: Mask = None, *, threshold: float = PCK_THRESHOLD) -> Array:
     """Computes PCK after `align_similarity`: (N, J, 3) mm to (N,) %."""
     ours, theirs, mask = _checked(pred, target, valid)
-    return _like(
-        pred, _share_below(_distances(align_similarity(ours, theirs, mask), theirs), mask, threshold)
-    )
+    distances = _distances(align_similarity(ours, theirs, mask), theirs)
+    return _like(pred, _share_below(distances, mask, threshold))
 
 
 def auc(pred: Array, target: Array, valid: Mask = None) -> Array:
@@ -143,28 +133,24 @@ def accel_error(
 ) -> Array:
     """Computes the error of the joints' acceleration x[t-1] - 2 x[t] + x[t+1], mm per frame² (Kanazawa, CVPR 2019).
 
+    A row without a neighbour on either side is NaN; a joint must count in all three frames.
+
     Args:
-        pred: (N, J, 3) mm.
-        target: (N, J, 3) mm.
-        valid: (N, J) the joints that count; a joint must count in all three frames.
         sequence: (N,) name or number of the sequence (of one person) that a row belongs to; otherwise all rows
             are one sequence.
         frame: (N,) frame numbers; otherwise rows are in order. Where frames are missing, their neighbours have
             no value: the step is the smallest one in the data.
-
-    Returns:
-        (N,) per row, NaN where it has no neighbour on either side.
     """
     ours, theirs, mask = _checked(pred, target, valid)
-    order, middle = _with_neighbours(len(ours), sequence, frame)
-    moves = (ours - theirs)[torch.from_numpy(order).to(ours.device)]
+    neighbours = _with_neighbours(len(ours), sequence, frame)
+    order, middle = (torch.from_numpy(each).to(ours.device) for each in neighbours)
+    moves = (ours - theirs)[order]
     values = torch.linalg.vector_norm(moves[:-2] - 2 * moves[1:-1] + moves[2:], dim=-1)
     if mask is not None:
-        mask = mask[torch.from_numpy(order).to(ours.device)]
+        mask = mask[order]
         mask = mask[:-2] & mask[1:-1] & mask[2:]
     found = ours.new_full((len(ours),), torch.nan)
-    rows = torch.from_numpy(order[1:-1][middle]).to(ours.device)
-    found[rows] = _mean(values, mask)[torch.from_numpy(middle).to(ours.device)]
+    found[order[1:-1][middle]] = _mean(values, mask)[middle]
     return _like(pred, found)
 
 
@@ -175,9 +161,8 @@ def _with_neighbours(
     for name, ids in (("sequence", sequence), ("frame", frame)):
         if ids is not None and np.shape(ids) != (count,):
             raise BadInput(f"{name}: has shape {np.shape(ids)}, expected one value for each of {count} rows")
-    belongs = np.zeros(count, np.int64)
-    if sequence is not None:
-        belongs = np.unique(np.asarray(sequence), return_inverse=True)[1].reshape(-1)
+    same = np.zeros(count) if sequence is None else np.asarray(sequence)
+    belongs = np.unique(same, return_inverse=True)[1].reshape(-1)
     time = np.arange(count) if frame is None else np.asarray(frame)
     if time.dtype.kind not in "iu":
         raise BadInput(f"frame: has type {time.dtype}, expected whole numbers")
@@ -207,9 +192,9 @@ def _checked(pred: Array, target: Array, valid: Mask) -> tuple[Tensor, Tensor, T
     for name, points in (("pred", ours), ("target", theirs)):
         if torch.isfinite(points.sum()):  # one pass, where to look at each takes ten times as long
             continue
-        if not (finite := torch.isfinite(points).flatten(1).all(1)).all():
-            row = int((~finite).nonzero()[0])
-            raise BadInput(f"{name}: row {row} holds values that are not finite")
+        wrong = ~torch.isfinite(points).flatten(1).all(1)
+        if wrong.any():
+            raise BadInput(f"{name}: row {int(wrong.nonzero()[0])} holds values that are not finite")
     return ours, theirs, mask
 
 

@@ -28,8 +28,6 @@ _LAYOUTS = (
 )
 NATIVE = ("joints3d", "vertices", "pose")
 """Keys of which a file of ours has at least one."""
-
-
 _BODIES = {"smpl": "SMPL", "smplh": "SMPL-H", "smplx": "SMPL-X", "open": "the open body"}
 
 
@@ -53,8 +51,7 @@ def read_results(path: Path) -> Found:
         stored = read_npz(path)
         return _of_arrays(stored, path) or Found(stored)
     with Checkpoint(path, _DAMAGED) as file, damage(f"{path}: {_DAMAGED}"):
-        root = file.root if isinstance(file.root, Mapping) else file.entries(file.root)
-        return _of_root(root, file, path)
+        return _of_root(_mapping(file.root, file), file)
 
 
 def other_body(path: Path, body: str, posed: str) -> list[str]:
@@ -67,29 +64,27 @@ def other_body(path: Path, body: str, posed: str) -> list[str]:
     ]
 
 
-def _of_root(root: Mapping[Any, Any], file: Checkpoint, path: Path) -> Found:
+def _of_root(root: Mapping[Any, Any], file: Checkpoint) -> Found:
     if "smpl_params_incam" in root:
         return _gvhmr(_mapping(root["smpl_params_incam"], file), file)
-    if any(isinstance(name, str) and file.shape(value) is not None for name, value in root.items()):
-        top = {name: value for name, value in root.items() if isinstance(name, str)}
-        known = {name: _plain(value, file) for name, value in top.items()}
-        if found := _of_arrays(known, path):
+    named = {name: value for name, value in root.items() if isinstance(name, str)}
+    if any(file.shape(value) is not None for value in named.values()):
+        arrays = {name: _plain(value, file) for name, value in named.items()}
+        if found := _of_arrays(arrays, file.path):
             return found
-        if any(name in known for name in NATIVE):
-            return Found(known)
     entries = [(name, _mapping(value, file)) for name, value in root.items()]
     if entries and all("smpl" in entry and "tid" in entry for _, entry in entries):
         return _phalp(entries, file)
     if entries and all("pose" in entry and "betas" in entry for _, entry in entries):
         return _people(entries, file)
     has = ", ".join(sorted(str(name)[:40] for name in list(root)[:12])) or "none"
-    raise BadInput(f"{path}: is none of the known layouts: {_LAYOUTS}; it has the names {has}")
+    raise BadInput(f"{file.path}: is none of the known layouts: {_LAYOUTS}; it has the names {has}")
 
 
 def _of_arrays(stored: Arrays, path: Path) -> Found | None:
-    """Returns what arrays in a layout of others hold; None for another layout."""
+    """Returns what arrays in a known layout hold, ours or another's; None for any other."""
     if any(name in stored for name in NATIVE):
-        return None
+        return Found(stored)
     if all(name in stored for name in ("pred_rotmat", "pred_shape")):
         pose, betas = _axis_angle(stored["pred_rotmat"]), _floats(stored["pred_shape"])
         frame = stored["frame"] if "frame" in stored else np.arange(len(pose))
@@ -104,10 +99,12 @@ def _amass(stored: Arrays, path: Path) -> Found:
     if poses.ndim != 2 or poses.shape[1] < 66:
         raise BadInput(f"{path}: key poses has shape {poses.shape}, expected (F, 66 or more) as AMASS has it")
     count, notes = len(poses), []
-    whole = "pose_smpl" in stored or poses.shape[1] == 72
-    pose = _floats(stored["pose_smpl"]) if "pose_smpl" in stored else poses[:, :72].copy()
-    if not whole:
-        pose = np.concatenate([pose[:, :66], np.zeros((count, 6))], 1)
+    if "pose_smpl" in stored:
+        pose = _floats(stored["pose_smpl"])
+    elif poses.shape[1] == 72:
+        pose = poses.copy()
+    else:  # other bodies have other joints in the place of SMPL's hands
+        pose = np.concatenate([poses[:, :66], np.zeros((count, 6))], 1)
     if "rotation_from_source" in stored:  # a file of ours: back to the motion's axes
         turn = torch.from_numpy(_floats(stored["rotation_from_source"])).mT
         root = turn @ roma.rotvec_to_rotmat(torch.from_numpy(pose[:, :3]))
@@ -130,9 +127,8 @@ def _amass(stored: Arrays, path: Path) -> Found:
 
 
 def _gvhmr(parameters: Mapping[Any, Any], file: Checkpoint) -> Found:
-    root, body, betas = (
-        _floats(_plain(parameters[n], file)) for n in ("global_orient", "body_pose", "betas")
-    )
+    names = ("global_orient", "body_pose", "betas")
+    root, body, betas = (_floats(_plain(parameters[name], file)) for name in names)
     count = len(root)
     pose = np.concatenate([root.reshape(count, 3), body.reshape(count, 63), np.zeros((count, 6))], 1)
     return Found({"pose": pose, "betas": betas[:, :10], "frame": np.arange(count)}, "smplx")
@@ -147,7 +143,7 @@ def _people(people: Iterable[tuple[Any, Mapping[Any, Any]]], file: Checkpoint) -
         betas.append(_rows_of(_plain(person["betas"], file), count))
         ids = person.get("frame_ids", person.get("frame_id"))
         frames.append(np.arange(count) if ids is None else np.asarray(_plain(ids, file), int).reshape(-1))
-        who += [_label(name, file)] * count
+        who += [str(_plain(name, file))] * count
     return _rows(np.concatenate(poses), np.concatenate(betas), np.concatenate(frames), who)
 
 
@@ -160,12 +156,11 @@ def _phalp(frames: Iterable[tuple[Any, Mapping[Any, Any]]], file: Checkpoint) ->
             if int(_plain(since, file)) != 0:
                 continue
             values = {key: _floats(_plain(value, file)) for key, value in _mapping(parameters, file).items()}
-            rotmats.append(
-                np.concatenate([values[k].reshape(-1, 3, 3) for k in ("global_orient", "body_pose")])
-            )
+            turns = [values[name].reshape(-1, 3, 3) for name in ("global_orient", "body_pose")]
+            rotmats.append(np.concatenate(turns))
             betas.append(values["betas"].reshape(-1)[:10])
             numbers.append(int(_plain(frame.get("time", place), file)))
-            who.append(_label(track, file))
+            who.append(str(_plain(track, file)))
             images.append(str(name).replace("\\", "/").rpartition("/")[2])
     if not rotmats:
         raise BadInput(f"{file.path}: no frame shows anybody")
@@ -193,10 +188,6 @@ def _plain(value: Any, file: Checkpoint) -> Any:
     return value if tensor is None else tensor.numpy()
 
 
-def _label(value: Any, file: Checkpoint) -> str:
-    return str(_plain(value, file))
-
-
 def _rows_of(betas: Any, count: int) -> NDArray[np.float64]:
     """Returns the first ten betas for each of some frames (count, 10), where they may be those of all."""
     return np.broadcast_to(_floats(betas)[..., :10], (count, 10)).copy()
@@ -209,5 +200,4 @@ def _floats(value: Any) -> NDArray[np.float64]:
 def _axis_angle(rotmat: Any) -> NDArray[np.float64]:
     """Turns (F, 24, 3, 3) into (F, 72)."""
     turns = torch.from_numpy(_floats(rotmat)).reshape(-1, 24, 3, 3)
-    pose: NDArray[np.float64] = roma.rotmat_to_rotvec(turns).flatten(1).numpy()
-    return pose
+    return roma.rotmat_to_rotvec(turns).flatten(1).numpy()
