@@ -71,16 +71,6 @@ class ArrayScores(NamedTuple):
     """Numbers of targets, of those that were left out, and of people that were missed"""
 
 
-class _Counting(NamedTuple):
-    """Joints and rows of the targets that count."""
-
-    joints: NDArray[np.bool_]
-    """(N, J) of the scored joints."""
-    rows: NDArray[np.bool_]
-    """(N,)"""
-    notes: list[str]
-
-
 def score_arrays(
     predictions: Path,
     targets: Path,
@@ -109,7 +99,13 @@ def score_arrays(
     ours, theirs = read_side(predictions, person), read_side(targets)
     gendered = bool(protocol.roles) and "pose" in theirs.keys
     for side in (ours, theirs):
-        _check_kind(side, protocol)
+        if not protocol.bodies and "joints3d" not in side.keys:
+            raise BadInput(
+                f"{side.path}: vertices, and pose with betas, belong to a body: name it with --protocol, "
+                "or store joints3d"
+            )
+        if "pose" in side.keys:
+            check_radians(side.keys["pose"], f"{side.path}: key pose")
     if gendered and "gender" not in theirs.keys:
         raise theirs.refused("gender", f" is missing; protocol {protocol.name} makes the true body from it")
     if ours.scored != theirs.scored:
@@ -120,12 +116,12 @@ def score_arrays(
     ours, notes = pairs.side, [pairs.recall] if allow_missed else []
     if pairs.spare and not allow_missed:
         notes.append(f"{pairs.spare} predictions have no target and were left out")
-    counting = _counting(theirs, pairs.found)
+    joints, rows, remarks = _counting(theirs, pairs.found)
     if gendered:
-        check_genders(theirs.keys["gender"][counting.rows], protocol, f"{targets}: key gender")
-    needed = counting.joints & counting.rows[:, None]
+        check_genders(theirs.keys["gender"][rows], protocol, f"{targets}: key gender")
+    needed = joints & rows[:, None]
     ours, theirs = _finite(ours, needed), _finite(theirs, needed)
-    notes += counting.notes + check_centering(ours, theirs, counting.rows, protocol)
+    notes += remarks + check_centering(ours, theirs, rows, protocol)
     bodies: Bodies = {}
     if protocol.bodies and (ours.has_mesh or theirs.has_mesh):
         bodies = load_bodies(protocol, data_root(root))
@@ -142,30 +138,16 @@ def score_arrays(
             raise BadInput(f"{targets}: key {error}") from None
         per_sample["accel"] = accel.numpy()
     for values in per_sample.values():
-        values[~counting.rows] = np.nan
+        values[~rows] = np.nan
     if our_joints.shape[1] != len(SCORED):
         notes.append(f"{our_joints.shape[1]} joints were scored, not the {len(SCORED)} of the benchmarks")
     notes += hints(our_joints, their_joints, mask)
-    left_out = int((pairs.found & ~counting.rows).sum())
-    details: dict[str, Any] = {"targets": theirs.count, "rows_left_out": left_out}
+    details = {"targets": theirs.count, "rows_left_out": int((pairs.found & ~rows).sum())}
     if allow_missed:
         details |= {"missed": int((~pairs.found).sum()), "spare_predictions": pairs.spare}
     report = summarise(protocol, per_sample, groups=sequence, notes=notes)
-    return ArrayScores(
-        report, per_sample, {key: theirs.keys[key] for key in ("image", "id") if key in theirs.keys}, details
-    )
-
-
-def _check_kind(side: Side, protocol: Protocol) -> None:
-    """Refuses what a protocol cannot score."""
-    joints = side.keys.get("joints3d")
-    if not protocol.bodies and joints is None:
-        raise BadInput(
-            f"{side.path}: vertices, and pose with betas, belong to a body: name it with --protocol, "
-            "or store joints3d"
-        )
-    if "pose" in side.keys:
-        check_radians(side.keys["pose"], f"{side.path}: key pose")
+    named = {key: theirs.keys[key] for key in ("image", "id") if key in theirs.keys}
+    return ArrayScores(report, per_sample, named, details)
 
 
 def _check_mesh(side: Side, protocol: Protocol, bodies: Bodies) -> None:
@@ -178,8 +160,10 @@ def _check_mesh(side: Side, protocol: Protocol, bodies: Bodies) -> None:
         )
 
 
-def _counting(theirs: Side, found: NDArray[np.bool_]) -> _Counting:
-    """Finds which scored joints have a target, and which rows count."""
+def _counting(
+    theirs: Side, found: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], list[str]]:
+    """Finds which scored joints (N, J) have a target and which rows (N,) count, with notes on the others."""
     stored, whole, joints = theirs.keys.get("joints3d"), theirs.is_whole, theirs.scored
     valid = np.ones((theirs.count, len(H36M.names) if whole else joints), bool)
     for name in [name for name in ("valid", "confidence") if name in theirs.keys]:
@@ -211,7 +195,7 @@ def _counting(theirs: Side, found: NDArray[np.bool_]) -> _Counting:
     if not rows.any():
         raise BadInput(f"{theirs.path}: no row can be scored; {notes[0]}")
     names = SCORED_NAMES if joints == len(SCORED) else list(map(str, range(joints)))
-    return _Counting(valid, rows, notes + absent_joints(valid[rows], names))
+    return valid, rows, notes + absent_joints(valid[rows], names)
 
 
 def _finite(side: Side, needed: NDArray[np.bool_]) -> Side:
@@ -249,18 +233,14 @@ def _score_rows(
     our_joints, their_joints, parts = [], [], []
     for start in range(0, theirs.count, _ROWS):
         rows = slice(start, start + _ROWS)
-        given, target = _target(ours, rows), _target(theirs, rows)
-        mesh = wanted = None
-        if bodies and given.rotmat is not None and given.betas is not None:
-            mesh = Mesh(bodies["neutral"](given.rotmat, given.betas).vertices, given.rotmat, given.betas)
-        elif bodies and given.vertices is not None:
-            mesh = Mesh(given.vertices)
-        if bodies:
-            wanted = target_vertices(protocol, bodies, target)
-        our_joints.append(_joints(ours, rows, bodies, mesh and mesh.vertices))
+        given, target = (_target(side, rows) if bodies else Target() for side in (ours, theirs))
+        vertices = target_vertices(protocol._replace(roles={}), bodies, given)  # of the neutral body
+        wanted = target_vertices(protocol, bodies, target)
+        our_joints.append(_joints(ours, rows, bodies, vertices))
         their_joints.append(_joints(theirs, rows, bodies, wanted))
         part = measure(names, our_joints[-1], their_joints[-1], None if mask is None else mask[rows])
-        if mesh is not None and wanted is not None:
+        if vertices is not None and wanted is not None:
+            mesh = Mesh(vertices, given.rotmat, given.betas)
             part |= measure(["pve"], *scored_vertices(protocol, bodies, mesh, target, wanted))
         parts.append(part)
     per_sample = {name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]}
@@ -269,11 +249,10 @@ def _score_rows(
 
 def _target(side: Side, rows: slice) -> Target:
     """Returns the bodies of some rows in float32: parameters if there are any, else vertices."""
-    gender = side.keys.get("gender")
-    genders = None if gender is None else gender[rows].tolist()
     if "pose" in side.keys:
         pose, betas = (torch.from_numpy(side.keys[key][rows]).float() for key in ("pose", "betas"))
-        return Target(rotmat_from_pose(pose), betas, genders)
+        gender = side.keys["gender"][rows].tolist() if "gender" in side.keys else None
+        return Target(rotmat_from_pose(pose), betas, gender)
     if "vertices" in side.keys:
         return Target(vertices=torch.from_numpy(side.keys["vertices"][rows]).float())
     return Target()

@@ -30,43 +30,33 @@ Bodies = Mapping[str, BodyModel]
 
 
 class Mesh(NamedTuple):
-    """Predicted bodies: the mesh (B, V, 3) in metres, and its parameters where it has them."""
+    """Predicted bodies: the mesh (B, V, 3) in metres, and rotmat (B, 24, 3, 3) and betas (B, 10) where it has them."""
 
     vertices: Tensor
     rotmat: Tensor | None = None
-    """(B, 24, 3, 3)"""
     betas: Tensor | None = None
-    """(B, 10)"""
 
 
 class Target(NamedTuple):
-    """Bodies to compare with, by parameters, by mesh or by joints; the first that is there counts."""
+    """Bodies to compare with, as `Mesh` has them, or joints; parameters count before a mesh, and that before joints."""
 
     rotmat: Tensor | None = None
-    """(B, 24, 3, 3)"""
     betas: Tensor | None = None
-    """(B, 10)"""
     gender: Sequence[str] | None = None
     """B words, such as m or f; needed with the parameters where a protocol tells genders apart."""
     vertices: Tensor | None = None
-    """(B, V, 3) metres"""
     joints3d: Tensor | None = None
-    """(B, 17, 3) metres, as `joints.H36M.names`"""
     valid: Tensor | None = None
-    """(B, 17) bool, the joints of `joints3d` that count; the pelvis must."""
+    """(B, 17, 3) metres, as `joints.H36M.names`, and (B, 17) bool, those that count; the pelvis must."""
 
 
 class Points(NamedTuple):
-    """Points that metrics compare, millimetres; the vertices are None where the target has no mesh."""
+    """Points that metrics compare: joints (B, 14, 3), and vertices (B, V, 3) where the target has a mesh, in mm."""
 
     joints: Tensor
-    """(B, 14, 3) predicted"""
     target_joints: Tensor
-    """(B, 14, 3)"""
     vertices: Tensor | None = None
-    """(B, V, 3) predicted"""
     target_vertices: Tensor | None = None
-    """(B, V, 3)"""
     valid: Tensor | None = None
     """(B, 14) bool, the joints that count; None where all do."""
 
@@ -119,10 +109,7 @@ def select_joints(joints17: Tensor) -> Tensor:
 
 
 def points(protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target) -> Points:
-    """Returns what a protocol compares, of a batch.
-
-    Args:
-        bodies: from `load_bodies`, on the device of the tensors.
+    """Returns what a protocol compares, of a batch; `bodies` are on the device of its tensors.
 
     Raises:
         BadInput: the target lacks what the protocol needs, or a mesh has another number of vertices.
@@ -154,11 +141,7 @@ def _h36m_joints(body: BodyModel, vertices: Tensor) -> Tensor:
 def scored_vertices(
     protocol: Protocol, bodies: Bodies, mesh: Mesh, target: Target, wanted: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Returns the meshes (B, V, 3) in mm that PVE compares: predicted, target.
-
-    Args:
-        wanted: (B, V, 3) metres, `target_vertices` of the target.
-    """
+    """Returns the meshes (B, V, 3) in mm that PVE compares: predicted, and `wanted`, the `target_vertices`."""
     ours = mesh.vertices
     if mesh.rotmat is None or mesh.betas is None or target.rotmat is None:
         neutral = bodies["neutral"]
@@ -205,15 +188,12 @@ def _posed(
 
 def score(protocol: Protocol, compared: Points) -> dict[str, Tensor]:
     """Computes the protocol's metrics of a batch: name -> (B,) float64 on the CPU; PVE only where there are meshes."""
-    results: dict[str, Tensor] = {}
-    pairs = {
-        "joints": (compared.joints, compared.target_joints, compared.valid),
-        "vertices": (compared.vertices, compared.target_vertices, None),
-    }
-    for of, (ours, theirs, valid) in pairs.items():
-        names = [name for name in protocol.metrics if METRICS[name].of == of]
-        if ours is not None and theirs is not None:
-            results |= measure(names, ours, theirs, valid)
+    of_joints, of_vertices = (
+        [name for name in protocol.metrics if METRICS[name].of == of] for of in ("joints", "vertices")
+    )
+    results = measure(of_joints, compared.joints, compared.target_joints, compared.valid)
+    if compared.vertices is not None and compared.target_vertices is not None:
+        results |= measure(of_vertices, compared.vertices, compared.target_vertices)
     return {name: results[name].cpu() for name in protocol.metrics if name in results}
 
 

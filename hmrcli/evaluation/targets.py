@@ -119,7 +119,8 @@ def _check_joints(annotations: Annotations, protocol: Protocol, path: Path) -> S
         )
     valid = labelled_joints(keypoints)
     unrooted, few = ~valid[:, PELVIS], valid[:, SCORED].sum(1) < LEAST_JOINTS
-    rows, left = np.flatnonzero(~(unrooted | few)), unrooted | few
+    left = unrooted | few
+    rows = np.flatnonzero(~left)
     why = (
         f"{unrooted.sum()} lack the pelvis, on which the {protocol.name} protocol centers, and {few.sum()} "
         f"have fewer than {LEAST_JOINTS} joints; joints with confidence 0 do not count"
@@ -127,7 +128,13 @@ def _check_joints(annotations: Annotations, protocol: Protocol, path: Path) -> S
     if left.all():
         raise BadInput(f"{path}: none of {len(left)} rows has 3D joints that can be scored: {why}")
     notes, sizes = [], extents(keypoints[rows, :, :3], valid[rows])
-    _check_size(float(np.median(sizes)), f"{path}: 3D joints")
+    if not _is_person(size := float(np.median(sizes))):
+        units = [unit for unit, factor in _UNITS.items() if _is_person(size / factor)]
+        seem = f"they seem to be in {units[0]}: " if units else ""
+        raise BadInput(
+            f"{path}: 3D joints: people measure {size:.4g} m in the median, expected {EXTENT[0]:g} to "
+            f"{EXTENT[1]:g}; {seem}store metres"
+        )
     if (odd := (sizes < EXTENT[0] / 3) | (sizes > 3 * EXTENT[1])).any():
         row = int(np.argmax(odd))
         notes.append(
@@ -173,16 +180,8 @@ def extent(points: NDArray[np.floating], valid: NDArray[np.bool_] | None = None)
     return float(np.median(sizes)) if len(sizes) else 0.0
 
 
-def _check_size(size: float, where: str) -> None:
-    """Raises BadInput where people of a size cannot be measured in metres."""
-    if EXTENT[0] <= size <= EXTENT[1]:
-        return
-    fits = [unit for unit, factor in _UNITS.items() if EXTENT[0] <= size / factor <= EXTENT[1]]
-    raise BadInput(
-        f"{where}: people measure {size:.4g} m in the median, expected {EXTENT[0]:g} to {EXTENT[1]:g}; "
-        + (f"they seem to be in {fits[0]}: " if fits else "")
-        + "store metres"
-    )
+def _is_person(size: float) -> bool:
+    return EXTENT[0] <= size <= EXTENT[1]
 
 
 def hints(ours: Tensor, theirs: Tensor, valid: Tensor | None = None) -> list[str]:
@@ -199,7 +198,7 @@ def hints(ours: Tensor, theirs: Tensor, valid: Tensor | None = None) -> list[str
     notes, sizes = [], []
     for whose, points in (("predicted", ours), ("true", theirs)):
         size = extent(points.numpy(), mask.numpy()) / 1000
-        if size and not EXTENT[0] <= size <= EXTENT[1]:
+        if size and not _is_person(size):
             notes.append(f"the {whose} people measure {size:.3g} m in the median: look at the units")
         if flat := int((points == points[:, :1]).all(2).all(1).sum()):
             notes.append(
