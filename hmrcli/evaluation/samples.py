@@ -1,6 +1,7 @@
 """A test set and what a network answers to it: crops made by several processes, batch by batch."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, default_collate
 
 from hmrcli.algorithms.predict import predict, prediction_precision
 from hmrcli.data.annotation_files import read_annotations
@@ -67,8 +68,7 @@ def check_images(samples: Samples) -> None:
 def sample_crop(samples: Samples, row: int) -> Crops:
     """Cuts out a row's person: the box as stored, its padding is in the annotations.
 
-    Returns:
-        the fields of `Crops` without their first axis; the picture is (height, width, 3) RGB, uint8.
+    Fields are without their first axis; the picture is (height, width, 3) RGB, uint8.
 
     Raises:
         BadInput: the image is missing or cannot be decoded.
@@ -79,44 +79,32 @@ def sample_crop(samples: Samples, row: int) -> Crops:
     return crops._replace(images=crops.images.flip(-1))
 
 
-class _Crops(Dataset[tuple[Crops, int] | BadInput]):
-    """Crops of rows; an image that cannot be read is given as its error, which a worker would wrap in a traceback."""
-
-    def __init__(self, samples: Samples, rows: Sequence[int]) -> None:
-        self.samples, self.rows = samples, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> tuple[Crops, int] | BadInput:
-        try:
-            return sample_crop(self.samples, self.rows[index]), self.rows[index]
-        except BadInput as error:
-            return error
-
-
-def _collate(crops: Sequence[Any]) -> Any:
-    return next((each for each in crops if isinstance(each, BadInput)), None) or default_collate(list(crops))
+def _batch(samples: Samples, rows: Sequence[int]) -> Any:
+    """Makes crops of rows; an image that cannot be read gives its error, which a worker would wrap in a traceback."""
+    try:
+        return default_collate([(sample_crop(samples, row), row) for row in rows])
+    except BadInput as error:
+        return error
 
 
 def outputs(
     network: nn.Module, samples: Samples, rows: Sequence[int], batch_size: int = 64, workers: int = 0
 ) -> Iterator[Output]:
-    """Yields what a network makes of rows.
+    """Yields what a network, in evaluation mode on its device, makes of rows.
 
     Args:
-        network: in evaluation mode, on its device.
         workers: processes that read images; 0 reads them here.
 
     Raises:
         BadInput: an image is missing or cannot be decoded.
     """
     device = next(network.parameters()).device
+    dataset: Any = rows  # what has a length and items is one
     loader = DataLoader(
-        _Crops(samples, rows),
+        dataset,
         batch_size=batch_size,
         num_workers=min(workers, max(1, len(rows) // batch_size)) if workers else 0,
-        collate_fn=_collate,
+        collate_fn=partial(_batch, samples),
         worker_init_fn=start_worker,
         pin_memory=device.type == "cuda",
     )
@@ -131,10 +119,10 @@ def outputs(
 
 def check_finite_rows(output: Tensor, targets: Annotations) -> None:
     """Raises BadInput where a network's answers (B, ...) are not finite."""
-    finite = torch.isfinite(output).flatten(1).all(1)
-    if not finite.all():
-        row = int((~finite).nonzero()[0])
+    wrong = ~torch.isfinite(output).flatten(1).all(1)
+    if wrong.any():
+        image = targets.image_path[int(wrong.nonzero()[0])]
         raise BadInput(
-            f"the network's answer to {targets.image_path[row]} holds values that are not finite: its weights are "
+            f"the network's answer to {image} holds values that are not finite: its weights are "
             "damaged, or training diverged; use an earlier checkpoint, or train with a lower optimizer.lr"
         )
