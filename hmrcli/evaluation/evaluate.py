@@ -1,4 +1,4 @@
-"""Errors of a network over a test set by a protocol: resumable, on one process or many."""
+"""Errors of a network over a test set: of bodies by a protocol, resumable, on one process or many, and of heatmaps."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from hmrcli.algorithms.pose import peaks
 from hmrcli.assets.npz import read_npz
 from hmrcli.body import BodyModel
+from hmrcli.body.camera import CROP_SIZE
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.annotations import Annotations, spread
+from hmrcli.data.crop import crop_affine, square_around, transform_points
 from hmrcli.distributed import gathered, made_everywhere, rank_and_size
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation.metrics import align_similarity
@@ -28,6 +31,8 @@ SAVE_EVERY = 30.0
 """Seconds between saves of what is done so far."""
 _LOOKED_AT = 32
 """Rows that are looked at for wrong conventions."""
+THRESHOLDS = (5, 10)
+"""Of the PCK of heatmaps' joints, percent of the box's side (Yang and Ramanan, PAMI 2013)."""
 
 Values = NDArray[np.float64]
 """(N, surfaces, metrics + 2 * 14) of N rows: each metric, then each joint's distance as it is and aligned."""
@@ -41,9 +46,8 @@ class Errors(NamedTuple):
     metrics: dict[str, NDArray[np.float64]]
     """metric -> (N,)"""
     joints: NDArray[np.float32]
-    """(N, 14) mm from the target joints, both from the pelvis; NaN where the target has none."""
     joints_aligned: NDArray[np.float32]
-    """(N, 14) mm after one similarity per sample."""
+    """(N, 14) mm from the target joints: from the pelvis, after one similarity; NaN where the target has none."""
 
 
 class Evaluated(NamedTuple):
@@ -67,7 +71,7 @@ def evaluate(
     signature: str = "",
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluated | None:
-    """Computes the errors of a network's bodies on a test set.
+    """Computes the errors of a network's bodies on a test set; None for all processes but the first.
 
     Under torchrun each process takes every n-th row, so that no row is counted twice; where one cannot, all end.
 
@@ -79,16 +83,12 @@ def evaluate(
         signature: of everything the errors depend on; kept rows of another are not used.
         progress: called with the rows that are done, and all of this process.
 
-    Returns:
-        None for all processes but the first.
-
     Raises:
         BadInput: an image cannot be read, or an answer is not finite.
     """
     rank, size = rank_and_size()
-    mine = np.sort(np.arange(len(samples.annotations)) if rows is None else np.asarray(rows, np.int64))[
-        rank::size
-    ]
+    every = np.arange(len(samples.annotations)) if rows is None else np.sort(np.asarray(rows, np.int64))
+    mine = every[rank::size]
     saved = unfinished and unfinished / f"{rank}-of-{size}.npz"
 
     def own_values() -> tuple[NDArray[np.int64], Values]:
@@ -163,10 +163,8 @@ def _values(
         metrics = score(protocol, compared)
         aligned = align_similarity(compared.joints, compared.target_joints, compared.valid)
         absent = torch.zeros(()) if compared.valid is None else torch.where(compared.valid, 0, torch.nan)
-        distances = [
-            ((joints - compared.target_joints).norm(dim=-1) + absent).double().cpu()
-            for joints in (compared.joints, aligned)
-        ]
+        moves = [joints - compared.target_joints for joints in (compared.joints, aligned)]
+        distances = [(move.norm(dim=-1) + absent).double().cpu() for move in moves]
         means = torch.stack([metrics[name] for name in protocol.network_metrics], 1)
         parts.append(torch.cat([means, *distances], 1))
     return torch.stack(parts, 1).numpy()
@@ -187,12 +185,53 @@ def _load(saved: Path, signature: str) -> dict[int, Values]:
         stored = read_npz(saved, ("signature", "rows", "values"))
     except (BadInput, MissingFile):  # absent or damaged: begin anew
         return {}
-    if stored["signature"] != signature:
-        return {}
-    return dict(zip(stored["rows"].tolist(), stored["values"]))
+    rows = stored["rows"].tolist() if stored["signature"] == signature else []
+    return dict(zip(rows, stored["values"]))
 
 
 def _save(saved: Path, signature: str, table: Mapping[int, Values]) -> None:
     content: dict[str, Any] = {"signature": signature, "rows": list(table), "values": list(table.values())}
     with whole_file(saved) as temporary:
         np.savez(temporary, **content)
+
+
+def check_labels(annotations: Annotations, path: Path) -> None:
+    """Raises BadInput where no row has one of COCO's 2D joints."""
+    keypoints = annotations.select("coco_17").keypoints2d
+    if keypoints is None or not (keypoints[..., 2] > 0).any():
+        raise BadInput(
+            f"{path}: none of {len(annotations)} rows has 2D joints, by which heatmaps are measured; name another "
+            "test set with evaluation.annotations"
+        )
+
+
+def keypoint_errors(
+    network: nn.Module, samples: Samples, rows: Sequence[int], workers: int = 0
+) -> NDArray[np.float64]:
+    """Returns the distances (N,) of heatmaps' peaks from the N joints that the rows label, percent of the box's side.
+
+    Args:
+        network: maps crops to heatmaps; in evaluation mode, on its device.
+        samples: annotations with COCO's 17 joints.
+
+    Raises:
+        BadInput: an image is missing or cannot be decoded.
+    """
+    annotations = samples.annotations.select("coco_17")
+    assert annotations.keypoints2d is not None
+    found = [np.empty(0)]
+    for numbers, heatmaps in outputs(network, samples, rows, workers=workers):
+        check_finite_rows(heatmaps, annotations[numbers])
+        with torch.inference_mode():
+            places = peaks(heatmaps)[0].double().cpu().numpy() * (CROP_SIZE / heatmaps.shape[-1])
+        affine = crop_affine(*square_around(annotations.bbox_xywh[numbers]))
+        targets = transform_points(annotations.keypoints2d[numbers].astype(float), affine)
+        distances = np.linalg.norm(places - targets[..., :2], axis=-1) * (100 / CROP_SIZE)
+        found.append(distances[targets[..., 2] > 0])
+    return np.concatenate(found)
+
+
+def keypoint_metrics(errors: NDArray[np.float64]) -> dict[str, float]:
+    """Returns the mean of errors, and the share of them below each threshold, all in percent."""
+    shares = {f"pck{limit}_percent": 100 * float((errors < limit).mean()) for limit in THRESHOLDS}
+    return {"error_percent": float(errors.mean()), **shares}

@@ -89,4 +89,4 @@ PROTOCOLS = {
 """The three protocols by name."""
 
 KEYPOINTS = "keypoints"
-"""Of recipes whose network finds 2D joints in place of bodies (`hmrcli.evaluation.keypoints`)."""
+"""Of recipes whose network finds 2D joints in place of bodies (`hmrcli.evaluation.evaluate`)."""

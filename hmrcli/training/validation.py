@@ -17,8 +17,13 @@ from hmrcli.data.annotations import Annotations
 from hmrcli.data.needed import find_test_file, locate
 from hmrcli.distributed import gathered, made_everywhere, rank_and_size
 from hmrcli.evaluation import METRICS, load_bodies, pa_mpjpe
-from hmrcli.evaluation.evaluate import evaluate, target_of
-from hmrcli.evaluation.keypoints import check_labels, keypoint_errors, keypoint_metrics
+from hmrcli.evaluation.evaluate import (
+    check_labels,
+    evaluate,
+    keypoint_errors,
+    keypoint_metrics,
+    target_of,
+)
 from hmrcli.evaluation.protocols import scored_joints, target_vertices
 from hmrcli.evaluation.samples import Samples, check_images, open_samples
 from hmrcli.layers import MeanParameters, load_mean_parameters

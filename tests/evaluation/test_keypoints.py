@@ -10,7 +10,7 @@ from hmrcli.algorithms.pose import SIGMA
 from hmrcli.algorithms.terms import gaussians
 from hmrcli.body.camera import CROP_SIZE
 from hmrcli.data.crop import crop_affine, square_around, transform_points
-from hmrcli.evaluation.keypoints import keypoint_errors, keypoint_metrics
+from hmrcli.evaluation.evaluate import keypoint_errors, keypoint_metrics
 from hmrcli.evaluation.samples import Samples
 from hmrcli.layers import Crops
 from hmrcli.recipe.algorithms import CropShape

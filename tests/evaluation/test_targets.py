@@ -17,8 +17,7 @@ from hmrcli.data.annotations import Annotations
 from hmrcli.data.human_data import write_human_data
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.evaluation import PROTOCOLS, align_similarity, mpjpe
-from hmrcli.evaluation.evaluate import evaluate, seen_wrong
-from hmrcli.evaluation.keypoints import check_labels, keypoint_errors
+from hmrcli.evaluation.evaluate import check_labels, evaluate, keypoint_errors, seen_wrong
 from hmrcli.evaluation.samples import Samples, open_samples
 from hmrcli.evaluation.targets import FLIP_14, check_targets, hints
 from hmrcli.layers import Prediction
