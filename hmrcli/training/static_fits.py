@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ from hmrcli.fitting.smplify import (
     smplify_objective,
     smplify_points,
 )
-from hmrcli.layers.mean_parameters import MeanParameters, rest_parameters
+from hmrcli.layers.mean_parameters import rest_parameters
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import InTheLoop
 from hmrcli.training.start import load_training_body, mean_parameters
@@ -83,9 +84,9 @@ def make_static_fits(
     part, stamp = (target.with_name(f".{target.name}.{end}") for end in ("part", "part.json"))
     fits = _started(part, stamp, record, rows)
     todo = np.flatnonzero(np.isnan(fits[:, 0]))
-    fitter = _Fitter(
-        smplify_points(body), type(prior)(*(values.to(device) for values in prior)), settings, mean, device
-    )
+    prior = type(prior)(*(values.to(device) for values in prior))
+    rotmat = rotmat_from_6d(mean.pose.double().unflatten(1, (24, 6))).to(device)
+    fitter = _Fitter(smplify_points(body), prior, settings, rotmat, mean.shape.double().to(device))
     for start in range(0, len(todo), BATCH):
         chosen = todo[start : start + BATCH]
         progress(len(rows) - len(todo) + start, len(rows))
@@ -117,41 +118,30 @@ def _started(part: Path, stamp: Path, record: dict[str, object], rows: Annotatio
     return fits
 
 
-class _Fitter:
-    """Fits bodies to the 2D joints of rows."""
+class _Fitter(NamedTuple):
+    """Fits bodies to the 2D joints of rows, from the mean rotmat (1, 24, 3, 3) and betas (1, 10)."""
 
-    def __init__(
-        self,
-        model: BodyPoints,
-        prior: PosePrior | MixturePrior,
-        settings: InTheLoop,
-        mean: MeanParameters,
-        device: torch.device,
-    ) -> None:
-        self.model, self.prior, self.settings, self.device = model, prior, settings, device
-        self.rotmat = rotmat_from_6d(mean.pose.double().unflatten(1, (24, 6))).to(device)
-        self.betas = mean.shape.double().to(device)
+    model: BodyPoints
+    prior: PosePrior | MixturePrior
+    settings: InTheLoop
+    rotmat: Tensor
+    betas: Tensor
 
     @torch.no_grad()
     def __call__(self, rows: Annotations) -> NDArray[np.float32]:
         """Returns fits (B, 82) of rows, in the full image; the mean where there are no joints."""
-        keypoints = torch.from_numpy(_in_crops(rows)).to(self.device)
-        states = [self._fitted(keypoints, back) for back in (False, True)]
+        keypoints = torch.from_numpy(_in_crops(rows)).to(self.betas.device)
         joints2d = joints2d_of(keypoints, self.settings.ignored_joints)
-        costs = [
-            smplify_objective(self.model, self.prior, self.settings, joints2d, state).cost.nan_to_num(
-                torch.inf
-            )
-            for state in states
-        ]
-        back = costs[1] < costs[0]
-        pose, betas = (
-            torch.where(back[:, None], b, a)
-            for a, b in zip(*((pose_from_rotmat(each.rotmat), each.betas) for each in states))
+        states = [self._fitted(keypoints, back) for back in (False, True)]
+        objectives = (
+            smplify_objective(self.model, self.prior, self.settings, joints2d, each) for each in states
         )
-        fits = torch.cat([pose, betas], 1)
+        ahead, behind = (each.cost.nan_to_num(torch.inf)[:, None] for each in objectives)
+        first, second, mean = (
+            torch.cat([pose_from_rotmat(each.rotmat), each.betas], 1) for each in (*states, self)
+        )
+        fits = torch.where(behind < ahead, second, first)
         seen = (joints2d.confidence > 0).any(1) & fits.isfinite().all(1)
-        mean = torch.cat([pose_from_rotmat(self.rotmat), self.betas], 1)
         return torch.where(seen[:, None], fits, mean).float().cpu().numpy()
 
     def _fitted(self, keypoints: Tensor, back: bool) -> BodyState:
