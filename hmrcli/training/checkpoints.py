@@ -11,7 +11,8 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -46,9 +47,8 @@ class Meta(BaseModel):
 
     recipe: str
     step: Count
-    """Steps that are done."""
     epoch: Count
-    """Of the last of them, from 0."""
+    """Steps that are done, and the epoch of the last of them, from 0."""
     finished: bool
     metrics: dict[str, FiniteFloat]
     """On the test set, when it was measured last."""
@@ -92,7 +92,6 @@ def save_checkpoint(path: Path, network: "nn.Module", state: Mapping[str, Any], 
     """Writes a checkpoint folder in the place of the one that has its name.
 
     Args:
-        path: the folder, `checkpoints/last` or another.
         network: without the wrapper of several processes.
         state: tensors, numbers, text and containers of them.
         meta: the SHA-256 of both files are added.
@@ -102,16 +101,12 @@ def save_checkpoint(path: Path, network: "nn.Module", state: Mapping[str, Any], 
     from hmrcli.layers import save_weights
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    temporary.mkdir()
-    try:
+    with _whole_folder(path) as temporary:
+        temporary.mkdir()
         save_weights(network, temporary / MODEL_FILE, {"recipe": meta.recipe})
         torch.save(dict(state), temporary / STATE_FILE)
         sums = {name: sha256(temporary / name) for name in (MODEL_FILE, STATE_FILE)}
         _write_meta(temporary / META_FILE, meta.model_copy(update={"sha256": sums}))
-        _take_place(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def change_meta(path: Path, **changes: Any) -> None:
@@ -129,25 +124,17 @@ def clear_leftovers(run: Path) -> None:
     """
     for folder in (run, run / FOLDER):
         for path in folder.glob(".*"):
-            kept = path.with_name(path.name.removeprefix(_OLD))
-            if (
-                path.name.startswith(_OLD)
-                and not (kept / META_FILE).is_file()
-                and (path / META_FILE).is_file()
-            ):
+            kept, old = path.with_name(path.name.removeprefix(_OLD)), path.name.startswith(_OLD)
+            if old and (path / META_FILE).is_file() and not (kept / META_FILE).is_file():
                 path.rename(kept)
-            elif path.name.startswith(_OLD) or _TEMPORARY.fullmatch(path.name):
+            elif old or _TEMPORARY.fullmatch(path.name):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
     """Keeps a checkpoint under a second name; the files are shared where the file system can."""
-    temporary = _temporary(target)
-    try:
+    with _whole_folder(target) as temporary:
         shutil.copytree(source, temporary, copy_function=_link)
-        _take_place(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -189,9 +176,8 @@ def read_meta(path: Path) -> Meta:
     """
     file = path / META_FILE
     if not file.is_file():
-        raise MissingFile(
-            f"{path}: is no checkpoint, {META_FILE} is not there; expected a run's folder or one of its checkpoints"
-        )
+        expected = "expected a run's folder or one of its checkpoints"
+        raise MissingFile(f"{path}: is no checkpoint, {META_FILE} is not there; {expected}")
     return read_record(file, Meta, _NEXT)
 
 
@@ -207,21 +193,28 @@ def _write_meta(path: Path, meta: Meta) -> None:
     path.write_text(meta.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+@contextmanager
+def _whole_folder(path: Path) -> Iterator[Path]:
+    """Gives a temporary name to make a folder under, which takes its name, flushed, when the block ends well.
 
-
-def _take_place(temporary: Path, path: Path) -> None:
-    """Flushes a folder and gives it its name; a folder cannot be renamed over another, so that one moves aside."""
-    for file in (*temporary.iterdir(), temporary):
-        _flush(file)
-    previous = path.with_name(f"{_OLD}{path.name}")
-    if path.exists():
+    A folder cannot be renamed over another, so that one moves aside.
+    """
+    temporary, previous = (
+        path.with_name(f".{path.name}.{uuid.uuid4().hex}"),
+        path.with_name(f"{_OLD}{path.name}"),
+    )
+    try:
+        yield temporary
+        for file in (*temporary.iterdir(), temporary):
+            _flush(file)
+        if path.exists():
+            shutil.rmtree(previous, ignore_errors=True)
+            path.rename(previous)
+        temporary.rename(path)
+        _flush(path.parent)
         shutil.rmtree(previous, ignore_errors=True)
-        path.rename(previous)
-    temporary.rename(path)
-    _flush(path.parent)
-    shutil.rmtree(previous, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:
