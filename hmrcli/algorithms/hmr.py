@@ -127,7 +127,7 @@ def build(network: Network, body: BodyModel, mean: MeanParameters | None) -> HMR
 def losses(
     prediction: Prediction, targets: TrainingTargets, body: BodyModel, recipe: Recipe
 ) -> dict[str, Tensor]:
-    """Compares bodies and their joints; what the discriminator says comes from `training.adversary`."""
+    """Compares bodies and their joints; what the discriminator says comes from `training.losses`."""
     assert recipe.camera is not None and recipe.camera.focal_length is not None
     joints3d = body_joints(body, prediction, targets)
     joints2d = perspective2d(joints3d, prediction.cam, recipe.camera.focal_length)

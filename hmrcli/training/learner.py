@@ -22,8 +22,7 @@ from hmrcli.layers.crops import Crops, whole_photos
 from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import LearningRateGroup
-from hmrcli.training.adversary import Adversary, blocks_like
-from hmrcli.training.losses import total, training_losses
+from hmrcli.training.losses import Adversary, blocks_like, total, training_losses
 
 Precision = Literal["fp32", "bf16"]
 
@@ -55,10 +54,8 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """Returns all that changes in training beside the network."""
-        return {
-            "optimizer": self.optimizer.state_dict(),
-            **(self.adversary.state() if self.adversary else {}),
-        }
+        adversary = self.adversary.state() if self.adversary else {}
+        return {"optimizer": self.optimizer.state_dict(), **adversary}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Puts back what `state` gave.
@@ -74,9 +71,8 @@ class Learner:
     def losses(self, prediction: Any, labels: Labels, crops: Crops, counts: Counts) -> dict[str, Tensor]:
         """Computes the weighted terms of a batch, or of a micro-batch."""
         discriminator = self.adversary.discriminator if self.adversary else None
-        code = code_of(self.recipe)
         return self.compute_losses(
-            self.recipe, prediction, labels, crops, self.body, discriminator, counts, code
+            self.recipe, prediction, labels, crops, self.body, discriminator, counts, code_of(self.recipe)
         )
 
 
@@ -135,9 +131,7 @@ def make_learner(
             parameter.requires_grad_(False)
         ids = [device] if device.type == "cuda" else None
         # Buffers are most of the body model; statistics are averaged when they are used (`share_statistics`).
-        with warnings.catch_warnings(
-            action="ignore", category=FutureWarning
-        ):  # of the word that older torch knows
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # older torch has another word
             learner.parallel = DistributedDataParallel(
                 learner.parallel, device_ids=ids, broadcast_buffers=False, gradient_as_bucket_view=True
             )
@@ -229,14 +223,13 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) 
         group.update(values)
     for parameter, moments in optimizer.state.items():
         shapes = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
-        found = {name: tuple(value.shape) for name, value in moments.items() if value.is_floating_point()}
-        if found != {name: tuple(shape) for name, shape in shapes.items()}:
+        if shapes != {name: value.shape for name, value in moments.items() if value.is_floating_point()}:
             raise ValueError("moments of other parameters")
 
 
 def parameter_groups(network: nn.Module) -> dict[LearningRateGroup, list[nn.Parameter]]:
     """Sorts parameters that are trained: those of the image backbone, and all others."""
-    inside = {id(parameter) for parameter in backbone_of(network).parameters()}
+    inside = set(map(id, backbone_of(network).parameters()))
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     return {
         "backbone": [parameter for parameter in trained if id(parameter) in inside],
@@ -263,10 +256,10 @@ def set_training(network: nn.Module, recipe: Recipe) -> None:
 def share_statistics(network: nn.Module) -> None:
     """Averages the statistics that processes gathered apart, before the network is saved or evaluated."""
     for module in network.modules():
-        if isinstance(module, _BatchNorm) and module.running_mean is not None:
-            assert module.running_var is not None
-            averaged(module.running_mean)
-            averaged(module.running_var)
+        if isinstance(module, _BatchNorm):
+            for statistics in (module.running_mean, module.running_var):
+                if statistics is not None:
+                    averaged(statistics)
 
 
 def _compiled(computes: Any) -> Any:

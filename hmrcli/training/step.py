@@ -4,8 +4,9 @@ All that a step depends on is the state of its `Learner`, the samples, and its n
 (seed, step, process), rates follow from the epoch. So a run that goes on after an interruption repeats itself.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import torch
@@ -17,9 +18,8 @@ from hmrcli.algorithms.targets import Counts, count_labels
 from hmrcli.data.training import Batch
 from hmrcli.distributed import averaged, on_device, rank_and_size
 from hmrcli.layers import Prediction
-from hmrcli.training.adversary import RotationsAndShape
 from hmrcli.training.learner import Kept, Labels, Learner, learning_rate, set_training
-from hmrcli.training.losses import total
+from hmrcli.training.losses import RotationsAndShape, total
 
 LABELS = ("keypoints2d", "keypoints3d", "pose", "betas", "has_keypoints2d", "has_keypoints3d", "has_smpl")
 
@@ -50,12 +50,11 @@ def read_losses(steps: Sequence[Step]) -> Iterator[dict[str, float]]:
         NotFinite: at the first step where a term is not finite on some process. That step and all after it changed
             nothing.
     """
-    if steps:
-        for step, values in zip(steps, torch.stack([step.values for step in steps]).tolist()):
-            losses = dict(zip(step.names, values))
-            if wrong := [name for name, value in losses.items() if value - value != 0]:
-                raise NotFinite(step.number, wrong, step.micro_batches)
-            yield losses
+    for step, values in zip(steps, torch.stack([step.values for step in steps]).tolist()):
+        losses = dict(zip(step.names, values))
+        if wrong := [name for name, value in losses.items() if not math.isfinite(value)]:
+            raise NotFinite(step.number, wrong, step.micro_batches)
+        yield losses
 
 
 def train_step(learner: Learner, micro_batches: Sequence[Batch], step: int, epoch: int) -> Step:
@@ -72,8 +71,11 @@ def train_step(learner: Learner, micro_batches: Sequence[Batch], step: int, epoc
     """
     torch.manual_seed(_noise_seed(learner.recipe.seed, step, rank_and_size()[0]))
     set_training(learner.network, learner.recipe)
-    _set_rates(learner, epoch)
-    learner.optimizer.zero_grad(set_to_none=True)
+    optimizer, failed = learner.optimizer, learner.failed
+    others = learner.adversary.optimizer.param_groups if learner.adversary else []
+    for group in (*optimizer.param_groups, *others):
+        group["lr"] = learning_rate(learner.recipe, group["name"], epoch)
+    optimizer.zero_grad(set_to_none=True)
     kept = Kept(learner)
     try:
         sums = _accumulate(learner, micro_batches, step)
@@ -81,27 +83,19 @@ def train_step(learner: Learner, micro_batches: Sequence[Batch], step: int, epoc
     except BaseException:
         kept.put_back()
         raise
-    learner.failed.logical_or_((0 * values).sum().isnan())  # 0 times what is not finite is no number
-    kept.put_back(where=learner.failed > 0)
-    optimizer_step(learner.optimizer, learner.failed)
+    failed.logical_or_((0 * values).sum().isnan())  # 0 times what is not finite is no number
+    kept.put_back(where=failed > 0)
+    if fused := optimizer.defaults[
+        "fused"
+    ]:  # decides on the device whether it steps, as for scaled gradients
+        optimizer.found_inf = failed  # type: ignore[attr-defined]
+    if fused or not failed:
+        optimizer.step()
     return Step(step, micro_batches, tuple(name for names in sums for name in names), values)
 
 
-def optimizer_step(optimizer: torch.optim.Optimizer, failed: Tensor) -> None:
-    """Takes an optimiser's step unless `failed`; a fused one decides that on the device, as for scaled gradients."""
-    if optimizer.defaults["fused"]:
-        optimizer.found_inf = failed  # type: ignore[attr-defined]
-        optimizer.step()
-    elif not failed:
-        optimizer.step()
-
-
 def _accumulate(learner: Learner, micro_batches: Sequence[Batch], step: int) -> dict[tuple[str, ...], Tensor]:
-    """Computes losses and gradients of a step; the discriminator's own optimiser steps here.
-
-    Returns:
-        values (N,) by their N names.
-    """
+    """Computes losses (N,) by their N names, and gradients; the discriminator's own optimiser steps here."""
     counts = _mean_counts(micro_batches, learner.device)
     sums: dict[tuple[str, ...], Tensor] = {}
     bodies: list[RotationsAndShape] = []
@@ -110,7 +104,7 @@ def _accumulate(learner: Learner, micro_batches: Sequence[Batch], step: int) -> 
         with ExitStack() as stack:
             if number < len(micro_batches) - 1 and isinstance(learner.parallel, DistributedDataParallel):
                 stack.enter_context(learner.parallel.no_sync())
-            with _autocast(learner):
+            with torch.autocast(learner.device.type, torch.bfloat16, enabled=learner.precision == "bf16"):
                 prediction = predict(learner.parallel, batch.crops)
             if learner.adversary is not None:
                 bodies.append(RotationsAndShape(prediction.rotmat.detach(), prediction.betas.detach()))
@@ -130,32 +124,21 @@ def _accumulate(learner: Learner, micro_batches: Sequence[Batch], step: int) -> 
 def _labels(learner: Learner, batch: Batch, prediction: Prediction, counts: Counts) -> tuple[Labels, Counts]:
     """Returns the labels of a micro-batch and what its means divide by."""
     if learner.relabel is None:
-        return {name: getattr(batch, name) for name in LABELS}, counts
+        return _given_labels(batch), counts
     labels = learner.relabel(batch, prediction)
     # How many fits are good enough is known for this micro-batch alone.
     known = averaged(count_labels(labels).smpl)
     return labels, counts._replace(smpl=known)
 
 
-def _set_rates(learner: Learner, epoch: int) -> None:
-    adversary = learner.adversary.optimizer.param_groups if learner.adversary else []
-    for group in (*learner.optimizer.param_groups, *adversary):
-        group["lr"] = learning_rate(learner.recipe, group["name"], epoch)
-
-
-def _autocast(learner: Learner) -> AbstractContextManager[object]:
-    if learner.precision == "fp32":
-        return nullcontext()
-    return torch.autocast(learner.device.type, torch.bfloat16)
-
-
 def _mean_counts(micro_batches: Sequence[Batch], device: torch.device) -> Counts:
     """Counts the labels of the average micro-batch of all processes."""
-    each = [
-        torch.stack(count_labels({name: getattr(micro_batch, name) for name in LABELS}))
-        for micro_batch in micro_batches
-    ]
-    return Counts(*averaged(on_device(torch.stack(each).mean(0), device)).unbind())
+    each = torch.stack([torch.stack(count_labels(_given_labels(part))) for part in micro_batches])
+    return Counts(*averaged(on_device(each.mean(0), device)).unbind())
+
+
+def _given_labels(batch: Batch) -> Labels:
+    return {name: getattr(batch, name) for name in LABELS}
 
 
 def _noise_seed(seed: int, step: int, rank: int) -> int:

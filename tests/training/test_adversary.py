@@ -3,7 +3,7 @@ import torch
 
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.layers import Discriminator
-from hmrcli.training.adversary import (
+from hmrcli.training.losses import (
     RotationsAndShape,
     discriminator_losses,
     generator_loss,
