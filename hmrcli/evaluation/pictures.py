@@ -58,13 +58,20 @@ def drawn(
     width, height = samples.crop_shape
     # The crop's camera is given for 224 pixels; another size is the same view.
     camera = Camera(CROP_FOCAL_LENGTH * width / CROP_SIZE, (width / 2, height / 2))
-    pairs = []
-    for crop, vertices in zip(crops.images.numpy(), placed.float().cpu().numpy()):
-        overlaid = crop.copy()
-        if np.isfinite(vertices).all():
-            paint(overlaid, vertices, faces, shade(vertices, faces, PALETTE[0]), camera, opacity=0.9)
-        pairs.append(np.concatenate([crop, overlaid], 1))
-    return pairs
+    return [
+        np.concatenate([crop, with_mesh(crop, vertices, faces, camera)], 1)
+        for crop, vertices in zip(crops.images.numpy(), placed.float().cpu().numpy())
+    ]
+
+
+def with_mesh(
+    crop: NDArray[np.uint8], vertices: NDArray[np.floating], faces: NDArray[np.int64], camera: Camera
+) -> NDArray[np.uint8]:
+    """Draws a mesh, in the camera's coordinates, over a copy of a crop; nothing where it is not finite."""
+    picture = crop.copy()
+    if np.isfinite(vertices).all():
+        paint(picture, vertices, faces, shade(vertices, faces, PALETTE[0]), camera, opacity=0.9)
+    return picture
 
 
 def joint_means(errors: NDArray[np.float32]) -> NDArray[np.float64]:

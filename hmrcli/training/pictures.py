@@ -13,9 +13,8 @@ from hmrcli.body.joints import JOINT_SETS
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_pose
 from hmrcli.data.training import Batch
-from hmrcli.render.overlay import PALETTE
-from hmrcli.render.rasteriser import Camera, paint
-from hmrcli.render.shading import shade
+from hmrcli.evaluation.pictures import with_mesh
+from hmrcli.render.rasteriser import Camera
 from hmrcli.render.sheet import Tile, write_sheet
 
 MOST = 16
@@ -27,21 +26,20 @@ _FAR = 1e5
 
 
 def crop_sheet(path: Path, batch: Batch, names: Sequence[str], joints: str, body: BodyModel) -> None:
-    """Writes crops, each with its 2D joints and, beside it, its body.
+    """Writes the crops of a batch on the CPU, each with its 2D joints and, beside it, its body.
 
     Joints that come in a pair have the colour of their side; the body is placed where its joints lie closest to
     the 2D joints.
-
-    Args:
-        batch: on the CPU.
     """
     meshes, faces = _meshes(batch, joints, body), body.faces.cpu().numpy()
+    camera = Camera(_FAR, (0.0, 0.0))
     tiles = []
     for i in range(min(MOST, len(batch.images))):
         crop = _as_labelled(batch.images[i].numpy())
-        pair = [_with_joints(crop, batch.keypoints2d[i].numpy(), joints), _with_mesh(crop, meshes[i], faces)]
+        labelled, mesh = _with_joints(crop, batch.keypoints2d[i].numpy(), joints), meshes[i]
+        beside = crop if mesh is None else with_mesh(crop, mesh + (0, 0, _FAR), faces, camera)
         text = f"{names[int(batch.dataset[i])]}, row {int(batch.row[i])}"
-        tiles.append(Tile(text, np.concatenate(pair, 1)))
+        tiles.append(Tile(text, np.concatenate([labelled, beside], 1)))
     write_sheet(path, tiles, columns=min(4, len(tiles)))
 
 
@@ -65,17 +63,6 @@ def _with_joints(crop: NDArray[np.uint8], keypoints: NDArray[np.float32], joints
     return drawn
 
 
-def _with_mesh(
-    crop: NDArray[np.uint8], vertices: NDArray[np.float64] | None, faces: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    drawn = crop.copy()
-    if vertices is not None and np.isfinite(vertices).all():
-        placed = vertices + (0, 0, _FAR)
-        camera = Camera(_FAR, (0.0, 0.0))
-        paint(drawn, placed, faces, shade(placed, faces, PALETTE[0]), camera, opacity=0.9)
-    return drawn
-
-
 def _meshes(batch: Batch, joints: str, body: BodyModel) -> list[NDArray[np.float64] | None]:
     """Vertices (V, 3) of each sample in pixels of its crop; None where the body or its place is unknown."""
     device = body.v_template.device
@@ -87,10 +74,8 @@ def _meshes(batch: Batch, joints: str, body: BodyModel) -> list[NDArray[np.float
     for i, known in enumerate(batch.has_smpl.tolist()):
         keypoints = batch.keypoints2d[i].double().numpy()
         seen = keypoints[:, 2] > 0
-        if not known or seen.sum() < 2:
-            meshes.append(None)
-            continue
-        meshes.append(_placed(vertices[i], points[i, seen, :2], keypoints[seen, :2]))
+        known = known and seen.sum() >= 2
+        meshes.append(_placed(vertices[i], points[i, seen, :2], keypoints[seen, :2]) if known else None)
     return meshes
 
 

@@ -3,7 +3,7 @@ import json
 import cv2
 import pytest
 
-from hmrcli.training.curves import draw_curves
+from hmrcli.training.record import draw_curves
 
 
 @pytest.mark.parametrize("steps", [1, 200])
