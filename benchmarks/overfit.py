@@ -42,6 +42,7 @@ from hmrcli.layers.graph import GraphLinear
 from hmrcli.layers.weights import backbone_of
 from hmrcli.recipe import Recipe
 from hmrcli.training.learner import Learner, Precision
+from hmrcli.training.settings import Settings
 from hmrcli.training.start import prepare
 from hmrcli.training.step import read_losses, train_step
 
@@ -110,7 +111,8 @@ def start(recipe: Recipe, root: Path, device: torch.device, precision: Precision
     )
     batch = next(iter(training_batches(recipe, sets, sampler))).to(device)
     store = None if recipe.in_the_loop is None else FitStore(sets)
-    learner = prepare(recipe, root, device, precision, store=store, open_prior=True)
+    settings = Settings(root, device=device, precision=precision, open_prior=True)
+    learner = prepare(recipe, settings, store=store)
     network, backbone = learner.network, backbone_of(learner.network)
     with torch.no_grad():
         features = backbone.train()(normalise(batch.images).contiguous(memory_format=torch.channels_last))

@@ -90,10 +90,8 @@ def not_finite(error: NotFinite, run: Path, sets: Sequence[ImageSet]) -> HmrErro
     step = error.step + 1
     path = run / "not_finite" / f"step-{step}-process-{rank}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(
-        {"terms": error.terms, "samples": [micro_batch._asdict() for micro_batch in error.micro_batches]},
-        path,
-    )
+    samples = [micro_batch._asdict() for micro_batch in error.micro_batches]
+    torch.save({"terms": error.terms, "samples": samples}, path)
     if rank > 0:
         return Elsewhere()
     named = [

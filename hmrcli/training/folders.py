@@ -68,14 +68,14 @@ def find_place(
         UsageError: `never`, but the folder has a run; or the folder cannot be written to.
     """
     start = None if resume in ("auto", "never") else read_checkpoint(Path(resume))
-    if start is not None and out is None:
+    if out is None:
+        if start is None:
+            return (_unfinished(recipe, say) if resume == "auto" else None) or _new_place(recipe)
         if start.path.parent.name != FOLDER:
             raise UsageError(
                 f"--resume {resume}: is in no run's folder; name a folder to train in with --out"
             )
         out = start.path.parent.parent
-    if out is None:
-        return (_unfinished(recipe, say) if resume == "auto" else None) or _new_place(recipe)
     place = Place(out, start, hold(out))
     try:
         if resume == "never" and (out / RECIPE_FILE).exists():
@@ -90,10 +90,9 @@ def find_place(
 
 
 def trained(folder: Path) -> tuple[Path, Path]:
-    """Finds recipe and weights of a run: of its best checkpoint, or of its last where none was validated.
+    """Finds recipe and weights of a run, or of one of its checkpoints.
 
-    Args:
-        folder: the run's, or one of its checkpoints, whose weights are taken then.
+    A run's are of its best checkpoint, or of its last where none was validated.
 
     Raises:
         MissingFile: the folder holds no checkpoint.
@@ -186,10 +185,9 @@ def _check_same(recipe: Recipe, folder: Path) -> None:
     if not path.is_file():
         return
     theirs, ours = load_recipe(path).leaves(), recipe.leaves()
-    changed = [key for key in {**theirs, **ours} if theirs.get(key) != ours.get(key)]
-    if changed:
-        key = changed[0]
-        raise BadInput(
-            f"{path}: this run has {key} {theirs.get(key)}, now it is {ours.get(key)}; "
-            "go on with the recipe it began with, or begin another run with --out"
-        )
+    for key in {**theirs, **ours}:
+        if theirs.get(key) != ours.get(key):
+            raise BadInput(
+                f"{path}: this run has {key} {theirs.get(key)}, now it is {ours.get(key)}; "
+                "go on with the recipe it began with, or begin another run with --out"
+            )

@@ -27,9 +27,8 @@ class Pending(NamedTuple):
     taken: Step
     epoch: int
     began: float
-    """By the clock of `time.perf_counter`."""
     waited: float
-    """Seconds for samples."""
+    """By the clock of `time.perf_counter`, and seconds for samples."""
 
 
 @dataclass
@@ -45,13 +44,13 @@ class Run:
     store: FitStore | None
     record: Record | None
     """On the first process alone."""
-    metrics: dict[str, float]
-    best: float | None
-    validated: int
-    """Steps after which the metrics were measured last, or were not due."""
     done: int
     saved: int
     """Steps that are done, and those of them that are saved."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    best: float | None = None
+    validated: int = 0
+    """As a checkpoint's `Meta` has them."""
     mean_pose: dict[str, float] | None = None
     pending: list[Pending] = field(default_factory=list)
 
@@ -66,21 +65,18 @@ def settle(run: Run, ends: bool = False) -> None:
         NotFinite: of a step; those before it are done.
     """
     pending, run.pending = run.pending, []
-    losses = read_losses([each.taken for each in pending])
     if not pending:
         return
-    first = next(losses, None)  # waits for the device, so that the time is that of all steps
+    losses = read_losses([each.taken for each in pending])
+    first = next(losses)  # waits for the device, so that the time is that of all steps
     seconds = (time.perf_counter() - pending[0].began) / len(pending)
-    every = losses if first is None else chain([first], losses)
-    for each, values in zip(pending, every):
+    for each, values in zip(pending, chain([first], losses)):
         if run.store is not None:
             run.store.settle()
         run.done = each.taken.number + 1
         if run.record is not None:
-            speed = {
-                "images_per_second": run.sampler.batch_size / seconds,
-                "waiting": min(1.0, each.waited / seconds),
-            }
+            waiting = min(1.0, each.waited / seconds)
+            speed = {"images_per_second": run.sampler.batch_size / seconds, "waiting": waiting}
             run.record.write(run.done, each.epoch, loss=values, speed=speed)
             last = ends and each is pending[-1]
             assert run.sampler.stop is not None
@@ -135,8 +131,9 @@ def rescued(run: Run, error: HmrError) -> HmrError:
             save(run, together=False)
     if not (run.folder / FOLDER / LAST).is_dir():
         return type(error)(f"{error}; nothing is saved in {run.folder} yet")
-    stands = f"step {run.saved} is saved in {run.folder}, the same command goes on from there"
-    return type(error)(f"{error}; {stands}")
+    return type(error)(
+        f"{error}; step {run.saved} is saved in {run.folder}, the same command goes on from there"
+    )
 
 
 def _sampler_state(sampler: BatchSampler) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Choices beside the recipe by which a run trains, and where it stands after each step."""
+"""Choices beside the recipe by which a run trains, how it is measured, and where it stands after each step."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -6,18 +6,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from hmrcli.training.learner import Precision
-from hmrcli.training.validation import Validation
+
+Figures = Mapping[str, float]
+"""By name and unit, such as `pa_mpjpe_mm`; none on all processes but the first."""
+
+
+class Validation(NamedTuple):
+    """Functions that all processes of a run call together."""
+
+    measure: Callable[[nn.Module], Figures]
+    mean_pose: Callable[[], Figures] = dict
+    """Measures the best answer that does not look at the picture, to compare with."""
 
 
 class Progress(NamedTuple):
     """Says where a run stands after a step."""
 
     step: int
-    """Steps that are done."""
     steps: int
-    """After which the run ends."""
+    """Steps that are done, and those after which the run ends."""
     epoch: int
     """Of the step, from 0."""
     losses: Mapping[str, float]
@@ -52,9 +62,8 @@ class Settings:
     workers: int = 0
     """Processes that make samples, for each process that trains."""
     save_every: int | None = None
-    """Steps between checkpoints; by default an epoch's."""
     keep_every: int | None = None
-    """Steps between checkpoints that are kept for good."""
+    """Steps between checkpoints, by default an epoch's, and between those that are kept for good."""
     validation: Validation | None = None
     watch: Callable[[Progress], None] = lambda progress: None
     say: Callable[[str], None] = lambda text: None

@@ -4,7 +4,6 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from hmrcli.algorithms import build_network
 from hmrcli.algorithms.spin import Fitter
@@ -19,49 +18,38 @@ from hmrcli.layers import MeanParameters, load_backbone, load_mean_parameters, l
 from hmrcli.layers.mean_parameters import rest_parameters
 from hmrcli.recipe import Recipe
 from hmrcli.scenes.subjects import true_bodies
-from hmrcli.training.learner import Learner, Precision, make_learner
+from hmrcli.training.learner import Learner, make_learner
+from hmrcli.training.settings import Settings
 
 
 def prepare(
-    recipe: Recipe,
-    root: Path,
-    device: torch.device,
-    precision: Precision = "fp32",
-    weights: Path | None = None,
-    store: FitStore | None = None,
-    open_prior: bool = False,
-    compiled: bool = False,
+    recipe: Recipe, settings: Settings, weights: Path | None = None, store: FitStore | None = None
 ) -> Learner:
     """Builds the learner of a recipe before its first step.
 
     Args:
         weights: to go on with; by default those that the recipe starts from.
-        open_prior: SPIN fits with the bundled pose prior instead of the recipe's.
-        compiled: computes through `torch.compile`.
 
     Raises:
         MissingFile, BadInput: a file is not there or cannot be used.
     """
+    root, device = settings.root, settings.device
     body = load_training_body(recipe, root).to(device)
     torch.manual_seed(recipe.seed)
-    network = build_start(recipe, body, root, initialise=weights is None)
+    network = build_network(recipe, body, mean_parameters(recipe.network.mean_parameters, root))
+    initial, path = recipe.network.initialisation, start_file(recipe, root)
     if weights is not None:
         load_weights(network, weights)
+    elif initial is not None and path is not None:
+        load = load_weights if initial.backbone is None else load_backbone
+        load(network, path)
     fitter = None
     if recipe.in_the_loop is not None and store is not None:
-        name = None if open_prior else recipe.in_the_loop.pose_prior
+        name = None if settings.open_prior else recipe.in_the_loop.pose_prior
         prior = None if name is None else locate(BODY_MODELS, name, root)
         fitter = Fitter(recipe.in_the_loop, body, store, prior)
-    return make_learner(
-        recipe,
-        network,
-        body,
-        device,
-        real=load_real_bodies(recipe, root),
-        relabel=fitter,
-        precision=precision,
-        compiled=compiled,
-    )
+    real = load_real_bodies(recipe, root)
+    return make_learner(recipe, network, body, device, real, fitter, settings.precision, settings.compile)
 
 
 def load_training_body(recipe: Recipe, root: Path) -> BodyModel:
@@ -72,20 +60,6 @@ def load_training_body(recipe: Recipe, root: Path) -> BodyModel:
     """
     source = "open" if recipe.body_model == "open" else find_asset("SMPL_NEUTRAL.pkl", root)
     return load_body(source, assets_dir=root / BODY_MODELS)
-
-
-def build_start(recipe: Recipe, body: BodyModel, root: Path, initialise: bool = True) -> nn.Module:
-    """Builds the network of a recipe with the weights where training starts.
-
-    Raises:
-        MissingFile, BadInput: the weights or the mean parameters cannot be read.
-    """
-    network = build_network(recipe, body, mean_parameters(recipe.network.mean_parameters, root))
-    start, path = recipe.network.initialisation, start_file(recipe, root)
-    if initialise and start is not None and path is not None:
-        load = load_weights if start.backbone is None else load_backbone
-        load(network, path)
-    return network
 
 
 def start_file(recipe: Recipe, root: Path) -> Path | None:
@@ -103,11 +77,9 @@ def mean_parameters(name: str | None, root: Path) -> MeanParameters | None:
     Raises:
         MissingFile, BadInput: as `load_mean_parameters`.
     """
-    if name is None:
-        return None
     if name == OPEN_MEAN:
         return open_mean_parameters()
-    return load_mean_parameters(locate(BODY_MODELS, name, root))
+    return None if name is None else load_mean_parameters(locate(BODY_MODELS, name, root))
 
 
 def open_mean_parameters(bodies: int = 500) -> MeanParameters:

@@ -13,8 +13,8 @@ from hmrcli.training.checkpoints import BEST, FOLDER, LAST, change_meta, copy_ch
 from hmrcli.training.failures import explained, ignore_signals, not_finite
 from hmrcli.training.learner import share_statistics
 from hmrcli.training.saving import Pending, Run, rescued, save, settle
+from hmrcli.training.settings import Figures
 from hmrcli.training.step import NotFinite, train_step
-from hmrcli.training.validation import Figures
 
 READ_EVERY = 10
 """Steps; their samples are kept until then, for the case that a loss is not finite."""

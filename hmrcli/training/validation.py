@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,30 +16,14 @@ from hmrcli.data.annotations import Annotations
 from hmrcli.data.needed import find_test_file, locate
 from hmrcli.distributed import gathered, made_everywhere, rank_and_size
 from hmrcli.evaluation import METRICS, load_bodies, pa_mpjpe
-from hmrcli.evaluation.evaluate import (
-    check_labels,
-    evaluate,
-    keypoint_errors,
-    keypoint_metrics,
-    target_of,
-)
+from hmrcli.evaluation.evaluate import check_labels, evaluate, keypoint_errors, keypoint_metrics, target_of
 from hmrcli.evaluation.protocols import scored_joints, target_vertices
 from hmrcli.evaluation.samples import Samples, check_images, open_samples
 from hmrcli.layers import MeanParameters, load_mean_parameters
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.protocols import PROTOCOLS, Protocol
+from hmrcli.training.settings import Figures, Validation
 from hmrcli.training.start import open_mean_parameters
-
-Figures = Mapping[str, float]
-"""By name and unit, such as `pa_mpjpe_mm`; none on all processes but the first."""
-
-
-class Validation(NamedTuple):
-    """Functions that all processes of a run call together."""
-
-    measure: Callable[[nn.Module], Figures]
-    mean_pose: Callable[[], Figures] = dict
-    """Measures the best answer that does not look at the picture, to compare with."""
 
 
 def open_validation(
@@ -69,9 +52,8 @@ def open_validation(
     def measure(network: nn.Module) -> Figures:
         done = evaluate(network, samples, protocol, bodies, surfaces, workers=workers, rows=rows)
         errors = {} if done is None else done.errors[0].metrics
-        return {
-            METRICS[name].key: float(v.mean()) for name, v in errors.items() if METRICS[name].unit == "mm"
-        }
+        means = {METRICS[name]: float(values.mean()) for name, values in errors.items()}
+        return {metric.key: mean for metric, mean in means.items() if metric.unit == "mm"}
 
     def mean_pose() -> Figures:
         mean = _known_mean(recipe, root)
