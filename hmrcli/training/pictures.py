@@ -26,18 +26,24 @@ _FAR = 1e5
 
 
 def crop_sheet(path: Path, batch: Batch, names: Sequence[str], joints: str, body: BodyModel) -> None:
-    """Writes the crops of a batch on the CPU, each with its 2D joints and, beside it, its body.
+    """Writes the crops of a batch on the CPU, each with its 2D joints and, beside it, its body if that is known.
 
     Joints that come in a pair have the colour of their side; the body is placed where its joints lie closest to
     the 2D joints.
     """
-    meshes, faces = _meshes(batch, joints, body), body.faces.cpu().numpy()
-    camera = Camera(_FAR, (0.0, 0.0))
+    device, faces, camera = body.v_template.device, body.faces.cpu().numpy(), Camera(_FAR, (0.0, 0.0))
+    with torch.no_grad():
+        output = body(rotmat_from_pose(batch.pose.to(device)), batch.betas.to(device))
+        points = body.smpl_54_joints(output)[:, list(JOINT_SETS[joints].from_54)].cpu().double().numpy()
+        vertices = output.vertices.cpu().double().numpy()
     tiles = []
     for i in range(min(MOST, len(batch.images))):
-        crop = _as_labelled(batch.images[i].numpy())
-        labelled, mesh = _with_joints(crop, batch.keypoints2d[i].numpy(), joints), meshes[i]
-        beside = crop if mesh is None else with_mesh(crop, mesh + (0, 0, _FAR), faces, camera)
+        crop, keypoints = _as_labelled(batch.images[i].numpy()), batch.keypoints2d[i].numpy()
+        labelled, beside = _with_joints(crop, keypoints, joints), crop
+        seen = keypoints[:, 2] > 0
+        if batch.has_smpl[i] and seen.sum() >= 2:
+            placed = _placed(vertices[i], points[i, seen, :2], keypoints[seen, :2].astype(np.float64))
+            beside = with_mesh(crop, placed + (0, 0, _FAR), faces, camera)
         text = f"{names[int(batch.dataset[i])]}, row {int(batch.row[i])}"
         tiles.append(Tile(text, np.concatenate([labelled, beside], 1)))
     write_sheet(path, tiles, columns=min(4, len(tiles)))
@@ -61,22 +67,6 @@ def _with_joints(crop: NDArray[np.uint8], keypoints: NDArray[np.float32], joints
             cv2.circle(drawn, place, 3, (0, 0, 0), -1, cv2.LINE_AA)
             cv2.circle(drawn, place, 2, colour, -1, cv2.LINE_AA)
     return drawn
-
-
-def _meshes(batch: Batch, joints: str, body: BodyModel) -> list[NDArray[np.float64] | None]:
-    """Vertices (V, 3) of each sample in pixels of its crop; None where the body or its place is unknown."""
-    device = body.v_template.device
-    with torch.no_grad():
-        output = body(rotmat_from_pose(batch.pose.to(device)), batch.betas.to(device))
-        points = body.smpl_54_joints(output)[:, list(JOINT_SETS[joints].from_54)].cpu().double().numpy()
-        vertices = output.vertices.cpu().double().numpy()
-    meshes: list[NDArray[np.float64] | None] = []
-    for i, known in enumerate(batch.has_smpl.tolist()):
-        keypoints = batch.keypoints2d[i].double().numpy()
-        seen = keypoints[:, 2] > 0
-        known = known and seen.sum() >= 2
-        meshes.append(_placed(vertices[i], points[i, seen, :2], keypoints[seen, :2]) if known else None)
-    return meshes
 
 
 def _placed(
