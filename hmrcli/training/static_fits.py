@@ -137,9 +137,8 @@ class _Fitter(NamedTuple):
             smplify_objective(self.model, self.prior, self.settings, joints2d, each) for each in states
         )
         ahead, behind = (each.cost.nan_to_num(torch.inf)[:, None] for each in objectives)
-        first, second, mean = (
-            torch.cat([pose_from_rotmat(each.rotmat), each.betas], 1) for each in (*states, self)
-        )
+        first, second = (torch.cat([pose_from_rotmat(each.rotmat), each.betas], 1) for each in states)
+        mean = torch.cat([pose_from_rotmat(self.rotmat), self.betas], 1)
         fits = torch.where(behind < ahead, second, first)
         seen = (joints2d.confidence > 0).any(1) & fits.isfinite().all(1)
         return torch.where(seen[:, None], fits, mean).float().cpu().numpy()
