@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hmrcli.algorithms.hmr import HMRHead
+from hmrcli.algorithms.hmr import HMR, HMRHead
 from hmrcli.algorithms.targets import TrainingTargets
 from hmrcli.algorithms.terms import body_joints, body_pairs, mean_errors
 from hmrcli.body.camera import CROP_SIZE, full_image_translation, project
@@ -13,7 +13,7 @@ from hmrcli.body.model import BodyModel
 from hmrcli.layers.constants import constant
 from hmrcli.layers.crops import Crops, whole_photos
 from hmrcli.layers.mean_parameters import MeanParameters, rest_parameters
-from hmrcli.layers.prediction import Prediction, full_precision
+from hmrcli.layers.prediction import Prediction
 from hmrcli.layers.resnet import ResNet, resnet18, resnet50
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import Network
@@ -52,20 +52,8 @@ class CLIFFHead(HMRHead):
         return super().forward(torch.cat([features, bbox_info], dim=1))
 
 
-class CLIFF(nn.Module):
-    """Backbone and iterative head; 26,980,573 parameters with ResNet-50.
-
-    Args:
-        backbone: a ResNet.
-        head: the regressor.
-        body: turns pose and shape into vertices.
-    """
-
-    def __init__(self, backbone: ResNet, head: CLIFFHead, body: BodyModel) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
-        self.body = body
+class CLIFF(HMR):
+    """HMR on a ResNet with a `CLIFFHead`; 26,980,573 parameters with ResNet-50."""
 
     def features(self, images: Tensor) -> Tensor:
         """(B, 3, 256, 192) normalised RGB -> (B, 2048), or 512 with ResNet-18."""
@@ -74,11 +62,7 @@ class CLIFF(nn.Module):
     def forward(self, crops: Tensor | Crops) -> Prediction:
         """Predicts rotmat, betas, cam, vertices and joints; pictures alone are taken for whole photos."""
         crops = crops if isinstance(crops, Crops) else whole_photos(crops)
-        features = self.features(crops.images)
-        with full_precision(features):
-            rotmat, betas, cam = self.head(features.float(), bbox_info(crops))
-            posed = self.body(rotmat, betas)
-        return Prediction(cam, posed.vertices, rotmat, betas, joints=posed.joints)
+        return self.regress(self.features(crops.images), bbox_info(crops))
 
 
 def build_cliff(
@@ -111,12 +95,9 @@ def losses(
 
 
 def through_photo(joints3d: Tensor, cam: Tensor, crops: Crops, width: int) -> Tensor:
-    """Projects joints (B, J, 3) into photos, and moves them from there into crops that are so many pixels wide.
+    """Projects joints (B, J, 3) into photos, and from there into crops so many pixels wide: (B, J, 2) from the middle.
 
     As in the published code, a crop's rotation is left out, though its labels have it.
-
-    Returns:
-        (B, J, 2) pixels of the crop from its middle.
     """
     (center, side), focal, principal = crops.box.split([2, 1], dim=1), diagonal(crops), crops.photo_size / 2
     transl = full_image_translation(cam, center, side[:, 0], focal, principal)

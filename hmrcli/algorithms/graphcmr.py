@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from hmrcli.algorithms.targets import TrainingTargets
-from hmrcli.algorithms.terms import Pairs, mean_errors, orthographic2d
-from hmrcli.body.camera import CROP_SIZE
+from hmrcli.algorithms.terms import Pairs, mean_errors, orthographic_pairs
 from hmrcli.body.model import BodyModel, BodyOutput
 from hmrcli.layers.crops import Crops, pixels
 from hmrcli.layers.graph import GraphConvolution, GraphLinear, MeshMatrix
@@ -53,23 +52,20 @@ class GraphCNN(nn.Module):
         resnet: the backbone; published files also hold its unused classifier.
         template: (V1, 3) rest vertices, centered and scaled into the unit cube.
         neighbours: row-normalised adjacency of these vertices.
-        layers: number of equal blocks.
-        channels: their width.
     """
 
     template: Tensor
 
-    def __init__(
-        self, resnet: ResNet, template: Tensor, neighbours: MeshMatrix, layers: int = 5, channels: int = 256
-    ) -> None:
+    def __init__(self, resnet: ResNet, template: Tensor, neighbours: MeshMatrix) -> None:
         super().__init__()
+        channels = 256
         self.resnet = resnet
         self.resnet.fc = mark_unused(nn.Linear(2048, 1000))
         self.register_buffer("template", template.float(), persistent=False)
         self.gc = nn.Sequential(
             GraphLinear(3 + 2048, 2 * channels),
             GraphBlock(2 * channels, channels, neighbours),
-            *(GraphBlock(channels, channels, neighbours) for _ in range(layers)),
+            *(GraphBlock(channels, channels, neighbours) for _ in range(5)),
         )
         self.shape = nn.Sequential(
             GraphBlock(channels, 64, neighbours),
@@ -119,11 +115,7 @@ class FullyConnectedBlock(nn.Module):
 
 
 class SMPLParamRegressor(nn.Module):
-    """Reads rotations and shape off a mesh.
-
-    Args:
-        vertices: number of vertices of the mesh.
-    """
+    """Reads rotations and shape off a mesh of so many vertices."""
 
     def __init__(self, vertices: int) -> None:
         super().__init__()
@@ -146,9 +138,9 @@ class GraphCMR(nn.Module):
 
     Args:
         graph_cnn: places the vertices of mesh level 1.
-        smpl_param_regressor: reads pose and shape off them; its gradient stops at the mesh.
+        smpl_param_regressor: its gradient stops at the mesh.
         upsample: (V, V1) matrix from level 1 to the full mesh.
-        body: turns pose and shape into vertices.
+        body: the one that has these levels.
     """
 
     def __init__(
@@ -206,14 +198,12 @@ def losses(
     def mesh_pairs(prefix: str, vertices: Tensor, cam: Tensor) -> Pairs:
         regressed = BodyOutput(vertices, body.joint_regressor @ vertices)
         joints3d = targets.choose(body.smpl_54_joints(regressed))
-        joints2d = orthographic2d(joints3d, cam)
-        return {
-            f"{prefix}keypoints3d": (targets.center(joints3d), targets.keypoints3d),
-            f"{prefix}keypoints2d": (joints2d, targets.keypoints2d.spanning(CROP_SIZE)),
-            **({f"{prefix}vertices": (vertices, targets.vertices)} if targets.vertices else {}),
-        }
+        pairs = orthographic_pairs(prefix, joints3d, cam, targets)
+        if targets.vertices is not None:
+            pairs[f"{prefix}vertices"] = (vertices, targets.vertices)
+        return pairs
 
-    pairs = {
+    pairs: Pairs = {
         **mesh_pairs("", prediction.vertices, prediction.cam.detach()),
         **mesh_pairs("free_", prediction.mesh_levels[-1], prediction.cam),
         "rotmat": (prediction.rotmat, targets.rotmat),

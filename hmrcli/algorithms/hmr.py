@@ -7,13 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hmrcli.algorithms.targets import TrainingTargets
-from hmrcli.algorithms.terms import (
-    PERSPECTIVE_SPAN,
-    body_joints,
-    body_pairs,
-    mean_errors,
-    perspective2d,
-)
+from hmrcli.algorithms.terms import body_joints, camera_prior, mean_errors, perspective_pairs
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_6d
 from hmrcli.layers.crops import Crops, pixels
@@ -38,7 +32,7 @@ class HMRHead(nn.Module):
 
     Args:
         mean: where the iteration starts.
-        iterations: how often the estimate is corrected (3 in the paper).
+        iterations: 3 in the paper.
         features: length of the image's feature.
     """
 
@@ -80,10 +74,7 @@ class HMRHead(nn.Module):
 class HMR(nn.Module):
     """Backbone and iterative head; 26,977,501 parameters with ResNet-50.
 
-    Args:
-        backbone: a ResNet, or HRNet-W32 for the benchmark's wider experiments.
-        head: the regressor.
-        body: turns pose and shape into vertices.
+    HRNet-W32 is for the benchmark's wider experiments.
     """
 
     def __init__(self, backbone: ResNet | PoseHRNet, head: HMRHead, body: BodyModel) -> None:
@@ -102,11 +93,14 @@ class HMR(nn.Module):
 
     def forward(self, crops: Tensor | Crops) -> Prediction:
         """(B, 3, 224, 224) normalised RGB -> rotmat, betas, cam, vertices, joints."""
-        features = self.features(pixels(crops))
+        return self.regress(self.features(pixels(crops)))
+
+    def regress(self, features: Tensor, *more: Tensor) -> Prediction:
+        """Predicts from features (B, F), and from what else the head takes."""
         with full_precision(features):
-            rotmat, betas, cam = self.head(features.float())
+            rotmat, betas, cam = self.head(features.float(), *more)
             posed = self.body(rotmat, betas)
-        return Prediction(cam=cam, vertices=posed.vertices, rotmat=rotmat, betas=betas, joints=posed.joints)
+        return Prediction(cam, posed.vertices, rotmat, betas, joints=posed.joints)
 
 
 def build_hmr(
@@ -127,9 +121,12 @@ def build(network: Network, body: BodyModel, mean: MeanParameters | None) -> HMR
 def losses(
     prediction: Prediction, targets: TrainingTargets, body: BodyModel, recipe: Recipe
 ) -> dict[str, Tensor]:
-    """Compares bodies and their joints; what the discriminator says comes from `training.losses`."""
-    assert recipe.camera is not None and recipe.camera.focal_length is not None
+    """Compares bodies and their joints; what the discriminator says comes from `training.losses`.
+
+    SPIN's recipes also keep the camera in front of the body.
+    """
     joints3d = body_joints(body, prediction, targets)
-    joints2d = perspective2d(joints3d, prediction.cam, recipe.camera.focal_length)
-    keypoints2d = targets.keypoints2d.spanning(PERSPECTIVE_SPAN)
-    return mean_errors(body_pairs(prediction, targets, joints3d, joints2d, keypoints2d), recipe.losses)
+    terms = mean_errors(perspective_pairs(prediction, targets, joints3d, recipe), recipe.losses)
+    if "camera_prior" in recipe.losses:
+        terms["camera_prior"] = camera_prior(prediction.cam)
+    return terms

@@ -9,12 +9,11 @@ from hmrcli.algorithms.targets import Keypoints, TrainingTargets
 from hmrcli.algorithms.terms import (
     PERSPECTIVE_SPAN,
     body_joints,
-    body_pairs,
     camera_prior,
     divide,
     gaussians,
     mean_errors,
-    perspective2d,
+    perspective_pairs,
 )
 from hmrcli.body.model import BodyModel
 from hmrcli.body.rotations import rotmat_from_6d
@@ -100,13 +99,7 @@ class PAREHead(nn.Module):
 
 
 class PARE(nn.Module):
-    """Backbone and part-attention head; 32,861,502 parameters with HRNet-W32.
-
-    Args:
-        backbone: HRNet with upsampled branches, or a small pyramid.
-        head: the part-attention regressor.
-        body: turns pose and shape into vertices.
-    """
+    """Backbone and part-attention head; 32,861,502 parameters with HRNet-W32."""
 
     def __init__(self, backbone: PoseHRNet | FeaturePyramid, head: PAREHead, body: BodyModel) -> None:
         super().__init__()
@@ -127,10 +120,7 @@ class PARE(nn.Module):
 
 
 def build_pare(body: BodyModel, backbone: str = "hrnet_w32", mean: MeanParameters | None = None) -> PARE:
-    """Builds PARE with its own HRNet, or on a pyramid of half a ResNet-18.
-
-    What it finds is added to a mean that is given.
-    """
+    """Builds PARE with its own HRNet, or on a pyramid of half a ResNet-18; what it finds is added to a given mean."""
     network = BACKBONES[backbone]()
     return PARE(network, PAREHead(network.out_channels, mean), body)
 
@@ -146,19 +136,17 @@ def losses(
     prediction: Prediction, targets: TrainingTargets, body: BodyModel, recipe: Recipe
 ) -> dict[str, Tensor]:
     """Compares bodies and joints as HMR does; two terms are ours."""
-    assert recipe.camera is not None and recipe.camera.focal_length is not None
     assert prediction.part_maps is not None
     wanted = recipe.losses
     joints3d = body_joints(body, prediction, targets)
-    joints2d = perspective2d(joints3d, prediction.cam, recipe.camera.focal_length)
-    keypoints2d = targets.keypoints2d.spanning(PERSPECTIVE_SPAN)
-    pairs = body_pairs(prediction, targets, joints3d, joints2d, keypoints2d)
+    pairs = perspective_pairs(prediction, targets, joints3d, recipe)
     if "local_keypoints3d" in wanted:
         pairs["local_keypoints3d"] = local_keypoints(prediction, targets, joints3d)
     terms = mean_errors(pairs, wanted)
     if "camera_prior" in wanted:
         terms["camera_prior"] = camera_prior(prediction.cam)
     if "part_maps" in wanted:
+        keypoints2d = targets.keypoints2d.spanning(PERSPECTIVE_SPAN)
         terms["part_maps"] = part_map_loss(prediction.part_maps, keypoints2d)
     return terms
 
@@ -189,8 +177,7 @@ def part_map_loss(part_maps: Tensor, keypoints: Keypoints) -> Tensor:
         part_maps: (B, 25, H, H) background and 24 joints, before the softmax.
         keypoints: 2D, in [-1, 1], the body's 24 joints first. Those outside the crop count for nothing.
     """
-    size = part_maps.shape[-1]
-    joints = part_maps.shape[1] - 1
+    joints, size = part_maps.shape[1] - 1, part_maps.shape[-1]
     places = (keypoints.values[:, :joints] + 1) / 2 * size - 0.5
     inside = ((places >= 0) & (places <= size - 1)).all(dim=-1)
     target = gaussians(places, size, sigma=1.0).flatten(2)
@@ -203,9 +190,6 @@ def part_map_loss(part_maps: Tensor, keypoints: Keypoints) -> Tensor:
 def _branch(in_channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (in_channels, 128):
-        layers += [
-            nn.Conv2d(channels, 128, 3, padding=1, bias=False),
-            nn.BatchNorm2d(128),
-            nn.ReLU(inplace=True),
-        ]
+        convolution = nn.Conv2d(channels, 128, 3, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(128), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)

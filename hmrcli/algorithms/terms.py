@@ -17,6 +17,7 @@ from hmrcli.body.camera import CROP_SIZE, crop_translation, project
 from hmrcli.body.model import BodyModel, BodyOutput
 from hmrcli.layers.constants import constant
 from hmrcli.layers.prediction import Prediction
+from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import Loss
 
 ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -26,7 +27,7 @@ ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 """Error of each number; `smooth_l1` bends at 1."""
 
-Pairs = Mapping[str, tuple[Tensor, Keypoints | Parameters]]
+Pairs = dict[str, tuple[Tensor, Keypoints | Parameters]]
 """Predictions and their targets, by the names of the terms."""
 
 
@@ -57,10 +58,7 @@ def mean_errors(pairs: Pairs, losses: Mapping[str, Loss]) -> dict[str, Tensor]:
 
 
 def means(parts: Sequence[Part], kind: str) -> Tensor:
-    """Averages the errors of parts of a batch: those of joints are weighed by their confidence.
-
-    Args:
-        kind: key of `ERRORS`.
+    """Averages the errors, of a kind in `ERRORS`, of N parts; those of joints are weighed by their confidence.
 
     Returns:
         (N,); 0, connected to the prediction, where nothing is labelled.
@@ -120,20 +118,13 @@ PERSPECTIVE_SPAN = CROP_SIZE - 1
 with an orthographic one take `CROP_SIZE`, the crop's edge."""
 
 
-def perspective2d(joints3d: Tensor, cam: Tensor, focal_length: float, size: int = CROP_SIZE) -> Tensor:
-    """Projects joints into the crop of a perspective camera, to [-1, 1].
+def perspective2d(joints3d: Tensor, cam: Tensor, focal_length: float) -> Tensor:
+    """Projects joints (B, J, 3) into the crop of a perspective camera of a focal length in pixels, to [-1, 1].
 
-    Args:
-        joints3d: (B, J, 3) metres.
-        cam: (B, 3) s, tx, ty; stands for the translation (tx, ty, 2 f / (size s)).
-        focal_length: pixels of the crop.
-        size: side of the crop, pixels.
-
-    Returns:
-        (B, J, 2) offsets p from the middle of the crop as 2 p / (size - 1).
+    The camera (B, 3) s, tx, ty stands for the translation (tx, ty, 2 f / (224 s)), metres.
     """
-    placed = joints3d + crop_translation(cam, size, focal_length)[:, None]
-    return 2 * project(placed, focal_length, placed.new_zeros(2)) / (size - 1)
+    placed = joints3d + crop_translation(cam, CROP_SIZE, focal_length)[:, None]
+    return 2 * project(placed, focal_length, placed.new_zeros(2)) / PERSPECTIVE_SPAN
 
 
 def orthographic2d(joints3d: Tensor, cam: Tensor) -> Tensor:
@@ -150,22 +141,39 @@ def body_joints(body: BodyModel, prediction: Prediction, targets: TrainingTarget
     return targets.choose(body.smpl_54_joints(BodyOutput(prediction.vertices, prediction.joints)))
 
 
+def perspective_pairs(
+    prediction: Prediction, targets: TrainingTargets, joints3d: Tensor, recipe: Recipe
+) -> Pairs:
+    """Pairs bodies as `body_pairs` does, whose joints the recipe's perspective camera sees."""
+    assert recipe.camera is not None and recipe.camera.focal_length is not None
+    joints2d = perspective2d(joints3d, prediction.cam, recipe.camera.focal_length)
+    keypoints2d = targets.keypoints2d.spanning(PERSPECTIVE_SPAN)
+    return body_pairs(prediction, targets, joints3d, joints2d, keypoints2d)
+
+
+def orthographic_pairs(prefix: str, joints3d: Tensor, cam: Tensor, targets: TrainingTargets) -> Pairs:
+    """Pairs joints (B, J, 3) in space and as an orthographic camera (B, 3) sees them."""
+    joints2d = orthographic2d(joints3d, cam)
+    return {
+        f"{prefix}keypoints3d": (targets.center(joints3d), targets.keypoints3d),
+        f"{prefix}keypoints2d": (joints2d, targets.keypoints2d.spanning(CROP_SIZE)),
+    }
+
+
 def body_pairs(
     prediction: Prediction,
     targets: TrainingTargets,
     joints3d: Tensor,
     joints2d: Tensor,
     keypoints2d: Keypoints,
-) -> dict[str, tuple[Tensor, Keypoints | Parameters]]:
-    """Pairs what HMR (Kanazawa et al. 2018), SPIN and PARE compare: joints, rotations, shape and vertices.
+) -> Pairs:
+    """Pairs what HMR (Kanazawa et al. 2018), SPIN, PARE and CLIFF compare: joints, rotations, shape and vertices.
 
-    Args:
-        joints3d: of the predicted bodies, from `body_joints`.
-        joints2d: the same as the algorithm's camera sees them.
-        keypoints2d: the true ones, in the unit of these.
+    `joints3d` are from `body_joints`; `joints2d` are the same as the algorithm's camera sees them, and `keypoints2d`
+    the true ones, in one unit.
     """
     assert prediction.rotmat is not None and prediction.betas is not None
-    pairs: dict[str, tuple[Tensor, Keypoints | Parameters]] = {
+    pairs: Pairs = {
         "keypoints3d": (targets.center(joints3d), targets.keypoints3d),
         "keypoints2d": (joints2d, keypoints2d),
         "rotmat": (prediction.rotmat, targets.rotmat),
