@@ -5,8 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hmrcli.algorithms.targets import TrainingTargets
-from hmrcli.algorithms.terms import Pairs, mean_errors, orthographic2d
-from hmrcli.body.camera import CROP_SIZE
+from hmrcli.algorithms.terms import mean_errors, orthographic_pairs
 from hmrcli.body.joints import EVALUATION_14_FROM_H36M, H36M
 from hmrcli.body.model import BodyModel
 from hmrcli.layers.constants import places
@@ -27,6 +26,8 @@ BACKBONES = {
 _JOINTS = 14
 _PELVIS = H36M.names.index("pelvis")
 _GRID = 7 * 7
+_LAYERS = 4
+_HEADS = 4
 _DROPOUT = 0.1
 _MASK_VALUE = 0.01
 
@@ -63,9 +64,8 @@ class TokenGraphBlock(nn.Module):
 class SelfAttention(nn.Module):
     """Scaled dot-product attention of every token to every token (Vaswani et al. 2017, eq. 1)."""
 
-    def __init__(self, channels: int, heads: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.heads = heads
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(channels, channels)
         self.value = nn.Linear(channels, channels)
@@ -73,7 +73,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, channels) -> same shape."""
         query, key, value = (
-            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            layer(x).unflatten(2, (_HEADS, -1)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
         dropout = _DROPOUT if self.training else 0.0
@@ -94,18 +94,12 @@ class AddNorm(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Attention, a graph block on the vertex tokens where asked for, and a feed-forward net twice as wide.
+    """Attention, a graph block on the vertex tokens where they have `neighbours`, a feed-forward net twice as wide."""
 
-    Args:
-        channels: width of a token.
-        heads: attention heads.
-        neighbours: adjacency of the vertex tokens; None leaves the graph block out.
-    """
-
-    def __init__(self, channels: int, heads: int, neighbours: MeshMatrix | None) -> None:
+    def __init__(self, channels: int, neighbours: MeshMatrix | None) -> None:
         super().__init__()
         self.attention = nn.ModuleDict(
-            {"self": SelfAttention(channels, heads), "output": AddNorm(channels, channels)}
+            {"self": SelfAttention(channels), "output": AddNorm(channels, channels)}
         )
         self.graph_conv = None if neighbours is None else TokenGraphBlock(channels, neighbours)
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(channels, 2 * channels)})
@@ -121,30 +115,13 @@ class EncoderLayer(nn.Module):
 
 
 class Bert(nn.Module):
-    """Embeds tokens and lets them attend to each other.
+    """Embeds tokens and lets them attend to each other; the published table of places has room for 512."""
 
-    Args:
-        in_channels: width of its input.
-        channels: width of a token inside.
-        tokens: how many it must place; the published table has room for 512.
-        neighbours: adjacency of the vertex tokens; None leaves graph blocks out.
-        layers: number of encoder layers.
-        heads: attention heads.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        tokens: int,
-        neighbours: MeshMatrix | None,
-        layers: int = 4,
-        heads: int = 4,
-    ) -> None:
+    def __init__(self, in_channels: int, channels: int, tokens: int, neighbours: MeshMatrix | None) -> None:
         super().__init__()
         self.img_embedding = nn.Linear(in_channels, channels)
         self.position_embeddings = nn.Embedding(max(512, tokens), channels)
-        stack = nn.Sequential(*(EncoderLayer(channels, heads, neighbours) for _ in range(layers)))
+        stack = nn.Sequential(*(EncoderLayer(channels, neighbours) for _ in range(_LAYERS)))
         self.encoder = nn.ModuleDict({"layer": stack})
         language = {
             "word_embeddings": nn.Embedding(30522, channels),
@@ -162,14 +139,9 @@ class Bert(nn.Module):
 
 
 class Encoder(nn.Module):
-    """One of the three transformers, which brings tokens to a smaller width.
+    """One of the three transformers, which brings tokens to a smaller width; `channels` is that inside.
 
-    Args:
-        in_channels: width of its input.
-        channels: width inside.
-        out_channels: width of its output.
-        tokens: number of tokens.
-        neighbours: adjacency of the vertex tokens; None leaves graph blocks out.
+    Without `neighbours`, the adjacency of the vertex tokens, it has no graph blocks.
     """
 
     def __init__(
@@ -212,8 +184,8 @@ class Graphormer(nn.Module):
         backbone: ClassificationHRNet,
         references: Tensor,
         neighbours: MeshMatrix,
-        sizes: tuple[int, int, int],
-        masked_fraction: float = 0.3,
+        sizes: tuple[int, ...],
+        masked_fraction: float,
     ) -> None:
         super().__init__()
         full, middle, coarse = sizes
@@ -271,8 +243,7 @@ class Graphormer(nn.Module):
 
         How many, up to `masked_fraction`, is drawn for each sample, for joints and vertices apart. Grid cells stay.
         """
-        device = self.references.device
-        parts = []
+        device, parts = self.references.device, []
         for count in (_JOINTS, len(self.references) - _JOINTS):
             wanted = (torch.rand(batch, 1, device=device) * self.masked_fraction * count).floor()
             rank = torch.rand(batch, count, device=device).argsort(dim=1).argsort(dim=1)
@@ -284,15 +255,8 @@ def build_graphormer(
     body: BodyModel, backbone: str = "hrnet_w48", masked_fraction: float = 0.3
 ) -> Graphormer:
     """Builds Graphormer on mesh level 2 of the body; published models use `hrnet_w64`."""
-    levels = body.levels
-    full, middle, coarse = levels.sizes[:3]
-    return Graphormer(
-        BACKBONES[backbone](),
-        rest_tokens(body),
-        MeshMatrix(levels.adjacency(2)),
-        (full, middle, coarse),
-        masked_fraction=masked_fraction,
-    )
+    network, neighbours = BACKBONES[backbone](), MeshMatrix(body.levels.adjacency(2))
+    return Graphormer(network, rest_tokens(body), neighbours, body.levels.sizes[:3], masked_fraction)
 
 
 def build(network: Network, body: BodyModel, mean: MeanParameters | None) -> Graphormer:
@@ -322,16 +286,9 @@ def losses(
     """
     assert prediction.joints3d is not None and prediction.mesh_levels is not None
     coarse, middle, full = prediction.mesh_levels
-
-    def joint_pairs(prefix: str, joints3d: Tensor) -> Pairs:
-        joints2d = orthographic2d(joints3d, prediction.cam)
-        return {
-            f"{prefix}keypoints3d": (targets.center(joints3d), targets.keypoints3d),
-            f"{prefix}keypoints2d": (joints2d, targets.keypoints2d.spanning(CROP_SIZE)),
-        }
-
     regressed = body.h36m_joints(full).index_select(1, places(EVALUATION_14_FROM_H36M, full.device))
-    pairs = {**joint_pairs("", regressed), **joint_pairs("token_", prediction.joints3d)}
+    pairs = orthographic_pairs("", regressed, prediction.cam, targets)
+    pairs |= orthographic_pairs("token_", prediction.joints3d, prediction.cam, targets)
     if (true := targets.vertices) is not None:
         moved = true.values - body.h36m_joints(true.values)[:, _PELVIS, None]
         true_middle = moved.index_select(1, body.kept_vertices(1))
