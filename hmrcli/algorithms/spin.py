@@ -7,18 +7,16 @@ import torch
 from torch import Tensor
 
 from hmrcli.algorithms.hmr import build as build
-from hmrcli.algorithms.hmr import losses as hmr_losses
+from hmrcli.algorithms.hmr import losses as losses
 from hmrcli.algorithms.spin_fits import FitStore, Origin
-from hmrcli.algorithms.targets import TrainingTargets
-from hmrcli.algorithms.terms import camera_prior
 from hmrcli.body import BodyModel
 from hmrcli.body.camera import crop_translation
 from hmrcli.body.rotations import pose_from_rotmat, rotmat_from_6d, rotmat_from_pose, sixd_from_rotmat
 from hmrcli.data.sets import Bodies
 from hmrcli.data.training import Batch
-from hmrcli.fitting.mixture import MixturePrior, read_mixture
-from hmrcli.fitting.points import BodyPoints, BodyState
-from hmrcli.fitting.priors import PosePrior, pose_prior
+from hmrcli.fitting.mixture import read_mixture
+from hmrcli.fitting.points import BodyState
+from hmrcli.fitting.priors import pose_prior
 from hmrcli.fitting.smplify import (
     Joints2d,
     joints2d_of,
@@ -30,20 +28,9 @@ from hmrcli.fitting.smplify import (
     smplify_points,
 )
 from hmrcli.layers.prediction import Prediction
-from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import InTheLoop
 
 _LABELS = ("keypoints2d", "keypoints3d", "has_keypoints2d", "has_keypoints3d")
-
-
-def losses(
-    prediction: Prediction, targets: TrainingTargets, body: BodyModel, recipe: Recipe
-) -> dict[str, Tensor]:
-    """Compares as HMR does, with targets that `Fitter` made, and keeps the camera in front of the body."""
-    terms = hmr_losses(prediction, targets, body, recipe)
-    if "camera_prior" in recipe.losses:
-        terms["camera_prior"] = camera_prior(prediction.cam)
-    return terms
 
 
 class Update(NamedTuple):
@@ -53,13 +40,8 @@ class Update(NamedTuple):
     """The better of stored and new fit."""
     loss: Tensor
     """(B,) its reprojection loss, infinite where there are neither fit nor joints."""
-    stored_loss: Tensor
-    """(B,) that of the stored fit."""
-
-    @property
-    def improved(self) -> Tensor:
-        """(B,) whether the new fit is the better one."""
-        return self.loss < self.stored_loss
+    improved: Tensor
+    """(B,) whether the new fit is the better one."""
 
 
 class Fitter:
@@ -68,12 +50,9 @@ class Fitter:
     def __init__(
         self, settings: InTheLoop, body: BodyModel, store: FitStore, prior_file: Path | None
     ) -> None:
-        """Prepares fitting on the body's device.
+        """Prepares fitting on the body's device, with the fits of the training's sets.
 
         Args:
-            settings: the recipe's `in_the_loop`.
-            body: the body model of the training.
-            store: the fits of its sets.
             prior_file: SMPLify's `gmm_08.pkl`; None takes the bundled prior, which is open, in its place.
 
         Raises:
@@ -92,36 +71,24 @@ class Fitter:
 
         Args:
             batch: with the 49 joints, on the device.
-            prediction: of the network on it.
 
         Returns:
             keypoints2d, keypoints3d and their flags from the batch; pose (B, 72), betas (B, 10) and has_smpl (B,)
             bool, whether they are to be believed. In the benchmark's uncorrected form also fit_transl (B, 3),
             which its vertex targets keep.
         """
-        settings, device = self.settings, batch.pose.device
-        assert prediction.rotmat is not None and prediction.betas is not None
+        settings = self.settings
         pose, betas, valid = batch.pose.clone(), batch.betas.clone(), batch.has_smpl.clone()
         transl = torch.zeros_like(betas[:, :3])
         lacking = (~batch.has_smpl).nonzero()[:, 0]
         if len(lacking):
             drawn = Origin(*(getattr(batch, name)[lacking].cpu().numpy() for name in Origin._fields))
-            stored = self.store.get(drawn)
-            update = update_fits(
-                self.model,
-                self.prior,
-                settings,
-                torch.from_numpy(stored.pose).to(device),
-                torch.from_numpy(stored.betas).to(device),
-                prediction.rotmat[lacking],
-                prediction.betas[lacking],
-                prediction.cam[lacking],
-                batch.keypoints2d[lacking],
-            )
+            update = self._update(self.store.get(drawn), batch, prediction, lacking)
             fitted_pose, fitted_betas = pose_from_rotmat(update.state.rotmat), update.state.betas
             better = update.improved.cpu().numpy()
             fits = (values.float().cpu().numpy()[better] for values in (fitted_pose, fitted_betas))
-            self.store.put(drawn.where(better), Bodies(*fits), update.loss.float().cpu().numpy()[better])
+            replaced = Origin(*(values[better] for values in drawn))
+            self.store.put(replaced, Bodies(*fits), update.loss.float().cpu().numpy()[better])
             extreme = (fitted_betas.abs() > settings.largest_beta).any(1, keepdim=True)
             pose[lacking] = fitted_pose.to(pose)
             betas[lacking] = fitted_betas.masked_fill(extreme, 0.0).to(betas)
@@ -131,55 +98,42 @@ class Fitter:
         labels |= {"pose": pose, "betas": betas, "has_smpl": valid}
         return labels if settings.corrected else {**labels, "fit_transl": transl}
 
+    def _update(self, fits: Bodies, batch: Batch, prediction: Prediction, rows: Tensor) -> Update:
+        """Fits to some rows of a batch, and takes the new fit where its reprojection loss is the lower one.
 
-def update_fits(
-    model: BodyPoints,
-    prior: PosePrior | MixturePrior,
-    settings: InTheLoop,
-    stored_pose: Tensor,
-    stored_betas: Tensor,
-    rotmat: Tensor,
-    betas: Tensor,
-    cam: Tensor,
-    keypoints2d: Tensor,
-) -> Update:
-    """Fits from the network's estimate, and takes the new fit where its reprojection loss is lower.
+        Args:
+            fits: the stored ones in these rows' crops, NaN where there is none.
+            prediction: gives the estimates that fitting starts from.
+        """
+        assert prediction.rotmat is not None and prediction.betas is not None
+        keypoints2d, settings = batch.keypoints2d[rows], self.settings
+        joints2d = joints2d_of(keypoints2d, settings.ignored_joints)
+        # Half precision leaves matrices that are rotations to three digits only.
+        rotmat = rotmat_from_6d(sixd_from_rotmat(prediction.rotmat[rows].double()))
+        betas, cam = prediction.betas[rows].double(), prediction.cam[rows].double()
+        start = crop_translation(cam)
+        stored_pose, stored_betas = (
+            torch.from_numpy(values).to(cam.device).double() for values in (fits.pose, fits.betas)
+        )
+        stored = BodyState(
+            rotmat_from_pose(stored_pose.nan_to_num(0.0)),
+            stored_betas.nan_to_num(0.0),
+            torch.zeros_like(start),
+        )
+        place = place_in_crop(joints49(self.model, stored).points, joints2d_of(keypoints2d), start)
+        stored = stored._replace(transl=place)
+        known = stored_pose.isfinite().all(1)
+        stored_loss = self._loss(stored, joints2d).masked_fill(~known, torch.inf)
+        estimate = BodyState(rotmat, betas, start if settings.corrected else cam)
+        fitted = smplify(self.model, self.prior, settings, estimate, keypoints2d)
+        loss = self._loss(fitted, joints2d).nan_to_num(torch.inf)
+        better = loss < stored_loss
+        state = (torch.where(better.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(fitted, stored))
+        return Update(BodyState(*state), torch.minimum(loss, stored_loss), better)
 
-    Args:
-        model: from `smplify_points`.
-        prior: of the pose.
-        settings: the recipe's `in_the_loop`.
-        stored_pose: (B, 72) of the crop, NaN where there is none.
-        stored_betas: (B, 10).
-        rotmat: (B, 24, 3, 3) estimate.
-        betas: (B, 10) estimate.
-        cam: (B, 3) estimate.
-        keypoints2d: (B, 49, 3) pixels of the crop and confidence.
-    """
-    joints2d = joints2d_of(keypoints2d, settings.ignored_joints)
-    # Half precision leaves matrices that are rotations to three digits only.
-    rotmat, betas, cam = rotmat_from_6d(sixd_from_rotmat(rotmat.double())), betas.double(), cam.double()
-    start = crop_translation(cam)
-    known = stored_pose.isfinite().all(1)
-    stored = BodyState(
-        rotmat_from_pose(stored_pose.double().nan_to_num(0.0)),
-        stored_betas.double().nan_to_num(0.0),
-        torch.zeros_like(start),
-    )
-    place = place_in_crop(joints49(model, stored).points, joints2d_of(keypoints2d), start)
-    stored = stored._replace(transl=place)
-    stored_loss = _loss(model, stored, joints2d, settings).masked_fill(~known, torch.inf)
-    estimate = BodyState(rotmat, betas, start if settings.corrected else cam)
-    fitted = smplify(model, prior, settings, estimate, keypoints2d)
-    loss = _loss(model, fitted, joints2d, settings).nan_to_num(torch.inf)
-    better = loss < stored_loss
-    state = (torch.where(better.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(fitted, stored))
-    return Update(BodyState(*state), torch.minimum(loss, stored_loss), stored_loss)
-
-
-def _loss(model: BodyPoints, state: BodyState, joints2d: Joints2d, settings: InTheLoop) -> Tensor:
-    """(B,) mean over the 49 joints in SPIN's own form, sum in the benchmark's; infinite without any joint."""
-    pixels, _ = projection(joints49(model, state))
-    losses = reprojection_losses(pixels, joints2d, settings)
-    loss = losses.mean(1) if settings.objective == "original" else losses.sum(1)
-    return loss.masked_fill((joints2d.confidence == 0).all(1), torch.inf)
+    def _loss(self, state: BodyState, joints2d: Joints2d) -> Tensor:
+        """(B,) mean over the 49 joints in SPIN's own form, sum in the benchmark's; infinite without any joint."""
+        pixels, _ = projection(joints49(self.model, state))
+        losses = reprojection_losses(pixels, joints2d, self.settings)
+        loss = losses.mean(1) if self.settings.objective == "original" else losses.sum(1)
+        return loss.masked_fill((joints2d.confidence == 0).all(1), torch.inf)

@@ -26,10 +26,6 @@ class Origin(NamedTuple):
     rotation: NDArray[Any]
     """(B,) float32, radians."""
 
-    def where(self, mask: NDArray[np.bool_]) -> "Origin":
-        """Takes some of them."""
-        return Origin(*(values[mask] for values in self))
-
 
 class Changes(NamedTuple):
     """Fits that were stored while training, by set and row."""
@@ -62,10 +58,9 @@ class FitStore:
     """
 
     def __init__(self, sets: Sequence[ImageSet]) -> None:
-        """Starts from the static fits of sets; a set without them starts with no fits.
+        """Starts from the static fits of sets, in the order of the batches' numbers; a set may have none.
 
-        Args:
-            sets: in the order of the batches' numbers. Their arrays of fits are taken over and changed in place.
+        Their arrays are taken over and changed in place.
         """
         self._fits = [image_set.fits or _none(len(image_set)) for image_set in sets]
         self._loss = [np.full(len(fits), np.inf, np.float32) for fits in self._fits]
@@ -83,12 +78,9 @@ class FitStore:
         return Bodies(pose_into_crop(bodies.pose, origin.flip, origin.rotation), bodies.betas)
 
     def put(self, origin: Origin, bodies: Bodies, loss: NDArray[np.float32]) -> None:
-        """Replaces the fits of B rows.
+        """Replaces the fits of B rows by bodies as they are in the crops, with their reprojection losses (B,).
 
-        Args:
-            origin: if it names a row twice, the fit with the lower loss is kept.
-            bodies: (B,) as they are in the crops.
-            loss: (B,) reprojection losses.
+        Of fits for the same row the one with the lower loss is kept.
         """
         pose = pose_from_crop(bodies.pose, origin.flip, origin.rotation).astype(np.float32)
         fits = np.concatenate([pose, bodies.betas.astype(np.float32)], 1)
