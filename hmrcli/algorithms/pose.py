@@ -44,10 +44,8 @@ class PoseNetwork(nn.Module):
     """A backbone and what brings its features to heatmaps of a quarter of the picture's size.
 
     ResNets go through three deconvolutions (Xiao et al., ECCV 2018, section 2). HRNets have maps of that size, which
-    one convolution reads (Sun et al., CVPR 2019, section 3).
-
-    Args:
-        backbone: all of it is trained but what follows the four branches of a `ClassificationHRNet`.
+    one convolution reads (Sun et al., CVPR 2019, section 3). What follows the four branches of a `ClassificationHRNet`
+    is not trained.
     """
 
     def __init__(self, backbone: ResNet | PoseHRNet | ClassificationHRNet) -> None:
@@ -107,11 +105,7 @@ def losses(
 def peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     """Finds where heatmaps are highest, a quarter of a cell towards the higher neighbour (Newell et al., ECCV 2016).
 
-    Args:
-        heatmaps: (B, J, H, W).
-
-    Returns:
-        (B, J, 2) x, y in cells and (B, J) heights.
+    (B, J, H, W) -> (B, J, 2) x, y in cells, and (B, J) heights.
     """
     height, width = heatmaps.shape[-2:]
     values, index = heatmaps.flatten(2).max(dim=2)

@@ -128,21 +128,13 @@ def make_targets(
         with torch.no_grad():
             posed = body(rotmat, betas, None if transl is None else transl.float())
         vertices = Parameters(posed.vertices, **known)
+    flags2d, flags3d = labels["has_keypoints2d"].float(), labels["has_keypoints3d"].float()
+    centered = centered_on_hips(points3d[..., :3], from_54)
     return TrainingTargets(
         keypoints2d=Keypoints(
-            values=points2d[..., :2],
-            confidence=points2d[..., 2],
-            flags=labels["has_keypoints2d"].float(),
-            visible=counts.visible2d,
-            flagged=counts.flagged2d,
+            points2d[..., :2], points2d[..., 2], flags2d, counts.visible2d, counts.flagged2d
         ),
-        keypoints3d=Keypoints(
-            values=centered_on_hips(points3d[..., :3], from_54),
-            confidence=points3d[..., 3],
-            flags=labels["has_keypoints3d"].float(),
-            visible=counts.visible3d,
-            flagged=counts.flagged3d,
-        ),
+        keypoints3d=Keypoints(centered, points3d[..., 3], flags3d, counts.visible3d, counts.flagged3d),
         rotmat=Parameters(rotmat, **known),
         betas=Parameters(betas, **known),
         vertices=vertices,
@@ -152,11 +144,7 @@ def make_targets(
 
 
 def centered_on_hips(joints3d: Tensor, from_54: tuple[int, ...]) -> Tensor:
-    """Moves joints (B, J, 3) so that the middle between the hips lies at the origin.
-
-    Args:
-        from_54: their places among SMPL's 54.
-    """
+    """Moves joints (B, J, 3), at these places of SMPL's 54, so that the middle between the hips is the origin."""
     return _from_hips(from_54, joints3d.device).to(joints3d) @ joints3d
 
 
