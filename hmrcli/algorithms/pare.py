@@ -21,7 +21,7 @@ from hmrcli.layers.crops import Crops, pixels
 from hmrcli.layers.hrnet import PoseHRNet
 from hmrcli.layers.mean_parameters import MeanParameters, rest_parameters
 from hmrcli.layers.prediction import Prediction, full_precision
-from hmrcli.layers.resnet import FeaturePyramid
+from hmrcli.layers.resnet import FeaturePyramid, conv_block
 from hmrcli.layers.unused import mark_unused
 from hmrcli.recipe import Recipe
 from hmrcli.recipe.schema import Network
@@ -188,8 +188,4 @@ def part_map_loss(part_maps: Tensor, keypoints: Keypoints) -> Tensor:
 
 
 def _branch(in_channels: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (in_channels, 128):
-        convolution = nn.Conv2d(channels, 128, 3, padding=1, bias=False)
-        layers += [convolution, nn.BatchNorm2d(128), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)
+    return nn.Sequential(*conv_block(in_channels, 128), *conv_block(128, 128))

@@ -24,7 +24,7 @@ from hmrcli.assets.pickles import plain, raw_bytes
 from hmrcli.errors import BadInput
 from hmrcli.files import damage, open_file
 
-_DAMAGED = "is cut off, damaged or no weight file ({}); fetch it again with `hmr download`"
+DAMAGED = "is cut off, damaged or no weight file ({}); fetch it again with `hmr download`"
 _LEGACY = 0x1950A86A20F9469CFC6C
 """Number that files of torch before 1.6 begin with, pickled."""
 _DTYPES = {
@@ -66,7 +66,7 @@ class Checkpoint:
         BadInput: it is damaged, of another kind, or asks for what would do harm.
     """
 
-    def __init__(self, path: Path, damaged: str = _DAMAGED) -> None:
+    def __init__(self, path: Path, damaged: str = DAMAGED) -> None:
         """Reads a file; `damaged` says in errors what it is then, with {} for the reason."""
         self.path, self._damaged = path, damaged
         self._storages: dict[str, Tensor] = {}

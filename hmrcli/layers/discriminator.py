@@ -28,11 +28,7 @@ class PoseDiscriminator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-    """Fully connected layers with ReLU between them, down to one score.
-
-    Args:
-        widths: input and hidden widths.
-    """
+    """Fully connected layers of these widths with ReLU between them, down to one score."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -58,14 +54,9 @@ class Discriminator(nn.Module):
         self.shape_discriminator = MLPDiscriminator((10, 5))
 
     def forward(self, rotmat: Tensor, betas: Tensor) -> Tensor:
-        """Scores, 1 for real and 0 for made up (least-squares GAN).
+        """Scores, 1 for real and 0 for made up (least-squares GAN), of 23 joints, the whole pose and the shape.
 
-        Args:
-            rotmat: (B, 24, 3, 3) rotations, root first.
-            betas: (B, 10).
-
-        Returns:
-            (B, 25): 23 joints, the whole pose, the shape.
+        Rotations (B, 24, 3, 3), root first, and betas (B, 10) -> (B, 25).
         """
         _, jointed = rotmat.split([1, _JOINTS], dim=1)
         joints, embedding = self.pose_discriminator(jointed)

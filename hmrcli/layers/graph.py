@@ -27,10 +27,7 @@ class MeshMatrix(SparseMatrix):
 
 
 class GraphLinear(nn.Module):
-    """One linear map for all vertices, on channels-first features.
-
-    Parameters are called `W` and `b` as in the published files.
-    """
+    """One linear map for all vertices, on channels-first features; `W` and `b` are the published files' names."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -47,10 +44,7 @@ class GraphLinear(nn.Module):
 class GraphConvolution(nn.Module):
     """Linear map, then the mean over each vertex and its neighbours (Kipf and Welling 2017, eq. 2).
 
-    Args:
-        in_channels: width of the input.
-        out_channels: width of the output.
-        neighbours: adjacency with self-loops, rows divided by degree; shared by all layers of a network.
+    All layers of a network share `neighbours`: adjacency with self-loops, rows divided by degree.
     """
 
     def __init__(self, in_channels: int, out_channels: int, neighbours: MeshMatrix) -> None:

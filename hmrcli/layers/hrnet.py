@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from hmrcli.layers.resnet import BasicBlock, Bottleneck
+from hmrcli.layers.resnet import BasicBlock, Bottleneck, conv_block, initialise
 from hmrcli.layers.unused import mark_unused
 
 
@@ -41,11 +41,12 @@ class HighResolutionStages(nn.Module):
     """Stem and the four stages that the two variants share.
 
     Args:
-        width: channels of the finest branch (32, 48 or 64); branch b has width·2^b.
+        width: channels of the finest branch (32, 48 or 64); branch b has width·2^b, all together `out_channels`.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.out_channels = 15 * width
         widths = tuple(width * 2**b for b in range(4))
         self.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -53,46 +54,34 @@ class HighResolutionStages(nn.Module):
         self.bn2 = nn.BatchNorm2d(64)
         self.layer1 = nn.Sequential(Bottleneck(64, 64), *(Bottleneck(256, 64) for _ in range(3)))
         self.transition1 = nn.ModuleList(
-            [_convolution(256, widths[0], stride=1), nn.Sequential(_convolution(256, widths[1], stride=2))]
+            [conv_block(256, widths[0]), nn.Sequential(conv_block(256, widths[1], stride=2))]
         )
-        self.stage2 = nn.ModuleList(HighResolutionModule(widths[:2]) for _ in range(1))
+        self.stage2 = nn.Sequential(HighResolutionModule(widths[:2]))
         self.transition2 = _new_branch(widths[1], widths[2], existing=2)
-        self.stage3 = nn.ModuleList(HighResolutionModule(widths[:3]) for _ in range(4))
+        self.stage3 = nn.Sequential(*(HighResolutionModule(widths[:3]) for _ in range(4)))
         self.transition3 = _new_branch(widths[2], widths[3], existing=3)
-        self.stage4 = nn.ModuleList(HighResolutionModule(widths) for _ in range(3))
+        self.stage4 = nn.Sequential(*(HighResolutionModule(widths) for _ in range(3)))
 
     def multiscale(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) normalised RGB -> four maps (B, width·2^b, H/4/2^b, W/4/2^b), finest first."""
         x = torch.relu_(self.bn1(self.conv1(images)))
         x = torch.relu_(self.bn2(self.conv2(x)))
         x = self.layer1(x)
-        features = [transition(x) for transition in self.transition1]
-        for module in self.stage2:
-            features = module(features)
-        features.append(self.transition2[-1](features[-1]))
-        for module in self.stage3:
-            features = module(features)
-        features.append(self.transition3[-1](features[-1]))
-        for module in self.stage4:
-            features = module(features)
-        return features
+        features = self.stage2([transition(x) for transition in self.transition1])
+        features = self.stage3([*features, self.transition2[-1](features[-1])])
+        return self.stage4([*features, self.transition3[-1](features[-1])])
 
 
 class PoseHRNet(HighResolutionStages):
-    """HRNet for dense heads: all branches brought to the finest resolution and concatenated.
-
-    Args:
-        width: 32 or 48.
-    """
+    """HRNet for dense heads: all branches brought to the finest resolution and concatenated."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
-        self.out_channels = 15 * width
         self.upsample_stage_2 = _upsample(2 * width, steps=1)
         self.upsample_stage_3 = _upsample(4 * width, steps=2)
         self.upsample_stage_4 = _upsample(8 * width, steps=3)
         self.final_layer = mark_unused(nn.Conv2d(width, 24, 1))
-        _initialise(self)
+        initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB -> (B, 15·width, H/4, W/4)."""
@@ -102,27 +91,22 @@ class PoseHRNet(HighResolutionStages):
 
 
 class ClassificationHRNet(HighResolutionStages):
-    """HRNet for ImageNet: branches widened and merged from fine to coarse.
-
-    Args:
-        width: 48 or 64.
-    """
+    """HRNet for ImageNet: branches widened and merged from fine to coarse."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width)
-        self.out_channels = 15 * width
         inner = (32, 64, 128, 256)
         self.incre_modules = nn.ModuleList(
             nn.Sequential(Bottleneck(width * 2**b, channels)) for b, channels in enumerate(inner)
         )
         self.downsamp_modules = nn.ModuleList(
-            _convolution(4 * fine, 4 * coarse, stride=2, bias=True) for fine, coarse in pairwise(inner)
+            conv_block(4 * fine, 4 * coarse, stride=2, bias=True) for fine, coarse in pairwise(inner)
         )
         self.final_layer = nn.Sequential(
             nn.Conv2d(1024, 2048, 1), nn.BatchNorm2d(2048), nn.ReLU(inplace=True)
         )
         self.classifier = mark_unused(nn.Linear(2048, 1000))
-        _initialise(self)
+        initialise(self)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) normalised RGB -> feature (B, 2048), grid (B, 1024, H/32, W/32).
@@ -136,15 +120,10 @@ class ClassificationHRNet(HighResolutionStages):
         return self.final_layer(grid).mean(dim=(2, 3)), grid
 
 
-def _convolution(in_channels: int, out_channels: int, stride: int, bias: bool = False) -> nn.Sequential:
-    convolution = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=bias)
-    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
-
-
 def _new_branch(in_channels: int, out_channels: int, existing: int) -> nn.ModuleList:
     """Keeps the existing branches unchanged, and makes a coarser one from the last of them."""
     kept = [nn.Identity() for _ in range(existing)]
-    return nn.ModuleList([*kept, nn.Sequential(_convolution(in_channels, out_channels, stride=2))])
+    return nn.ModuleList([*kept, nn.Sequential(conv_block(in_channels, out_channels, stride=2))])
 
 
 def _fuse(channels: tuple[int, ...], source: int, target: int) -> nn.Module:
@@ -157,10 +136,8 @@ def _fuse(channels: tuple[int, ...], source: int, target: int) -> nn.Module:
             nn.BatchNorm2d(channels[target]),
             nn.Upsample(scale_factor=2 ** (source - target), mode="nearest"),
         )
-    halvings = [
-        _convolution(channels[source], channels[source], stride=2) for _ in range(target - source - 1)
-    ]
-    last = _convolution(channels[source], channels[target], stride=2)[:2]  # the sum comes before the ReLU
+    halvings = [conv_block(channels[source], channels[source], stride=2) for _ in range(target - source - 1)]
+    last = conv_block(channels[source], channels[target], stride=2)[:2]  # the sum comes before the ReLU
     return nn.Sequential(*halvings, last)
 
 
@@ -168,11 +145,5 @@ def _upsample(channels: int, steps: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(steps):
         layers.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True))
-        layers.extend(_convolution(channels, channels, stride=1))
+        layers.extend(conv_block(channels, channels))
     return nn.Sequential(*layers)
-
-
-def _initialise(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -10,6 +10,8 @@ from torch import Tensor
 from hmrcli.assets.npz import read_npz
 from hmrcli.errors import BadInput, MissingFile
 
+_SIZES = {"pose": 144, "shape": 10, "cam": 3}
+
 
 class MeanParameters(NamedTuple):
     """Start values of HMR's iteration."""
@@ -33,10 +35,7 @@ def rest_parameters() -> MeanParameters:
 
 
 def load_mean_parameters(path: Path) -> MeanParameters:
-    """Reads the published `smpl_mean_params.npz`.
-
-    Args:
-        path: npz file with `pose` (144), `shape` (10) and `cam` (3).
+    """Reads the published `smpl_mean_params.npz`, with `pose` (144), `shape` (10) and `cam` (3).
 
     Raises:
         MissingFile: there is no such file.
@@ -47,13 +46,13 @@ def load_mean_parameters(path: Path) -> MeanParameters:
             f"{path} is missing; the start of HMR's iteration comes from it: run `hmr download body`"
         )
     try:
-        stored = read_npz(path, ("pose", "shape", "cam"))
+        stored = read_npz(path, _SIZES)
     except BadInput as error:
         raise BadInput(
             f"{error}; expected an npz file with pose (144), shape (10) and cam (3): run `hmr download body`"
         ) from None
     arrays = []
-    for name, size in (("pose", 144), ("shape", 10), ("cam", 3)):
+    for name, size in _SIZES.items():
         array = np.asarray(stored[name])
         if array.size != size:
             raise BadInput(f"{path}: `{name}` has {array.size} numbers instead of {size}")

@@ -14,11 +14,7 @@ def polar_rotation(matrices: Tensor) -> Tensor:
     (Hoger and Carlson, Quarterly of Applied Mathematics 1984); these follow from the eigenvalues of MᵀM, in closed
     form, too. The gradient is finite where singular values coincide, also where two of them are 0.
 
-    Args:
-        matrices: (..., 3, 3).
-
-    Returns:
-        (..., 3, 3) rotations; a left-handed factor is negated as a whole. Zeros for zeros.
+    (..., 3, 3) -> rotations (..., 3, 3); a left-handed factor is negated as a whole. Zeros for zeros.
     """
     rotations: Tensor = _PolarRotation.apply(matrices)
     return rotations

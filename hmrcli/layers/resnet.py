@@ -11,7 +11,6 @@ class BasicBlock(nn.Module):
     expansion = 1
 
     def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
-        """Builds a block that maps `in_channels` to `channels` at 1/`stride` of the resolution."""
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
@@ -31,7 +30,6 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
-        """Builds a block that maps `in_channels` to `4 * channels` at 1/`stride` of the resolution."""
         super().__init__()
         out_channels = channels * self.expansion
         self.conv1 = nn.Conv2d(in_channels, channels, 1, bias=False)
@@ -50,12 +48,9 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """ResNet up to its last feature map.
+    """ResNet up to its last feature map, of so many blocks in each of the four stages.
 
-    Args:
-        block: what the stages are made of.
-        blocks: number of them in each of the four stages.
-        width: channels of the stem; the stages have 1, 2, 4 and 8 times as many, before the block's expansion.
+    The stem has `width` channels, the stages 1, 2, 4 and 8 times as many, before the block's expansion.
     """
 
     def __init__(
@@ -70,9 +65,7 @@ class ResNet(nn.Module):
         self.layer2 = _stage(block, widths[0], 2 * width, blocks[1], stride=2)
         self.layer3 = _stage(block, widths[1], 4 * width, blocks[2], stride=2)
         self.layer4 = _stage(block, widths[2], 8 * width, blocks[3], stride=2)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB -> (B, out_channels, H/32, W/32)."""
@@ -98,11 +91,7 @@ class FeaturePyramid(nn.Module):
         self.resnet.layer4 = nn.Sequential()
         self.fine = nn.Conv2d(64, self.out_channels, 1)
         self.coarse = nn.Conv2d(128, self.out_channels, 1)
-        self.smooth = nn.Sequential(
-            nn.Conv2d(self.out_channels, self.out_channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(self.out_channels),
-            nn.ReLU(inplace=True),
-        )
+        self.smooth = conv_block(self.out_channels, self.out_channels)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) normalised RGB -> (B, 128, H/8, W/8)."""
@@ -119,6 +108,19 @@ def resnet18() -> ResNet:
 def resnet50() -> ResNet:
     """ResNet-50: 23,508,032 parameters without the classifier; 2048 channels."""
     return ResNet(Bottleneck, blocks=(3, 4, 6, 3))
+
+
+def conv_block(in_channels: int, out_channels: int, stride: int = 1, bias: bool = False) -> nn.Sequential:
+    """Makes a 3×3 convolution, its batch norm and a ReLU."""
+    convolution = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=bias)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+
+
+def initialise(network: nn.Module) -> None:
+    """Draws the weights of all convolutions anew."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def _stage(

@@ -14,9 +14,7 @@ Module = TypeVar("Module", bound=nn.Module)
 def mark_unused(module: Module, *names: str) -> Module:
     """Marks entries of a module's state that nothing reads, by default all of them, and freezes these.
 
-    Args:
-        module: returned for convenience.
-        names: entries, as in the module's state dict.
+    Returns the module.
     """
     unused = names or tuple(module.state_dict())
     for name, parameter in module.named_parameters():

@@ -20,7 +20,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from hmrcli.assets.checkpoints import Checkpoint
+from hmrcli.assets.checkpoints import DAMAGED, Checkpoint
 from hmrcli.assets.pickle_records import Record
 from hmrcli.errors import BadInput, MissingFile
 from hmrcli.files import damage
@@ -53,12 +53,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise MissingFile(f"{path} is missing; `hmr download --list` shows the published weights")
-    if what := _another_kind(path):
+    with path.open("rb") as file:
+        head = file.read(512)
+    if what := _another_kind(head, path.suffix):
         raise BadInput(f"{path}: {what}")
-    if _is_safetensors(path):
-        with damage(
-            f"{path}: is cut off, damaged or no weight file ({{}}); fetch it again with `hmr download`"
-        ):
+    if path.suffix == ".safetensors" or head[8:9] == b"{":
+        with damage(f"{path}: {DAMAGED}"):
             return _named(safetensors.torch.load_file(path))
     with Checkpoint(path) as stored:
         return _state(stored)
@@ -102,9 +102,8 @@ def _flat(stored: Checkpoint, value: Any) -> Iterator[tuple[str, Any]]:
         inner = next((key for key in _KEYS if key in parts), alone)
         if inner is None:
             for key, part in sorted(parts.items()):
-                yield from (
-                    (f"{key}.{_unwrap(str(name))}", item) for name, item in stored.entries(part).items()
-                )
+                for name, item in stored.entries(part).items():
+                    yield f"{key}.{_unwrap(str(name))}", item
             entries = {key: item for key, item in entries.items() if key not in parts}
             break
         value = parts[inner]
@@ -128,12 +127,9 @@ def _named(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_weights(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
-    """Writes safetensors under a temporary name in the same folder, then renames.
+    """Writes tensors on any device, and strings for the file's header, as safetensors, into a folder that exists.
 
-    Args:
-        state: tensors by name, on any device.
-        path: the file to write; its folder must exist.
-        metadata: strings for the file's header.
+    The name appears only when the file is whole.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -149,13 +145,11 @@ def write_weights(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str
 _NOT_WEIGHTS = "it is no weight file of a network; `hmr download --list` shows the published ones"
 
 
-def _another_kind(path: Path) -> str:
+def _another_kind(head: bytes, suffix: str) -> str:
     """Tells what a file is by its first bytes, and what to do, if it can hold no weights that are read here."""
-    with path.open("rb") as file:
-        head = file.read(512)
     if head.lstrip()[:1] == b"<":
         return "is a web page, not weights; delete it and fetch it again with `hmr download`"
-    if path.suffix == ".onnx" or (head[:1] == b"\x08" and (b"pytorch" in head or b"onnx" in head)):
+    if suffix == ".onnx" or (head[:1] == b"\x08" and (b"pytorch" in head or b"onnx" in head)):
         return "is an ONNX model, expected weights of torch (.pth, .ckpt or .safetensors)"
     kind = next((kind for start, kind in _STARTS.items() if head.startswith(start)), None)
     if head[257:262] == b"ustar":
@@ -171,11 +165,6 @@ _STARTS = {
     b"\x89PNG": "a picture",
     b"version https://git-lfs": "a pointer of git-lfs, not the file itself",
 }
-
-
-def _is_safetensors(path: Path) -> bool:
-    with path.open("rb") as file:
-        return path.suffix == ".safetensors" or file.read(9)[8:] == b"{"
 
 
 def _unwrap(name: str) -> str:

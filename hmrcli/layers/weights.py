@@ -57,10 +57,6 @@ def load_weights(network: nn.Module, path: Path | str) -> WeightReport:
     Only entries that change no output may be missing: batch counters, and what published files store
     without use. The network is left untouched when the file is refused.
 
-    Args:
-        network: one of this package's networks.
-        path: the file.
-
     Raises:
         MissingFile: there is no such file.
         BadInput: the file is damaged, is no weight file, would run code, or belongs to another network.
@@ -71,8 +67,7 @@ def load_weights(network: nn.Module, path: Path | str) -> WeightReport:
     missing = tuple(name for name in target if name not in found)
     optional = unused_names(network)
     lacking = [name for name in missing if name not in optional and not name.endswith("num_batches_tracked")]
-    refusal = _mismatch(found, target, lacking)
-    if refusal:
+    if refusal := _mismatch(found, target, lacking):
         raise BadInput(f"{path}: {refusal}")
     matched = {name: found[name] for name in target if name in found}
     network.load_state_dict(matched, strict=False)
@@ -87,7 +82,6 @@ def load_backbone(network: nn.Module, path: Path | str) -> WeightReport:
 
     Args:
         network: one of this package's networks, or a bare backbone.
-        path: the file.
 
     Raises:
         MissingFile: there is no such file.
@@ -111,13 +105,7 @@ def load_backbone(network: nn.Module, path: Path | str) -> WeightReport:
 
 
 def save_weights(network: nn.Module, path: Path | str, metadata: Mapping[str, str] | None = None) -> None:
-    """Writes a network's state as safetensors; the name appears only when the file is whole.
-
-    Args:
-        network: its parameters and persistent buffers are written under their own names.
-        path: the file to write; its folder must exist.
-        metadata: strings for the file's header.
-    """
+    """Writes a network's parameters and persistent buffers as `write_weights` does."""
     write_weights(network.state_dict(), Path(path), metadata or {})
 
 
