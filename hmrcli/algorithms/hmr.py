@@ -26,14 +26,9 @@ BACKBONES: dict[str, Callable[[], ResNet | PoseHRNet]] = {
 
 
 class HMRHead(nn.Module):
-    """Regresses residuals to the current estimate, a fixed number of times.
+    """Regresses residuals to the current estimate, a fixed number of times (3 in the paper), from the mean on.
 
     There is no activation between the two layers, as in the published networks.
-
-    Args:
-        mean: where the iteration starts.
-        iterations: 3 in the paper.
-        features: length of the image's feature.
     """
 
     init_pose: Tensor

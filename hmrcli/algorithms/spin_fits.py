@@ -51,31 +51,29 @@ def merged(parts: Sequence[Changes]) -> Changes:
 
 
 class FitStore:
-    """Poses and shapes of all rows of the training sets.
+    """Poses and shapes of all rows of the training sets, one set after the other.
 
     Every process holds all rows and changes those that it draws; `share` brings the processes together, which
     they do before each checkpoint.
     """
 
     def __init__(self, sets: Sequence[ImageSet]) -> None:
-        """Starts from the static fits of sets, in the order of the batches' numbers; a set may have none.
-
-        Their arrays are taken over and changed in place.
-        """
-        self._fits = [image_set.fits or _none(len(image_set)) for image_set in sets]
-        self._loss = [np.full(len(fits), np.inf, np.float32) for fits in self._fits]
-        self._fresh = [np.zeros(len(fits), bool) for fits in self._fits]
-        self._before: list[tuple[Changes, NDArray[np.bool_]]] = []
-        """Fits that an unfinished step replaced, and flags of those that were fresh."""
+        """Starts from the static fits of sets, in the order of the batches' numbers; a set may have none."""
+        self._starts = np.cumsum([0, *map(len, sets)])
+        count = int(self._starts[-1])
+        self._fits = np.full((count, 82), np.nan, np.float32)
+        self._loss = np.full(count, np.inf, np.float32)
+        self._fresh = np.zeros(count, bool)
+        self._before: list[tuple[NDArray[Any], ...]] = []
+        """What an unfinished step replaced: rows, their fits, losses, and whether these were fresh."""
+        for start, image_set in zip(self._starts, sets):
+            if fits := image_set.fits:
+                self._fits[start : start + len(fits)] = np.concatenate([fits.pose, fits.betas], 1)
 
     def get(self, origin: Origin) -> Bodies:
         """Returns the fits of B rows as they are in their crops; NaN where there is none."""
-        bodies = _none(len(origin.row))
-        for number in np.unique(origin.dataset):
-            chosen = origin.dataset == number
-            stored, rows = self._fits[number], origin.row[chosen]
-            bodies.pose[chosen], bodies.betas[chosen] = stored.pose[rows], stored.betas[rows]
-        return Bodies(pose_into_crop(bodies.pose, origin.flip, origin.rotation), bodies.betas)
+        fits = self._fits[self._starts[origin.dataset] + origin.row]
+        return Bodies(pose_into_crop(fits[:, :72], origin.flip, origin.rotation), fits[:, 72:])
 
     def put(self, origin: Origin, bodies: Bodies, loss: NDArray[np.float32]) -> None:
         """Replaces the fits of B rows by bodies as they are in the crops, with their reprojection losses (B,).
@@ -85,9 +83,9 @@ class FitStore:
         pose = pose_from_crop(bodies.pose, origin.flip, origin.rotation).astype(np.float32)
         fits = np.concatenate([pose, bodies.betas.astype(np.float32)], 1)
         new = merged([Changes(origin.dataset, origin.row, fits, loss.astype(np.float32))])
-        rows = [new.row[new.dataset == number] for number in range(len(self._fits))]
-        self._before.append((self._at(rows), np.concatenate([f[r] for f, r in zip(self._fresh, rows)])))
-        self._write(new, fresh=True)
+        rows = self._starts[new.dataset] + new.row
+        self._before.append((rows, self._fits[rows], self._loss[rows], self._fresh[rows]))
+        self._write(rows, new.fits, new.loss, True)
 
     def settle(self) -> None:
         """Ends a step: what it put stays."""
@@ -98,26 +96,15 @@ class FitStore:
         while self._before:
             self._write(*self._before.pop())
 
-    def _write(self, changes: Changes, fresh: NDArray[np.bool_] | bool) -> None:
-        fresh = np.broadcast_to(fresh, len(changes.row))
-        for number in np.unique(changes.dataset):
-            chosen = changes.dataset == number
-            rows, fits = changes.row[chosen], changes.fits[chosen]
-            self._fits[number].pose[rows], self._fits[number].betas[rows] = fits[:, :72], fits[:, 72:]
-            self._loss[number][rows], self._fresh[number][rows] = changes.loss[chosen], fresh[chosen]
+    def _write(
+        self, rows: NDArray[Any], fits: NDArray[Any], loss: NDArray[Any], fresh: NDArray[Any] | bool
+    ) -> None:
+        self._fits[rows], self._loss[rows], self._fresh[rows] = fits, loss, fresh
 
-    def _changes(self, masks: Sequence[NDArray[np.bool_]]) -> Changes:
-        return self._at([np.flatnonzero(mask) for mask in masks])
-
-    def _at(self, rows: Sequence[NDArray[np.int64]]) -> Changes:
-        """Collects the fits of some rows of each set."""
-        fits = [np.concatenate([f.pose[r], f.betas[r]], 1) for f, r in zip(self._fits, rows)]
-        return Changes(
-            np.repeat(np.arange(len(rows)), [len(r) for r in rows]),
-            np.concatenate(rows),
-            np.concatenate(fits),
-            np.concatenate([loss[r] for loss, r in zip(self._loss, rows)]),
-        )
+    def _changes(self, mask: NDArray[np.bool_]) -> Changes:
+        rows = np.flatnonzero(mask)
+        dataset = np.searchsorted(self._starts, rows, side="right") - 1
+        return Changes(dataset, rows - self._starts[dataset], self._fits[rows], self._loss[rows])
 
     def share(self) -> None:
         """Gives all processes all fits; each of them has to call it at the same step.
@@ -128,11 +115,12 @@ class FitStore:
         parts: list[Changes] = [own] * processes
         if processes > 1:
             dist.all_gather_object(parts, own)
-        self._write(merged(parts), fresh=False)
+        best = merged(parts)
+        self._write(self._starts[best.dataset] + best.row, best.fits, best.loss, False)
 
     def state(self) -> dict[str, Tensor]:
         """Returns what differs from the static fits, for a checkpoint; the same on all processes after `share`."""
-        changes = self._changes([np.isfinite(loss) for loss in self._loss])
+        changes = self._changes(np.isfinite(self._loss))
         return {name: torch.from_numpy(values) for name, values in changes._asdict().items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -142,13 +130,9 @@ class FitStore:
             KeyError: it is no such state.
             ValueError: it has rows that the sets lack.
         """
-        changes = Changes(*(state[name].numpy() for name in Changes._fields))
-        sizes = np.array([len(fits) for fits in self._fits])
-        known = (changes.dataset >= 0) & (changes.dataset < len(sizes)) & (changes.row >= 0)
-        if not known.all() or (changes.row >= sizes[changes.dataset]).any():
+        dataset, row, fits, loss = (state[name].numpy() for name in Changes._fields)
+        sizes = np.diff(self._starts)
+        known = (dataset >= 0) & (dataset < len(sizes)) & (row >= 0)
+        if not known.all() or (row >= sizes[dataset]).any():
             raise ValueError("stored fits are of other training sets")
-        self._write(changes, fresh=False)
-
-
-def _none(count: int) -> Bodies:
-    return Bodies(np.full((count, 72), np.nan, np.float32), np.full((count, 10), np.nan, np.float32))
+        self._write(self._starts[dataset] + row, fits, loss, False)

@@ -184,7 +184,5 @@ def _shapes(joints: str, batch: int) -> dict[str, tuple[int, ...]]:
         "keypoints3d": (batch, count, 4),
         "pose": (batch, 72),
         "betas": (batch, 10),
-        "has_keypoints2d": (batch,),
-        "has_keypoints3d": (batch,),
-        "has_smpl": (batch,),
+        **dict.fromkeys(("has_keypoints2d", "has_keypoints3d", "has_smpl"), (batch,)),
     }
