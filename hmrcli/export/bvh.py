@@ -22,15 +22,10 @@ _ROTATIONS = "Zrotation Xrotation Yrotation"
 
 
 def write_bvh(motion: Motion, path: Path, names: BvhNames = "smpl") -> Path:
-    """Writes a motion at a constant frame rate.
+    """Writes a motion at a constant frame rate, with SMPL's or Mixamo's names of the joints.
 
     The rest pose is the body's T-pose with no joint turned, so that a joint's channels are SMPL's rotation of it. The
     root's offset is zero and its position that of the pelvis in space.
-
-    Args:
-        motion: of one person.
-        path: ends in .bvh.
-        names: of the joints.
     """
     placed = turned(steady(motion).motion, "y")
     rest = at_rest(motion.body, motion.betas)
@@ -63,12 +58,10 @@ def _tree(
     for child in CHILDREN[joint]:
         yield from _tree(child, depth + 1, names, rest, ends)
     if joint in ends:
-        yield from (
-            f"{inner}End Site",
-            f"{inner}{{",
-            f"{inner}\tOFFSET {_numbers(ends[joint])}",
-            f"{inner}}}",
-        )
+        yield f"{inner}End Site"
+        yield f"{inner}{{"
+        yield f"{inner}\tOFFSET {_numbers(ends[joint])}"
+        yield f"{inner}}}"
     yield f"{outer}}}"
 
 

@@ -9,16 +9,19 @@ import roma
 import torch
 from numpy.typing import NDArray
 
+from hmrcli.body import BodyModel
 from hmrcli.body.about import about
 from hmrcli.body.joints import SMPL_24
 from hmrcli.body.texture import cut_mesh
 from hmrcli.export.axes import turned
-from hmrcli.export.skeleton import CHILDREN, Array, Rest, at_rest, joints_of
-from hmrcli.export.weights import strongest_weights
+from hmrcli.export.skeleton import CHILDREN, Array, Rest, at_rest, joint_frames
 from hmrcli.files import whole_file
 from hmrcli.motion import Motion
 from hmrcli.render.glb import VERTICES, Glb
 from hmrcli.render.mesh_files import GREY, text_name
+
+_WEIGHTS = 4
+"""Joints that move a vertex at most, the most that viewers agree on."""
 
 
 class _Bound(NamedTuple):
@@ -32,14 +35,6 @@ class _Bound(NamedTuple):
     """What became of SMPL's pose correctives."""
 
 
-class _Nodes(NamedTuple):
-    """Indices of the nodes."""
-
-    mesh: int
-    joints: list[int]
-    """(24,)"""
-
-
 def write_glb(motion: Motion, path: Path, colour: Array | None = None, correctives: bool = False) -> Path:
     """Writes one person.
 
@@ -49,7 +44,6 @@ def write_glb(motion: Motion, path: Path, colour: Array | None = None, correctiv
 
     Args:
         motion: in the camera's space or in a world with y up.
-        path: ends in .glb.
         colour: (3,) in [0, 1] sRGB; light grey when not given.
         correctives: True to add SMPL's pose correctives as 207 morph targets, which the animation drives: exact, at
             some megabytes.
@@ -60,14 +54,13 @@ def write_glb(motion: Motion, path: Path, colour: Array | None = None, correctiv
     glb, name = Glb(_said(motion, bound.correctives)), text_name(path)
     mesh = glb.add("meshes", _mesh(motion, bound, glb, GREY if colour is None else colour, correctives))
     glb.document["meshes"][mesh]["name"] = name
-    nodes = _add_nodes(glb, placed, rest, name, mesh)
+    mesh_node, joints = _add_nodes(glb, placed, rest, name, mesh)
     inverse = glb.accessor(bound.inverse.swapaxes(1, 2).astype(np.float32))  # by columns
-    glb.add(
-        "skins",
-        {"name": name, "skeleton": nodes.joints[0], "joints": nodes.joints, "inverseBindMatrices": inverse},
-    )
+    skin = {"name": name, "skeleton": joints[0], "joints": joints, "inverseBindMatrices": inverse}
+    glb.add("skins", skin)
     if not still:
-        glb.add("animations", {"name": name} | _animation(placed, nodes, rest, glb, correctives))
+        weighted = mesh_node if correctives else None
+        glb.add("animations", {"name": name} | _animation(placed, joints, rest, glb, weighted))
     with whole_file(path) as temporary:
         temporary.write_bytes(glb.content())
     return path
@@ -80,16 +73,14 @@ def _in_t_pose(rest: Rest, correctives: bool) -> _Bound:
 
 
 def _in_pose(placed: Motion, rest: Rest) -> _Bound:
-    joints = joints_of(rest, placed.rotmat, placed.transl)
     with torch.inference_mode():
         rotmat, betas, transl = (
             torch.from_numpy(np.asarray(value, np.float32))
             for value in (placed.rotmat, placed.betas[None], placed.transl)
         )
         vertices = placed.body(rotmat, betas, transl).vertices[0].numpy()
-    forth = np.tile(np.eye(4), (24, 1, 1))
-    forth[:, :3, :3], forth[:, :3, 3] = joints.rotations[0], joints.positions[0]
-    return _Bound(vertices, np.linalg.inv(forth), "baked")
+    frames = joint_frames(rest, placed.rotmat[0], placed.transl[0])
+    return _Bound(vertices, np.linalg.inv(frames), "baked")
 
 
 def _said(motion: Motion, correctives: str) -> dict[str, str]:
@@ -106,8 +97,8 @@ def _said(motion: Motion, correctives: str) -> dict[str, str]:
     }
 
 
-def _add_nodes(glb: Glb, placed: Motion, rest: Rest, name: str, mesh: int) -> _Nodes:
-    """Adds the mesh and the joints, which stand as in the first frame."""
+def _add_nodes(glb: Glb, placed: Motion, rest: Rest, name: str, mesh: int) -> tuple[int, list[int]]:
+    """Adds the mesh and the joints, which stand as in the first frame; returns the indices of their nodes."""
     turns, bones = _quaternions(placed.rotmat[:1])[0], rest.bones
     bones[0] = rest.joints[0] + placed.transl[0]
     mesh_node = glb.add_to_scene({"name": name, "mesh": mesh, "skin": 0})
@@ -117,15 +108,15 @@ def _add_nodes(glb: Glb, placed: Motion, rest: Rest, name: str, mesh: int) -> _N
         below = [joints[child] for child in CHILDREN[joint]]
         glb.add("nodes", node | ({"children": below} if below else {}))
     glb.document["scenes"][0]["nodes"].append(joints[0])
-    return _Nodes(mesh_node, joints)
+    return mesh_node, joints
 
 
 def _mesh(motion: Motion, bound: _Bound, glb: Glb, colour: Array, correctives: bool) -> dict[str, Any]:
-    mesh, weights = cut_mesh(motion.body), strongest_weights(motion.body)
+    mesh, (joints, shares) = cut_mesh(motion.body), _strongest_weights(motion.body)
     primitive = glb.skin(bound.vertices, mesh, glb.material("skin", colour))
     primitive["attributes"] |= {
-        "JOINTS_0": glb.accessor(weights.joints[mesh.source], VERTICES),
-        "WEIGHTS_0": glb.accessor(weights.shares[mesh.source], VERTICES),
+        "JOINTS_0": glb.accessor(joints[mesh.source], VERTICES),
+        "WEIGHTS_0": glb.accessor(shares[mesh.source], VERTICES),
     }
     if not correctives:
         return {"primitives": [primitive]}
@@ -138,14 +129,31 @@ def _mesh(motion: Motion, bound: _Bound, glb: Glb, colour: Array, correctives: b
     return {"primitives": [primitive], "weights": first, "extras": {"targetNames": names}}
 
 
-def _animation(placed: Motion, nodes: _Nodes, rest: Rest, glb: Glb, correctives: bool) -> dict[str, Any]:
-    """Returns a key for each frame at the time it was seen; players interpolate between them."""
+def _strongest_weights(body: BodyModel) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Returns joints (V, 4) with the strongest weights of each vertex, 0 where there is none, and these weights (V, 4).
+
+    They sum to 1; the open body and SMPL have no more than four.
+    """
+    weights = body.weights.cpu().numpy()
+    joints = np.argsort(-weights, axis=1, kind="stable")[:, :_WEIGHTS]
+    shares = np.take_along_axis(weights, joints, 1)
+    shares = (shares / shares.sum(1, keepdims=True)).astype(np.float32)
+    return np.where(shares > 0, joints, 0).astype(np.uint8), shares
+
+
+def _animation(
+    placed: Motion, joints: list[int], rest: Rest, glb: Glb, weighted: int | None
+) -> dict[str, Any]:
+    """Returns a key for each frame at the time it was seen; players interpolate between them.
+
+    `weighted` is the node of a mesh whose morph targets are driven.
+    """
     times = glb.accessor(placed.times.astype(np.float32), limits=True)
     turns = _quaternions(placed.rotmat)
-    tracks = [(node, "rotation", turns[:, joint]) for joint, node in enumerate(nodes.joints)]
-    tracks.append((nodes.joints[0], "translation", rest.joints[0] + placed.transl))
-    if correctives:
-        tracks.append((nodes.mesh, "weights", _corrections(placed.rotmat).ravel()))
+    tracks = [(node, "rotation", turns[:, joint]) for joint, node in enumerate(joints)]
+    tracks.append((joints[0], "translation", rest.joints[0] + placed.transl))
+    if weighted is not None:
+        tracks.append((weighted, "weights", _corrections(placed.rotmat).ravel()))
     return {
         "samplers": [
             {"input": times, "output": glb.accessor(values.astype(np.float32)), "interpolation": "LINEAR"}

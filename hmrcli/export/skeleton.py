@@ -24,33 +24,12 @@ def _depth_first(joint: int) -> list[int]:
 DEPTH_FIRST = tuple(_depth_first(0))
 """The 24 joints, each followed by all that are below it."""
 
-_SIDE = {
-    "hip": "UpLeg",
-    "knee": "Leg",
-    "ankle": "Foot",
-    "foot": "ToeBase",
-    "collar": "Shoulder",
-    "shoulder": "Arm",
-    "elbow": "ForeArm",
-    "wrist": "Hand",
-    "hand": "HandMiddle1",
-}
-_MIDDLE = {
-    "pelvis": "Hips",
-    "spine1": "Spine",
-    "spine2": "Spine1",
-    "spine3": "Spine2",
-    "neck": "Neck",
-    "head": "Head",
-}
-
-
-def _mixamo(name: str) -> str:
-    side, _, joint = name.partition("_")
-    return f"mixamorig:{side.capitalize()}{_SIDE[joint]}" if joint else f"mixamorig:{_MIDDLE[name]}"
-
-
-JOINT_NAMES = {"smpl": SMPL_24.names, "mixamo": tuple(map(_mixamo, SMPL_24.names))}
+_MIXAMO = (
+    "Hips LeftUpLeg RightUpLeg Spine LeftLeg RightLeg Spine1 LeftFoot RightFoot Spine2 LeftToeBase RightToeBase "
+    "Neck LeftShoulder RightShoulder Head LeftArm RightArm LeftForeArm RightForeArm LeftHand RightHand "
+    "LeftHandMiddle1 RightHandMiddle1"
+)
+JOINT_NAMES = {"smpl": SMPL_24.names, "mixamo": tuple(f"mixamorig:{name}" for name in _MIXAMO.split())}
 """Names of the 24 joints in SMPL's order: SMPL's own, and those of Mixamo's rigs, which engines map by name."""
 
 
@@ -68,15 +47,6 @@ class Rest(NamedTuple):
         return self.joints - self.joints[[0, *PARENTS[1:]]]
 
 
-class Joints(NamedTuple):
-    """Joints of a posed body in space."""
-
-    rotations: Array
-    """(F, 24, 3, 3)"""
-    positions: Array
-    """(F, 24, 3) metres."""
-
-
 def at_rest(body: BodyModel, betas: Array) -> Rest:
     """Returns the body of a shape (10,) in T-pose."""
     with torch.inference_mode():
@@ -85,19 +55,18 @@ def at_rest(body: BodyModel, betas: Array) -> Rest:
     return Rest(posed.vertices[0].cpu().numpy().astype(float), posed.joints[0].cpu().numpy().astype(float))
 
 
-def joints_of(rest: Rest, rotmat: Array, transl: Array) -> Joints:
-    """Poses the skeleton.
+def joint_frames(rest: Rest, rotmat: Array, transl: Array) -> Array:
+    """Returns where the joints of a posed body are: (24, 4, 4) from the frame of each into space, metres.
 
-    Args:
-        rest: the body at rest.
-        rotmat: (F, 24, 3, 3) rotations in the parent's frame.
-        transl: (F, 3) metres, added to the body that turns about the root joint at rest.
+    It turns about its root joint at rest, by rotations (24, 3, 3) in the parent's frame; `transl` (3,) is added.
     """
-    rotations, positions = [rotmat[:, 0]], [rest.joints[0] + transl]
-    for parent, bone, turn in zip(PARENTS[1:], rest.bones[1:], rotmat[:, 1:].swapaxes(0, 1)):
-        positions.append(positions[parent] + rotations[parent] @ bone)
-        rotations.append(rotations[parent] @ turn)
-    return Joints(np.stack(rotations, 1), np.stack(positions, 1))
+    frames, bones = np.tile(np.eye(4), (24, 1, 1)), rest.bones
+    rotations, positions = frames[:, :3, :3], frames[:, :3, 3]
+    rotations[0], positions[0] = rotmat[0], rest.joints[0] + transl
+    for joint, parent in enumerate(PARENTS[1:], start=1):
+        positions[joint] = positions[parent] + rotations[parent] @ bones[joint]
+        rotations[joint] = rotations[parent] @ rotmat[joint]
+    return frames
 
 
 def tips(body: BodyModel, rest: Rest) -> dict[int, Array]:

@@ -3,14 +3,11 @@
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from hmrcli.body import BodyModel
 from hmrcli.export.amass import write_amass
 from hmrcli.export.bvh import BvhNames, write_bvh
-from hmrcli.export.coco import write_coco
 from hmrcli.export.gltf import write_glb
-from hmrcli.export.openpose import write_openpose
+from hmrcli.export.keypoints import write_coco, write_openpose
 from hmrcli.motion import Motion
 from hmrcli.render.overlay import PALETTE
 
@@ -52,10 +49,9 @@ def write_exports(
         motions: of the people. `openpose` and `coco` need them in the camera's space; the other kinds also take a
             world's.
         target: folder and stem of the files, `target_1.bvh` and `target_coco.json` among them.
-        kinds: of `KINDS`.
         frame_count: of the clip, for OpenPose's file of each frame; None for a photo, whose motions have one frame.
-        bvh_names: names of the joints in BVH files.
-        correctives: whether animations have pose correctives as morph targets.
+        bvh_names: as `write_bvh` takes them.
+        correctives: as `write_glb` takes them.
 
     Returns:
         the paths of each kind: of each person in the order of the motions, or of all people.
@@ -66,7 +62,9 @@ def write_exports(
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     writers: dict[str, Callable[[Motion, Path], Path]] = {
-        "mesh": lambda motion, path: write_glb(motion, path, _colour(motion), correctives),
+        "mesh": lambda motion, path: write_glb(
+            motion, path, PALETTE[motion.track_id % len(PALETTE)], correctives
+        ),
         "amass": write_amass,
         "bvh": lambda motion, path: write_bvh(motion, path, bvh_names),
     }
@@ -90,10 +88,6 @@ def write_exports(
 def beside(target: Path, end: str) -> Path:
     """Returns the path of a file whose name is the target's and an end."""
     return target.with_name(target.name + end)
-
-
-def _colour(motion: Motion) -> np.ndarray:
-    return PALETTE[motion.track_id % len(PALETTE)]
 
 
 def _keypoint_paths(target: Path, frame_count: int | None) -> dict[int, Path]:
