@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from hmrcli.assets.npy import read_header, require_size
+from hmrcli.assets.npy import read_header
 from hmrcli.assets.npz import NpzFile
 from hmrcli.assets.pickles import read_pickle
 from hmrcli.assets.registry import Check
@@ -15,14 +15,9 @@ _WRAPPERS = ("state_dict.", "model.", "module.", "backbone.")
 
 
 def check_structure(path: Path, suffix: str, check: Check) -> None:
-    """Refuses a file that is damaged or is another thing than it should be.
+    """Raises Refused for a file, of whatever name for now, that is damaged or another thing than it should be.
 
-    Args:
-        path: the file, under whatever temporary name.
-        suffix: ending of its final name, which tells the format.
-
-    Raises:
-        Refused: says what was expected and what was found.
+    `suffix`, that of its final name, tells the format.
     """
     with path.open("rb") as file:
         if file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
@@ -47,8 +42,8 @@ def check_structure(path: Path, suffix: str, check: Check) -> None:
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Returns names and shapes of the tensors in a checkpoint, without the wrappers that training code adds.
 
-    Nested dictionaries give dotted names; leading `state_dict.`, `model.`, `module.`, `backbone.` are left
-    out. The tensors themselves are not read into memory.
+    Nested dictionaries give dotted names, of which the leading `_WRAPPERS` are left out. The tensors themselves are
+    not read into memory.
 
     Raises:
         Refused: not a checkpoint, or one without tensors.
@@ -98,9 +93,7 @@ def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 def _check_npy(path: Path, check: Check) -> None:
     with path.open("rb") as file, damage("it is cut short or no npy file ({})"):
-        shape, _, dtype = read_header(file)
-        if not dtype.hasobject:
-            require_size(shape, dtype, path.stat().st_size - file.tell())
+        shape = read_header(file, path.stat().st_size).shape
     if check.shape:
         _require_shape("its array", shape, check.shape)
 

@@ -6,25 +6,16 @@ import lzma
 import math
 import pickle
 import zlib
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from hmrcli.assets.npy import read_bytes
-from hmrcli.assets.pickles import Reader, Record, plain_dtype
+from hmrcli.assets.npy import most_unpacked, read_numbers
+from hmrcli.assets.pickle_records import Reader, Record
+from hmrcli.assets.pickles import plain_dtype
 
-_BOMB, _RATIO = 1 << 28, 100
-"""Bytes that any file may unpack to, and how many times its size a larger one may."""
 _ARRAY = "joblib.numpy_pickle.NumpyArrayWrapper"
 _OLD = ("joblib.numpy_pickle_compat.NDArrayWrapper", "joblib.numpy_pickle_compat.ZNDArrayWrapper")
-
-
-class _Unpacker(Protocol):
-    @property
-    def eof(self) -> bool: ...
-
-    def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
 
 
 def unpacked(content: bytes) -> bytes:
@@ -34,7 +25,7 @@ def unpacked(content: bytes) -> bytes:
         ValueError: it is cut off, or would unpack to something huge from next to nothing.
     """
     start = content[:6]
-    unpacker: _Unpacker
+    unpacker: Any
     if start[:2] == b"\x1f\x8b" or (start[:1] == b"\x78" and int.from_bytes(start[:2]) % 31 == 0):
         unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     elif start[:3] == b"BZh":
@@ -43,12 +34,11 @@ def unpacked(content: bytes) -> bytes:
         unpacker = lzma.LZMADecompressor()
     else:
         return content
-    most = max(_BOMB, _RATIO * len(content))
+    most = most_unpacked(len(content))
     result = unpacker.decompress(content, most)
     if not unpacker.eof:
-        raise ValueError(
-            "it ends early" if len(result) < most else "it would unpack to far more than it holds"
-        )
+        early = len(result) < most
+        raise ValueError("it ends early" if early else "it would unpack to far more than it holds")
     return result
 
 
@@ -82,5 +72,4 @@ def _array(reader: Any, state: dict[str, Any]) -> NDArray[Any] | Any:
     size = math.prod(shape) * dtype.itemsize
     if min(shape, default=0) < 0 or size > reader.stream.getbuffer().nbytes - reader.stream.tell():
         raise ValueError("an array is longer than the file")
-    array = read_bytes(reader.stream, size).view(dtype) if size else np.empty(0, dtype)
-    return array.astype(dtype.newbyteorder("="), copy=False).reshape(shape, order=state["order"])
+    return read_numbers(reader.stream, dtype, shape, state["order"])

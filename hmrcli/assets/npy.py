@@ -4,7 +4,7 @@ import io
 import math
 import zipfile
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ _LARGEST_HEADER = 10_000
 """Bytes of an npy header, numpy's own limit."""
 _CHUNK = 1 << 24
 _BOMB, _RATIO = 1 << 28, 100
-"""Members that unpack to more bytes than the first, and to more times their size than the second, are refused."""
+"""Bytes that anything may unpack to, and how many times its size something larger may."""
 
 
 class Header(NamedTuple):
@@ -27,8 +27,12 @@ class Header(NamedTuple):
     dtype: np.dtype[Any]
 
 
-def read_header(stream: IO[bytes]) -> Header:
-    """Reads the header of the array that a stream in npy format goes on with; ValueError if it is none."""
+def read_header(stream: IO[bytes], total: int | None = None) -> Header:
+    """Reads the header of the array that a stream in npy format goes on with.
+
+    Raises:
+        ValueError: it is none, or claims other numbers than fill the stream up to `total` bytes.
+    """
     start = stream.read(8)
     width = {1: 2, 2: 4, 3: 4}.get(start[6] if len(start) == 8 else 0)
     if start[:6] != b"\x93NUMPY" or width is None:
@@ -46,26 +50,31 @@ def read_header(stream: IO[bytes]) -> Header:
         raise ValueError(f"its header cannot be read ({reason(error)})") from None
     if any(isinstance(n, bool) or n < 0 for n in shape) or math.prod(shape) >= 1 << 60:
         raise ValueError("its header has a length that is impossible")
+    if total is not None and not dtype.hasobject:
+        require_size(shape, dtype, total - stream.tell())
     return Header(shape, fortran, dtype)
 
 
-def read_array(stream: IO[bytes], size: int) -> NDArray[Any] | None:
-    """Reads the array that a stream in npy format holds; None, at the first of their bytes, if it holds objects.
+def read_array(stream: IO[bytes], total: int) -> NDArray[Any] | None:
+    """Reads the array that a stream of `total` bytes in npy format holds; ValueError if it is no complete one.
 
-    Args:
-        size: bytes of the whole stream; a header that claims another size is refused before anything is read.
-
-    Raises:
-        ValueError: it is no complete array.
+    Returns None for an array of objects, whose pickle the stream then goes on with.
     """
-    shape, fortran, dtype = read_header(stream)
+    shape, fortran, dtype = read_header(stream, total)
     if dtype.hasobject:
         return None
-    require_size(shape, dtype, size - stream.tell())
+    array = read_numbers(stream, dtype, shape, "F" if fortran else "C")
+    stream.read(1)  # the end of a zip's member is where its checksum is compared
+    return array
+
+
+def read_numbers(
+    stream: IO[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], order: Literal["C", "F"]
+) -> NDArray[Any]:
+    """Reads the numbers of an array, writable and in native order; ValueError where the stream ends earlier."""
     count = math.prod(shape)
     array = read_bytes(stream, count * dtype.itemsize).view(dtype) if count else np.empty(0, dtype)
-    stream.read(1)  # the end of a zip's member is where its checksum is compared
-    return array.astype(dtype.newbyteorder("="), copy=False).reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="), copy=False).reshape(shape, order=order)
 
 
 def read_bytes(stream: IO[bytes], size: int) -> NDArray[np.uint8]:
@@ -94,9 +103,14 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         raise ValueError(reason(error)) from None
 
 
+def most_unpacked(size: int) -> int:
+    """Returns how many bytes so many may unpack to: nothing huge comes from next to nothing."""
+    return max(_BOMB, _RATIO * max(1, size))
+
+
 def require_modest(info: zipfile.ZipInfo) -> None:
     """Raises ValueError for a member that would unpack to something huge from next to nothing."""
-    if info.file_size > _BOMB and info.file_size > _RATIO * max(1, info.compress_size):
+    if info.file_size > most_unpacked(info.compress_size):
         raise ValueError(
             f"{info.file_size / 1e9:.1f} GB packed in {info.compress_size / 1e6:.1f} MB; it is not unpacked"
         )

@@ -7,7 +7,7 @@ from typing import IO, Any, Self
 
 import numpy as np
 
-from hmrcli.assets.npy import Header, open_zip, read_array, read_header, require_modest, require_size
+from hmrcli.assets.npy import Header, open_zip, read_array, read_header, require_modest
 from hmrcli.assets.pickles import read_stream
 from hmrcli.errors import BadInput
 from hmrcli.files import damage, open_file
@@ -94,10 +94,7 @@ class NpzFile(Mapping[str, Any]):
         self.require(name)
         info = self._members[name]
         with damage(f"{self.where(name)} is not a complete array: {{}}"), self._archive.open(info) as stream:
-            header = read_header(stream)
-            if not header.dtype.hasobject:
-                require_size(header.shape, header.dtype, info.file_size - stream.tell())
-        return header
+            return read_header(stream, info.file_size)
 
     def first_damage(self) -> str | None:
         """Returns the name of the first array that does not match its checksum; None if all do."""
