@@ -1,7 +1,7 @@
 """Zip and tar archives, read member by member: plain files only, below the target, never beyond a limit."""
 
 import errno
-import hashlib
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 
 from hmrcli.assets.npy import require_modest
 from hmrcli.errors import HmrError, Refused
-from hmrcli.files import reason
+from hmrcli.files import reason, sha256
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _CHUNK = 1 << 20
@@ -65,10 +65,8 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[tuple[str, Member | None]
             raise Refused("the archive is damaged (a member has no name)")
         plain = not info.is_dir() and stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
         path = PurePosixPath(info.filename.replace("\\", "/"))
-        yield (
-            info.filename,
-            Member(path, info.file_size, partial(_open_zip, archive, info)) if plain else None,
-        )
+        member = Member(path, info.file_size, partial(_open_zip, archive, info))
+        yield info.filename, member if plain else None
 
 
 def _open_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
@@ -109,25 +107,20 @@ def take_member(members: list[Member], pattern: str) -> Member:
     Raises:
         Refused: there is none, or several.
     """
-    found = [member for member in members if str(member.path) == pattern] or [
-        member for member in members if _fits(member, pattern)
-    ]
+    found = [member for member in members if str(member.path) == pattern]
+    found = found or [member for member in members if _fits(member, pattern)]
     if len(found) != 1:
         raise Refused(f"the archive holds {len(found)} plain files named {pattern}, expected one")
     return found[0]
 
 
-def extract(member: Member, target: Path) -> str:
-    """Writes a member to `target` and returns its SHA-256."""
-    digest = hashlib.sha256()
+def extract(member: Member, target: Path) -> None:
+    """Writes a member to `target`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     source = member.open()
     assert source is not None  # a plain file has content
     with source, target.open("wb") as file:
-        while chunk := source.read(_CHUNK):
-            digest.update(chunk)
-            file.write(chunk)
-    return digest.hexdigest()
+        shutil.copyfileobj(source, file, _CHUNK)
 
 
 def extract_tree(members: list[Member], folder: Path, take: tuple[str, ...], limit: int) -> dict[str, str]:
@@ -150,7 +143,8 @@ def extract_tree(members: list[Member], folder: Path, take: tuple[str, ...], lim
     for member in chosen:
         relative = PurePosixPath(*member.path.parts[skip:])
         try:
-            digests[str(relative)] = extract(member, folder / relative)
+            extract(member, folder / relative)
+            digests[str(relative)] = sha256(folder / relative)
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise Refused(f"the archive names {relative} both as a file and as a folder") from error
     return digests
