@@ -6,10 +6,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def bundled(name: str) -> Path:
-    """Returns the path of a bundled file.
-
-    Args:
-        name: path below `data/`, for example `body/open_body.npz`.
+    """Returns the path of a bundled file, by that below `data/`, for example `body/open_body.npz`.
 
     Raises:
         FileNotFoundError: the installation is incomplete (a bug, never the user's doing).

@@ -60,13 +60,10 @@ class _Broken(Exception):
 
 @dataclass
 class Transfer:
-    """Writes what an address serves to a file; an instance is a downloader for `pooch.retrieve`.
-
-    Args:
-        is_drive: the address is Google Drive's, so a confirmation page is followed.
-    """
+    """Writes what an address serves to a file; an instance is a downloader for `pooch.retrieve`."""
 
     is_drive: bool
+    """A confirmation page is followed."""
     limits: Limits
     progress: Progress
 
@@ -80,8 +77,7 @@ class Transfer:
         import requests
         import urllib3
 
-        target, version = Path(output_file), ""
-        reason = ""
+        target, version, reason = Path(output_file), "", ""
         for attempt in range(self.limits.attempts):
             if attempt:
                 time.sleep(self.limits.pause * 2 ** (attempt - 1))

@@ -55,10 +55,9 @@ def fetch(
     note: Callable[[str], None] = lambda text: None,
     options: str = "",
 ) -> Placed:
-    """Fetches a file from the first of its sources that serves a good one.
+    """Fetches a file of a registry from the first of its sources that serves a good one.
 
     Args:
-        registry: where it is from; gives Drive's address and the licences.
         shelf: folder that keeps archives, so that several files of one archive fetch it once.
         note: told why a source was passed over.
         options: further options of the command that a message ends with.
@@ -88,7 +87,6 @@ def place(assets: list[Asset], offered: Path, root: Path, options: str = "") -> 
 
     Args:
         assets: what the file may be; a single one is taken at its word, whatever the file's name.
-        offered: a file, archive or folder.
         options: further options of the command that a message ends with.
 
     Raises:
@@ -104,9 +102,8 @@ def place(assets: list[Asset], offered: Path, root: Path, options: str = "") -> 
     if not found:
         names = ", ".join(asset.name for asset in assets[:4]) + (", …" if len(assets) > 4 else "")
         if offered.is_dir():
-            raise BadInput(
-                f"{offered}: no file in this folder bears the name of {names}; give the file itself"
-            )
+            why = f"no file in this folder bears the name of {names}; give the file itself"
+            raise BadInput(f"{offered}: {why}")
         raise BadInput(
             f"{offered}: neither its name nor its content tells which file it is (looked for {names}). "
             f"Say which: hmr download NAME --from-file {offered}"
@@ -132,11 +129,7 @@ def _in_file(assets: list[Asset], offered: Path) -> list[_Found]:
 
 
 def verify(asset: Asset, root: Path) -> str | None:
-    """Checks a present file against its published or recorded hash, and its structure.
-
-    Returns:
-        What is wrong with it, None if nothing.
-    """
+    """Says what is wrong with a file, by its published or recorded hash and its structure; None if nothing."""
     path = asset.present(root)
     if path is None:
         return "missing"
@@ -165,23 +158,17 @@ def _retrieve(source: Source, drive_base: str, folder: Path, limits: Limits, pro
 
     pooch.get_logger().setLevel(logging.WARNING)
     address = source.address(drive_base)
-    return Path(
-        pooch.retrieve(
-            address,
-            known_hash=None,  # checked together with the structure in _settle, for files of the user's too
-            fname=pooch.utils.unique_file_name(address)[:120],
-            path=folder,
-            downloader=Transfer(source.drive is not None, limits, progress),
-        )
-    )
+    name = pooch.utils.unique_file_name(address)[:120]
+    transfer = Transfer(source.drive is not None, limits, progress)
+    # Its hash is checked together with the structure in _settle, for files of the user's too.
+    return Path(pooch.retrieve(address, known_hash=None, fname=name, path=folder, downloader=transfer))
 
 
 def _settle(found: _Found, target: Path, source: str, stage: Path, recorded: str | None) -> Placed:
     """Checks a file, takes it out of its archive where it is in one, and moves it to its name."""
     asset, file, member = found
     if asset.unpack:
-        _settle_folder(found, target, stage)
-        return Placed(asset, target, source)
+        return _settle_folder(found, target, source, stage)
     if member:
         with open_archive(file) as members:
             file = stage / "member"
@@ -197,7 +184,7 @@ def _settle(found: _Found, target: Path, source: str, stage: Path, recorded: str
     return Placed(asset, target, source)
 
 
-def _settle_folder(found: _Found, target: Path, stage: Path) -> None:
+def _settle_folder(found: _Found, target: Path, source: str, stage: Path) -> Placed:
     unpack, tree = found.asset.unpack, stage / "tree"
     assert unpack
     _check_digest(found.asset, sha256(found.file), None)
@@ -211,6 +198,7 @@ def _settle_folder(found: _Found, target: Path, stage: Path) -> None:
     except OSError:
         if not target.is_dir():  # otherwise another process has unpacked it meanwhile
             raise
+    return Placed(found.asset, target, source)
 
 
 def _place_one(found: _Found, root: Path, options: str) -> Placed:
@@ -226,9 +214,8 @@ def _place_one(found: _Found, root: Path, options: str) -> Placed:
             return _settle(found, target, str(offered), stage, None)
         except Refused as error:
             where = f"{offered} ({member})" if member else offered
-            raise BadInput(
-                f"{where}: this is not {asset.name}: {error}. It should be {asset.about}"
-            ) from error
+            why = f"this is not {asset.name}: {error}. It should be {asset.about}"
+            raise BadInput(f"{where}: {why}") from error
 
 
 @contextmanager
@@ -248,14 +235,11 @@ def _staging(asset: Asset, target: Path, options: str) -> Iterator[Path]:
         if error.errno in _FULL:
             needs = str(error.strerror).startswith("needs ")  # told by `require_space`
             why = error.strerror if needs else f"does not fit: the disk of {folder} is full"
-            raise MissingFile(
-                f"{asset.name} {why}. Free some, or name another disk with --data-root, then run: "
-                f"hmr download {asset.name}{options}"
-            ) from error
+            step = f"name another disk with --data-root, then run: hmr download {asset.name}{options}"
+            raise MissingFile(f"{asset.name} {why}. Free some, or {step}") from error
         if error.errno in _NOT_WRITABLE:
-            raise UsageError(
-                f"{folder}: cannot be written; name another folder with --data-root or HMR_DATA"
-            ) from error
+            advice = "name another folder with --data-root or HMR_DATA"
+            raise UsageError(f"{folder}: cannot be written; {advice}") from error
         raise
 
 

@@ -13,6 +13,10 @@ class Record:
 
     name = ""
     """Module and name of what was asked for."""
+    args: tuple[Any, ...]
+    state: Any
+    pairs: dict[Any, Any]
+    items: list[Any]
 
     def __new__(cls, *args: Any, **_: Any) -> "Record":
         """Makes what stands for the object that a class or function would make of `args`."""
@@ -21,12 +25,6 @@ class Record:
             record = args[0]() if args and is_record_class(args[0]) else record
         record.args, record.state, record.pairs, record.items = args, None, {}, []
         return record
-
-    def __init__(self, *args: Any, **_: Any) -> None:
-        self.args: tuple[Any, ...]
-        self.state: Any
-        self.pairs: dict[Any, Any]
-        self.items: list[Any]
 
     def __setstate__(self, state: Any) -> None:
         self.state = state

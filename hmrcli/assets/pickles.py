@@ -85,27 +85,23 @@ def read_pickle(path: Path) -> Any:
 def read_stream(stream: IO[bytes], size: int, where: str) -> Any:
     """Reads the pickle that a stream of `size` bytes goes on with, as `read_pickle` does; `where` is for errors."""
     if size > _LARGEST_PICKLE:
-        raise BadInput(
-            f"{where} is a pickle of {size / 1e9:.1f} GB; expected at most {_LARGEST_PICKLE / 1e9:.1f}"
-        )
+        most = f"{_LARGEST_PICKLE / 1e9:.1f}"
+        raise BadInput(f"{where} is a pickle of {size / 1e9:.1f} GB; expected at most {most}")
     try:
         content = stream.read()
         return plain(_DataReader(content).load(), len(content))
     except Unwanted as refused:
-        raise BadInput(
-            f"{where} asks for {refused}, which is not data and is never run; use a file from its publisher"
-        ) from None
+        why = "which is not data and is never run; use a file from its publisher"
+        raise BadInput(f"{where} asks for {refused}, {why}") from None
     except Exception as error:  # a damaged pickle fails anywhere in the unpickler, with any exception
-        raise BadInput(
-            f"{where} is not a complete pickle ({type(error).__name__}: {reason(error)})"
-        ) from None
+        why = f"{type(error).__name__}: {reason(error)}"
+        raise BadInput(f"{where} is not a complete pickle ({why})") from None
 
 
 def plain(value: Any, size: int) -> Any:
     """Turns records into arrays, at every depth; what is there several times is turned once.
 
-    Args:
-        size: bytes of the pickle, which limit what the arrays may take.
+    The pickle's bytes, `size`, limit what the arrays may take.
 
     Raises:
         ValueError: it is nested too deeply, contains itself, or is damaged.

@@ -170,9 +170,8 @@ class Registry(_Frozen):
                 near = difflib.get_close_matches(name, known, n=3)
                 near = near or [each for each in known if name.lower() in each.lower()][:3]
                 hint = f"did you mean {', '.join(near)}? " if near else ""
-                raise UsageError(
-                    f"no file or group is called {name!r}; {hint}hmr download --list shows all names"
-                )
+                hint += "hmr download --list shows all names"
+                raise UsageError(f"no file or group is called {name!r}; {hint}")
         return [asset for asset in self.files if asset.name in chosen]
 
     def terms(self, asset: Asset) -> str:
@@ -183,34 +182,29 @@ class Registry(_Frozen):
     def how_to_get(self, asset: Asset, why: str, options: str = "") -> str:
         """Says in one line what is missing, why, under which licence, and the exact next command.
 
-        Args:
-            why: reason in a few words, for example "is missing".
-            options: further options of the next command, for example ` --data-root D`.
+        `why` is for example "is missing", and `options`, which the command ends with, ` --data-root D`.
         """
         what = f"It is {asset.about}. Licence: {self.terms(asset)}."
-        if asset.make_command and not asset.sources:
-            command = f"{asset.make_command} --raw DIR{options}"
-            step = f"get the official download at {asset.page}, then run: {command}"
-            return f"{asset.name} {why}. {what} To go on, {step}"
         command = f"hmr download {asset.name} --from-file PATH{options}"
-        if asset.make_command:
-            command += f" (or, from the official download, {asset.make_command} --raw DIR{options})"
+        make = f"{asset.make_command} --raw DIR{options}"
         if asset.sources:
             pages = " or ".join(source.browser_address for source in asset.sources)
             step = f"open {pages} in a browser, save the file"
             if member := asset.sources[0].member:
                 step += f" (it is an archive that holds {member})"
+            if asset.make_command:
+                command += f" (or, from the official download, {make})"
+        elif asset.make_command:
+            step, command = f"get the official download at {asset.page}", make
         else:
             step = f"get it at {asset.page}"
         return f"{asset.name} {why}. {what} To go on, {step}, then run: {command}"
 
 
 def load_registry(path: Path | None = None) -> Registry:
-    """Reads the list of files.
+    """Reads the list of files: the one at `path`, that which `HMR_REGISTRY` names, or the package's own.
 
-    Args:
-        path: another registry than the package's own; `HMR_REGISTRY` names one too (for a group that
-            keeps its licensed files on a server of its own).
+    Another one is for a group that keeps its licensed files on a server of its own.
 
     Raises:
         BadInput: the file is not a valid registry; names file and field.
@@ -232,9 +226,8 @@ def _read(path: Path, changed: int) -> Registry:
     except HmrError as error:
         raise type(error)(f"{error}; correct it or unset HMR_REGISTRY") from None
     except Exception as error:  # YAML makes dates, numbers and sets of what is not any
-        raise BadInput(
-            f"{path}: not a registry of files ({reason(error)}); correct it or unset HMR_REGISTRY"
-        ) from error
+        what = f"not a registry of files ({reason(error)})"
+        raise BadInput(f"{path}: {what}; correct it or unset HMR_REGISTRY") from error
 
 
 def find_asset(name: str, root: Path) -> Path:
