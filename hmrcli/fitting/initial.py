@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hmrcli.fitting.landmarks import NAMES
 from hmrcli.fitting.points import BodyPoints, BodyState, pose_points, world_rotations
-from hmrcli.fitting.priors import PosePrior
+from hmrcli.fitting.priors import PosePrior, pose_prior
 from hmrcli.fitting.targets import Targets
 
 # Each limb: upper joint, lower joint, the landmarks at its three ends, and its hinge in the rest pose.
@@ -23,19 +23,21 @@ _SEEN = 0.1
 
 
 def initial_state(model: BodyPoints, prior: PosePrior, targets: Targets) -> BodyState:
-    """Guesses a state near the landmarks, from which the solver converges.
+    """Guesses a state near the landmarks (`fitted_targets`), from which the solver converges, in float64.
 
-    Args:
-        model: points of the body at the landmarks.
-        prior: gives the pose of what is not seen.
-        targets: with 3D landmarks in the axes of the photo's camera.
+    Bodies have the mean shape, and the prior's pose where nothing is seen; they are placed by what is.
     """
     rotmat = guessed_rotations(model, prior, targets.points3d, targets.confidence >= _SEEN)
-    return placed(model, rotmat, model.points.new_zeros(len(rotmat), 10), targets)
+    state = BodyState(rotmat, rotmat.new_zeros(len(rotmat), 10), rotmat.new_zeros(len(rotmat), 3))
+    return state._replace(transl=_place(pose_points(model, state).points, targets))
 
 
-def with_hidden_legs(model: BodyPoints, prior: PosePrior, targets: Targets) -> PosePrior:
-    """Makes the landmarks' guess the usual pose of a hidden leg in each person's prior, seated or standing."""
+def likely_pose(model: BodyPoints, targets: Targets) -> PosePrior:
+    """Returns the prior with the likely pose of each person in place of the usual one; limits stay.
+
+    For a hidden leg it is the landmarks' guess, seated or standing.
+    """
+    prior = pose_prior()._replace(usual=targets.angles, spread=targets.angle_spread)
     confidence = targets.confidence
     rotmat = guessed_rotations(model, prior, targets.points3d, confidence > 0)
     guess = roma.rotmat_to_rotvec(rotmat[:, 1:])
@@ -78,18 +80,6 @@ def guessed_rotations(model: BodyPoints, prior: PosePrior, points3d: Tensor, see
     return rotmat
 
 
-def placed(model: BodyPoints, rotmat: Tensor, betas: Tensor, targets: Targets) -> BodyState:
-    """Places bodies of known pose (B, 24, 3, 3) and shape (B, 10) where their landmarks are seen, in float64.
-
-    Args:
-        model: points of the body at the landmarks.
-        targets: of `fitted_targets`.
-    """
-    rotmat, betas = rotmat.to(model.points), betas.to(model.points)
-    state = BodyState(rotmat, betas, model.points.new_zeros(len(betas), 3))
-    return state._replace(transl=_place(pose_points(model, state).points, targets))
-
-
 def _unit(vector: Tensor) -> Tensor:
     return torch.nn.functional.normalize(vector, dim=-1, eps=1e-9)
 
@@ -113,18 +103,15 @@ def _place(points: Tensor, targets: Targets) -> Tensor:
     """Finds the translation (B, 3) that brings points (B, N, 3) nearest to their rays: linear in homogeneous pixels."""
     slope = (targets.points2d - targets.principal_point[:, None]) / targets.focal_length[:, None, None]
     zero, one = torch.zeros_like(slope[..., 0]), torch.ones_like(slope[..., 0])
-    rows = torch.stack(
-        [torch.stack([one, zero, -slope[..., 0]], -1), torch.stack([zero, one, -slope[..., 1]], -1)], 2
-    )
+    across, down = torch.stack([one, zero, -slope[..., 0]], -1), torch.stack([zero, one, -slope[..., 1]], -1)
+    rows = torch.stack([across, down], 2)
     values = slope * points[..., 2:] - points[..., :2]
     weight = targets.confidence.sqrt()[..., None, None]
     left, right = (weight * rows).flatten(1, 2), (weight * values[..., None]).flatten(1, 2)
     place = torch.linalg.lstsq(left, right).solution[..., 0]
     # Few, far or contradicting landmarks can put the solution behind the camera; take the depth by size then.
     depth = 1.7 * targets.focal_length / targets.extent
-    ahead = place[:, 2] > 0.3
-    center = (targets.confidence[..., None] * slope).sum(1) / targets.confidence.sum(1)[:, None].clamp(
-        min=1e-6
-    )
+    total = targets.confidence.sum(1)[:, None].clamp(min=1e-6)
+    center = (targets.confidence[..., None] * slope).sum(1) / total
     by_size = torch.cat([center * depth[:, None], depth[:, None]], 1)
-    return torch.where(ahead[:, None], place, by_size)
+    return torch.where(place[:, 2:] > 0.3, place, by_size)

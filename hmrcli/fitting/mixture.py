@@ -19,14 +19,14 @@ _BODY = slice(3, 72)
 
 
 class MixturePrior(NamedTuple):
-    """K Gaussians over the axis-angles of the 23 joints below the root."""
+    """K Gaussians over the axis-angles of the 23 joints below the root, radians.
+
+    Means are (K, 69), precisions (K, 69, 69), offsets (K,) minus the logarithm of each one's weight and norm.
+    """
 
     means: Tensor
-    """(K, 69) radians."""
     precisions: Tensor
-    """(K, 69, 69)."""
     offsets: Tensor
-    """(K,) minus the logarithm of each one's weight and norm."""
 
 
 def read_mixture(path: Path) -> MixturePrior:

@@ -1,6 +1,7 @@
 """The motion of one person of a clip: one shape, and pose and place that go smoothly from frame to frame."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -11,12 +12,10 @@ from torch import Tensor
 from hmrcli.body import BodyModel
 from hmrcli.camera.camera import NEAR
 from hmrcli.fitting.agreement import agreement, in_picture, joints_visibility
-from hmrcli.fitting.fit import USUAL, Shape, fit_landmarks, landmark_objective, likely_pose
-from hmrcli.fitting.initial import with_hidden_legs
-from hmrcli.fitting.landmarks import attachments
+from hmrcli.fitting.fit import at_adult_size, fit_landmarks, landmark_objective
+from hmrcli.fitting.initial import likely_pose
 from hmrcli.fitting.lifting import lift
-from hmrcli.fitting.points import SHAPE, STEP, BodyPoints, BodyState, body_points
-from hmrcli.fitting.priors import pose_prior
+from hmrcli.fitting.points import SHAPE, BodyPoints, BodyState
 from hmrcli.fitting.solver import Quadratic, levenberg_marquardt
 from hmrcli.fitting.targets import Targets, fitted_targets, seen_targets
 from hmrcli.fitting.temporal import MOVING, PARTS, Intervals, believed, smoothest, velocities
@@ -24,7 +23,7 @@ from hmrcli.motion import Camera, Motion, Track
 
 Smooth = Literal["none", "light", "strong"]
 Frames = NDArray[np.float32]
-Values = TypeVar("Values", BodyState, Targets)
+Values = TypeVar("Values", BodyState, Targets, Intervals)
 
 GAP = 0.5
 """Seconds: a motion goes on over shorter gaps in what was seen; after longer ones it starts anew."""
@@ -66,7 +65,7 @@ def fit_track(
     track: Track,
     camera: Camera,
     smooth: Smooth = "light",
-    tell: Callable[[float], None] | None = None,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> Motion:
     """Recovers the motion of one person.
 
@@ -80,30 +79,27 @@ def fit_track(
         smooth: strength of the prior.
         tell: hears the share of the work that is done.
     """
-    tell = tell or (lambda share: None)
-    # As in `fit_landmarks`, a child is fitted at an adult's size and brought nearer afterwards.
-    model = body_points(body, attachments(body.size)).scaled(1 / body.size)
+    model = at_adult_size(body)
     targets, count = track_targets(track, camera), len(track.frames)
     states, knowledge = [], []
-    for part in _batches(count, BATCH):
-        state, known = _each_alone(body, model, _frames_of(targets, part))
+    for part in _batches(count):
+        state, known = _each_alone(body, model, frames_of(targets, part))
         states.append(state)
         knowledge.append(known)
         tell(0.5 * part.stop / count)
-    state = BodyState(*map(torch.cat, zip(*states)))
-    state = state._replace(betas=common_shape(state.betas, torch.cat(knowledge)).expand(count, -1).clone())
+    state, known = BodyState(*map(torch.cat, zip(*states))), torch.cat(knowledge)
+    # The mean of the frames' shapes, by what is known of them in each.
+    shape = torch.linalg.solve(known.sum(0), (known @ state.betas[..., None]).sum(0))[:, 0]
+    state = state._replace(betas=shape.expand(count, -1).clone())
     if smooth == "none" or count < FEWEST:
-        for part in _batches(count, BATCH):
-            _put(state, part, _with_shape(model, _frames_of(state, part), _frames_of(targets, part)))
+        for part in _batches(count):
+            here, objective = frames_of(state, part), frame_objective(model, targets, part)
+            found, _ = levenberg_marquardt(here, objective, BodyState.moved, LAST_STEPS, free=MOVING)
+            _put(state, part, found)
             tell(0.5 + 0.5 * part.stop / count)
     else:
-        state = smoothed(
-            state,
-            track.times,
-            smooth,
-            lambda seen, trust: frame_objective(model, _frames_of(targets, seen), trust),
-            lambda share: tell(0.5 + 0.5 * share),
-        )
+        asked = partial(frame_objective, model, targets)
+        state = smoothed(state, track.times, smooth, asked, lambda share: tell(0.5 + 0.5 * share))
     return motion_of(body, track, camera, state._replace(transl=body.size * state.transl), "fit")
 
 
@@ -112,7 +108,7 @@ def smoothed(
     times: NDArray[np.float64],
     smooth: Literal["light", "strong"],
     objective: Callable[[slice, Tensor], Callable[[BodyState], Quadratic]],
-    tell: Callable[[float], None],
+    tell: Callable[[float], None] = lambda share: None,
 ) -> BodyState:
     """Makes poses and places go smoothly from frame to frame, as far as what was seen allows.
 
@@ -128,10 +124,10 @@ def smoothed(
     agility = agility_of(state, gaps, AGILITY[smooth])
     for part, held, ahead in _windows(count):
         seen = slice(part.start - held, part.stop + ahead)
-        between = Intervals(*(value[seen.start : seen.stop - 1] for value in gaps))
+        between = frames_of(gaps, slice(seen.start, seen.stop - 1))
         asked = objective(seen, trust[seen])
-        found = smoothest(_frames_of(state, seen), asked, between, agility[seen], held, LAST_STEPS)
-        _put(state, part, _frames_of(found, slice(held, held + part.stop - part.start)))
+        found = smoothest(frames_of(state, seen), asked, between, agility[seen], held, LAST_STEPS)
+        _put(state, part, frames_of(found, slice(held, held + part.stop - part.start)))
         tell(part.stop / count)
     return state
 
@@ -142,19 +138,14 @@ def track_targets(track: Track, camera: Camera) -> Targets:
 
 
 def frame_objective(
-    model: BodyPoints, targets: Targets, trust: Tensor | None = None
+    model: BodyPoints, targets: Targets, part: slice, trust: Tensor | None = None
 ) -> Callable[[BodyState], Quadratic]:
-    """Returns what `fit_landmarks` minimises for each frame, with a trust (F,) in what was seen there if given."""
-    fitted = fitted_targets(targets)
-    prior = with_hidden_legs(model, likely_pose(pose_prior(), fitted), fitted)
+    """Returns what `fit_landmarks` minimises for some frames, with a trust (F,) in what was seen if given."""
+    fitted = fitted_targets(frames_of(targets, part))
+    prior = likely_pose(model, fitted)
     if trust is not None:
         fitted = fitted._replace(confidence=trust[:, None] * fitted.confidence)
-    return lambda state: landmark_objective(model, prior, Shape(0.0, 1.0), fitted, USUAL, state)
-
-
-def common_shape(betas: Tensor, known: Tensor) -> Tensor:
-    """Averages shapes (F, 10) by what is known of them in each frame, (F, 10, 10)."""
-    return torch.linalg.solve(known.sum(0), (known @ betas[..., None]).sum(0))[:, 0]
+    return partial(landmark_objective, model, prior, fitted)
 
 
 def intervals(times: NDArray[np.float64]) -> Intervals:
@@ -166,10 +157,7 @@ def intervals(times: NDArray[np.float64]) -> Intervals:
 def agility_of(state: BodyState, gaps: Intervals, usual: Agility) -> Tensor:
     """Returns (F, 25) densities for `acceleration_terms`: fast joints may accelerate more, so that they keep pace.
 
-    Args:
-        state: of F frames, not smooth: speeds are averaged over time before they count.
-        gaps: between the frames.
-        usual: of slow joints.
+    The state is not smooth: speeds are averaged over time before they count; `usual` is of slow joints.
     """
     density = torch.full((len(state.transl), PARTS), usual.turning).to(state.transl)
     density[:, -1] = usual.moving
@@ -187,9 +175,8 @@ def _under_bell(times: Tensor, known: Tensor, values: Tensor, weight: Tensor, de
     """Averages values (K, N) of `known` times (K,) around times (T,), under a normal distribution."""
     means = []
     for part in times.split(256):  # of a long clip, only what is near
-        near = slice(
-            *torch.searchsorted(known, torch.stack([part[0] - 4 * deviation, part[-1] + 4 * deviation]))
-        )
+        ends = torch.stack([part[0] - 4 * deviation, part[-1] + 4 * deviation])
+        near = slice(*torch.searchsorted(known, ends))
         bell = (-0.5 * ((part[:, None] - known[near]) / deviation) ** 2).exp()
         means.append(bell @ (weight * values)[near] / (bell @ weight[near]).clamp(min=1e-9))
     return torch.cat(means)
@@ -199,30 +186,14 @@ def _each_alone(body: BodyModel, model: BodyPoints, targets: Targets) -> tuple[B
     """Fits each frame, and returns with it what it knows of the shape, (F, 10, 10) whatever the pose may be."""
     fits = fit_landmarks(body, targets, iterations=FIRST_STEPS)
     state = BodyState(fits.rotmat.double(), fits.betas.double(), fits.transl.double() / body.size)
-    hessian = frame_objective(model, targets)(state).hessian
+    hessian = frame_objective(model, targets, slice(None))(state).hessian
     cross = hessian[:, MOVING, SHAPE]
     explained = cross.mT @ torch.linalg.solve(hessian[:, MOVING][:, :, MOVING], cross)
     return state, hessian[:, SHAPE, SHAPE] - explained
 
 
-def _with_shape(model: BodyPoints, state: BodyState, targets: Targets) -> BodyState:
-    """Fits pose and place of each frame for itself."""
-    objective = frame_objective(model, targets)
-
-    def restricted(state: BodyState) -> Quadratic:
-        cost, gradient, hessian = objective(state)
-        return Quadratic(cost, gradient[:, MOVING], hessian[:, MOVING][:, :, MOVING])
-
-    def move(state: BodyState, step: Tensor) -> BodyState:
-        whole = step.new_zeros(len(step), STEP)
-        whole[:, MOVING] = step
-        return state.moved(whole)
-
-    return levenberg_marquardt(state, restricted, move, LAST_STEPS)[0]
-
-
-def _batches(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+def _batches(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + BATCH, count)) for start in range(0, count, BATCH))
 
 
 def _windows(count: int) -> Iterator[tuple[slice, int, int]]:
@@ -234,7 +205,8 @@ def _windows(count: int) -> Iterator[tuple[slice, int, int]]:
         start = stop
 
 
-def _frames_of(values: Values, part: slice) -> Values:
+def frames_of(values: Values, part: slice) -> Values:
+    """Returns some frames of what has an axis of frames in front."""
     return type(values)(*(value[part] for value in values))
 
 
@@ -268,10 +240,10 @@ def _seen(body: BodyModel, track: Track, camera: Camera, state: BodyState) -> tu
     """Scores the bodies of all frames, (F,), and tells how far their joints were seen, (F, 24)."""
     size, parts = (camera.height, camera.width), body.parts.cpu().numpy()
     scores, seen = [], []
-    for frames in _batches(len(track.frames), BATCH):
+    for frames in _batches(len(track.frames)):
         landmarks = track.landmarks[frames]
         with torch.inference_mode():
-            rotmat, betas, transl = (value.float() for value in _frames_of(state, frames))
+            rotmat, betas, transl = (value.float() for value in frames_of(state, frames))
             posed = [points.cpu().numpy() for points in body(rotmat, betas, transl)]
         # What is behind the camera lies outside every picture.
         skin, joints = (np.where(points[..., 2:] > NEAR, camera.project(points), -1.0) for points in posed)

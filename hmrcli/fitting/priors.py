@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.fitting.points import SHAPE, STEP, BodyState
-from hmrcli.fitting.solver import Quadratic
+from hmrcli.fitting.solver import Quadratic, diagonal_blocks
 
 JOINTS = (
     *("hip", "-hip", "spine", "knee", "-knee", "spine", "ankle", "-ankle", "spine", "foot", "-foot"),
@@ -39,11 +39,9 @@ def pose_prior() -> PosePrior:
 
 
 def both_sides(rows: Mapping[str, ArrayLike]) -> PosePrior:
-    """Completes the prior of the whole body.
+    """Completes the prior of the whole body by rows (3, 4) of `JOINTS` in the middle and on the left.
 
-    Args:
-        rows: by the names in `JOINTS`, for the middle and the left, (3, 4) each: for x, y and z the least,
-            greatest and usual angle and its spread, radians.
+    Each holds for x, y and z the least, greatest and usual angle and its spread, radians.
     """
     joints = []
     for name in JOINTS:
@@ -57,10 +55,9 @@ def both_sides(rows: Mapping[str, ArrayLike]) -> PosePrior:
 
 
 def log_rotation(rotmat: Tensor) -> tuple[Tensor, Tensor]:
-    """Takes the axis-angle of rotations and its change when they are turned a little from the left.
+    """Takes the axis-angle (…, 3) of rotations and its change (…, 3, 3) when they are turned from the left.
 
-    Returns:
-        (…, 3) radians, and (…, 3, 3) the inverse left Jacobian of SO(3) (Solà et al. 2018, eq. 146).
+    That is the inverse left Jacobian of SO(3) (Solà et al. 2018, eq. 146).
     """
     vector = roma.rotmat_to_rotvec(rotmat)
     half = vector.norm(dim=-1)[..., None, None] / 2
@@ -73,9 +70,7 @@ def log_rotation(rotmat: Tensor) -> tuple[Tensor, Tensor]:
 def pose_terms(prior: PosePrior, state: BodyState, strength: float, limit: float) -> Quadratic:
     """Draws joints to their usual rotation, and back into their range.
 
-    Args:
-        strength: weight of ½ ((angle - usual) / spread)².
-        limit: weight of ½ (radians out of range)².
+    The strength weighs ½ ((angle - usual) / spread)², the limit ½ (radians out of range)².
     """
     angles, turn = log_rotation(state.rotmat[:, 1:])
     drawn = angles - prior.usual
@@ -83,24 +78,18 @@ def pose_terms(prior: PosePrior, state: BodyState, strength: float, limit: float
     weight = strength / prior.spread.square()
     gradient = angles.new_zeros(len(angles), STEP)
     gradient[:, 3:72] = (turn.mT @ (weight * drawn + limit * outside)[..., None]).flatten(1)
-    hessian = angles.new_zeros(len(angles), STEP, STEP)  # joints do not meet in it: 3 × 3 blocks
-    blocks = hessian[:, 3:72, 3:72].unflatten(2, (23, 3)).unflatten(1, (23, 3)).diagonal(dim1=1, dim2=3)
-    blocks.copy_((turn.mT @ ((weight + limit * (outside != 0))[..., None] * turn)).movedim(1, -1))
+    hessian = angles.new_zeros(len(angles), STEP, STEP)  # joints do not meet in it
+    curve = turn.mT @ ((weight + limit * (outside != 0))[..., None] * turn)
+    diagonal_blocks(hessian[:, 3:72, 3:72]).copy_(curve)
     cost = 0.5 * (weight * drawn.square() + limit * outside.square()).sum((1, 2))
     return Quadratic(cost, gradient, hessian)
 
 
-def shape_terms(state: BodyState, strength: float | Tensor, usual: float | Tensor = 0.0) -> Quadratic:
-    """Draws the shape to the usual one: ½ strength |betas - usual|², a beta being one standard deviation.
-
-    Args:
-        strength: for all betas, or (10,).
-        usual: the mean, or (B, 10).
-    """
-    drawn = state.betas - usual
+def shape_terms(state: BodyState, strength: float) -> Quadratic:
+    """Draws the shape to the mean: ½ strength |betas|², a beta being one standard deviation."""
     gradient = torch.zeros(len(state.betas), STEP).to(state.betas)
-    gradient[:, SHAPE] = strength * drawn
+    gradient[:, SHAPE] = strength * state.betas
     curve = torch.zeros(STEP).to(state.betas)
     curve[SHAPE] = strength
     hessian = torch.diag(curve).expand(len(gradient), -1, -1)
-    return Quadratic(0.5 * (strength * drawn.square()).sum(1), gradient, hessian)
+    return Quadratic(0.5 * (strength * state.betas.square()).sum(1), gradient, hessian)

@@ -5,15 +5,16 @@ regression is asked by itself: to stay near what the network said of each frame.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from hmrcli.body import BodyModel
-from hmrcli.fitting.motion import FEWEST, Smooth, motion_of, smoothed
+from hmrcli.fitting.motion import FEWEST, Smooth, frames_of, motion_of, smoothed
 from hmrcli.fitting.points import PLACE, POSE, STEP, BodyState
 from hmrcli.fitting.priors import log_rotation
-from hmrcli.fitting.solver import Quadratic
+from hmrcli.fitting.solver import Quadratic, diagonal_blocks
 from hmrcli.motion import Camera, Motion, Track
 
 TURNED = 0.15
@@ -28,33 +29,21 @@ def smooth_regression(
     camera: Camera,
     regressed: BodyState,
     smooth: Smooth = "light",
-    tell: Callable[[float], None] | None = None,
 ) -> Motion:
-    """Makes a motion of what a network regressed, frame by frame.
+    """Makes a motion of the (F,) bodies that a network regressed of a person, frame by frame.
 
-    Args:
-        body: that was regressed.
-        track: what was seen of the person.
-        camera: of all frames.
-        regressed: (F,) bodies; their median shape becomes that of all.
-        smooth: `none` leaves pose and place as they are.
-        tell: hears the share of the work that is done.
+    Their median shape becomes that of all; without smoothing, pose and place stay as they are.
     """
     state = BodyState(*(value.double() for value in regressed))
     state = state._replace(betas=state.betas.median(0).values.repeat(len(state.betas), 1))
     if smooth != "none" and len(track.frames) >= FEWEST:
-        state = smoothed(
-            state,
-            track.times,
-            smooth,
-            lambda seen, trust: _near(BodyState(*(value[seen] for value in state)), trust),
-            tell or (lambda share: None),
-        )
+        state = smoothed(state, track.times, smooth, partial(_near, state))
     return motion_of(body, track, camera, state, "regression")
 
 
-def _near(regressed: BodyState, trust: Tensor) -> Callable[[BodyState], Quadratic]:
-    """Returns what keeps bodies (F,) near what was regressed, as far as each is trusted, (F,)."""
+def _near(regressed: BodyState, seen: slice, trust: Tensor) -> Callable[[BodyState], Quadratic]:
+    """Returns what keeps some bodies (F,) near what was regressed, as far as each is trusted, (F,)."""
+    regressed = frames_of(regressed, seen)
     sight = torch.nn.functional.normalize(regressed.transl, dim=-1)
     along = sight[:, :, None] * sight[:, None]
     firm = along / ALONG**2 + (torch.eye(3).to(along) - along) / ACROSS**2
@@ -65,9 +54,8 @@ def _near(regressed: BodyState, trust: Tensor) -> Callable[[BodyState], Quadrati
         gradient = turned.new_zeros(len(turned), STEP)
         gradient[:, POSE] = (slope.mT @ turned[..., None]).flatten(1) / TURNED**2
         gradient[:, PLACE] = (firm @ moved[..., None])[..., 0]
-        hessian = turned.new_zeros(len(turned), STEP, STEP)  # joints do not meet in it: 3 x 3 blocks
-        blocks = hessian[:, POSE, POSE].unflatten(2, (24, 3)).unflatten(1, (24, 3)).diagonal(dim1=1, dim2=3)
-        blocks.copy_((slope.mT @ slope).movedim(1, -1) / TURNED**2)
+        hessian = turned.new_zeros(len(turned), STEP, STEP)  # joints do not meet in it
+        diagonal_blocks(hessian[:, POSE, POSE]).copy_(slope.mT @ slope / TURNED**2)
         hessian[:, PLACE, PLACE] = firm
         off = turned.square().sum((1, 2)) / TURNED**2 + (moved * gradient[:, PLACE]).sum(1)
         return Quadratic(0.5 * trust * off, trust[:, None] * gradient, trust[:, None, None] * hessian)

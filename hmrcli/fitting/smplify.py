@@ -6,7 +6,8 @@ published numbers of steps are upper bounds. The rate counts in the benchmark's 
 no number further than rate times steps, so its fits never get away from the wrong place where they start.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -55,12 +56,10 @@ _CONVERGED = 1e-5
 
 
 class Joints2d(NamedTuple):
-    """Targets of the fit."""
+    """Targets of the fit: pixels (B, 49, 2) of the crop, and their confidence (B, 49) in [0, 1]."""
 
     points2d: Tensor
-    """(B, 49, 2) pixels of the crop."""
     confidence: Tensor
-    """(B, 49) in [0, 1]."""
 
 
 def joints2d_of(keypoints2d: Tensor, ignored: Sequence[int] = ()) -> Joints2d:
@@ -107,9 +106,7 @@ def smplify(
     tolerance = settings.stop_below or _CONVERGED
     root, pose = POSE.start + 3, list(range(POSE.start, SHAPE.stop))
     place = [*range(root), *range(PLACE.start, PLACE.stop)]
-
-    def everything(state: BodyState) -> Quadratic:
-        return smplify_objective(model, prior, settings, joints2d, state)
+    everything = partial(smplify_objective, model, prior, settings, joints2d)
 
     def torso(state: BodyState) -> Quadratic:
         depth = _depth_term(state, start.transl[:, 2])
@@ -123,30 +120,8 @@ def smplify(
         return moved._replace(transl=start.transl + way)
 
     first = torso if settings.objective == "original" else everything
-    state = _minimise(first, start, move, place, settings.steps[0], tolerance)
-    return _minimise(everything, state, move, pose, settings.steps[1], tolerance)
-
-
-def _minimise(
-    objective: Callable[[BodyState], Quadratic],
-    state: BodyState,
-    move: Callable[[BodyState, Tensor], BodyState],
-    free: list[int],
-    iterations: int,
-    tolerance: float,
-) -> BodyState:
-    """Moves the `free` columns of a step alone."""
-
-    def restricted(state: BodyState) -> Quadratic:
-        cost, gradient, hessian = objective(state)
-        return Quadratic(cost, gradient[:, free], hessian[:, free][:, :, free])
-
-    def spread(state: BodyState, step: Tensor) -> BodyState:
-        whole = step.new_zeros(len(step), STEP)
-        whole[:, free] = step
-        return move(state, whole)
-
-    return levenberg_marquardt(state, restricted, spread, iterations, tolerance)[0]
+    state, _ = levenberg_marquardt(start, first, move, settings.steps[0], tolerance, place)
+    return levenberg_marquardt(state, everything, move, settings.steps[1], tolerance, pose)[0]
 
 
 def smplify_objective(
@@ -164,8 +139,7 @@ def smplify_objective(
     else:
         limit = _LIMIT_SHARE * weights.pose_prior
         total = total.plus(pose_terms(prior, state, weights.pose_prior, limit))
-    total = total.plus(angle_terms(state, settings))
-    return total.plus(shape_terms(state, 2 * weights.shape_prior))
+    return total.plus(angle_terms(state, settings)).plus(shape_terms(state, 2 * weights.shape_prior))
 
 
 def projection(posed: PosedPoints) -> tuple[Tensor, Tensor]:
@@ -179,11 +153,7 @@ def projection(posed: PosedPoints) -> tuple[Tensor, Tensor]:
 
 
 def reprojection_losses(pixels: Tensor, joints2d: Joints2d, settings: InTheLoop) -> Tensor:
-    """Computes the reprojection loss of each joint (B, 49), by which fits are compared.
-
-    Args:
-        pixels: (B, 49, 2) where the joints of the body are.
-    """
+    """Computes the loss (B, 49) of joints seen at `pixels` (B, 49, 2), by which fits are compared."""
     residual = _residual(pixels, joints2d, settings).square()
     robust = residual * settings.sigma**2 / (settings.sigma**2 + residual)
     return _trust(joints2d, settings) * robust.sum(-1)
@@ -254,10 +224,9 @@ def angle_terms(state: BodyState, settings: InTheLoop) -> Quadratic:
 def place_in_crop(points: Tensor, joints2d: Joints2d, otherwise: Tensor) -> Tensor:
     """Translation that brings the annotated joints (25 to 48) nearest to their pixels, by linear least squares.
 
-    Args:
-        points: (B, 49, 3) joints of bodies at the origin, metres.
-        joints2d: their pixels; rows are weighed with the root of the confidence, as SPIN does.
-        otherwise: (B, 3) where joints do not determine it, or put the body behind the camera.
+    Points (B, 49, 3) are joints of bodies at the origin, metres; rows are weighed with the root of the
+    confidence, as SPIN does. It is `otherwise` (B, 3) where joints do not determine it, or put the body
+    behind the camera.
     """
     points, confidence = points[:, 25:], joints2d.confidence[:, 25:]
     slope = (joints2d.points2d[:, 25:] - CROP_SIZE / 2) / CROP_FOCAL_LENGTH

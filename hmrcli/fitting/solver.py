@@ -1,6 +1,6 @@
 """Levenberg-Marquardt on batches of small non-linear least squares problems."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -10,28 +10,32 @@ State = TypeVar("State", bound=tuple)
 
 
 class Quadratic(NamedTuple):
-    """The objective around a state: cost + gradient·step + ½ step·hessian·step."""
+    """The objective around a state: cost (B,) + gradient (B, P)·step + ½ step·hessian (B, P, P)·step.
+
+    The Hessian is Gauss-Newton's.
+    """
 
     cost: Tensor
-    """(B,)."""
     gradient: Tensor
-    """(B, P)."""
     hessian: Tensor
-    """(B, P, P), Gauss-Newton's."""
 
     def plus(self, other: "Quadratic") -> "Quadratic":
         """Adds two objectives."""
         return Quadratic(*(a + b for a, b in zip(self, other)))
 
+    def of(self, free: Sequence[int] | slice) -> "Quadratic":
+        """Keeps some of the P numbers of a step."""
+        return Quadratic(self.cost, self.gradient[:, free], self.hessian[:, free][:, :, free])
+
+
+def diagonal_blocks(matrix: Tensor) -> Tensor:
+    """Views the blocks (B, J, 3, 3) on the diagonals of matrices (B, 3J, 3J)."""
+    parts = (matrix.shape[-1] // 3, 3)
+    return matrix.unflatten(2, parts).unflatten(1, parts).diagonal(dim1=1, dim2=3).movedim(-1, 1)
+
 
 def least_squares(residual: Tensor, jacobian: Tensor, weight: Tensor | float = 1.0) -> Quadratic:
-    """Returns ½ Σ w r² around a state.
-
-    Args:
-        residual: (B, M).
-        jacobian: (B, M, P).
-        weight: broadcastable to (B, M).
-    """
+    """Returns ½ Σ w r² around a state, of residuals (B, M), their jacobian (B, M, P) and weights (B, M)."""
     weighted = weight * residual
     return Quadratic(
         0.5 * (weighted * residual).sum(-1),
@@ -52,11 +56,8 @@ def robust_least_squares(
         scale: length beyond which a residual counts as an outlier, in units of the residual; (B, N) or for all.
     """
     damped = 1 / (1 + residual.square().sum(-1) / scale**2)
-    around = least_squares(
-        residual.flatten(1),
-        jacobian.flatten(1, 2),
-        (weight * damped**2).repeat_interleave(residual.shape[-1], 1),
-    )
+    each = (weight * damped**2).repeat_interleave(residual.shape[-1], 1)
+    around = least_squares(residual.flatten(1), jacobian.flatten(1, 2), each)
     return around._replace(cost=0.5 * (weight * damped * residual.square().sum(-1)).sum(-1))
 
 
@@ -66,6 +67,7 @@ def levenberg_marquardt(
     move: Callable[[State, Tensor], State],
     iterations: int = 20,
     tolerance: float = 1e-4,
+    free: Sequence[int] | slice = slice(None),
 ) -> tuple[State, Tensor]:
     """Minimises each problem of a batch; problems do not influence each other.
 
@@ -78,11 +80,13 @@ def levenberg_marquardt(
         move: applies a step (B, P) to a state.
         iterations: at most as many evaluations after the first.
         tolerance: a problem has converged when a step changes its cost by a smaller share than this.
+        free: numbers of a step that may be other than zero.
 
     Returns:
         the states of least cost and their costs (B,).
     """
-    around = objective(state)
+    whole = objective(state)
+    around, size = whole.of(free), whole.gradient.shape[1]
     damping = torch.full_like(around.cost, 1e-3)
     open_ = torch.ones_like(around.cost, dtype=torch.bool)
     for _ in range(iterations):
@@ -91,8 +95,10 @@ def levenberg_marquardt(
         factor, failed = torch.linalg.cholesky_ex(damped)
         step = -torch.cholesky_solve(around.gradient[..., None], factor)[..., 0]
         step = torch.where((failed == 0)[:, None] & step.isfinite(), step, 0.0)
-        trial = move(state, step)
-        trial_around = objective(trial)
+        spread = step.new_zeros(len(step), size)
+        spread[:, free] = step
+        trial = move(state, spread)
+        trial_around = objective(trial).of(free)
         better = open_ & (trial_around.cost < around.cost)
         settled = (trial_around.cost - around.cost).abs() < tolerance * around.cost
         state = _choose(better, trial, state)

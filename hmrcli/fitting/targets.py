@@ -19,12 +19,8 @@ SHOULDERS, HIPS, LEGS = (
 _SEEN_LEGS = [LANDMARK_INDEX[NAMES[k]] for k in LEGS]
 _HIPS_ALONE = 0.15
 """The landmark network is always sure of hips; with hidden legs it squeezes them into what is seen."""
-
-
 GUESSED = 0.01
 """Confidence of landmarks that nobody sees: enough to tell a seated leg from a standing one, too little to fit to."""
-
-
 UNLIFTED = 0.1
 """Metres by which the landmark network's own depth is held to be off; of those landmarks that are not lifted."""
 
@@ -54,17 +50,12 @@ class Targets(NamedTuple):
 
 
 def seen_targets(landmarks: Landmarks, boxes: NDArray[np.floating], camera: Camera) -> Targets:
-    """Takes what landmarks say as what to fit to.
+    """Takes what landmarks of N people in boxes (N, 4: x, y, width, height in pixels) say as what to fit to.
 
-    Bodies are fitted under the camera's pinhole, so the lens's distortion is taken out of the landmarks.
-
-    Args:
-        landmarks: of N people.
-        boxes: (N, 4) x, y, width, height in pixels.
-        camera: of the picture, or of all N frames.
+    Bodies are fitted under the pinhole of the camera, of the picture or of all N frames, so the lens's
+    distortion is taken out of the landmarks.
     """
     count = len(landmarks)
-    focal, principal = torch.tensor([camera.focal_length]), torch.tensor([camera.principal_point])
     # Where the landmark network is least sure it invents rather than sees.
     confidence = ((landmarks.visibility - 0.1) / 0.4).clip(0, 1)
     guessed = GUESSED * (landmarks.presence[:, _SEEN_LEGS] >= 0.5)
@@ -74,8 +65,8 @@ def seen_targets(landmarks: Landmarks, boxes: NDArray[np.floating], camera: Came
         points3d=torch.from_numpy(landmarks.points3d),
         confidence=torch.from_numpy(confidence),
         extent=torch.from_numpy(boxes[:, 2:].max(1)),
-        focal_length=focal.expand(count),
-        principal_point=principal.expand(count, 2),
+        focal_length=torch.tensor([camera.focal_length]).expand(count),
+        principal_point=torch.tensor([camera.principal_point]).expand(count, 2),
         deviation3d=torch.full(landmarks.visibility.shape, UNLIFTED),
         **usual_angles(count),
     )
@@ -84,10 +75,8 @@ def seen_targets(landmarks: Landmarks, boxes: NDArray[np.floating], camera: Came
 def usual_angles(count: int) -> dict[str, Tensor]:
     """Returns the prior's `angles` and `angle_spread`, of so many people of whom nothing is known."""
     prior = pose_prior()
-    return {
-        "angles": prior.usual.expand(count, -1, -1),
-        "angle_spread": prior.spread.expand(count, -1, -1),
-    }
+    usual, spread = (value.expand(count, -1, -1) for value in (prior.usual, prior.spread))
+    return {"angles": usual, "angle_spread": spread}
 
 
 def fitted_targets(targets: Targets) -> Targets:

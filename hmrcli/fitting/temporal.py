@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hmrcli.fitting.points import PLACE, POSE, STEP, BodyState
 from hmrcli.fitting.priors import log_rotation
-from hmrcli.fitting.solver import Quadratic
+from hmrcli.fitting.solver import Quadratic, diagonal_blocks
 from hmrcli.motion.chain import Chain, linked
 
 MOVING = [*range(POSE.start, POSE.stop), *range(PLACE.start, PLACE.stop)]
@@ -29,12 +29,10 @@ _FIRM, _LOOSER, _FIRMER = 1e-4, 30.0, 0.1
 
 
 class Intervals(NamedTuple):
-    """Times between F frames."""
+    """Times (F - 1,) between F frames, and where a motion goes on from one to the next, (F - 1,) bool."""
 
     seconds: Tensor
-    """(F - 1,)."""
     bridged: Tensor
-    """(F - 1,) True where a motion goes on from one frame to the next."""
 
 
 def velocities(state: BodyState, intervals: Intervals) -> Tensor:
@@ -47,12 +45,9 @@ def velocities(state: BodyState, intervals: Intervals) -> Tensor:
 def believed(state: BodyState, reach: int) -> tuple[BodyState, Tensor]:
     """Finds frames that were fitted to somebody turned around, or to nobody: for a moment, their pose is another.
 
-    Args:
-        state: of F frames, each fitted alone.
-        reach: frames before and after that are compared; moments of as many frames are found.
-
-    Returns:
-        the median of these poses where a frame is not believed, and how far each frame is, (F,) in [0, 1].
+    Each of F frames, fitted alone, is compared with as many before and after as `reach` says; moments of that
+    many are found. Returns the median of their poses where a frame is not believed, and how far each is, (F,)
+    in [0, 1].
     """
     count = len(state.transl)
     around = torch.arange(count)[:, None] + torch.arange(-reach, reach + 1)
@@ -67,12 +62,10 @@ def believed(state: BodyState, reach: int) -> tuple[BodyState, Tensor]:
 
 
 def acceleration_terms(state: BodyState, intervals: Intervals, agility: Tensor) -> Chain:
-    """Sums ½ ∫ |acceleration|² / agility dt around a state.
+    """Sums ½ ∫ |acceleration|² / agility dt around a state of F >= 3 frames.
 
-    Args:
-        state: of F >= 3 frames.
-        intervals: between them; nothing is asked across one that is not bridged.
-        agility: (F, 25) spectral density of each part's acceleration, (rad/s²)²/Hz and (m/s²)²/Hz.
+    Nothing is asked across an interval that is not bridged. The agility (F, 25) is the spectral density of
+    each part's acceleration, (rad/s²)²/Hz and (m/s²)²/Hz.
     """
     seconds = intervals.seconds
     velocity = velocities(state, intervals)
@@ -87,16 +80,11 @@ def acceleration_terms(state: BodyState, intervals: Intervals, agility: Tensor) 
     between = (seconds[1:] + seconds[:-1]) / 2
     weight = (bridged / between)[:, None] / agility[1:-1]
     chain = linked((before, at, after), residual, weight[..., None].expand_as(residual))
-    matrices = (_block_diagonal(blocks) for blocks in (chain.own, chain.next, chain.second))
+    matrices = []
+    for blocks in (chain.own, chain.next, chain.second):
+        matrices.append(blocks.new_zeros(len(blocks), 3 * PARTS, 3 * PARTS))
+        diagonal_blocks(matrices[-1]).copy_(blocks)
     return Chain(chain.cost, chain.gradient.flatten(1), *matrices)
-
-
-def _block_diagonal(blocks: Tensor) -> Tensor:
-    """Puts blocks (F, 25, 3, 3) on the diagonals of (F, 75, 75)."""
-    matrix = blocks.new_zeros(len(blocks), 3 * PARTS, 3 * PARTS)
-    inside = matrix.unflatten(2, (PARTS, 3)).unflatten(1, (PARTS, 3))
-    inside.diagonal(dim1=1, dim2=3).copy_(blocks.movedim(1, -1))
-    return matrix
 
 
 def smoothest(
@@ -104,8 +92,8 @@ def smoothest(
     objective: Callable[[BodyState], Quadratic],
     intervals: Intervals,
     agility: Tensor,
-    held: int = 0,
-    iterations: int = 4,
+    held: int,
+    iterations: int,
     tolerance: float = 1e-3,
 ) -> BodyState:
     """Minimises what each frame asks and the accelerations together (Levenberg-Marquardt); shapes stay.
@@ -113,17 +101,15 @@ def smoothest(
     Args:
         state: near the least value, F >= 3 frames.
         objective: of each frame for itself, (F,).
-        intervals: between frames.
-        agility: as for `acceleration_terms`.
+        intervals, agility: as for `acceleration_terms`.
         held: frames at the start that stay as they are.
         iterations: at most as many steps.
         tolerance: share of the cost below which a change ends them.
     """
 
     def whole(state: BodyState) -> Chain:
-        chain, each = acceleration_terms(state, intervals, agility), objective(state)
-        gradient = chain.gradient + each.gradient[:, MOVING]
-        own = chain.own + each.hessian[:, MOVING][:, :, MOVING]
+        chain, each = acceleration_terms(state, intervals, agility), objective(state).of(MOVING)
+        gradient, own = chain.gradient + each.gradient, chain.own + each.hessian
         gradient[:held] = 0
         own[:held] += _HELD * torch.eye(len(MOVING)).to(own)
         return chain._replace(cost=chain.cost + each.cost[held:].sum(), gradient=gradient, own=own)
