@@ -91,72 +91,46 @@ def body_points(
     dtype: torch.dtype = torch.float64,
     correctives: bool = False,
 ) -> BodyPoints:
-    """Picks points of a body.
+    """Picks N points of a body.
 
-    Args:
-        body: any body model in SMPL's format.
-        attachments: where the N points hang.
-        dtype: of the result.
-        correctives: whether SMPL's pose correctives move the points; at joints and landmark vertices they are
-            millimetres.
+    With `correctives`, SMPL's pose correctives move the points; at joints and landmark vertices they are
+    millimetres.
     """
     template, shapedirs = body.v_template.to(dtype), body.shapedirs.to(dtype)
     regressor = body.joint_regressor.to(dtype)
     joints = regressor @ template
     joint_dirs = torch.einsum("jv,vck->jck", regressor, shapedirs)
-    points, weights, carried, dirs, corrections = [], [], [], [], []
-    for attachment in attachments:
-        offset = torch.tensor(attachment.offset).to(template)
-        if attachment.joint is not None:
-            share = torch.eye(24).to(template)[attachment.joint]
-            points.append(joints[attachment.joint] + offset)
-            carried.append(share[:, None] * points[-1])
-            dirs.append(share[:, None, None] * joint_dirs[attachment.joint])
-            if correctives:
-                corrections.append(template.new_zeros(24, 3, 207))
+    points, corrections = [], []
+    for joint, vertex, sums, place in attachments:
+        offset = torch.tensor(place).to(template)
+        if joint is not None:
+            vertices, skinning = torch.arange(0), template.new_zeros(0, 24)
+            share, point = torch.eye(24).to(template)[joint], joints[joint] + offset
+            carried, dirs = share[:, None] * point, share[:, None, None] * joint_dirs[joint]
         else:
-            vertices, amounts = _summed_vertices(attachment, template)
+            vertices = torch.tensor([vertex]) if sums is None else sums.nonzero()[:, 0]
+            amounts = template.new_ones(1) if sums is None else sums.to(template)[vertices]
             skinning = amounts[:, None] * body.weights[vertices].to(dtype)
-            share = skinning.sum(0)
-            points.append(amounts @ template[vertices] + offset)
-            carried.append(skinning.T @ template[vertices] + share[:, None] * offset)
-            dirs.append(torch.einsum("vj,vck->jck", skinning, shapedirs[vertices]))
-            if correctives:
-                directions = body.posedirs_of(vertices).to(dtype)
-                corrections.append(torch.einsum("vj,vcp->jcp", skinning, directions))
-        weights.append(share)
+            share, point = skinning.sum(0), amounts @ template[vertices] + offset
+            carried = skinning.T @ template[vertices] + share[:, None] * offset
+            dirs = torch.einsum("vj,vck->jck", skinning, shapedirs[vertices])
+        points.append((point, share, carried, dirs))
+        if correctives:
+            directions = body.posedirs_of(vertices).to(dtype)
+            corrections.append(torch.einsum("vj,vcp->jcp", skinning, directions))
     subtree = torch.eye(24).to(template)
     for child in range(23, 0, -1):
         subtree[body.parents[child]] += subtree[child]
-    return BodyPoints(
-        body.parents,
-        subtree,
-        joints,
-        joint_dirs,
-        torch.stack(points),
-        torch.stack(weights),
-        torch.stack(carried),
-        torch.stack(dirs),
-        torch.stack(corrections) if correctives else None,
-    )
-
-
-def _summed_vertices(attachment: Attachment, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns indices (K,) and weights (K,) of the vertices of a point that is no joint."""
-    if attachment.regressor is None:
-        assert attachment.vertex is not None
-        return torch.tensor([attachment.vertex], device=like.device), like.new_ones(1)
-    vertices = attachment.regressor.nonzero()[:, 0].to(like.device)
-    return vertices, attachment.regressor.to(like)[vertices]
+    places, weights, carried, dirs = map(torch.stack, zip(*points))
+    bends = torch.stack(corrections) if correctives else None
+    return BodyPoints(body.parents, subtree, joints, joint_dirs, places, weights, carried, dirs, bends)
 
 
 class PosedPoints(NamedTuple):
-    """Points in camera space with their derivatives."""
+    """Points (B, N, 3) in camera space, metres, and their derivatives (B, N, 3, 85) by parts of a step."""
 
     points: Tensor
-    """(B, N, 3) metres."""
     jacobian: Tensor
-    """(B, N, 3, 85) by the parts of a step."""
 
 
 def world_rotations(parents: Sequence[int], rotmat: Tensor) -> Tensor:
