@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.body.joints import SMPL_24
-from hmrcli.people import LANDMARK_INDEX, LANDMARKS, Landmarks
+from hmrcli.people import KEYPOINTS, LANDMARK_INDEX, LANDMARKS, Landmarks
 from hmrcli.people.blazepose import CROP_SIZE
 
 Array = NDArray[np.floating]
@@ -22,11 +22,8 @@ _SEEN_BY = {
     "hand": ("index",),
 }
 """Landmarks that tell whether a joint is seen, where they have another name than it."""
-_LIMBS = [
-    f"{side}_{name}"
-    for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-    for side in ("left", "right")
-]
+_LIMBS = KEYPOINTS[5:]
+"""Shoulders to ankles."""
 _LIMB_JOINTS = [SMPL_24.names.index(name) for name in _LIMBS]
 _LIMB_LANDMARKS = [LANDMARK_INDEX[name] for name in _LIMBS]
 _HIPS = [SMPL_24.names.index(name) for name in ("pelvis", "left_hip", "right_hip", "spine1")]
@@ -45,11 +42,9 @@ _HALF_RIGHT = 0.55
 def joints_visibility(landmarks: Landmarks, joints2d: Array) -> Array:
     """Tells how far SMPL's joints were seen, (N, 24) in [0, 1]: the mean over the landmarks beside them.
 
-    The landmark network is always sure of hips; where it sees no leg, they count as seen within the mask alone. Of
-    legs that the other leg half hides it is too unsure. Masks may be compact (N, S, S), or absent (N, 0, 0).
-
-    Args:
-        joints2d: (N, 24, 2) of the bodies.
+    The landmark network is always sure of hips; where it sees no leg, they count as seen within the mask
+    alone. Of legs that the other leg half hides it is too unsure. Joints of the bodies are (N, 24, 2); masks
+    may be compact (N, S, S), or absent (N, 0, 0).
     """
     beside = np.zeros((len(SMPL_24.names), len(LANDMARKS)))
     for row, joint in zip(beside, SMPL_24.names):
@@ -138,9 +133,8 @@ def in_box(boxes: Array, joints2d: Array, visible: NDArray[np.bool_]) -> Array:
 def _mask_overlap(mask: Array, cells: NDArray[np.integer], visible: NDArray[np.bool_]) -> float:
     """Returns the overlap (IoU) of the visible skin with the mask (S, S), where no unseen skin lies over it.
 
-    Args:
-        cells: (P, 2) column and row of the skin's points in a grid over the mask; others do not count.
-        visible: (P,) of these.
+    Cells (P, 2) are column and row of the skin's points, `visible` (P,) or not, in a grid over the mask;
+    others do not count.
     """
     within = ((cells >= 0) & (cells < GRID)).all(1)
     drawn = np.zeros((2, GRID, GRID), np.uint8)

@@ -75,10 +75,8 @@ class Lifter(nn.Module):
             for _ in range(BLOCKS)
         )
         self.points, self.pose = nn.Linear(WIDTH, 4 * POINTS), nn.Linear(WIDTH, 9 * BELOW_ROOT)
-        for head in (
-            self.points,
-            self.pose,
-        ):  # training starts from the landmark network's opinion, and from rest
+        # Training starts from the landmark network's opinion, and from rest.
+        for head in (self.points, self.pose):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
         self.register_buffer("point_factor", torch.ones(()))
@@ -133,9 +131,8 @@ def sighting(targets: Targets) -> Sighting:
     slope = (targets.points2d - targets.principal_point[:, None]) / targets.focal_length[:, None, None]
     rays = torch.cat([slope, torch.ones_like(slope[..., :1])], 2) @ view_rotation(targets)
     places = (rays[..., :2] / rays[..., 2:].clamp(min=0.1))[:, INDICES]
-    return Sighting(
-        places.float(), targets.points3d[:, INDICES].float(), targets.confidence[:, INDICES].float()
-    )
+    points3d, confidence = targets.points3d[:, INDICES], targets.confidence[:, INDICES]
+    return Sighting(places.float(), points3d.float(), confidence.float())
 
 
 def lift(targets: Targets) -> Targets:
