@@ -22,34 +22,19 @@ LANDMARKS = (
 
 LANDMARK_INDEX = {name: index for index, name in enumerate(LANDMARKS)}
 
-LANDMARK_EDGES = tuple(
-    (LANDMARK_INDEX[a], LANDMARK_INDEX[b])
-    for a, b in (
-        ("left_shoulder", "right_shoulder"),
-        ("left_hip", "right_hip"),
-        ("mouth_left", "mouth_right"),
-        *(
-            (f"{side}_{a}", f"{side}_{b}")
-            for side in ("left", "right")
-            for a, b in (
-                ("shoulder", "elbow"),
-                ("elbow", "wrist"),
-                ("wrist", "pinky"),
-                ("wrist", "index"),
-                ("wrist", "thumb"),
-                ("pinky", "index"),
-                ("shoulder", "hip"),
-                ("hip", "knee"),
-                ("knee", "ankle"),
-                ("ankle", "heel"),
-                ("ankle", "foot_index"),
-                ("heel", "foot_index"),
-                ("eye_inner", "eye"),
-                ("eye", "eye_outer"),
-                ("eye_outer", "ear"),
-            )
-        ),
-    )
+_SIDE_EDGES = (
+    *("shoulder-elbow", "elbow-wrist", "wrist-pinky", "wrist-index", "wrist-thumb", "pinky-index"),
+    *("shoulder-hip", "hip-knee", "knee-ankle", "ankle-heel", "ankle-foot_index", "heel-foot_index"),
+    *("eye_inner-eye", "eye-eye_outer", "eye_outer-ear"),
+)
+LANDMARK_EDGES = (
+    *((LANDMARK_INDEX[f"left_{part}"], LANDMARK_INDEX[f"right_{part}"]) for part in ("shoulder", "hip")),
+    (LANDMARK_INDEX["mouth_left"], LANDMARK_INDEX["mouth_right"]),
+    *(
+        tuple(LANDMARK_INDEX[f"{side}_{end}"] for end in edge.split("-"))
+        for side in ("left", "right")
+        for edge in _SIDE_EDGES
+    ),
 )
 """Pairs of landmark indices to draw as lines."""
 
