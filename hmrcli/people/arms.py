@@ -65,16 +65,14 @@ def with_arms_of(found: "Landmarks", other: "Landmarks", people: Sequence[Detect
 
 def with_arms(found: "Landmarks", other: "Landmarks", taken: np.ndarray, who: np.ndarray) -> "Landmarks":
     """Takes arms from another look at K of the people, those `taken` (K, 2: left, right); `who` (K,) tells them."""
-    points, space = found.points2d.copy(), found.points3d.copy()
-    visibility, presence = found.visibility.copy(), found.presence.copy()
+    fields = ("points2d", "visibility", "presence", "points3d")
+    joined = replace(found, **{name: getattr(found, name).copy() for name in fields})
     for k, a in zip(*np.nonzero(taken)):
         arm, i = _ARMS[a], who[k]
-        points[i, arm.below] = other.points2d[k, arm.below]
-        visibility[i, arm.below] = other.visibility[k, arm.below]
-        presence[i, arm.below] = other.presence[k, arm.below]
-        shift = found.points3d[i, arm.shoulder] - other.points3d[k, arm.shoulder]
-        space[i, arm.below] = other.points3d[k, arm.below] + shift
-    return replace(found, points2d=points, points3d=space, visibility=visibility, presence=presence)
+        for name in fields:
+            getattr(joined, name)[i, arm.below] = getattr(other, name)[k, arm.below]
+        joined.points3d[i, arm.below] += found.points3d[i, arm.shoulder] - other.points3d[k, arm.shoulder]
+    return joined
 
 
 def on_neighbours(
@@ -82,13 +80,9 @@ def on_neighbours(
 ) -> np.ndarray:
     """Tells (N, 2) which arms were read off somebody else: their own go on behind that person.
 
-    Elbow or wrist lies on a neighbour, and the detector sees neither of them.
-
-    Args:
-        found: N people, their `source` an index into masks.
-        people: N, as the detector saw them.
-        masks, crops: of everyone, (M, 256, 256) and (M, 2, 3).
-        known: indices of those who are certainly there.
+    Elbow or wrist lies on a neighbour, and the detector sees neither of them. Masks (M, 256, 256) and crops
+    (M, 2, 3) are everyone's, the `source` of those found an index into them, as are the `known`, who are
+    certainly there.
     """
     theirs = np.zeros((len(people), len(_ARMS)), bool)
     for i, person in enumerate(people):
