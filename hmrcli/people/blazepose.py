@@ -11,13 +11,12 @@ import numpy as np
 from hmrcli.people.runtime import run
 from hmrcli.people.skeleton import KEYPOINTS, LANDMARK_INDEX, LANDMARK_MIRROR, LANDMARKS
 
-NETWORK = "blazepose_heavy"
 OUTPUTS = ("landmarks", "presence", "mask", "world", "heatmaps")
-DEPTH_NETWORK = "blazepose_lite"
-"""Asked about depth alone, a fifth of the work: it errs differently (docs/accuracy.md, "Two opinions of depth")."""
 CROP_SIZE = 256
 CELL = 4
 """Crop pixels per heatmap cell."""
+_REACH, _CONFIDENT = 3, 0.5
+"""Cells to each side of a landmark that count; where none of them is as high, it stays in place."""
 _LIMBS = [LANDMARK_INDEX[name] for name in KEYPOINTS[5:]]
 
 
@@ -52,23 +51,20 @@ def read_crops(crops: np.ndarray) -> Reading:
 
 def read_once(crops: np.ndarray) -> Reading:
     """Runs the heavy network alone on crops (N, 256, 256, 3) uint8 RGB: depth is its own."""
-    marks, score, mask, world, heatmaps = run(NETWORK, crops, OUTPUTS)
+    marks, score, mask, world, heatmaps = run("blazepose_heavy", crops, OUTPUTS)
     body = len(LANDMARKS)
     # The network counts from the corner of the crop, OpenCV from the middle of its first pixel.
     points = refine(marks[..., :2], heatmaps)[:, : body + 2].astype(float) - 0.5
-    return Reading(
-        points,
-        sigmoid(marks[:, :body, 3]),
-        sigmoid(marks[:, :body, 4]),
-        world[:, :body],
-        score,
-        sigmoid(mask),
-    )
+    visibility, presence = sigmoid(marks[:, :body, 3]), sigmoid(marks[:, :body, 4])
+    return Reading(points, visibility, presence, world[:, :body], score, sigmoid(mask))
 
 
 def other_depth(crops: np.ndarray) -> np.ndarray:
-    """Asks the second network about depth alone, (N, 33) metres as in `Reading.world`."""
-    (world,) = run(DEPTH_NETWORK, crops, ("world",))
+    """Asks the light network about depth alone, (N, 33) metres as in `Reading.world`.
+
+    A fifth of the work, and it errs differently (docs/accuracy.md, "Two opinions of depth").
+    """
+    (world,) = run("blazepose_lite", crops, ("world",))
     return world[:, : len(LANDMARKS), 2]
 
 
@@ -95,33 +91,26 @@ def read_crops_both_ways(crops: np.ndarray) -> Reading:
     return Reading(*((share * a.T + (1 - share) * b.T).T for a, b in zip(plain, back)))
 
 
-def refine(points: np.ndarray, heatmaps: np.ndarray, reach: int = 3, confident: float = 0.5) -> np.ndarray:
+def refine(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     """Moves points to the center of mass of their heatmap around them, where that is confident.
 
     MediaPipe's RefineLandmarksFromHeatmap. On calibrated footage it took the median distance between a
-    landmark and its four-camera triangulation from 15 to 12 pixels.
-
-    Args:
-        points: (N, K, 2) crop pixels.
-        heatmaps: (N, K, 64, 64) logits.
-        reach: cells to each side that count.
-        confident: points whose highest cell is lower stay where they are.
+    landmark and its four-camera triangulation from 15 to 12 pixels. Points are (N, K, 2) crop pixels,
+    heatmaps (N, K, 64, 64) logits.
     """
     n, k, size, _ = heatmaps.shape
     cell = np.floor(points / CELL).astype(int)
     inside = ((cell >= 0) & (cell < size)).all(-1)
-    columns, rows = (
-        np.clip(cell[..., i], 0, size - 1)[..., None] + np.arange(-reach, reach + 1) for i in (0, 1)
-    )
-    border = ((0, 0), (0, 0), (reach, reach), (reach, reach))
+    around = np.arange(-_REACH, _REACH + 1)
+    columns, rows = np.clip(cell, 0, size - 1).transpose(2, 0, 1)[..., None] + around
+    border = ((0, 0), (0, 0), (_REACH, _REACH), (_REACH, _REACH))
     padded = np.pad(heatmaps, border, constant_values=-np.inf)
     person, landmark = np.arange(n)[:, None, None, None], np.arange(k)[:, None, None]
-    window = sigmoid(padded[person, landmark, rows[..., None] + reach, columns[..., None, :] + reach])
+    window = sigmoid(padded[person, landmark, rows[..., None] + _REACH, columns[..., None, :] + _REACH])
     mass = np.maximum(window.sum((2, 3)), 1e-9)
-    center = (
-        np.stack([(window.sum(2) * columns).sum(-1), (window.sum(3) * rows).sum(-1)], -1) / mass[..., None]
-    )
-    sure = inside & (window.max((2, 3)) >= confident)
+    across, down = (window.sum(2) * columns).sum(-1), (window.sum(3) * rows).sum(-1)
+    center = np.stack([across, down], -1) / mass[..., None]
+    sure = inside & (window.max((2, 3)) >= _CONFIDENT)
     return np.where(sure[..., None], center * CELL, points)
 
 

@@ -9,14 +9,16 @@ import numpy as np
 from hmrcli.people.blazepose import CROP_SIZE
 from hmrcli.people.skeleton import KEYPOINTS, LANDMARK_INDEX, LANDMARKS
 
-_EYES = [KEYPOINTS.index("left_eye"), KEYPOINTS.index("right_eye")]
-_SHOULDERS = [KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("right_shoulder")]
-_HIPS = [KEYPOINTS.index("left_hip"), KEYPOINTS.index("right_hip")]
+_EYES, _SHOULDERS, _HIPS = (
+    [KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right")] for name in ("eye", "shoulder", "hip")
+)
 _LEGS = [KEYPOINTS.index(f"{side}_{name}") for side in ("left", "right") for name in ("knee", "ankle")]
 
 # In lengths from the shoulders to the eyes: the hips' distance from the shoulders, and half the side of a crop
 # that holds the whole person.
 HIPS_BELOW, REACH = 2.3, 5.2
+_CONFIDENT = 0.2
+"""Of keypoints that are used."""
 HIPS_SEEN = 0.37
 """A portrait ends above them: their mean confidence is lower."""
 
@@ -31,14 +33,12 @@ _NECK = 0.7
 
 
 def upright_crops(center: np.ndarray, up: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Returns the affines of square crops around people.
+    """Returns the affines (N, 2, 3), crop pixels → image pixels, of square crops around people.
 
     Args:
         center: (N, 2) the middle of each crop, pixels.
         up: (N, 2) direction in the image that points up in the crop; any length but zero.
         radius: (N,) half the side of each crop, pixels; at least 1 is used.
-    Returns:
-        (N, 2, 3) crop pixels → image pixels.
     """
     down = -up / np.linalg.norm(up, axis=1, keepdims=True)
     right = np.stack([down[:, 1], -down[:, 0]], 1)
@@ -58,35 +58,27 @@ def crops_from_boxes(bbox_xywh: np.ndarray, turns: np.ndarray | int = 0) -> np.n
     return upright_crops(center, up, 0.6 * bbox_xywh[:, 2:].max(1))
 
 
-def crop_from_keypoints(
-    bbox_xywh: np.ndarray, keypoints: np.ndarray, turns: int = 0, confident: float = 0.2
-) -> np.ndarray:
+def crop_from_keypoints(bbox_xywh: np.ndarray, keypoints: np.ndarray, turns: int = 0) -> np.ndarray:
     """Returns the crop (2, 3) around the hips that holds all confident keypoints, turned along the spine.
 
-    Half-body portraits get the crop the whole person would have, by the distance from the eyes to the shoulders:
-    the network takes what fills its crop for a whole person. Where that is unknown too, it is the crop of the box.
-
-    Args:
-        keypoints: (17, 3) x, y, confidence.
-        turns: quarter turns of the crop of the box.
-        confident: keypoints below this are not used.
+    Half-body portraits get the crop the whole person would have, by the distance from the eyes to the
+    shoulders: the network takes what fills its crop for a whole person. Where that is unknown too, it is the
+    crop of the box, turned by quarter turns. Keypoints are (17, 3) x, y, confidence.
     """
-    seen = keypoints[:, 2] >= confident
+    seen = keypoints[:, 2] >= _CONFIDENT
     hips_seen = keypoints[_HIPS, 2].mean() >= HIPS_SEEN
-    if seen[_EYES].any() and seen[_SHOULDERS].all() and not hips_seen and not seen[_LEGS].any():
-        eyes, shoulders = (
-            keypoints[[i for i in pair if seen[i]], :2].mean(0) for pair in (_EYES, _SHOULDERS)
-        )
-        if np.linalg.norm(eyes - shoulders) >= 1:
-            return _whole_by_neck(shoulders, eyes - shoulders)
-    if not (seen[_HIPS].any() and seen[_SHOULDERS].any()):
-        return crops_from_boxes(bbox_xywh[None], turns)[0]
-    hips, shoulders = (keypoints[[i for i in pair if seen[i]], :2].mean(0) for pair in (_HIPS, _SHOULDERS))
-    if np.linalg.norm(shoulders - hips) < 1:
-        return crops_from_boxes(bbox_xywh[None], turns)[0]
-    reach = np.linalg.norm(keypoints[seen, :2] - hips, axis=1).max()
-    # Keypoints end at eyes and ankles: a quarter more holds the crown and the feet.
-    return upright_crops(hips[None], (shoulders - hips)[None], np.array([1.25 * reach]))[0]
+    eyes, shoulders, hips = (
+        keypoints[[i for i in pair if seen[i]], :2].mean(0) if seen[pair].any() else np.full(2, np.nan)
+        for pair in (_EYES, _SHOULDERS, _HIPS)
+    )
+    portrait = seen[_SHOULDERS].all() and not hips_seen and not seen[_LEGS].any()
+    if portrait and np.linalg.norm(eyes - shoulders) >= 1:
+        return _whole_by_neck(shoulders, eyes - shoulders)
+    if np.linalg.norm(shoulders - hips) >= 1:
+        reach = np.linalg.norm(keypoints[seen, :2] - hips, axis=1).max()
+        # Keypoints end at eyes and ankles: a quarter more holds the crown and the feet.
+        return upright_crops(hips[None], (shoulders - hips)[None], np.array([1.25 * reach]))[0]
+    return crops_from_boxes(bbox_xywh[None], turns)[0]
 
 
 def portrait_crop(keypoints: np.ndarray) -> np.ndarray:
@@ -99,9 +91,8 @@ def portrait_crop(keypoints: np.ndarray) -> np.ndarray:
     up = eyes - shoulders
     neck = max(float(np.linalg.norm(up)), 1.0)
     width = float(np.linalg.norm(np.diff(keypoints[_SHOULDERS, :2], axis=0)))
-    return _whole_by_neck(
-        shoulders, up * (max(neck, _NECK * width) / neck) if up.any() else np.array([0.0, -1.0])
-    )
+    longer = up * (max(neck, _NECK * width) / neck) if up.any() else np.array([0.0, -1.0])
+    return _whole_by_neck(shoulders, longer)
 
 
 def _whole_by_neck(shoulders: np.ndarray, neck: np.ndarray) -> np.ndarray:
@@ -113,12 +104,9 @@ def _whole_by_neck(shoulders: np.ndarray, neck: np.ndarray) -> np.ndarray:
 def next_crops(points: np.ndarray, visibility: np.ndarray) -> np.ndarray:
     """Returns crops (N, 2, 3) a quarter wider than the circle around the person (MediaPipe's pose_landmarks_to_roi).
 
-    Legs that nobody sees are squeezed into the crop, hips with them. Then the crop is at least what the whole person
-    would need, by eyes and shoulders.
-
-    Args:
-        points: (N, 35, 2) landmarks and the two alignment points, pixels.
-        visibility: (N, 33) of the landmarks.
+    Points (N, 35, 2) are landmarks, of a visibility (N, 33), and the two alignment points, in pixels. Legs
+    that nobody sees are squeezed into the crop, hips with them. Then the crop is at least what the whole
+    person would need, by eyes and shoulders.
     """
     center, top = points[:, len(LANDMARKS)], points[:, len(LANDMARKS) + 1]
     up, radius = top - center, 1.25 * np.linalg.norm(top - center, axis=1)

@@ -15,6 +15,8 @@ STRIDE = 4
 HEADS = ("center", "box_size", "box_offset", "keypoint_heatmap", "keypoint_regression", "keypoint_offset")
 CONFIDENT = 0.127
 """Keypoints below this do not count in a person's score (constant of the published graph)."""
+MOST = 1000
+"""People in one look."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Detection:
 
 
 def look(
-    image: np.ndarray, side: int, min_score: float, turns: int = 0, border: float = 0.0, limit: int = 1000
+    image: np.ndarray, side: int, min_score: float, turns: int = 0, border: float = 0.0
 ) -> list[Detection]:
     """Finds people with the longer side of the image scaled to `side` pixels.
 
@@ -43,7 +45,6 @@ def look(
         min_score: people below are left out.
         turns: quarter turns of the image, counter-clockwise; the network knows upright people.
         border: black on each side, as a share of `side`: shows those who are cut by the edge.
-        limit: most people to decode.
     """
     turned = np.rot90(image, turns)
     height, width = turned.shape[:2]
@@ -57,7 +58,7 @@ def look(
     heads = dict(zip(HEADS, (head[0] for head in run("movenet_multipose", canvas, HEADS))))
     to_pixels = np.array([width / columns, height / rows])
     people = []
-    for box, score, keypoints in decode(heads, min_score, limit):
+    for box, score, keypoints in decode(heads, min_score, MOST):
         places = np.concatenate([box.reshape(2, 2), keypoints[:, :2]])
         places = turn_back((places * STRIDE - edge) * to_pixels, turns, (width, height))
         corners = np.clip(np.sort(places[:2], 0), 0, image.shape[1::-1])

@@ -29,16 +29,16 @@ def run(name: str, images: np.ndarray, outputs: tuple[str, ...]) -> list[np.ndar
     """
     count = threads()
     with _counted(len(images)) as at_work:
-        network = session(name, count if at_work < 2 else 1)
+        with _loading:
+            network = _loaded(name, count if at_work < 2 else 1)
         entry = network.get_inputs()[0].name
         parts = [{entry: np.ascontiguousarray(images[i : i + 1])} for i in range(len(images))]
         if len(parts) == 1:
             return list(network.run(list(outputs), parts[0]))
         if not parts:
-            sizes = {
-                one.name: [n if isinstance(n, int) else 0 for n in one.shape] for one in network.get_outputs()
-            }
-            return [np.empty(sizes[one], np.float32) for one in outputs]
+            shapes = {one.name: one.shape for one in network.get_outputs()}
+            sizes = ([n if isinstance(n, int) else 0 for n in shapes[name]] for name in outputs)
+            return [np.empty(size, np.float32) for size in sizes]
         found = _pool(count).map(lambda part: network.run(list(outputs), part), parts)
         return [np.concatenate(values) for values in zip(*found)]
 
@@ -66,12 +66,6 @@ def _counted(images: int) -> Iterator[int]:
             _at_work -= images
 
 
-def session(name: str, count: int) -> onnxruntime.InferenceSession:
-    """Gives a network with a number of threads, loaded once a process, for any number of callers."""
-    with _loading:
-        return _loaded(name, count)
-
-
 @cache
 def _pool(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count)
@@ -79,7 +73,7 @@ def _pool(count: int) -> ThreadPoolExecutor:
 
 @cache
 def _loaded(name: str, count: int) -> onnxruntime.InferenceSession:
-    """Loads a network.
+    """Loads a network with a number of threads, once a process.
 
     `OMP_NUM_THREADS` limits its threads. Waiting threads sleep: spinning, the default, makes a network
     many times slower as soon as another process wants the cores.
