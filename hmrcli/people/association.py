@@ -8,7 +8,7 @@ import numpy as np
 
 from hmrcli.people.landmarks import Landmarks
 from hmrcli.people.similarity import keypoint_similarity, overlap
-from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_KEYPOINTS
+from hmrcli.people.skeleton import LANDMARK_INDEX
 
 _HIPS = [LANDMARK_INDEX[f"{side}_hip"] for side in ("left", "right")]
 _TRUNK = [LANDMARK_INDEX[f"{side}_{part}"] for part in ("shoulder", "hip") for side in ("left", "right")]
@@ -21,28 +21,22 @@ ALIKE = 0.5
 
 
 class Whereabouts(NamedTuple):
-    """A person somewhere in a clip."""
+    """A person somewhere in a clip: the pixel (2,) between the hips at a time in seconds, and its velocity.
+
+    The size is the box's longer side in pixels; colours (see `colours`) are None where they were never seen
+    alone.
+    """
 
     time: float
-    """Seconds."""
     middle: np.ndarray
-    """(2,) between the hips, pixels."""
     velocity: np.ndarray
-    """(2,) pixels a second."""
     size: float
-    """Longer side of the box, pixels."""
     colours: np.ndarray | None
-    """See `colours`; None where they were never seen alone."""
 
 
 def middle_of(landmarks: Landmarks) -> np.ndarray:
     """Returns the points (N, 2) between the hips, pixels."""
     return landmarks.points2d[:, _HIPS].mean(1)
-
-
-def keypoints_of(landmarks: Landmarks) -> np.ndarray:
-    """Takes landmarks at the places of the detector's keypoints, (N, 17, 3: x, y, visibility)."""
-    return np.concatenate([landmarks.points2d, landmarks.visibility[..., None]], 2)[:, LANDMARK_KEYPOINTS]
 
 
 def colours(view: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -68,12 +62,9 @@ def resemblance(before: Whereabouts, after: Whereabouts) -> float:
     grown = max(before.size, after.size) / max(min(before.size, after.size), 1)
     if near <= 0 or grown > 2.0 + passed:
         return 0.0
-    alike = _likeness(before.colours, after.colours)
+    a, b = before.colours, after.colours
+    alike = 0.75 if a is None or b is None else float(a @ b)
     return near * alike / grown if alike >= ALIKE else 0.0
-
-
-def _likeness(a: np.ndarray | None, b: np.ndarray | None) -> float:
-    return 0.75 if a is None or b is None else float(a @ b)
 
 
 def matched(lost: Sequence[Whereabouts], found: Sequence[Whereabouts]) -> dict[int, int]:
@@ -90,12 +81,9 @@ def same_place(found: Landmarks, i: int, k: int, either_way: bool = False) -> bo
     """Tells whether two findings in one frame are of one person: their keypoints all but coincide.
 
     The trunk tells, too: arms and legs of two people who pass each other are apart longer than what the network
-    takes for one trunk.
-
-    Args:
-        either_way: also of one who is taken to face the camera once, and away from it once.
+    takes for one trunk; `either_way` also of one who is taken to face the camera once, and away from it once.
     """
-    marks = keypoints_of(found[[i, k]])
+    marks = found[[i, k]].keypoints()
     areas = np.ptp(found.points2d[[i, k]], axis=1).prod(1)
     if keypoint_similarity(marks[0], marks[1], areas.max()) > SAME:
         return True
@@ -108,9 +96,5 @@ def same_place(found: Landmarks, i: int, k: int, either_way: bool = False) -> bo
 
 def coverage(boxes: np.ndarray) -> np.ndarray:
     """Returns (N,) the greatest overlap (IoU) of each box (N, 4) with another."""
-    return np.array(
-        [
-            max((overlap(a, b) for k, b in enumerate(boxes) if k != i), default=0.0)
-            for i, a in enumerate(boxes)
-        ]
-    )
+    others = ([overlap(a, b) for k, b in enumerate(boxes) if k != i] for i, a in enumerate(boxes))
+    return np.array([max(overlaps, default=0.0) for overlaps in others])

@@ -10,7 +10,7 @@ from hmrcli.people.blazepose import Reading, read_crops
 from hmrcli.people.crops import crops_from_boxes, to_image, warp_crops
 from hmrcli.people.movenet import Detection, look
 from hmrcli.people.runtime import at_once
-from hmrcli.people.similarity import inside_share, keypoint_similarity, overlap
+from hmrcli.people.similarity import distinct, inside_share, keypoint_similarity, overlap
 from hmrcli.people.skeleton import KEYPOINTS, LANDMARK_KEYPOINTS
 
 SURE, SURE_TURNED, DOUBTFUL = 0.25, 0.3, 0.12
@@ -40,27 +40,18 @@ CROWD = 20
 def detect_people(
     image: np.ndarray, max_people: int | None = None, min_score: float = DOUBTFUL
 ) -> list[Detection]:
-    """Finds people in an image and what may be people, best first; their landmarks (`body_landmarks`) tell.
+    """Finds people in an image (H, W, 3) uint8 RGB and what may be some, best first; `body_landmarks` tells.
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        max_people: keep the best of them.
-        min_score: people below are left out.
-    Returns:
-        Detections with boxes and 17 keypoints in pixels; empty where there is nobody.
+    The best `max_people` are kept, and those below `min_score` left out.
     """
     longer = max(image.shape[:2])
     if longer > FINE[-1][0]:  # no look sees more
         size = [max(1, round(FINE[-1][0] * length / longer)) for length in image.shape[1::-1]]
         small = detect_people(cv2.resize(image, size, interpolation=cv2.INTER_AREA), max_people, min_score)
-        to_pixels = np.divide(image.shape[1::-1], size)
+        scale = np.divide(image.shape[1::-1], size)
         return [
-            replace(
-                person,
-                bbox_xywh=person.bbox_xywh * np.tile(to_pixels, 2),
-                keypoints=person.keypoints * [*to_pixels, 1],
-            )
-            for person in small
+            replace(p, bbox_xywh=p.bbox_xywh * np.tile(scale, 2), keypoints=p.keypoints * [*scale, 1])
+            for p in small
         ]
     fine = [side for side, least in FINE if longer >= least]
     faint = min(min_score, FAINT)
@@ -77,7 +68,8 @@ def detect_people(
     upright = [person for people in found[0] for person in people]
     seen = any(_sure(person) for person in upright)
     for turns in (1, 2, 3):
-        if not seen or any(not _explained(p, upright, 1.0) for p in found[turns][0] if p.score > NOTABLE):
+        notable = [person for person in found[turns][0] if person.score > NOTABLE]
+        if not seen or not all(any(_explained(p, other, 1.0) for other in upright) for p in notable):
             found[turns] += look_each(*coarse[turns])
     weight = {
         turns: max(sum(p.score for p in people if _sure(p)) for people in looks)
@@ -91,12 +83,9 @@ def detect_people(
     fine = [side for side, least in FINE[1:] if longer >= (least / 1.5 if crowd else least)]
     found[way] += look_each(*((side, way, 0.0) for side in fine))
     everyone = [p for looks in found.values() for people in looks for p in people if p.score >= min_score]
-    kept: list[Detection] = []
-    for person in sorted(everyone, key=lambda p: -p.score):
-        if person.turns != way and not _sure(person):  # nothing vague, lying across the others
-            continue
-        if not any(same_person(person, other) for other in kept) and not _explained(person, kept, 0.6):
-            kept.append(person)
+    # Nothing vague, lying across the others.
+    likely = sorted((p for p in everyone if p.turns == way or _sure(p)), key=lambda p: -p.score)
+    kept = distinct(likely, lambda p, other: same_person(p, other) or _explained(p, other, 0.6))
     kept += faces(found[way], kept)
     if not any(_sure(person) for person in kept):
         kept = [*_whole_image(image), *kept]
@@ -106,11 +95,8 @@ def detect_people(
 def faces(looks: Sequence[Sequence[Detection]], known: Sequence[Detection]) -> list[Detection]:
     """Finds people whose face several looks see at one place, each of them faintly, as others stand before the body.
 
-    Their scores are those of all looks together, and doubtful: the landmarks have to tell.
-
-    Args:
-        looks: people in each look, faint ones too.
-        known: whose faces are not looked for.
+    Their scores are those of all looks together, and doubtful: the landmarks have to tell. The looks hold
+    faint people, too; the faces of those known are not looked for.
     """
     clear = [[p for p in people if p.keypoints[_FACE, 2].mean() >= FACE] for people in looks]
     found: list[Detection] = []
@@ -146,14 +132,10 @@ def _sure(person: Detection) -> bool:
     return person.score >= (SURE_TURNED if person.turns else SURE)
 
 
-def _explained(person: Detection, others: list[Detection], ratio: float) -> bool:
+def _explained(person: Detection, other: Detection, ratio: float) -> bool:
     """Tells a person who is mostly inside one who stands another way up and is surer."""
-    return any(
-        person.turns != other.turns
-        and person.score <= ratio * other.score
-        and inside_share(person.bbox_xywh, other.bbox_xywh) > 0.6
-        for other in others
-    )
+    surer = person.turns != other.turns and person.score <= ratio * other.score
+    return surer and inside_share(person.bbox_xywh, other.bbox_xywh) > 0.6
 
 
 def people_in_box(image: np.ndarray, bbox_xywh: np.ndarray) -> list[Detection]:
@@ -172,11 +154,7 @@ def people_in_box(image: np.ndarray, bbox_xywh: np.ndarray) -> list[Detection]:
                 places = person.keypoints + np.array([left, top, 0])
                 fitting.append((person.score * fit, Detection(bbox_xywh, person.score, places, turns)))
     fitting.sort(key=lambda one: -one[0])
-    kept: list[Detection] = []
-    for rank, person in fitting:
-        if rank > 0.5 * fitting[0][0] and not any(same_person(person, other) for other in kept):
-            kept.append(person)
-    return kept
+    return distinct([person for rank, person in fitting if rank > 0.5 * fitting[0][0]], same_person)
 
 
 def _whole_image(image: np.ndarray) -> list[Detection]:

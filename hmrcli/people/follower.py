@@ -46,7 +46,5 @@ class Follower:
 
     def whereabouts(self) -> Whereabouts:
         """Tells where the person was last seen."""
-        middle = middle_of(self.last.landmarks)[0]
-        return Whereabouts(
-            self.last.time, middle, self.velocity(), float(self.last.box[2:].max()), self.colours
-        )
+        middle, size = middle_of(self.last.landmarks)[0], float(self.last.box[2:].max())
+        return Whereabouts(self.last.time, middle, self.velocity(), size, self.colours)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hmrcli.people.arms import on_neighbours, with_arms, with_arms_of, without_shared_arms
-from hmrcli.people.blazepose import CROP_SIZE, Reading, read_crops, read_crops_both_ways
+from hmrcli.people.blazepose import Reading, read_crops, read_crops_both_ways
 from hmrcli.people.crops import (
     crop_from_keypoints,
     crops_from_boxes,
@@ -20,7 +20,7 @@ from hmrcli.people.crops import (
 )
 from hmrcli.people.detect import SURE, detect_people, landmarks_as_keypoints, people_in_box
 from hmrcli.people.movenet import Detection
-from hmrcli.people.similarity import keypoint_similarity, overlap
+from hmrcli.people.similarity import distinct, keypoint_similarity, overlap
 from hmrcli.people.skeleton import LANDMARK_INDEX, LANDMARK_KEYPOINTS, LANDMARKS
 
 
@@ -54,6 +54,10 @@ class Landmarks:
 
     def __getitem__(self, keep: np.ndarray | slice | list[int]) -> "Landmarks":
         return Landmarks(**{name: value[keep] for name, value in vars(self).items()})
+
+    def keypoints(self) -> np.ndarray:
+        """Takes them at the places of the detector's keypoints, (N, 17, 3: x, y, visibility)."""
+        return np.concatenate([self.points2d, self.visibility[..., None]], 2)[:, LANDMARK_KEYPOINTS]
 
     def image_mask(self, person: int, height: int, width: int) -> np.ndarray:
         """Warps the mask of one person to the full image, (height, width) in [0, 1]."""
@@ -154,9 +158,8 @@ def body_landmarks(
     if len(some := np.flatnonzero(theirs.any(1))):
         bare = look(read_crops_both_ways, source[some], first.crops[source[some]], True)
         theirs &= np.isin(np.arange(len(source)), some[bare.likeness >= SURELY])[:, None]
-        found = with_arms(
-            found, in_image(bare.reading, bare.crops, some, image.shape[:2]), theirs[some], some
-        )
+        other = in_image(bare.reading, bare.crops, some, image.shape[:2])
+        found = with_arms(found, other, theirs[some], some)
     quality = certain[source] * found.score * second.likeness
     certain = (certain[source] >= SURE) | (quality >= CLEAR)
     kept = (found.score >= min_score) & (second.likeness >= AGREE) & certain
@@ -172,24 +175,18 @@ def _likeness(people: Sequence[Detection], reading: Reading, crops: np.ndarray) 
 
 def _in_boxes(image: np.ndarray, boxes: np.ndarray, min_score: float) -> Landmarks:
     """Finds landmarks of the person in each box (N, 4)."""
-    none = in_image(
-        read_crops_both_ways(np.empty((0, CROP_SIZE, CROP_SIZE, 3), np.uint8)),
-        np.empty((0, 2, 3)),
-        np.arange(0),
-        image.shape[:2],
-    )
-    each = [none, *(_in_box(image, box, min_score) for box in boxes)]
-    joined = {name: np.concatenate([getattr(one, name) for one in each]) for name in vars(none)}
-    filled = [_fit(one, box) if one.score[0] > 0 else 0.0 for one, box in zip(each[1:], boxes)]
+    each = [_in_box(image, box, min_score) for box in boxes]
+    none = body_landmarks(image, [], min_score)
+    joined = {name: np.concatenate([getattr(one, name) for one in [none, *each]]) for name in vars(none)}
+    filled = [_fit(one, box) if one.score[0] > 0 else 0.0 for one, box in zip(each, boxes)]
     unsure = [i for i, fit in enumerate(filled) if fit < FILLED]
     people = detect_people(image) if unsure else []
     found = body_landmarks(image, people, min_score)
     for i in unsure:  # behind someone, perhaps: known with all the others
         fits = [_fit(found[[k]], boxes[i]) for k in range(len(found))]
         if not filled[i]:
-            fits = [
-                fit * (fit > 0.5) for fit in (overlap(people[k].bbox_xywh, boxes[i]) for k in found.source)
-            ]
+            shared = [overlap(people[k].bbox_xywh, boxes[i]) for k in found.source]
+            fits = [fit * (fit > 0.5) for fit in shared]
         if max(fits, default=0.0) > filled[i]:
             for name, values in joined.items():
                 values[i] = getattr(found, name)[int(np.argmax(fits))]
@@ -255,9 +252,7 @@ def in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tupl
     points = to_image(reading.points[:, : len(LANDMARKS)], crops)
     inside = ((points >= 0) & (points < [size[1], size[0]])).all(-1)
     hips = [LANDMARK_INDEX["left_hip"], LANDMARK_INDEX["right_hip"]]
-    world = reading.world - reading.world[:, hips].mean(
-        1, keepdims=True
-    )  # the network is some millimetres off
+    world = reading.world - reading.world[:, hips].mean(1, keepdims=True)  # some millimetres off
     turned = world[..., :2] @ turn_of(crops).transpose(0, 2, 1)
     return Landmarks(
         points2d=points,
@@ -273,18 +268,14 @@ def in_image(reading: Reading, crops: np.ndarray, source: np.ndarray, size: tupl
 
 def _without_repeats(found: Landmarks, quality: np.ndarray) -> Landmarks:
     """Leaves out people whose landmarks, or whose masks, coincide with those of someone of higher quality (N,)."""
-    marks = np.concatenate([found.points2d, found.visibility[..., None]], 2)[:, LANDMARK_KEYPOINTS]
-    low, extent = found.points2d.min(1), np.ptp(found.points2d, axis=1)
+    marks, low, extent = found.keypoints(), found.points2d.min(1), np.ptp(found.points2d, axis=1)
     boxes, areas = np.concatenate([low, extent], 1), extent.prod(1)
-    kept: list[int] = []
-    for i in np.argsort(-quality, kind="stable"):
-        if not any(
-            keypoint_similarity(marks[i], marks[k], max(areas[i], areas[k])) > 0.6
-            or (overlap(boxes[i], boxes[k]) > 0.3 and _mask_overlap(found, i, k) > SAME_MASK)
-            for k in kept
-        ):
-            kept.append(int(i))
-    return found[sorted(kept)]
+
+    def same(i: int, k: int) -> bool:
+        alike = keypoint_similarity(marks[i], marks[k], max(areas[i], areas[k])) > 0.6
+        return alike or (overlap(boxes[i], boxes[k]) > 0.3 and _mask_overlap(found, i, k) > SAME_MASK)
+
+    return found[sorted(distinct(np.argsort(-quality, kind="stable").tolist(), same))]
 
 
 def _mask_overlap(found: Landmarks, i: int, k: int) -> float:

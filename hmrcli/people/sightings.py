@@ -35,18 +35,15 @@ def compact(landmarks: Landmarks) -> Landmarks:
     """Leaves out of landmarks what a clip does not need: float64, and the masks' finer detail."""
     side = (MASK_SIDE, MASK_SIDE)
     masks = [cv2.resize(mask, side, interpolation=cv2.INTER_AREA) > 0.5 for mask in landmarks.masks]
-    small = {
-        name: np.asarray(getattr(landmarks, name), np.float32)
-        for name in ("points2d", "visibility", "presence", "points3d", "score")
-    }
+    fields = ("points2d", "visibility", "presence", "points3d", "score")
+    small = {name: np.asarray(getattr(landmarks, name), np.float32) for name in fields}
     return replace(landmarks, **small, masks=np.reshape(masks, (-1, *side)).astype(np.uint8))
 
 
 def joined(several: Sequence[Landmarks]) -> Landmarks:
     """Puts landmarks one after another; there is at least one."""
-    return Landmarks(
-        **{name: np.concatenate([getattr(one, name) for one in several]) for name in vars(several[0])}
-    )
+    fields = vars(several[0])
+    return Landmarks(**{name: np.concatenate([getattr(one, name) for one in several]) for name in fields})
 
 
 def boxes_around(landmarks: Landmarks, size: tuple[int, ...]) -> np.ndarray:

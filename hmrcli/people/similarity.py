@@ -1,25 +1,37 @@
 """Similarity of two findings, as of one person."""
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import numpy as np
 
 from hmrcli.body.joints import COCO_DEVIATIONS
 
+Item = TypeVar("Item")
 
-def keypoint_similarity(a: np.ndarray, b: np.ndarray, area: float, confident: float = 0.2) -> float:
-    """COCO's object keypoint similarity, in [0, 1], over the keypoints confident in both.
+_CONFIDENT = 0.2
 
-    Args:
-        a: (17, 3) x, y, confidence.
-        b: (17, 3) likewise.
-        area: of the person, square pixels.
-        confident: keypoints below this do not count; fewer than three give 0.
+
+def keypoint_similarity(a: np.ndarray, b: np.ndarray, area: float) -> float:
+    """COCO's object keypoint similarity, in [0, 1], of keypoints (17, 3: x, y, confidence) of a person.
+
+    Those count that are confident in both; fewer than three give 0. The person's area is in square pixels.
     """
-    seen = (a[:, 2] > confident) & (b[:, 2] > confident)
+    seen = (a[:, 2] > _CONFIDENT) & (b[:, 2] > _CONFIDENT)
     if seen.sum() < 3:
         return 0.0
     squared = ((a[seen, :2] - b[seen, :2]) ** 2).sum(1)
     reach = 2 * np.array(COCO_DEVIATIONS)[seen]
     return float(np.exp(-squared / (2 * max(area, 1.0) * reach**2)).mean())
+
+
+def distinct(items: Sequence[Item], same: Callable[[Item, Item], bool]) -> list[Item]:
+    """Keeps of items, the best first, those that are not the same as one before."""
+    kept: list[Item] = []
+    for item in items:
+        if not any(same(item, other) for other in kept):
+            kept.append(item)
+    return kept
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

@@ -12,16 +12,7 @@ import cv2
 import numpy as np
 
 from hmrcli.errors import UsageError
-from hmrcli.people.association import (
-    SAME,
-    Whereabouts,
-    colours,
-    coverage,
-    keypoints_of,
-    matched,
-    middle_of,
-    same_place,
-)
+from hmrcli.people.association import SAME, Whereabouts, colours, coverage, matched, middle_of, same_place
 from hmrcli.people.blazepose import other_depth, read_crops, read_once
 from hmrcli.people.crops import mask_in_crop, next_crops, to_image, warp_crops
 from hmrcli.people.detect import DOUBTFUL, detect_people, people_in_box
@@ -84,17 +75,17 @@ class Tracker:
             for one in self.everyone:
                 one.lost, one.colours = True, None
             self.looked = self.looked_well = -np.inf
-        before = [one for one in self.everyone if not one.lost]
+        before = self._here()
         self._follow(before, image, frame, time)
         if self.boxes is not None and not self.everyone:
             self._begin(image, frame, time, self.boxes)
         remembered = REMEMBERED if self.boxes is None else np.inf
         recent = [] if cut else [o for o in self.everyone if o.lost and time - o.last.time <= remembered]
         newly = any(one.lost for one in before)
-        every = LOOK_SOON if recent or not any(not one.lost for one in self.everyone) else LOOK_EVERY
+        every = LOOK_SOON if recent or not self._here() else LOOK_EVERY
         if newly or time - self.looked >= every:
             self._look(image, frame, time, recent)
-        return [one for one in self.everyone if not one.lost and one.last.frame == frame]
+        return [one for one in self._here() if one.last.frame == frame]
 
     def found(self) -> list[list[Sighting]]:
         """Returns the sightings of each person: of those not seen for a moment only, and sure to be people."""
@@ -106,13 +97,15 @@ class Tracker:
             kept = [seen for seen in kept if any(seen is other for other in best)]
         return sorted(kept, key=lambda seen: seen[0].frame)
 
+    def _here(self) -> list[Follower]:
+        return [one for one in self.everyone if not one.lost]
+
     def _begin(self, image: np.ndarray, frame: int, time: float, boxes: np.ndarray) -> None:
         """Takes up the people in boxes (N, 4); raises UsageError where nobody is recognised in one."""
         found = body_landmarks(image, boxes)
         for box in boxes[found.score < LOST]:
-            raise UsageError(
-                f"nobody was recognised in box {','.join(f'{v:g}' for v in box)} of the first frame"
-            )
+            text = ",".join(f"{v:g}" for v in box)
+            raise UsageError(f"nobody was recognised in box {text} of the first frame")
         places = boxes_around(found, image.shape[:2])
         alone = coverage(places) < APART
         views = warp_crops(image, found.crop_to_image)
@@ -136,7 +129,7 @@ class Tracker:
                 one.depth = (other_depth(views[[i]])[0] - reading.world[i, :, 2]) / 2
             reading.world[i, :, 2] += one.depth
         found = in_image(reading, crops, np.arange(len(people)), image.shape[:2])
-        way = _way(points, to_image(reading.points, crops), np.array([o.last.box[2:].max() for o in people]))
+        way = _way(points, to_image(reading.points, crops), people)
         for nearer, farther in _confused(found, way):
             views[farther][mask_in_crop(found.masks[nearer], crops[nearer], crops[farther]) > 0.5] = 0
             again = read_crops(views[[farther]])
@@ -145,8 +138,8 @@ class Tracker:
             other = in_image(again, crops[[farther]], np.array([farther]), image.shape[:2])
             for name, values in vars(found).items():
                 values[farther] = getattr(other, name)[0]
-            size = np.array([people[farther].last.box[2:].max()])
-            way[farther] = _way(points[[farther]], to_image(again.points, crops[[farther]]), size)[0]
+            now = to_image(again.points, crops[[farther]])
+            way[farther] = _way(points[[farther]], now, [people[farther]])[0]
             if same_place(found, nearer, farther):
                 found.score[farther] = 0
         here = (found.score >= LOST) & (way < JUMP) & (found.visibility.max(1) > 0.3)
@@ -165,7 +158,7 @@ class Tracker:
         """Lets the detector look: doubts who it does not see, and takes up who it finds."""
         well = time - self.looked_well >= LOOK_WELL
         self.looked = time
-        here = [one for one in self.everyone if not one.lost]
+        here = self._here()
         if well:
             self.looked_well = time
             detections = detect_people(image)
@@ -174,43 +167,29 @@ class Tracker:
             smallest = min((one.last.box[2:].max() for one in [*here, *lost]), default=np.inf)
             side = 512 if smallest >= 0.2 * max(image.shape[:2]) else 1024
             detections = look(image, side, DOUBTFUL, self.turns)
-        unknown = []
-        confirmed: set[int] = set()
-        for person in detections:
-            same = [i for i, one in enumerate(here) if _is(person, one)]
-            confirmed.update(same)
-            if not same:
-                unknown.append(person)
+        same = [[_is(person, one) for one in here] for person in detections]
         for i, one in enumerate(here):
-            self._doubt(one, i in confirmed or _found_again(image, one))
-        here = [one for one in here if not one.lost]
-        room = len(unknown) if self.max_people is None else max(0, self.max_people - len(here))
-        if unknown and room:
-            self._take_up(image, frame, time, unknown, here, lost, room)
-
-    def _doubt(self, one: Follower, confirmed: bool) -> None:
-        if confirmed:
-            one.doubts, one.sure = 0, len(one.sightings)
-            return
-        one.doubts += 1
-        if one.doubts >= DOUBTED:  # the landmark network goes on to see someone who has left
-            del one.sightings[one.sure :]
-            one.lost, one.doubts = True, 0
+            if any(row[i] for row in same) or _found_again(image, one):
+                one.doubts, one.sure = 0, len(one.sightings)
+                continue
+            one.doubts += 1
+            if one.doubts >= DOUBTED:  # the landmark network goes on to see someone who has left
+                del one.sightings[one.sure :]
+                one.lost, one.doubts = True, 0
+        unknown = [person for person, row in zip(detections, same) if not any(row)]
+        self._take_up(image, frame, time, unknown, lost)
 
     def _take_up(
-        self,
-        image: np.ndarray,
-        frame: int,
-        time: float,
-        unknown: list[Detection],
-        here: Sequence[Follower],
-        lost: Sequence[Follower],
-        room: int,
+        self, image: np.ndarray, frame: int, time: float, unknown: list[Detection], lost: Sequence[Follower]
     ) -> None:
         """Follows people whom the detector found: those who were lost, and new ones."""
+        here = self._here()
+        room = len(unknown) if self.max_people is None else max(0, self.max_people - len(here))
+        if not room or not unknown:
+            return
         found = body_landmarks(image, unknown)
-        known = keypoints_of(joined([one.last.landmarks for one in here])) if here else np.empty((0, 17, 3))
-        marks, boxes = keypoints_of(found), boxes_around(found, image.shape[:2])
+        known = [one.last.landmarks.keypoints()[0] for one in here]
+        marks, boxes = found.keypoints(), boxes_around(found, image.shape[:2])
         new = [
             i
             for i in range(len(found))
@@ -222,8 +201,7 @@ class Tracker:
             )
         ][:room]
         views = warp_crops(image, found.crop_to_image[new])
-        all_boxes = np.concatenate([boxes[new], *[one.last.box[None] for one in here]])
-        alone = coverage(all_boxes) < APART
+        alone = coverage(np.concatenate([boxes[new], *[one.last.box[None] for one in here]])) < APART
         looks = [colours(view, found.masks[i]) for view, i in zip(views, new)]
         places = [
             Whereabouts(time, middle_of(found[[i]])[0], np.zeros(2), float(boxes[i, 2:].max()), look)
@@ -272,25 +250,22 @@ def _mixed(usual: np.ndarray | None, now: np.ndarray) -> np.ndarray:
     return np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
 
 
-def _way(before: np.ndarray, after: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Returns the mean way (N,) of points (N, P, 2) to where they are now, in sizes (N,) of the people."""
+def _way(before: np.ndarray, after: np.ndarray, people: Sequence[Follower]) -> np.ndarray:
+    """Returns the mean way (N,) of points (N, P, 2) to where they are now, in sizes of the people."""
+    size = [one.last.box[2:].max() for one in people]
     return np.asarray(np.linalg.norm(after - before, axis=2)[:, :33].mean(1) / np.maximum(size, 1))
 
 
 def _confused(found: Landmarks, way: np.ndarray) -> list[tuple[int, int]]:
     """Finds pairs of crops in which one person is seen: whose it is, by the shorter way (N,), and the other."""
-    pairs = [
-        (i, k)
-        for i in range(len(found))
-        for k in range(i)
-        if found.score[[i, k]].min() >= LOST and same_place(found, i, k)
-    ]
+    seen = np.flatnonzero(found.score >= LOST).tolist()
+    pairs = [(i, k) for i in seen for k in seen if k < i and same_place(found, i, k)]
     return [(i, k) if way[i] <= way[k] else (k, i) for i, k in pairs]
 
 
 def _is(person: Detection, one: Follower) -> bool:
     """Tells whether a detection shows someone who is seen in the frame."""
-    marks, box = keypoints_of(one.last.landmarks)[0], one.last.box
+    marks, box = one.last.landmarks.keypoints()[0], one.last.box
     area = max(person.bbox_xywh[2:].prod(), box[2:].prod())
     alike = keypoint_similarity(person.keypoints, marks, area)
     return alike > 0.5 or (alike > 0.2 and overlap(person.bbox_xywh, box) > 0.5)
@@ -298,8 +273,6 @@ def _is(person: Detection, one: Follower) -> bool:
 
 def _found_again(image: np.ndarray, one: Follower) -> bool:
     """Looks for someone in their box, whichever way up they are."""
-    marks, box = keypoints_of(one.last.landmarks)[0], one.last.box
-    return any(
-        keypoint_similarity(person.keypoints, marks, box[2:].prod()) > 0.3
-        for person in people_in_box(image, box)
-    )
+    marks, box = one.last.landmarks.keypoints()[0], one.last.box
+    people = people_in_box(image, box)
+    return any(keypoint_similarity(person.keypoints, marks, box[2:].prod()) > 0.3 for person in people)
