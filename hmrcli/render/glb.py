@@ -4,6 +4,7 @@ glTF has metres, x right, y up and z towards the viewer, and texture coordinates
 """
 
 import json
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,24 +45,17 @@ class Glb:
     def accessor(self, values: Array, target: int | None = None, limits: bool = False) -> int:
         """Appends numbers, float32 or unsigned; returns the index of their accessor.
 
-        Args:
-            values: (N,), (N, 2), (N, 3), (N, 4) or (N, 4, 4) by columns.
-            target: `VERTICES` or `INDICES`; None for animations and matrices.
-            limits: whether to tell least and greatest, as positions and times of keys must.
+        They are (N,), (N, 2), (N, 3), (N, 4), or (N, 4, 4) by columns. The target is `VERTICES`, `INDICES`,
+        or None for animations and matrices; `limits` tells least and greatest, as positions and times of keys
+        must.
         """
         return self._accessor(values, {"bufferView": self._view(values, target)}, limits)
 
     def sparse_accessor(self, values: Array) -> int:
         """Appends (N, 3) float32 numbers of which most rows are zero, with limits; returns their accessor's index."""
         rows = np.flatnonzero(values.any(1)) if values.any() else np.zeros(1, np.int64)
-        sparse = {
-            "count": len(rows),
-            "indices": {
-                "bufferView": self._view(rows.astype(np.uint32)),
-                "componentType": _COMPONENTS["uint32"],
-            },
-            "values": {"bufferView": self._view(values[rows])},
-        }
+        indices = {"bufferView": self._view(rows.astype(np.uint32)), "componentType": _COMPONENTS["uint32"]}
+        sparse = {"count": len(rows), "indices": indices, "values": {"bufferView": self._view(values[rows])}}
         return self._accessor(values, {"sparse": sparse}, limits=True)
 
     def _accessor(self, values: Array, where: Mapping[str, Any], limits: bool) -> int:
@@ -82,21 +76,15 @@ class Glb:
         """Appends a dull surface that is no metal, of a colour (3,) in [0, 1] sRGB; returns its index."""
         srgb = np.clip(np.asarray(colour, np.float64), 0, 1)
         linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-        surface = {
-            "baseColorFactor": [*linear.round(6).tolist(), 1.0],
-            "metallicFactor": 0.0,
-            "roughnessFactor": 0.8,
-        }
+        base = {"baseColorFactor": [*linear.round(6).tolist(), 1.0]}
+        surface = base | {"metallicFactor": 0.0, "roughnessFactor": 0.8}
         sides = {"doubleSided": True} if both_sides else {}
         return self.add("materials", {"name": name, "pbrMetallicRoughness": surface} | sides)
 
     def skin(self, points: Array, mesh: CutMesh, material: int) -> dict[str, Any]:
         """Appends the numbers of a body's skin and returns its primitive, which joints and weights can be added to.
 
-        Args:
-            points: (V, 3) of the body, in glTF's axes.
-            mesh: its faces and texture coordinates; its `source` says how attributes of V vertices are laid out.
-            material: index.
+        Points are (V, 3) in glTF's axes; the mesh's `source` says how attributes of V vertices are laid out.
         """
         normals = vertex_normals(points, mesh.source[mesh.faces])
         normals[np.square(normals).sum(1) < 0.5] = (0, 1, 0)  # a vertex without a face has no normal
@@ -118,16 +106,6 @@ class Glb:
         self.document["buffers"] = [{"byteLength": len(self._numbers)}]
         text = json.dumps(self.document, separators=(",", ":"), allow_nan=False).encode()
         text += b" " * (-len(text) % 4)
-        chunks = (
-            _uint32(len(text))
-            + b"JSON"
-            + text
-            + _uint32(len(self._numbers))
-            + b"BIN\0"
-            + bytes(self._numbers)
-        )
-        return b"glTF" + _uint32(2) + _uint32(12 + len(chunks)) + chunks
-
-
-def _uint32(number: int) -> bytes:
-    return number.to_bytes(4, "little")
+        chunks = struct.pack("<I4s", len(text), b"JSON") + text
+        chunks += struct.pack("<I4s", len(self._numbers), b"BIN") + self._numbers
+        return struct.pack("<4s2I", b"glTF", 2, 12 + len(chunks)) + chunks

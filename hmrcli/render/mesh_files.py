@@ -32,17 +32,15 @@ def write_mesh(
 ) -> Path:
     """Writes one body, each vertex kept in its place; the suffix names the format, the stem the mesh.
 
-    In a glb, vertices on the seams of the texture are repeated after the last.
+    In a glb, vertices on the seams of the texture are repeated after the last. The folder is made, and a file
+    of that name replaced in one move.
 
     Args:
-        path: ends in .glb, .obj or .ply. Its folder is made; a file of that name is replaced in one move.
+        path: ends in .glb, .obj or .ply; it is returned.
         vertices: (V, 3) camera coordinates in metres.
         mesh: faces and texture coordinates.
         colour: (3,) in [0, 1] sRGB; light grey when not given.
         about: sentences on the content that go into the file.
-
-    Returns:
-        The path written.
 
     Raises:
         UsageError: the suffix is none of the three.

@@ -25,13 +25,8 @@ _QUALITY = {"crf": "20", "preset": "veryfast"}
 def movie(path: Path, fps: float) -> Iterator[Callable[[Image, float], None]]:
     """Writes a video of frames that come one by one; the file is whole or absent.
 
-    Args:
-        path: ends in .mp4.
-        fps: usual frames a second.
-
-    Yields:
-        a function that takes a frame, (H, W, 3) uint8 RGB, all of one size, and its time in seconds, ascending.
-        Odd sizes are cut to even ones, which the format needs.
+    The function that is yielded takes a frame, (H, W, 3) uint8 RGB, all of one size, and its time in seconds,
+    ascending. Odd sizes are cut to even ones, which the format needs; `fps` are the usual frames a second.
     """
     import av
 

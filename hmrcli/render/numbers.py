@@ -16,7 +16,7 @@ _CAP = 22.0
 
 
 class Label(NamedTuple):
-    """A number and its box in the picture, pixels."""
+    """A number, its box in the picture, pixels, and the scale of the font."""
 
     text: str
     left: int
@@ -24,7 +24,6 @@ class Label(NamedTuple):
     width: int
     height: int
     scale: float
-    """Of the font."""
 
 
 def place_labels(
@@ -32,10 +31,7 @@ def place_labels(
 ) -> list[Label | None]:
     """Finds room for numbers above people, within a picture and not over each other as far as there is room.
 
-    Args:
-        tops: (2,) the highest pixel of each person; None for those who are not seen.
-        numbers: of the people.
-        shape: height and width of the picture.
+    Tops are the highest pixel (2,) of each person, None for those who are not seen; `shape` is the picture's.
     """
     import cv2
 
@@ -55,17 +51,12 @@ def place_labels(
         left = int(np.clip(left, 0, max(width - size[0], 0)))
         above = int(np.clip(round(top[1] - 1.2 * size[1]), 0, max(height - size[1], 0)))
         label = Label(str(number), left, above, *size, scale)
-        steps = sorted(
-            range(-8, 9), key=lambda step: (abs(step), step)
-        )  # the nearest free place, above or below
-        places = [label._replace(top=above + step * size[1] // 2) for step in steps]
-        free = [
-            place
-            for place in places
-            if 0 <= place.top <= height - size[1]
-            and not any(other and _meet(place, other) for other in labels)
-        ]
-        labels.append(free[0] if free else label)
+        # The nearest free place, above or below.
+        steps = sorted(range(-8, 9), key=lambda step: (abs(step), step))
+        places = (label._replace(top=above + step * size[1] // 2) for step in steps)
+        inside = (place for place in places if 0 <= place.top <= height - size[1])
+        free = (place for place in inside if not any(other and _meet(place, other) for other in labels))
+        labels.append(next(free, label))
     return labels
 
 

@@ -21,12 +21,10 @@ _AROUND, _LEAST = 0.6, 2.0
 
 
 class Floor(NamedTuple):
-    """A plane on which people stand, as their camera sees it."""
+    """A plane on which people stand: radians by which the camera looks down, and metres down to the plane."""
 
     pitch: float
-    """Radians by which the camera looks down on it."""
     below: float
-    """Metres from the camera straight down to it."""
 
     def level(self) -> Array:
         """Returns (4, 4), from the viewers' axes of the camera to those with the floor at y = 0 and y up."""
@@ -48,15 +46,12 @@ def write_scene(
     of single people have; in both, these are the axes of the node `photo`, whose children people and camera are.
 
     Args:
-        path: of the glb.
+        path: of the glb, which is returned.
         people: (V, 3) of each, camera coordinates in metres.
         mesh: faces and texture coordinates of everyone.
         camera: glTF's looks at the middle of its picture and does not distort.
         floor: where people stand; None where that is not known.
         about: sentences on the content.
-
-    Returns:
-        The path.
     """
     glb, children = Glb(about), []
     for index, placed in enumerate(people):
@@ -72,10 +67,8 @@ def write_scene(
     else:
         level = floor.level()
         glb.add_to_scene(photo | {"matrix": level.T.ravel().tolist()})
-        low, high = (
-            end(np.concatenate([body * VIEWERS @ level[:3, :3].T for body in people])[:, [0, 2]], 0)
-            for end in (np.min, np.max)
-        )
+        places = np.concatenate([body * VIEWERS @ level[:3, :3].T for body in people])[:, [0, 2]]
+        low, high = places.min(0), places.max(0)
         reach = np.maximum((high - low) / 2 + _AROUND, _LEAST / 2)
         glb.add_to_scene({"name": "floor", "mesh": _floor(glb, (low + high) / 2, reach)})
     with whole_file(path) as temporary:
