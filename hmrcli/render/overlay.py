@@ -16,21 +16,9 @@ from hmrcli.render.shading import shade
 Image = NDArray[np.uint8]
 Array = NDArray[Any]
 
-PALETTE = (
-    np.array(
-        [
-            (148, 187, 227),  # sky
-            (162, 208, 158),  # sage
-            (194, 172, 230),  # lavender
-            (238, 208, 138),  # sand
-            (132, 206, 204),  # lagoon
-            (232, 162, 190),  # rose
-            (240, 150, 132),  # coral
-            (196, 202, 212),  # silver
-        ]
-    )
-    / 255
-)
+_SKY, _SAGE, _LAVENDER, _SAND = (148, 187, 227), (162, 208, 158), (194, 172, 230), (238, 208, 138)
+_LAGOON, _ROSE, _CORAL, _SILVER = (132, 206, 204), (232, 162, 190), (240, 150, 132), (196, 202, 212)
+PALETTE = np.array([_SKY, _SAGE, _LAVENDER, _SAND, _LAGOON, _ROSE, _CORAL, _SILVER]) / 255
 """(8, 3) colours of people in [0, 1], repeated after the eighth."""
 
 _OPACITY, _FAINT = 0.9, 0.315
@@ -70,32 +58,49 @@ def overlay(
     picture = _reduced(image, max_side)
     if not people:
         return picture
-    tints = [PALETTE[i % len(PALETTE)] for i in range(len(people))]
-    colours = np.concatenate([np.broadcast_to(tint, body.shape) for tint, body in zip(tints, people)])
-    vertices, triangles = merge(people, faces)
     camera = camera.resized(picture.shape[1], picture.shape[0])
-    pinhole, drawn = Pinhole(camera.focal_length, camera.principal_point), camera.seen(vertices)
-    opacity = _OPACITY if seen is None else opacity_of(np.concatenate(seen))
-    paint(picture, drawn, triangles, shade(vertices, triangles, colours), pinhole, opacity, _SAMPLES)
-    if numbers is not None:
-        tops = [highest(body, camera) for body in people]
-        draw_labels(picture, place_labels(tops, numbers, picture.shape), tints)
+    tints = [PALETTE[i % len(PALETTE)] for i in range(len(people))]
+    mesh = merge(people, faces)
+    colours = draw_people(picture, people, mesh, camera, tints, numbers, seen, _SAMPLES)
     if not side_view:
         return picture
-    # About the camera's x axis: what is up lies along the camera's -y afterwards.
-    sine, cosine = np.sin(pitch), np.cos(pitch)
-    level = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    vertices, triangles = mesh
+    level = levelling(pitch)
     people, vertices = [body @ level for body in people], vertices @ level
-    panel = _side_panel(people, vertices, triangles, colours, picture.shape[0], picture.shape[1])
+    panel = _side_panel(people, vertices, triangles, colours, *picture.shape[:2])
     return np.concatenate([picture, panel], axis=1)
 
 
-def opacity_of(seen: Array) -> Array:
-    """Tells how much of a frame vertices hide, (V,), by how far they are seen, (V,) in [0, 1]."""
-    return _FAINT + (_OPACITY - _FAINT) * seen
+def draw_people(
+    picture: Image,
+    people: Sequence[Array],
+    mesh: tuple[Array, Array],
+    camera: Camera,
+    tints: Sequence[Array],
+    numbers: Sequence[int] | None,
+    seen: Sequence[Array] | None,
+    samples: int,
+) -> Array:
+    """Draws people, with the `merge` of all, over a picture, each in a tint (3,); returns its colours."""
+    vertices, triangles = mesh
+    colours = np.concatenate([np.broadcast_to(tint, body.shape) for tint, body in zip(tints, people)])
+    pinhole = Pinhole(camera.focal_length, camera.principal_point)
+    opacity = _OPACITY if seen is None else _FAINT + (_OPACITY - _FAINT) * np.concatenate(seen)
+    lit = shade(vertices, triangles, colours)
+    paint(picture, camera.seen(vertices), triangles, lit, pinhole, opacity, samples)
+    if numbers is not None:
+        tops = [_highest(body, camera) for body in people]
+        draw_labels(picture, place_labels(tops, numbers, picture.shape), tints)
+    return colours
 
 
-def highest(body: Array, camera: Camera) -> Array | None:
+def levelling(pitch: float) -> Array:
+    """Returns (3, 3) about the camera's x axis: what is up lies along -y of `points @ levelling(pitch)`."""
+    sine, cosine = np.sin(pitch), np.cos(pitch)
+    return np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+
+
+def _highest(body: Array, camera: Camera) -> Array | None:
     """Returns the highest pixel (2,) within the picture of a body (V, 3) in camera coordinates, None where none is."""
     pixels = camera.project(body[body[:, 2] > NEAR])
     inside = pixels[((pixels >= 0) & (pixels < (camera.width, camera.height))).all(1)]
@@ -115,12 +120,7 @@ def _reduced(image: Image, max_side: int) -> Image:
 
 
 def _side_panel(
-    people: Sequence[Array],
-    vertices: Array,
-    triangles: Array,
-    colours: Array,
-    height: int,
-    max_width: int,
+    people: Sequence[Array], vertices: Array, triangles: Array, colours: Array, height: int, max_width: int
 ) -> Image:
     """Draws the scene from its right, so depth runs to the right; as high as the photo and at most as wide."""
     margin = 0.08 * height
@@ -130,14 +130,11 @@ def _side_panel(
     scale = float((height - 2 * margin) / extent[1])
     width = int(np.clip(extent[0] * scale + 2 * margin, min(0.5 * height, max_width), max_width))
     scale = min(scale, float(max(width - 2 * margin, 1.0) / extent[0]))
-
     panel = backdrop(height, width)
     middle = (low + high) / 2
     for body in people:
-        at = (
-            (body[:, 2].mean() - middle[0]) * scale + width / 2,
-            (body[:, 1].max() - middle[1]) * scale + height / 2,
-        )
+        lowest = np.array([body[:, 2].mean(), body[:, 1].max()])
+        at = (lowest - middle[:2]) * scale + (width / 2, height / 2)
         ground_shadow(panel, at, float(np.ptp(body[:, 2])) * scale)
     # Seen from a hundred times its size away, a scene has the same scale throughout.
     distance = 100 * float(extent.max())
@@ -153,7 +150,7 @@ def backdrop(height: int, width: int) -> Image:
     return np.ascontiguousarray(np.broadcast_to(shade[:, None, None], (height, width, 3)))
 
 
-def ground_shadow(panel: Image, center: tuple[float, float], length: float) -> None:
+def ground_shadow(panel: Image, center: Array, length: float) -> None:
     """Draws a soft flat shadow under somebody's lowest point, in place: the hint of a ground."""
     reach, rise = max(0.75 * length, 4.0), max(0.10 * length, 1.5)
     left, top = max(int(center[0] - 2 * reach), 0), max(int(center[1] - 2 * rise), 0)

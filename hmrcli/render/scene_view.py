@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hmrcli.camera import Camera
-from hmrcli.render.numbers import draw_labels, place_labels
-from hmrcli.render.overlay import PALETTE, backdrop, ground_shadow, highest, opacity_of
+from hmrcli.render.overlay import PALETTE, backdrop, draw_people, ground_shadow, levelling
 from hmrcli.render.rasteriser import Camera as Pinhole
 from hmrcli.render.rasteriser import merge, paint
 from hmrcli.render.shading import shade
@@ -21,14 +20,14 @@ Array = NDArray[Any]
 
 
 class Body(NamedTuple):
-    """A person in one frame."""
+    """A person in one frame, (V, 3) metres in camera coordinates, and how far it is seen, (V,) in [0, 1].
+
+    The number is drawn, and is the colour's, as in exports.
+    """
 
     track_id: int
-    """The number that is drawn, and the colour's, as in exports."""
     placed: Array
-    """(V, 3) metres in camera coordinates."""
     seen: Array
-    """(V,) in [0, 1]."""
 
 
 class SceneView(NamedTuple):
@@ -43,19 +42,15 @@ class SceneView(NamedTuple):
     middle: Array
     """(2,) depth and height in metres, level, in the middle of the panel."""
     level: Array
-    """(3, 3) turns points about the camera's x axis so that what is up lies along -y: `points @ level`."""
+    """(3, 3), see `levelling`."""
 
 
 def scene_view(points: Array, camera: Camera, pitch: float = 0.0) -> SceneView:
-    """Chooses the panel in which everyone stays.
+    """Chooses the panel in which everyone stays, by places (N, 3) of joints over the clip; none without any.
 
-    Args:
-        points: (N, 3) places of joints over the clip, camera coordinates; with none there is no panel.
-        camera: of the frames as they are drawn.
-        pitch: radians by which the camera looks down; the panel is drawn level.
+    It is drawn level: `pitch` is by how many radians the camera, of the frames as they are drawn, looks down.
     """
-    sine, cosine = np.sin(pitch), np.cos(pitch)
-    level = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    level = levelling(pitch)
     if not len(points):
         return SceneView(camera, 0, 1.0, np.zeros(2), level)
     side = (points @ level)[:, [2, 1]]
@@ -70,29 +65,17 @@ def scene_view(points: Array, camera: Camera, pitch: float = 0.0) -> SceneView:
 
 
 def draw_frame(image: Image, people: Sequence[Body], faces: Array, view: SceneView) -> Image:
-    """Draws people over a frame, with their numbers, and beside it from the side.
+    """Draws people over a frame, with their numbers, and beside it from the side: (H, W + panel, 3) RGB.
 
-    Args:
-        image: (H, W, 3) uint8 RGB; it is drawn on.
-        people: of the frame, in any order.
-        faces: (F, 3) indices, the same for everyone.
-        view: of the clip.
-
-    Returns:
-        (H, W + panel, 3) uint8 RGB.
+    The image (H, W, 3) uint8 RGB is drawn on; faces (F, 3) are the same for everyone.
     """
     panel = backdrop(image.shape[0], view.width)
     if people:
-        vertices, triangles = merge([one.placed for one in people], faces)
-        tints = [PALETTE[one.track_id % len(PALETTE)] for one in people]
-        colours = np.concatenate([np.broadcast_to(t, one.placed.shape) for t, one in zip(tints, people)])
-        pinhole = Pinhole(view.camera.focal_length, view.camera.principal_point)
-        drawn, opacity = view.camera.seen(vertices), opacity_of(np.concatenate([one.seen for one in people]))
-        paint(image, drawn, triangles, shade(vertices, triangles, colours), pinhole, opacity, 1)
+        numbers, placed, seen = zip(*people)
+        mesh, tints = merge(placed, faces), [PALETTE[number % len(PALETTE)] for number in numbers]
+        colours = draw_people(image, placed, mesh, view.camera, tints, numbers, seen, samples=1)
         if view.width:
-            _draw_side(panel, [one.placed @ view.level for one in people], triangles, colours, view)
-        tops = [highest(one.placed, view.camera) for one in people]
-        draw_labels(image, place_labels(tops, [one.track_id for one in people], image.shape), tints)
+            _draw_side(panel, [body @ view.level for body in placed], mesh[1], colours, view)
     return np.concatenate([image, panel], axis=1) if view.width else image
 
 
@@ -104,10 +87,8 @@ def _draw_side(
     turned = [np.stack([body[:, 2], body[:, 1], -body[:, 0]], axis=1) for body in people]
     for body in turned:
         low, high = body[:, 0].min(), body[:, 0].max()
-        at = (
-            ((low + high) / 2 - view.middle[0]) * view.scale + width / 2,
-            (body[:, 1].max() - view.middle[1]) * view.scale + height / 2,
-        )
+        lowest = np.array([(low + high) / 2, body[:, 1].max()])
+        at = (lowest - view.middle) * view.scale + (width / 2, height / 2)
         ground_shadow(panel, at, float(high - low) * view.scale)
     # Seen from far away, a scene has the same scale throughout.
     distance = 2000.0
