@@ -66,12 +66,14 @@ def load_body(source: str | Path = "open", *, assets_dir: Path | None = None) ->
         with damage(f"{path}: is no complete body in the layout of the bundled one ({{}}); {_EXPECTED}"):
             return _open_body(stored, arrays, sha256(path))
     folder = assets_dir or (path.parent.parent if path.parent.name == "smpl" else path.parent)
+    vertices, landmarks = len(arrays["v_template"]), np.array(list(LANDMARKS.values()))
+    if vertices <= landmarks.max():
+        raise BadInput(f"{path}: field v_template has {vertices} vertices, expected SMPL's 6890")
     return BodyModel(
         name="smpl",
         sha256=sha256(path),
-        arrays=arrays,
-        landmark_vertices=_landmarks(len(arrays["v_template"]), path),
-        extras=_published_extras(folder, len(arrays["v_template"])),
+        arrays=arrays | {"landmark_vertices": landmarks},
+        extras=_published_extras(folder, vertices),
         engine=SmplxEngine(arrays),
     )
 
@@ -91,9 +93,7 @@ def _other(stored: Mapping[str, Any]) -> str:
     for name, counts in _OTHERS.items():
         if (*vertices, *joints) == counts:
             return f"{name} model ({counts[0]} vertices, {counts[1]} joints)"
-    return next(
-        (name for name, fields in _OTHER_FIELDS.items() if all(field in stored for field in fields)), ""
-    )
+    return next((name for name, fields in _OTHER_FIELDS.items() if set(fields) <= set(stored)), "")
 
 
 _OTHERS = {
@@ -160,13 +160,6 @@ def _numbers(stored: Mapping[str, Any], field: str, path: Path) -> NDArray[Any]:
     return array
 
 
-def _landmarks(vertices: int, path: Path) -> NDArray[np.int64]:
-    landmarks = np.array(list(LANDMARKS.values()))
-    if vertices <= landmarks.max():
-        raise BadInput(f"{path}: field v_template has {vertices} vertices, expected SMPL's 6890")
-    return landmarks
-
-
 def _open_body(stored: Mapping[str, Any], arrays: dict[str, NDArray[Any]], digest: str) -> BodyModel:
     vertices = len(arrays["v_template"])
     sizes = (vertices, len(stored["level1_kept"]), len(stored["level2_kept"]))
@@ -184,10 +177,8 @@ def _open_body(stored: Mapping[str, Any], arrays: dict[str, NDArray[Any]], diges
     return BodyModel(
         name=json.loads(str(stored["metadata"]))["name"],
         sha256=digest,
-        arrays=arrays,
-        landmark_vertices=_below(vertices, stored["landmark_vertices"]),
+        arrays=arrays | {name: _below(vertices, stored[name]) for name in ("landmark_vertices", "mirror")},
         extras=extras,
-        mirror=_below(vertices, stored["mirror"]),
         uv=TextureMap(texture := stored["vt"], _below(len(texture), stored["ft"])),
     )
 
@@ -203,13 +194,14 @@ def _below(limit: int, stored: NDArray[Any]) -> NDArray[np.int64]:
 def _published_extras(folder: Path, vertices: int) -> Callable[[str], Any]:
     """Reads what SMPL files lack from the files that GraphCMR and SPIN published beside them."""
     files = {
-        "h36m_regressor": "J_regressor_h36m.npy",
-        "extra_regressor": "J_regressor_extra.npy",
-        "levels": "mesh_downsampling.npz",
+        "h36m_regressor": ("J_regressor_h36m.npy", 17),
+        "extra_regressor": ("J_regressor_extra.npy", 9),
+        "levels": ("mesh_downsampling.npz", 0),
     }
 
     def read(name: str) -> Any:
-        path = folder / files[name]
+        file, rows = files[name]
+        path = folder / file
         if not path.is_file():
             raise MissingFile(f"{path} not found; it goes with SMPL: run `hmr download body`")
         if name == "levels":
@@ -217,7 +209,6 @@ def _published_extras(folder: Path, vertices: int) -> Callable[[str], Any]:
         regressor = np.asarray(read_npy(path))
         if name == "extra_regressor" and len(regressor) == 14:
             regressor = regressor[5:]  # GraphCMR's file starts with five landmark vertices
-        rows = 17 if name == "h36m_regressor" else 9
         if regressor.shape != (rows, vertices) or regressor.dtype.kind != "f":
             raise BadInput(f"{path}: expected numbers of shape ({rows}, {vertices}), found {regressor.shape}")
         return regressor
@@ -236,20 +227,12 @@ class SmplxEngine(nn.Module):
         fields["f"] = arrays["faces"]
         fields["kintree_table"] = np.array([PARENTS, range(24)])
         parameters = ("betas", "body_pose", "global_orient", "transl")
+        without, data = {f"create_{name}": False for name in parameters}, smplx.utils.Struct(**fields)
         with contextlib.redirect_stdout(io.StringIO()):  # it remarks on the number of betas
-            self.smpl = smplx.SMPL(
-                model_path="",
-                data_struct=smplx.utils.Struct(**fields),
-                **{f"create_{name}": False for name in parameters},
-            )
+            self.smpl = smplx.SMPL(model_path="", data_struct=data, **without)
 
     def forward(self, betas: Tensor, rotmat: Tensor, transl: Tensor) -> BodyOutput:
         """Poses the body as `BodyModel.forward` does."""
-        output = self.smpl(
-            betas=betas,
-            global_orient=rotmat[:, :1],
-            body_pose=rotmat[:, 1:],
-            transl=transl,
-            pose2rot=False,
-        )
+        root, pose = rotmat[:, :1], rotmat[:, 1:]
+        output = self.smpl(betas=betas, global_orient=root, body_pose=pose, transl=transl, pose2rot=False)
         return BodyOutput(output.vertices, torch.narrow(output.joints, 1, 0, 24))

@@ -24,11 +24,9 @@ class BodyOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class TextureMap:
-    """The mesh laid out in a texture image.
+    """The mesh laid out in a texture image: coordinates (T, 2) u to the right and v up, in [0, 1].
 
-    Attributes:
-        coordinates: (T, 2) u to the right and v up, in [0, 1].
-        faces: (F, 3) per corner of each face an index into the coordinates.
+    Faces (F, 3) hold for each corner of a face an index into them.
     """
 
     coordinates: NDArray[np.float32]
@@ -81,9 +79,7 @@ class BodyModel(nn.Module):
         name: str,
         sha256: str,
         arrays: dict[str, NDArray[Any]],
-        landmark_vertices: NDArray[np.int64],
         extras: Callable[[str], Any],
-        mirror: NDArray[np.int64] | None = None,
         uv: TextureMap | None = None,
         engine: nn.Module | None = None,
         age: float | None = None,
@@ -93,7 +89,9 @@ class BodyModel(nn.Module):
         """Takes what `load_body` read.
 
         Args:
-            arrays: v_template, shapedirs, posedirs, joint_regressor, weights, faces.
+            arrays: v_template, shapedirs, posedirs, joint_regressor, weights, and integers: faces,
+            landmark_vertices
+                and, where the body has one, mirror.
             extras: gives h36m_regressor, extra_regressor or levels when first asked for.
             engine: runs the forward pass in place of our own: (betas, rotmat, transl) to vertices and joints.
             age, size: of a child.
@@ -104,17 +102,16 @@ class BodyModel(nn.Module):
         self.num_vertices = len(arrays["v_template"])
         self.age, self.size = age, size
         self._extras, self._levels = extras, None
+        self._keep("mirror", None)
         for key, array in arrays.items():
-            kind = torch.int64 if key == "faces" else torch.float32
+            kind = torch.int64 if key in ("faces", "landmark_vertices", "mirror") else torch.float32
             name = "_posedirs" if key == "posedirs" else key
             self._keep(name, torch.as_tensor(np.ascontiguousarray(array)).to(kind))
         if adult is not None:
             self._keep("_posedirs", adult._posedirs)
-        self._keep("landmark_vertices", torch.as_tensor(landmark_vertices))
         self._keep("parts", self.weights.argmax(1))
         self._keep("_ancestors", torch.tensor(ancestors(PARENTS)).flatten(1))
         self._keep("_upright", torch.eye(4))
-        self._keep("mirror", None if mirror is None else torch.as_tensor(mirror))
         # A tuple hides the engine from state dicts; `_apply` moves it along.
         self._engine = (engine,) if engine else ()
         if not engine:
@@ -226,18 +223,14 @@ class BodyModel(nn.Module):
         """
         adult = self.v_template.cpu().numpy()
         size = float(np.ptp(template[:, 1]) / np.ptp(adult[:, 1]))
-        arrays = {
-            "v_template": template,
-            "shapedirs": size * self.shapedirs.cpu().numpy(),
-            **{name: getattr(self, name).cpu().numpy() for name in ("joint_regressor", "weights", "faces")},
-        }
+        names = ("joint_regressor", "weights", "faces", "landmark_vertices", "mirror")
+        alike = {name: array.cpu().numpy() for name in names if (array := getattr(self, name)) is not None}
+        shapedirs = size * self.shapedirs.cpu().numpy()
         return BodyModel(
             name=self.name,
             sha256=self.sha256,
-            arrays=arrays,
-            landmark_vertices=self.landmark_vertices.cpu().numpy(),
+            arrays={"v_template": template, "shapedirs": shapedirs, **alike},
             extras=self._extras,
-            mirror=None if self.mirror is None else self.mirror.cpu().numpy(),
             uv=self.uv,
             age=age,
             size=size,

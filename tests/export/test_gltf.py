@@ -38,7 +38,7 @@ def without_correctives(body: BodyModel) -> BodyModel:
     arrays = {name: getattr(body, name).numpy() for name in names}
     arrays["posedirs"] = arrays["posedirs"] * 0
     landmarks = body.landmark_vertices.numpy()
-    return BodyModel(name="open", sha256="", arrays=arrays, landmark_vertices=landmarks, extras={}.get)
+    return BodyModel(name="open", sha256="", arrays=arrays | {"landmark_vertices": landmarks}, extras={}.get)
 
 
 @pytest.fixture(scope="module")
