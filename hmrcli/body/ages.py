@@ -14,11 +14,7 @@ GROWN_UP = 18.0
 
 
 def of_age(body: BodyModel, years: float) -> BodyModel:
-    """Makes the open body that of a child, between those of `data/build/open_body_ages.py`.
-
-    Args:
-        body: the open body.
-        years: from 1; from 18 on, the body itself.
+    """Makes the open body a child's, between those of `data/build/open_body_ages.py`; itself from 18 on.
 
     Raises:
         ValueError: the body is not that of open adults, or years are below 1.

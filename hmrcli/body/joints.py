@@ -13,13 +13,8 @@ LANDMARKS = {
     **{"left_bigtoe": 3216, "left_smalltoe": 3226, "left_heel": 3387},
     **{"right_bigtoe": 6617, "right_smalltoe": 6624, "right_heel": 6787},
     **{"left_thumb": 2746, "left_index": 2319, "left_middle": 2445, "left_ring": 2556, "left_pinky": 2673},
-    **{
-        "right_thumb": 6191,
-        "right_index": 5782,
-        "right_middle": 5905,
-        "right_ring": 6016,
-        "right_pinky": 6133,
-    },
+    **{"right_thumb": 6191, "right_index": 5782, "right_middle": 5905, "right_ring": 6016},
+    "right_pinky": 6133,
 }
 """Vertices of SMPL's mesh that serve as joints; the open body is numbered so that it shares them."""
 
@@ -68,13 +63,7 @@ def _mirrored(name: str) -> str:
 def _joint_set(
     *names: str, known_as: dict[str, str] | None = None, human_data: tuple[int, ...] | None = None
 ) -> JointSet:
-    """Makes a set of joints among SMPL's 54.
-
-    Args:
-        names: of the joints.
-        known_as: names among the 54, where they are others.
-        human_data: places among the 190, where they are not those of the 54.
-    """
+    """Makes a set of joints among SMPL's 54, where they may have other names, or places in HumanData."""
     from_54 = tuple(_54_NAMES.index((known_as or {}).get(name, name)) for name in names)
     places = human_data or tuple(_54_IN_HUMAN_DATA[joint] for joint in from_54)
     return JointSet(names, from_54, places, tuple(names.index(_mirrored(name)) for name in names))
@@ -96,17 +85,9 @@ SMPL_54 = _joint_set(*_54_NAMES)
 """SMPL's joints, landmark vertices and regressed joints."""
 
 OPENPOSE_25 = _joint_set(
-    *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow"),
-    *(
-        "left_wrist",
-        "pelvis",
-        "right_hip",
-        "right_knee",
-        "right_ankle",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-    ),
+    *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist"),
+    *("left_shoulder", "left_elbow", "left_wrist", "pelvis", "right_hip", "right_knee", "right_ankle"),
+    *("left_hip", "left_knee", "left_ankle"),
     *("right_eye", "left_eye", "right_ear", "left_ear", "left_bigtoe", "left_smalltoe", "left_heel"),
     *("right_bigtoe", "right_smalltoe", "right_heel"),
     human_data=tuple(range(153, 178)),

@@ -19,12 +19,10 @@ Index = NDArray[np.int64]
 
 
 class Interpolation(NamedTuple):
-    """Makes each of V_fine vertices of three of a coarser mesh."""
+    """Makes each of V_fine vertices of three of a coarser mesh, (V_fine, 3); rows of the weight sum to 1."""
 
     vertices: Index
-    """(V_fine, 3)"""
     weight: NDArray[np.float32]
-    """(V_fine, 3), rows sum to 1."""
 
 
 def edges_of(faces: NDArray[Any]) -> Index:
@@ -82,17 +80,14 @@ def read_published_levels(path: Path) -> MeshLevels:
     parts = {name: _matrices(path, name, data[name]) for name in ("A", "D", "U")}
     sizes = tuple(matrix.shape[0] for matrix in parts["A"])
     steps = list(zip(sizes[1:], sizes[:-1]))
-    for name, wanted in (
-        ("A", [(size, size) for size in sizes]),
-        ("D", steps),
-        ("U", [(fine, coarse) for coarse, fine in steps]),
-    ):
+    square, back = [(size, size) for size in sizes], [(fine, coarse) for coarse, fine in steps]
+    for name, wanted in (("A", square), ("D", steps), ("U", back)):
         shapes = [matrix.shape for matrix in parts[name]]
         if shapes != wanted:
             raise BadInput(f"{path}: field {name} has shapes {shapes}, expected {wanted}")
     return MeshLevels(
         sizes=sizes,
-        down=tuple(_selection(path, matrix) for matrix in parts["D"]),
+        down=tuple(m.columns[_by_row(path, "D", m, 1, "one entry")] for m in parts["D"]),
         up=tuple(_triplets(path, matrix) for matrix in parts["U"]),
         edges=tuple(np.unique(np.stack([m.rows, m.columns]), axis=1) for m in parts["A"]),
     )
@@ -110,10 +105,6 @@ def _by_row(path: Path, name: str, matrix: SparseMatrix, count: int, word: str) 
     if not np.array_equal(matrix.rows[order], np.arange(matrix.shape[0]).repeat(count)):
         raise BadInput(f"{path}: field {name} must have exactly {word} in every row")
     return order
-
-
-def _selection(path: Path, matrix: SparseMatrix) -> Index:
-    return matrix.columns[_by_row(path, "D", matrix, 1, "one entry")]
 
 
 def _triplets(path: Path, matrix: SparseMatrix) -> Interpolation:

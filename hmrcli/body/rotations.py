@@ -7,14 +7,10 @@ from torch.nn.functional import normalize
 
 
 def rotmat_from_6d(numbers: Tensor) -> Tensor:
-    """Finds the rotation whose first two columns are nearest to the given ones (Zhou et al., CVPR 2019, eq. 15).
+    """Finds rotations (..., 3, 3) with first columns nearest to two given (Zhou et al., CVPR 2019, eq. 15).
 
-    Args:
-        numbers: (..., 6) six numbers a joint, a (3, 2) matrix row by row: its columns are the two vectors, so
-            they lie interleaved (a1x, a2x, a1y, a2y, a1z, a2z).
-
-    Returns:
-        (..., 3, 3) rotation matrices.
+    The six numbers (..., 6) are a (3, 2) matrix row by row: its columns are the two vectors, so they lie
+    interleaved (a1x, a2x, a1y, a2y, a1z, a2z).
     """
     first, second = numbers.unflatten(-1, (3, 2)).unbind(-1)
     # The third axis stands upright on both; the second one's part along the first drops out by itself.

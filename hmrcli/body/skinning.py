@@ -11,15 +11,7 @@ from torch.autograd.function import once_differentiable
 
 
 def blend_rows(blend: Tensor, points: Tensor) -> Tensor:
-    """Moves each point by its own affine map (SMPL, eq. 2).
-
-    Args:
-        blend: (V, 3, 4, B) a 3x4 matrix per point and body.
-        points: (V, 3, B).
-
-    Returns:
-        (V, 3, B).
-    """
+    """Moves each of the points (V, 3, B) by its own affine map, of `blend` (V, 3, 4, B) (SMPL, eq. 2)."""
     moved: Tensor = _BlendRows.apply(blend, points)
     return moved
 

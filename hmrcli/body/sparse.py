@@ -18,12 +18,10 @@ class SparseMatrix(nn.Module):
 
     A row of a product is a weighted sum of a few rows of the other factor. That is the operation of `embedding_bag`,
     which is vectorised, there on every device, and known to torch's compiler.
-
-    Args:
-        matrix: (M, N), dense or sparse.
     """
 
     def __init__(self, matrix: Tensor) -> None:
+        """Takes (M, N), dense or sparse."""
         super().__init__()
         self.height = len(matrix)
         if matrix.is_sparse:
@@ -48,9 +46,8 @@ class SparseMatrix(nn.Module):
         nn.Module.__init__(other)
         other.height = self.height
         for name, array in self.named_buffers():
-            other.register_buffer(
-                name, factor * array if name.endswith("values") else array, persistent=False
-            )
+            kept = factor * array if name.endswith("values") else array
+            other.register_buffer(name, kept, persistent=False)
         return other
 
     def forward(self, factors: Tensor) -> Tensor:

@@ -35,9 +35,8 @@ def cut_mesh(body: BodyModel) -> CutMesh:
 
 def cut(faces: Array, texture: TextureMap, vertices: int) -> CutMesh:
     """Cuts a mesh (F, 3) of some vertices so that each has one place in the texture image."""
-    pairs, corners = np.unique(
-        np.stack([faces.ravel(), texture.faces.ravel()], 1), axis=0, return_inverse=True
-    )
+    both = np.stack([faces.ravel(), texture.faces.ravel()], 1)
+    pairs, corners = np.unique(both, axis=0, return_inverse=True)
     _, first = np.unique(pairs[:, 0], return_index=True)
     repeated = np.setdiff1d(np.arange(len(pairs)), first)
     lone = np.setdiff1d(np.arange(vertices), pairs[:, 0])  # vertices that no face has
@@ -54,13 +53,9 @@ def cut(faces: Array, texture: TextureMap, vertices: int) -> CutMesh:
 def unwrap(vertices: Array, faces: Array, parts: Array) -> TextureMap:
     """Lays out a body at rest by boxes: each part's skin, seen along the axis that it faces most.
 
-    Patches are the connected faces of one part that face one side of its box, all at one scale and upright, so
-    that a body without a texture map of its own has one; the same body always has the same.
-
-    Args:
-        vertices: (V, 3) at rest, metres.
-        faces: (F, 3).
-        parts: (V,) the joint that moves each vertex most.
+    Patches are the connected faces (F, 3) of one part, the joint that moves a vertex most (V,), that face one
+    side of its box, all at one scale and upright, so that a body without a texture map of its own has one;
+    the same body always has the same. Vertices (V, 3) are in metres.
     """
     corners = np.asarray(vertices, np.float64)[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
