@@ -66,7 +66,7 @@ def make_human36m(tree: Tree, out: Output) -> None:
             labelled = replace(
                 rows, pose=body.pose, betas=body.betas, transl=body.transl, has_smpl=np.ones(len(rows), bool)
             )
-            mosh.append(labelled[body.known])
+            mosh.append(labelled[body.has_smpl])
         out.progress("joining labels", number, len(recordings))
     if train:
         out.write("h36m_train.npz", joined(train), boxes=boxes)

@@ -65,7 +65,7 @@ class LabelSource(NamedTuple):
         They are left out, too, where their roots contradict the joints (n, 17, 3) in millimetres.
         """
         bodies, pelvis = self.read(recording, frames, joints)
-        known = bodies.known
+        known = bodies.has_smpl
         if not known.any():
             return None
         axes, own = root_rotations(bodies.pose[known]).numpy(), joints[known]

@@ -44,7 +44,7 @@ def make_rows(
         keypoints3d=numbers(keypoints3d, size, 4),
         pose=numbers(bodies.pose, POSE_SIZE),
         betas=numbers(bodies.betas, BETAS_SIZE),
-        has_smpl=np.array(bodies.known, bool),
+        has_smpl=np.array(bodies.has_smpl, bool),
         gender=np.full(len(paths), gender),
         transl=numbers(bodies.transl, 3),
         intrinsics=numbers(intrinsics, 3, 3),
