@@ -102,7 +102,7 @@ def _amass(stored: Arrays, path: Path) -> Found:
     if "pose_smpl" in stored:
         pose = _floats(stored["pose_smpl"])
     elif poses.shape[1] == 72:
-        pose = poses.copy()
+        pose = poses
     else:  # other bodies have other joints in the place of SMPL's hands
         pose = np.concatenate([poses[:, :66], np.zeros((count, 6))], 1)
     if "rotation_from_source" in stored:  # a file of ours: back to the motion's axes

@@ -121,7 +121,7 @@ def draw_curves(folder: Path) -> None:
     lines = read_metrics(folder)
     losses, tested = ([line for line in lines if group in line] for group in ("loss", "validation"))
     names = list(tested[-1]["validation"]) if tested else []
-    rows: list[Any] = [row for row in (["loss"] * max(1, len(names)) if losses else [], names) if row]
+    rows = ([["loss"] * max(1, len(names))] if losses else []) + ([names] if names else [])
     if not rows:
         return
     # Margins are fixed: a layout that measures every text draws all of it twice.

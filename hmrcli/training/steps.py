@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from itertools import islice
 
@@ -51,11 +51,18 @@ def _take_steps(run: Run, stop: Callable[[], bool]) -> None:
             run.saved = -1  # here it may be another folder
             save(run)
             _validate(run, epoch)
+    # A GPU has to finish its work for a reading of the losses, a CPU has finished anyway. SPIN's fits wait for the
+    # device, and what a step puts into their store can be taken back for the last step alone.
+    reads_every = 1 if run.learner.device.type == "cpu" or run.store is not None else READ_EVERY
     with closing(_batches(run)) as batches:
         for step in range(sampler.start, sampler.stop):
             epoch, place = sampler.place(step)
             began = time.perf_counter()
-            micro_batches = _next_micro_batches(run, batches)
+            try:
+                micro_batches = made_everywhere(lambda: list(islice(batches, settings.accumulate)))
+            except Exception:  # a process cannot have its own: all save together and end
+                save(run)
+                raise
             waited = time.perf_counter() - began
             taken = train_step(run.learner, micro_batches, step, epoch)
             stopped = anywhere(stop())
@@ -66,7 +73,7 @@ def _take_steps(run: Run, stop: Callable[[], bool]) -> None:
             ends = stopped or done == sampler.stop
             keep, measure = keep_every and done % keep_every == 0, over and not stopped
             saves = ends or keep or done % save_every == 0 or (measure and _due(run, epoch))
-            if saves or over or len(run.pending) == _reads_every(run):
+            if saves or over or len(run.pending) == reads_every:
                 try:
                     settle(run, ends=ends or over)
                 except NotFinite as error:
@@ -87,14 +94,6 @@ def _take_steps(run: Run, stop: Callable[[], bool]) -> None:
                 raise KeyboardInterrupt
 
 
-def _reads_every(run: Run) -> int:
-    """Steps between readings of the losses: a GPU has to finish its work for one, a CPU has finished anyway.
-
-    SPIN's fits wait for the device, and what a step puts into their store can be taken back for the last step alone.
-    """
-    return 1 if run.learner.device.type == "cpu" or run.store is not None else READ_EVERY
-
-
 def _batches(run: Run) -> Generator[Batch, None, None]:
     """Makes the samples of all steps that are left; closing it ends the workers."""
     settings = run.settings
@@ -105,15 +104,6 @@ def _batches(run: Run) -> Generator[Batch, None, None]:
             # torch lets the death of a worker raise in the middle of a step; the loader notices it by itself.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         yield batch
-
-
-def _next_micro_batches(run: Run, batches: Iterator[Batch]) -> list[Batch]:
-    """Draws the samples of the next step; where a process cannot have its own, all save together and end."""
-    try:
-        return made_everywhere(lambda: list(islice(batches, run.settings.accumulate)))
-    except Exception:
-        save(run)
-        raise
 
 
 def _due(run: Run, epoch: int) -> bool:
