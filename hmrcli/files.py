@@ -205,6 +205,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_whole(path: str | Path, text: str) -> None:
+    """Writes a text file, in UTF-8 with the line ends of Unix everywhere, that is whole or absent."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Waits until no other process is in such a block for the same folder, which exists.

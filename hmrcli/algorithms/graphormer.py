@@ -211,11 +211,11 @@ class Graphormer(nn.Module):
 
     def regress(self, feature: Tensor, grid: Tensor) -> Prediction:
         """Feature (B, 2048) and grid (B, 1024, 7, 7) -> the prediction, without running the backbone."""
-        hidden = self._hidden(len(feature)) if self.training else None
+        hidden = self.hidden_tokens(len(feature)) if self.training else None
         cells = self.grid_feat_dim(grid.flatten(2).transpose(1, 2))
         first: Encoder = self.trans_encoder[0]  # type: ignore[assignment]
-        embedded = self._map_tokens(first.bert.img_embedding, feature, cells, hidden)
-        shortcut = self._map_tokens(first.residual, feature, cells, hidden)
+        embedded = self.map_tokens(first.bert.img_embedding, feature, cells, hidden)
+        shortcut = self.map_tokens(first.residual, feature, cells, hidden)
         tokens = self.trans_encoder[1](first.attend(embedded, shortcut))
         with full_precision(tokens):
             joints, coarse, _ = _split(self.trans_encoder[2](tokens.float()))
@@ -225,7 +225,7 @@ class Graphormer(nn.Module):
         levels = (coarse, middle.transpose(1, 2), full)
         return Prediction(cam=cam, vertices=full, mesh_levels=levels, joints3d=joints)
 
-    def _map_tokens(self, linear: nn.Linear, feature: Tensor, cells: Tensor, hidden: Tensor | None) -> Tensor:
+    def map_tokens(self, linear: nn.Linear, feature: Tensor, cells: Tensor, hidden: Tensor | None) -> Tensor:
         """Applies the first encoder's input map to all tokens: (B, T, out).
 
         A joint's or vertex's token is (rest position, image feature). The feature is the same in all of them,
@@ -238,7 +238,7 @@ class Graphormer(nn.Module):
             queries = torch.where(hidden[:, :, None], constant.to(queries.dtype), queries)
         return torch.cat([queries, linear(cells)], dim=1)
 
-    def _hidden(self, batch: int) -> Tensor:
+    def hidden_tokens(self, batch: int) -> Tensor:
         """Draws tokens (B, 14 + V2) to hide: masked vertex modelling (METRO, Lin et al. 2021, section 3.3).
 
         How many, up to `masked_fraction`, is drawn for each sample, for joints and vertices apart. Grid cells stay.

@@ -14,7 +14,7 @@ from hmrcli.files import reason
 _LARGEST_HEADER = 10_000
 """Bytes of an npy header, numpy's own limit."""
 _CHUNK = 1 << 24
-_BOMB, _RATIO = 1 << 28, 100
+BOMB, _RATIO = 1 << 28, 100
 """Bytes that anything may unpack to, and how many times its size something larger may."""
 
 
@@ -105,7 +105,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 
 def most_unpacked(size: int) -> int:
     """Returns how many bytes so many may unpack to: nothing huge comes from next to nothing."""
-    return max(_BOMB, _RATIO * max(1, size))
+    return max(BOMB, _RATIO * max(1, size))
 
 
 def require_modest(info: zipfile.ZipInfo) -> None:

@@ -115,7 +115,7 @@ class BodyModel(nn.Module):
         # A tuple hides the engine from state dicts; `_apply` moves it along.
         self._engine = (engine,) if engine else ()
         if not engine:
-            self._prepare(adult)
+            self.prepare(adult)
 
     def _keep(self, name: str, value: Tensor | None) -> None:
         self.register_buffer(name, value, persistent=False)
@@ -136,7 +136,7 @@ class BodyModel(nn.Module):
         directions = self._posedirs[vertices]
         return directions if self.size == 1 else self.size * directions
 
-    def _prepare(self, adult: "BodyModel | None" = None) -> None:
+    def prepare(self, adult: "BodyModel | None" = None) -> None:
         """Computes what the forward pass needs and can be known before."""
         self._keep("_rest_joints", (self.joint_regressor @ self.v_template).flatten())
         by_beta = torch.einsum("jv,vck->kjc", self.joint_regressor, self.shapedirs)
@@ -180,9 +180,9 @@ class BodyModel(nn.Module):
             moves = moves + torch.nn.functional.pad(transl[:, None, :, None], (3, 0))
         turns, shifts = (part.flatten(0, 1) for part in moves.split([3, 1], dim=3))
         joints = torch.baddbmm(shifts, turns, rest.flatten(0, 1)).view(-1, 24, 3)
-        return BodyOutput(self._skin(self._shaped(rotmat, betas), moves), joints)
+        return BodyOutput(self._skin(self.shaped(rotmat, betas), moves), joints)
 
-    def _shaped(self, rotmat: Tensor, betas: Tensor) -> Tensor:
+    def shaped(self, rotmat: Tensor, betas: Tensor) -> Tensor:
         """Adds shape and pose correctives (SMPL, eq. 6 to 9): rest vertices (V, 3, B)."""
         factors = rotmat.flatten(1).T.contiguous()
         if factors.device.type == "cpu":

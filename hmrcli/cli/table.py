@@ -10,7 +10,7 @@ import typer
 
 from hmrcli.cli.console import complain, log
 from hmrcli.errors import BadInput, UsageError
-from hmrcli.files import did_you_mean, whole_file, writable_folder
+from hmrcli.files import did_you_mean, writable_folder, write_whole
 from hmrcli.recipe.protocols import OPEN, PUBLISHED
 
 if TYPE_CHECKING:
@@ -135,8 +135,7 @@ def _write(report: "Report", kind: str, out: Path | None) -> None:
         if apart:
             log.print(f"{apart} set apart and not in the CSV; see --format json")
     if out is not None:
-        with whole_file(out) as temporary:
-            temporary.write_text(writers[kind](report), encoding="utf-8")
+        write_whole(out, writers[kind](report))
         log.print(f"wrote {out}", soft_wrap=True, markup=False)
     elif kind == "rich":
         print_report(report)

@@ -11,7 +11,7 @@ from hmrcli.data.annotation_npz import AnnotationNpz, check_finite
 from hmrcli.data.annotations import BETAS_SIZE, POSE_SIZE, Numbers
 from hmrcli.data.file_kinds import missing
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import sha256, whole_file
+from hmrcli.files import sha256, whole_file, write_whole
 
 
 class BodyParameters(NamedTuple):
@@ -74,8 +74,7 @@ def write_fits(path: Path, fits: Numbers) -> None:
     _recorded(path).unlink(missing_ok=True)
     with whole_file(path) as temporary:
         np.save(temporary, fits)
-    with whole_file(_recorded(path)) as temporary:
-        temporary.write_text(f"{sha256(path)}  {path.name}\n", encoding="utf-8")
+    write_whole(_recorded(path), f"{sha256(path)}  {path.name}\n")
 
 
 def _recorded(path: Path) -> Path:

@@ -28,7 +28,7 @@ from hmrcli.data.images import read_bgr
 from hmrcli.data.sets import ImageSet
 from hmrcli.data.workers import start_worker
 from hmrcli.errors import BadInput
-from hmrcli.files import alone_in, sha256, whole_file
+from hmrcli.files import alone_in, sha256, whole_file, write_whole
 
 _PLANNED = "making.json"
 """Says what a cache that is not whole yet is made from."""
@@ -91,16 +91,14 @@ def make_cache(
         todo = [part for part in _parts(images, settings, folder) if not _is_right(part)]
         if todo:
             (folder / ABOUT_FILE).unlink(missing_ok=True)
-            with whole_file(folder / _PLANNED) as temporary:
-                temporary.write_text(about, encoding="utf-8")
+            write_whole(folder / _PLANNED, about)
         fresh = sum(len(part.images) for part in todo)
         done = rows - fresh
         progress(done, rows)
         for count in _cut_parts(todo, workers):
             done += count
             progress(done, rows)
-        with whole_file(folder / ABOUT_FILE) as temporary:
-            temporary.write_text(about, encoding="utf-8")
+        write_whole(folder / ABOUT_FILE, about)
         (folder / _PLANNED).unlink(missing_ok=True)
         return Made(rows, fresh, sum(path.stat().st_size for path in folder.iterdir()))
 

@@ -11,7 +11,7 @@ import torch
 
 from hmrcli.export.axes import steady, turned
 from hmrcli.export.skeleton import CHILDREN, DEPTH_FIRST, JOINT_NAMES, Array, Rest, at_rest, tips
-from hmrcli.files import whole_file
+from hmrcli.files import write_whole
 from hmrcli.motion import Motion
 
 BvhNames = Literal["smpl", "mixamo"]
@@ -41,8 +41,7 @@ def write_bvh(motion: Motion, path: Path, names: BvhNames = "smpl") -> Path:
     lines = ["HIERARCHY", *tree, "MOTION", f"Frames: {len(rows)}", f"Frame Time: {1 / motion.fps:.9f}"]
     numbers = io.StringIO()
     np.savetxt(numbers, rows, fmt="%.6f")
-    with whole_file(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n" + numbers.getvalue(), encoding="ascii", newline="\n")
+    write_whole(path, "\n".join(lines) + "\n" + numbers.getvalue())
     return path
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hmrcli.body import BodyModel
 from hmrcli.body.joints import COCO_17, LANDMARKS, OPENPOSE_25, JointSet
 from hmrcli.camera.camera import NEAR
-from hmrcli.files import whole_file
+from hmrcli.files import whole_file, write_whole
 from hmrcli.motion import Motion
 
 OPENPOSE_VERSION = 1.3
@@ -104,8 +104,7 @@ def write_coco(motions: Sequence[Motion], path: Path, image_id: Callable[[int], 
             }
             for row, frame in enumerate(motion.frames)
         ]
-    with whole_file(path) as temporary:
-        temporary.write_text(json.dumps(results, allow_nan=False) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(results, allow_nan=False) + "\n")
     return path
 
 

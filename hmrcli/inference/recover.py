@@ -208,12 +208,12 @@ class Room:
 
     def __init__(self, most: float) -> None:
         """Takes the bytes from which on one waits."""
-        self._held, self._most, self._changed = 0, most, Condition()
+        self.held, self._most, self._changed = 0, most, Condition()
 
     def wait(self) -> None:
         """Waits until less is held."""
         with self._changed:
-            self._changed.wait_for(lambda: self._held < self._most)
+            self._changed.wait_for(lambda: self.held < self._most)
 
     def enter(self, task: Task) -> None:
         """Counts a picture."""
@@ -230,7 +230,7 @@ class Room:
 
     def _add(self, count: int) -> None:
         with self._changed:
-            self._held += count
+            self.held += count
             self._changed.notify_all()
 
 

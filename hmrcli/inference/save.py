@@ -17,7 +17,7 @@ from hmrcli.export import KINDS, write_exports
 from hmrcli.export.bvh import BvhNames
 from hmrcli.export.skeleton import JOINT_NAMES
 from hmrcli.export.write import COCO_END, KEYPOINTS_END, PERSON_KINDS, beside, person_end
-from hmrcli.files import alone_in, sha256, whole_file
+from hmrcli.files import alone_in, sha256, whole_file, write_whole
 from hmrcli.inference.floor import floor_of
 from hmrcli.inference.person import People, png
 from hmrcli.inference.predictor import Predictor
@@ -54,8 +54,7 @@ def made_by(predictor: Predictor) -> dict[str, Any]:
 
 def write_document(target: Path, content: dict[str, Any]) -> None:
     """Writes a JSON document beside an image's or a clip's other files."""
-    with whole_file(beside(target, ".json")) as temporary:
-        temporary.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
+    write_whole(beside(target, ".json"), json.dumps(content, allow_nan=False) + "\n")
 
 
 def save_image(

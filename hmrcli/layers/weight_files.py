@@ -11,8 +11,6 @@
 | others | `model_state_dict`, `network`, `ema`, …, one within another | also `_orig_mod.`, `network.` |
 """
 
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from torch import Tensor
 from hmrcli.assets.checkpoints import DAMAGED, Checkpoint
 from hmrcli.assets.pickle_records import Record
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import damage
+from hmrcli.files import damage, whole_file
 
 _KEYS = ("state_dict", "model_state_dict", "model", "network", "net", "module", "weights", "params", "state_dict_ema",
          "model_ema", "ema")  # fmt: skip
@@ -127,19 +125,10 @@ def _named(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def write_weights(state: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
-    """Writes tensors on any device, and strings for the file's header, as safetensors, into a folder that exists.
-
-    The name appears only when the file is whole.
-    """
+    """Writes tensors on any device, and strings for the file's header, as safetensors; the file is whole or absent."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with whole_file(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata=dict(metadata))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 _NOT_WEIGHTS = "it is no weight file of a network; `hmr download --list` shows the published ones"

@@ -33,7 +33,7 @@ def compiled_with_arrays(function: Function) -> Function:
 
 
 def _compiled(function: Function, **options: Any) -> Function:
-    given, _config.CACHE_DIR = _config.CACHE_DIR, _FOLDER
+    given, _config.CACHE_DIR = _config.CACHE_DIR, FOLDER
     try:
         return numba.njit(cache=True, nogil=True, **options)(function)
     except RuntimeError:  # neither this folder, the installation nor the home can be written
@@ -42,7 +42,7 @@ def _compiled(function: Function, **options: Any) -> Function:
         _config.CACHE_DIR = given
 
 
-def _cache_folder() -> str:
+def cache_folder() -> str:
     """Returns the user's folder for what is compiled of these very kernels; none where the user has no home.
 
     `NUMBA_CACHE_DIR` names another place. numba compiles a function anew where its own file changes, yet not where
@@ -59,4 +59,4 @@ def _cache_folder() -> str:
     return str(Path(place, "hmr", f"kernels-{digest.hexdigest()[:12]}"))
 
 
-_FOLDER = _cache_folder()
+FOLDER = cache_folder()

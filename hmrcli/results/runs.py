@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from hmrcli.assets.bundled import bundled
 from hmrcli.errors import BadInput, MissingFile
-from hmrcli.files import read_record, whole_file
+from hmrcli.files import read_record, write_whole
 
 RESULTS_FILE, ERRORS_FILE = "results.json", "errors.npz"
 _NEXT = "`hmr eval` writes such a file anew"
@@ -121,8 +121,7 @@ class Run(NamedTuple):
 
 def write_results(path: Path, results: Results) -> None:
     """Writes results as JSON; the file is whole or absent."""
-    with whole_file(path) as temporary:
-        temporary.write_text(results.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_whole(path, results.model_dump_json(indent=2) + "\n")
 
 
 def read_results(path: Path) -> Results:

@@ -125,7 +125,7 @@ def make_learner(
     )
     if compiled:
         _loss_of_nothing(learner)  # what is made when it is first asked for is made before the compiler looks
-        learner.parallel, learner.compute_losses = _compiled(network), _compiled(training_losses)
+        learner.parallel, learner.compute_losses = compile_whole(network), compile_whole(training_losses)
     if size > 1:
         for parameter in _unreached(learner):  # the wrapper would wait for their gradients for ever
             parameter.requires_grad_(False)
@@ -262,7 +262,7 @@ def share_statistics(network: nn.Module) -> None:
                     averaged(statistics)
 
 
-def _compiled(computes: Any) -> Any:
+def compile_whole(computes: Any) -> Any:
     """Returns a compiled view of a network or a function; dropout draws the numbers that it draws without."""
     return torch.compile(computes, fullgraph=True, options={"fallback_random": True})
 

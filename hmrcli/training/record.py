@@ -14,7 +14,7 @@ import numpy as np
 from hmrcli import __version__
 from hmrcli.environment import describe
 from hmrcli.errors import BadInput
-from hmrcli.files import whole_file
+from hmrcli.files import whole_file, write_whole
 from hmrcli.recipe import Recipe
 from hmrcli.training.metrics import ENVIRONMENT_FILE, METRICS_FILE, NEXT, RECIPE_FILE, read_metrics
 
@@ -34,12 +34,10 @@ class Record:
         from torch.utils.tensorboard import SummaryWriter
 
         self.folder = folder
-        with whole_file(folder / RECIPE_FILE) as temporary:
-            temporary.write_text(recipe.dump(), encoding="utf-8")
+        write_whole(folder / RECIPE_FILE, recipe.dump())
         self._describe(start, device, {"seed": recipe.seed, **notes})
         kept = [line for line in read_metrics(folder) if line["step"] <= start]
-        with whole_file(folder / METRICS_FILE) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        write_whole(folder / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in kept))
         self._lines = (folder / METRICS_FILE).open("a", encoding="utf-8")
         self._undrawn = not (folder / CURVES_FILE).is_file() or start > 0
         threading.excepthook = _hold_back
@@ -91,8 +89,7 @@ class Record:
                 now = {**first, "resumed": [*first.get("resumed", []), {"step": start, **now}]}
             except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
                 raise BadInput(f"{path}: is not what `hmr train` writes; {NEXT}") from error
-        with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(now, indent=2) + "\n")
 
 
 def _hold_back(args: threading.ExceptHookArgs) -> None:

@@ -18,7 +18,7 @@ from hmrcli.data.annotations import Annotations
 from hmrcli.data.body_parameters import BETAS_SIZE, POSE_SIZE, write_fits
 from hmrcli.data.crop import crop_affine, square_around, transform_points
 from hmrcli.data.needed import ANNOTATIONS, BODY_MODELS, FITS, locate
-from hmrcli.files import sha256, whole_file
+from hmrcli.files import sha256, write_whole
 from hmrcli.fitting.mixture import MixturePrior, read_mixture
 from hmrcli.fitting.points import BodyPoints, BodyState
 from hmrcli.fitting.priors import PosePrior, pose_prior
@@ -95,8 +95,7 @@ def make_static_fits(
     progress(len(rows), len(rows))
     write_fits(target, np.array(fits))
     record["fits_sha256"] = sha256(target)
-    with whole_file(target.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    write_whole(target.with_suffix(".json"), json.dumps(record, indent=1))
     del fits
     part.unlink()
     stamp.unlink()

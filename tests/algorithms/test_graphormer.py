@@ -69,13 +69,13 @@ def test_samples_do_not_mix(network):
 
 def test_hides_up_to_three_tenths_of_joints_and_of_vertices(network):
     torch.manual_seed(0)
-    hidden = network._hidden(400)
+    hidden = network.hidden_tokens(400)
     for part, most in ((hidden[:, :14], 4), (hidden[:, 14:], 129)):
         counts = part.sum(1)
         assert counts.min() == 0 and most - 2 <= counts.max() <= most
         assert part.any(0).all(), "every token is hidden at times"
     network.masked_fraction = 0.0
-    assert not network._hidden(10).any()
+    assert not network.hidden_tokens(10).any()
     network.masked_fraction = 0.3
 
 
@@ -86,7 +86,7 @@ def test_hidden_tokens_are_constant_and_cells_are_not_hidden(network):
     tokens = torch.cat([network.references.expand(2, -1, -1), feature[:, None].expand(-1, 445, -1)], dim=2)
     tokens[hidden] = 0.01
     with torch.inference_mode():
-        mapped = network._map_tokens(linear, feature, cells, hidden)
+        mapped = network.map_tokens(linear, feature, cells, hidden)
         torch.testing.assert_close(mapped, linear(torch.cat([tokens, cells], dim=1)), atol=1e-4, rtol=1e-4)
 
 

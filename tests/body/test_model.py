@@ -111,7 +111,7 @@ def test_dense_and_sparse_correctives_agree(body, people):
     dense = body.v_template + (betas @ body.shapedirs.flatten(0, 1).T).unflatten(1, (-1, 3))
     features = (rotmat[:, 1:] - torch.eye(3)).flatten(1)
     dense = dense + (features @ body.posedirs.flatten(0, 1).T).unflatten(1, (-1, 3))
-    torch.testing.assert_close(body._shaped(rotmat, betas).permute(2, 0, 1), dense, atol=1e-5, rtol=0)
+    torch.testing.assert_close(body.shaped(rotmat, betas).permute(2, 0, 1), dense, atol=1e-5, rtol=0)
 
 
 def test_half_precision_training_poses_in_full_precision(body, people):
@@ -234,8 +234,8 @@ def test_correctives_keep_a_twisted_wrist_thick(body):
     pose[0, 60] = 1.4  # left wrist about the forearm
     posed = body(rotmat_from_pose(pose), torch.zeros(1, 10)).vertices[0]
     plain = load_body()
-    plain._pose_directions.rows_values.zero_()
-    plain._unposed.copy_(plain.v_template.reshape(-1, 1))
+    plain.posedirs.zero_()
+    plain.prepare()
     blended = plain(rotmat_from_pose(pose), torch.zeros(1, 10)).vertices[0]
 
     def thickness(vertices):

@@ -34,7 +34,7 @@ def genders(body):
         bodies[role] = copy.deepcopy(body)
         bodies[role].v_template.mul_(size)
         bodies[role].shapedirs.mul_(size)
-        bodies[role]._prepare()
+        bodies[role].prepare()
     return bodies
 
 

@@ -248,7 +248,7 @@ def test_files_that_are_cut_off_are_refused_at_every_length(tmp_path: Path, comp
 
 
 def test_what_unpacks_to_far_too_much_is_refused(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("hmrcli.assets.joblib_files._BOMB", 1 << 20)
+    monkeypatch.setattr("hmrcli.assets.npy.BOMB", 1 << 20)
     joblib.dump(
         {"pose": np.zeros((30_000, 72)), "betas": np.zeros((30_000, 10))}, tmp_path / "p.pkl", compress=9
     )

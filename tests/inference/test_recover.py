@@ -348,12 +348,12 @@ def test_no_more_pictures_are_in_memory_than_there_is_room_for(
     def entered(self, task):
         enter(self, task)
         room.append(self)
-        most.append(self._held)
+        most.append(self.held)
 
     monkeypatch.setattr(recover.Room, "enter", entered)
     paths = copies(photos / "a.png", 12)
     assert len(list(recover_images(paths, tmp_path / "out", Predictor, Asked({"json"})))) == 12
-    assert max(most) <= 3 * 64 * 64 * 3 and room[0]._held == 0
+    assert max(most) <= 3 * 64 * 64 * 3 and room[0].held == 0
 
 
 def test_one_image_that_fails_costs_no_other_of_its_batch(tmp_path: Path, photos: Path, monkeypatch) -> None:

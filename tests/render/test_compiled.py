@@ -44,7 +44,7 @@ def test_kernels_are_kept_in_the_home_apart_from_those_of_other_sources(monkeypa
         monkeypatch.setattr(compiled, "__file__", str(house / "render" / "compiled.py"))
         monkeypatch.setattr(numba.config, "CACHE_DIR", "")
         monkeypatch.setenv("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME", str(tmp_path))
-        folders.append(compiled._cache_folder())
+        folders.append(compiled.cache_folder())
     assert folders[0] != folders[1]
     assert all(Path(folder).parent == tmp_path / "hmr" for folder in folders)
 
@@ -52,7 +52,7 @@ def test_kernels_are_kept_in_the_home_apart_from_those_of_other_sources(monkeypa
 def test_every_kernel_is_kept_there_and_numba_is_left_as_it_was():
     from hmrcli.scenes import surface_kernels
 
-    assert surface_kernels.shade.stats.cache_path.startswith(compiled._FOLDER)
+    assert surface_kernels.shade.stats.cache_path.startswith(compiled.FOLDER)
     assert os.environ.get("NUMBA_CACHE_DIR", "") == numba.config.CACHE_DIR
 
 
@@ -74,4 +74,4 @@ def test_a_home_is_not_needed(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("LOCALAPPDATA", raising=False)
     monkeypatch.setattr(Path, "home", homeless)
-    assert compiled._cache_folder() == ""
+    assert compiled.cache_folder() == ""

@@ -23,7 +23,7 @@ from tests.processes import together
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-GENERATED = learners._compiled
+GENERATED = learners.compile_whole
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def as_caught(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
     def caught(computes: Any) -> Any:
         return torch.compile(computes, fullgraph=True, backend=backend)
 
-    monkeypatch.setattr(learners, "_compiled", caught)
+    monkeypatch.setattr(learners, "compile_whole", caught)
 
 
 def rows_of(batch: Batch, rows: slice) -> Batch:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hmrcli.assets.archive import Member, is_archive, open_archive
 from hmrcli.errors import BadInput, MissingFile, Refused
-from hmrcli.files import whole_file
+from hmrcli.files import whole_file, write_whole
 
 if TYPE_CHECKING:
     from hmrcli.data.raw.output import Output
@@ -82,8 +82,7 @@ class RawSet:
 def remember_download(images: Path, folder: Path) -> None:
     """Notes beside a set's images where its download lies: for the next time, and for sets that share its images."""
     if folder.resolve() != images.resolve():
-        with whole_file(images / _NOTE) as temporary:
-            temporary.write_text(str(folder.resolve()), encoding="utf-8")
+        write_whole(images / _NOTE, str(folder.resolve()))
 
 
 def download_folders(images: Path) -> list[Path]:
@@ -190,8 +189,7 @@ class Tree:
                     raise BadInput(
                         f"{archive}: {error}; download it again from {self.raw_set.page}"
                     ) from None
-                with whole_file(mark) as temporary:
-                    temporary.write_text(json.dumps(state))
+                write_whole(mark, json.dumps(state))
                 self.__dict__.pop("_files", None)
                 self.__dict__.pop("_by_name", None)
 
