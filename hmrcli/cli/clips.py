@@ -86,13 +86,11 @@ class ClipWork(NamedTuple):
 
 def recover_clip(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> None:
     """Recovers the people of a clip, writes its files, and says what was done."""
-    from hmrcli.export.write import beside, prepare
+    from hmrcli.export.write import beside
     from hmrcli.inference.clip import see_clip
     from hmrcli.inference.clip_files import done_before
 
-    task, predictor = _task(one, clip, target, work), work.predictor()
-    predictor.method.require_rotations()  # before the long work
-    prepare(predictor.body, work.asked.saves)
+    task, predictor = _task(one, clip, target, work), _ready(work)
     if work.asked.resume and done_before(task, predictor):
         note(f"{one.name}: was done before and is skipped")
         if work.as_json:
@@ -127,7 +125,7 @@ def recover_camera(number: int, out: Path, work: ClipWork) -> None:
     from hmrcli.inference.video import open_video
     from hmrcli.inference.webcam import record
 
-    work.predictor().method.require_rotations()
+    _ready(work)
     used = (out / f"camera{number}{end}.mp4" for end in ("", *(f"-{k}" for k in range(2, 10_000))))
     path = next(path for path in used if not path.exists())
     note(f"camera {number}: recording to {path}; Ctrl-C ends it")
@@ -143,6 +141,16 @@ def recover_camera(number: int, out: Path, work: ClipWork) -> None:
         except KeyboardInterrupt:
             note(f"interrupted; the recording is whole: hmr infer {path}")
             raise
+
+
+def _ready(work: ClipWork) -> "Predictor":
+    """Loads networks and body, and looks before the long work for what it needs of them."""
+    from hmrcli.export.write import prepare
+
+    predictor = work.predictor()
+    predictor.method.require_rotations()
+    prepare(predictor.body, work.asked.saves)
+    return predictor
 
 
 def _task(one: ClipInput, clip: "Clip", target: Path, work: ClipWork) -> "ClipTask":

@@ -1,8 +1,6 @@
 """Makes a cache of crops: in parts, by several processes; what is there already and still right is kept."""
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +24,7 @@ from hmrcli.data.crop_cache import (
 )
 from hmrcli.data.images import read_bgr
 from hmrcli.data.sets import ImageSet
-from hmrcli.data.workers import start_worker
+from hmrcli.data.workers import in_processes
 from hmrcli.errors import BadInput
 from hmrcli.files import alone_in, sha256, whole_file, write_whole
 
@@ -95,7 +93,7 @@ def make_cache(
         fresh = sum(len(part.images) for part in todo)
         done = rows - fresh
         progress(done, rows)
-        for count in _cut_parts(todo, workers):
+        for count in in_processes(_cut_part, [(part,) for part in todo], workers):
             done += count
             progress(done, rows)
         write_whole(folder / ABOUT_FILE, about)
@@ -128,24 +126,6 @@ def _is_right(part: _Part) -> bool:
         return False
     states = {path: image_state(path) for path in set(part.images)}
     return all(states[path] == cut_from(entry) for path, entry in zip(part.images, index))
-
-
-def _cut_parts(parts: Sequence[_Part], workers: int) -> Iterator[int]:
-    """Cuts parts, in processes; gives the rows of each as it is done."""
-    if workers == 1 or len(parts) < 2:
-        for part in parts:
-            yield _cut_part(part)
-        return
-    # Spawned, for forks of a process with threads may hang; Ctrl-C is for the first process alone.
-    spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(parts)), spawned, initializer=start_worker) as pool:
-        futures = [pool.submit(_cut_part, part) for part in parts]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _cut_part(part: _Part) -> int:

@@ -221,7 +221,8 @@ def _other_readings(ours: Tensor, theirs: Tensor, mask: Tensor) -> list[str]:
     for name, text in (("mpjpe", "MPJPE"), ("pa_mpjpe", "PA-MPJPE")):
 
         def error(joints: Tensor, name: str = name) -> float:
-            return float(measure((name,), joints, theirs, mask)[name].mean())
+            # Rounded, for after alignment a reading and its mirror image differ by rounding alone.
+            return round(float(measure((name,), joints, theirs, mask)[name].mean()), 3)
 
         other = {
             error(ours[:, order] * ours.new_tensor(sign)): reading

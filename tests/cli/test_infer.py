@@ -228,12 +228,16 @@ def test_a_network_regresses_people(checkpoint: Path, tmp_path: Path) -> None:
     assert all(Path(path).exists() for person in people for path in person["files"].values())
 
 
-def test_a_body_file_of_one_s_own(walk: tuple[dict, Path], tmp_path: Path) -> None:
+def body_file(folder: Path) -> str:
     """The open body without its label is what a licensed SMPL file looks like."""
     with np.load(bundled("body/open_body.npz")) as stored:
         fields = ["v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f"]
-        np.savez(tmp_path / "SMPL_NEUTRAL.npz", **{name: stored[name] for name in fields})
-    body = str(tmp_path / "SMPL_NEUTRAL.npz")
+        np.savez(folder / "SMPL_NEUTRAL.npz", **{name: stored[name] for name in fields})
+    return str(folder / "SMPL_NEUTRAL.npz")
+
+
+def test_a_body_file_of_one_s_own(walk: tuple[dict, Path], tmp_path: Path) -> None:
+    body = body_file(tmp_path)
     options = ["--max-people", "1", "--save", "json,mesh", "--mesh-format", "ply", "--out", str(tmp_path)]
     done = Done([str(PHOTO), "--body-model", body, "--json", *options])
     assert done.code == 0

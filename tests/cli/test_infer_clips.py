@@ -11,7 +11,7 @@ import pytest
 import trimesh
 
 from hmrcli.inference import webcam
-from tests.cli.test_infer import PHOTO, Done
+from tests.cli.test_infer import PHOTO, Done, body_file
 from tests.inference.clips import moving, write_sound, write_video
 from tests.inference.test_predictor import checkpoint_of
 
@@ -225,3 +225,15 @@ def test_a_camera_is_recorded_until_interrupted(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(webcam, "device", lambda number: FakeCamera([]))
     absent = Done(["--camera", "7", "--out", str(tmp_path)])
     assert absent.code == 4 and "--camera: 7" in absent.stderr
+
+
+def test_what_files_need_is_looked_for_before_a_camera_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webcam, "device", lambda number: FakeCamera(moving(1)))
+    out = tmp_path / "out"
+    lacking = Done(
+        ["--camera", "0", "--body-model", body_file(tmp_path), "--save", "coco", "--out", str(out)]
+    )
+    assert lacking.code == 3 and "J_regressor_extra.npy" in lacking.stderr
+    assert not list(out.glob("*.mp4"))

@@ -2,13 +2,10 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +19,7 @@ from hmrcli.data.annotations import Annotations
 from hmrcli.data.human_data import facts_of, write_human_data
 from hmrcli.data.images import missing_images
 from hmrcli.data.raw.tree import Progress, RawSet, Tree
+from hmrcli.data.workers import in_processes
 from hmrcli.errors import BadInput
 from hmrcli.files import whole_file
 
@@ -99,26 +97,8 @@ class Output:
         todo = [(job, file) for job, file in zip(jobs, files) if not file.is_file()]
         done = len(jobs) - len(todo)
         self.progress(title, done, len(jobs))
-        if self.workers == 1 or len(todo) == 1:
-            for job, file in todo:
-                _run(read, job, file)
-                self.progress(title, done := done + 1, len(jobs))
-        elif todo:
-            # Spawned, for forks of a process with threads may hang; Ctrl-C is for the first process alone.
-            with ProcessPoolExecutor(
-                min(self.workers, len(todo)),
-                multiprocessing.get_context("spawn"),
-                initializer=signal.signal,
-                initargs=(signal.SIGINT, signal.SIG_IGN),
-            ) as pool:
-                futures = [pool.submit(_run, read, job, file) for job, file in todo]
-                try:
-                    for future in as_completed(futures):
-                        future.result()
-                        self.progress(title, done := done + 1, len(jobs))
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
+        for _ in in_processes(_run, [(read, job, file) for job, file in todo], self.workers):
+            self.progress(title, done := done + 1, len(jobs))
         for file in files:
             with np.load(file) as stored:
                 arrays = dict(stored)
