@@ -217,21 +217,23 @@ def hints(ours: Tensor, theirs: Tensor, valid: Tensor | None = None) -> list[str
 
 def _other_readings(ours: Tensor, theirs: Tensor, mask: Tensor) -> list[str]:
     """Returns a note for each metric that another convention of the predictions would make much better."""
-    notes = []
+    notes, named = [], ""
     for name, text in (("mpjpe", "MPJPE"), ("pa_mpjpe", "PA-MPJPE")):
 
         def error(joints: Tensor, name: str = name) -> float:
-            # Rounded, for after alignment a reading and its mirror image differ by rounding alone.
             return round(float(measure((name,), joints, theirs, mask)[name].mean()), 3)
 
+        now = error(ours)
         other = {
-            error(ours[:, order] * ours.new_tensor(sign)): reading
-            for reading, (order, sign) in reversed(_READINGS.items())
+            reading: error(ours[:, order] * ours.new_tensor(sign))
+            for reading, (order, sign) in _READINGS.items()
         }
-        now, best = error(ours), min(other)
-        if best < min(_MUCH_BETTER * now, now - _BETTER_BY):
+        # After alignment all mirror images have one error: the one that is named already is named again.
+        best = min(other, key=lambda reading: (other[reading], reading != named))
+        if other[best] < min(_MUCH_BETTER * now, now - _BETTER_BY):
+            named = best
             notes.append(
-                f"{text} would be {best:.1f} mm instead of {now:.1f} with {other[best]} in the predictions: "
+                f"{text} would be {other[best]:.1f} mm instead of {now:.1f} with {best} in the predictions: "
                 "look at the conventions of both sides"
             )
     return notes

@@ -263,6 +263,16 @@ def test_other_conventions_are_hinted_at(joints17, change, words):
         assert re.search(words, " ".join(hints(change(ours).double(), true, mask)))
 
 
+@pytest.mark.parametrize(("sign", "reading"), [((1, -1, 1), "y"), ((1, 1, -1), "z")])
+def test_a_mirror_image_has_one_name(joints17, sign, reading):
+    points = 1000 * torch.from_numpy(joints17 - joints17[:1])[list(EVALUATION_14_FROM_H36M)].double()
+    true = points + 80 * torch.randn(
+        40, 14, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    notes = hints(true * true.new_tensor(sign), true)
+    assert len(notes) == 2 and all(f"with {reading} of the other sign" in note for note in notes)
+
+
 def test_networks_are_looked_at_for_other_conventions(network, joints17, folder):
     keypoints = truth(joints17).keypoints3d[:, list(H36M_JOINTS.flip)]
     samples = Samples(truth(joints17, keypoints3d=keypoints), folder, CropShape(32, 32))
