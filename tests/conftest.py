@@ -45,14 +45,24 @@ def open_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def narrow_backbones() -> Iterator[None]:
-    """Puts backbones of an eighth of the width in the place of the largest, for tests of what is around a network."""
-    from hmrcli.algorithms import cliff, graphormer, hmr, pose
-    from hmrcli.layers.hrnet import ClassificationHRNet
+    """Puts backbones of an eighth of the width in the place of the real ones, for tests of what is around them.
+
+    GraphCMR's stays, whose features have a fixed length.
+    """
+    from hmrcli.algorithms import cliff, graphormer, hmr, pare, pose
+    from hmrcli.layers.hrnet import ClassificationHRNet, PoseHRNet
     from hmrcli.layers.resnet import BasicBlock, Bottleneck, ResNet
 
+    narrow = {
+        "resnet18": lambda: ResNet(BasicBlock, (2, 2, 2, 2), width=8),
+        "resnet50": lambda: ResNet(Bottleneck, (3, 4, 6, 3), width=8),
+        "hrnet_w32": lambda: PoseHRNet(8),
+        "hrnet_w48": lambda: ClassificationHRNet(8),
+    }
     with pytest.MonkeyPatch.context() as patch:
         for algorithm in (cliff, hmr, pose):
-            patch.setitem(algorithm.BACKBONES, "resnet18", lambda: ResNet(BasicBlock, (2, 2, 2, 2), width=8))
-            patch.setitem(algorithm.BACKBONES, "resnet50", lambda: ResNet(Bottleneck, (3, 4, 6, 3), width=8))
-        patch.setitem(graphormer.BACKBONES, "hrnet_w48", lambda: ClassificationHRNet(width=8))
+            for name in algorithm.BACKBONES:
+                patch.setitem(algorithm.BACKBONES, name, narrow[name])
+        patch.setitem(pare.BACKBONES, "hrnet_w32", narrow["hrnet_w32"])
+        patch.setitem(graphormer.BACKBONES, "hrnet_w48", narrow["hrnet_w48"])
         yield

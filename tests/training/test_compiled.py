@@ -20,7 +20,7 @@ from hmrcli.training.learner import Learner
 from hmrcli.training.step import read_losses, train_step
 from tests.processes import together
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("narrow_backbones", "one_thread")
 
 
 GENERATED = learners.compile_whole

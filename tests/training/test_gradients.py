@@ -1,4 +1,4 @@
-"""Real networks: a recipe's loss trains what its paper trains, and nothing else."""
+"""Networks on narrow backbones: a recipe's loss trains what its paper trains, and nothing else."""
 
 import pytest
 import torch
@@ -11,6 +11,8 @@ from hmrcli.layers.unused import unused_names
 from hmrcli.training.losses import total, training_losses
 from tests.algorithms.checks import row_of
 from tests.training.made import CROPS, made_labels
+
+pytestmark = pytest.mark.usefixtures("narrow_backbones")
 
 
 @pytest.fixture(scope="module")

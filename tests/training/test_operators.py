@@ -8,7 +8,7 @@ import torch
 from benchmarks.operators import count, learner_without_backbone, made_batch
 from hmrcli.training.step import read_losses, train_step
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("narrow_backbones", "one_thread")
 
 
 @pytest.mark.parametrize(
