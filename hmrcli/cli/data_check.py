@@ -1,7 +1,8 @@
 """`hmr data check`: whether annotation files and their images are right."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -70,9 +71,11 @@ def check(
             f"how to get each: hmr data list --recipe {recipe}"
         )
     sheets = writable_folder(sheets or root / "checks", "--sheets")
-    reports = []
+    from hmrcli.body import load_body  # brings torch
+
+    load, reports = cache(load_body), []  # a body is that of many files
     for target in targets:
-        report = _look_through(target, root, images, sheets)
+        report = _look_through(target, root, load, images, sheets)
         _compare_fits(target, report)
         reports.append(report)
         if not as_json:
@@ -143,7 +146,9 @@ def _of_recipe(recipe: "Recipe", root: Path) -> Iterator[_Target]:
         yield _Target(locate(ANNOTATIONS, recipe.adversary.annotations, root), None)
 
 
-def _look_through(target: _Target, root: Path, decode: bool, sheets: Path) -> "Report":
+def _look_through(
+    target: _Target, root: Path, load: Callable[..., "BodyModel"], decode: bool, sheets: Path
+) -> "Report":
     from hmrcli.data.check_sets import check_file
 
     if target.images is None:
@@ -152,7 +157,7 @@ def _look_through(target: _Target, root: Path, decode: bool, sheets: Path) -> "R
         return check_file(
             target.path,
             target.images,
-            _bodies(target.path, root),
+            _bodies(target.path, root, load),
             published_rows=target.rows,
             decode=decode,
             workers=os.cpu_count() or 1,
@@ -196,19 +201,18 @@ def _compare_fits(target: _Target, report: "Report") -> None:
     report.problems.append(Problem("", None, text))
 
 
-def _bodies(path: Path, root: Path) -> dict[str, "BodyModel"]:
+def _bodies(path: Path, root: Path, load: Callable[..., "BodyModel"]) -> dict[str, "BodyModel"]:
     """Loads SMPL by gender as far as it is at hand, else the open body, which is also that of the open sets."""
     from hmrcli.assets.open_sets import OPEN_SETS
     from hmrcli.assets.registry import load_registry
-    from hmrcli.body import load_body
 
     registry, bodies = load_registry(), {}
     if path.stem not in OPEN_SETS:
         for gender, name in (("n", "NEUTRAL"), ("m", "MALE"), ("f", "FEMALE")):
             found = registry.by_name[f"SMPL_{name}.pkl"].present(root)
             if found is not None:
-                bodies[gender] = load_body(found, assets_dir=root / BODY_MODELS)
-    return bodies if "n" in bodies else {"n": load_body("open")}
+                bodies[gender] = load(found, assets_dir=root / BODY_MODELS)
+    return bodies if "n" in bodies else {"n": load("open")}
 
 
 def _print(report: "Report") -> None:

@@ -1,8 +1,8 @@
 """Every row of the benchmark, through the command line: train, stop, go on, evaluate, appear in the table.
 
 On the open body, from random weights, on tiny sets in the published formats. All of the twenty take about ten minutes
-(`make test-rows`); by default one of each algorithm runs, the one with everything in it, but for Graphormer, whose
-2 GB take a minute to save and to read.
+(`make test-rows`); by default one of each algorithm runs, the one with everything in it, on a narrow backbone, but for
+Graphormer, whose 2 GB take a minute to save and to read.
 """
 
 import json
@@ -32,7 +32,7 @@ def lines(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.usefixtures("without_curves")
+@pytest.mark.usefixtures("without_curves", *([] if EVERY else ["narrow_backbones"]))
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_trains_goes_on_and_is_scored(name: str, tmp_path: Path) -> None:
     changes = open_overrides(name, batch_size=2, epochs=2)
