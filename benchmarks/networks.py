@@ -31,7 +31,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from hmrcli.algorithms.graphcmr import GraphBlock, GraphCMR, build_graphcmr
-from hmrcli.algorithms.graphormer import Graphormer, build_graphormer
+from hmrcli.algorithms.graphormer import HEADS, Graphormer, build_graphormer
 from hmrcli.body import BodyModel, load_body
 from hmrcli.layers.graph import GraphLinear
 from hmrcli.layers.hrnet import ClassificationHRNet
@@ -121,7 +121,7 @@ def encoder_baseline(encoder: Any, adjacency: Tensor, x: Tensor) -> Tensor:
 def layer_baseline(layer: Any, adjacency: Tensor, x: Tensor) -> Tensor:
     attention = layer.attention["self"]
     query, key, value = (
-        linear(x).view(*x.shape[:2], attention.heads, -1).permute(0, 2, 1, 3)
+        linear(x).view(*x.shape[:2], HEADS, -1).permute(0, 2, 1, 3)
         for linear in (attention.query, attention.key, attention.value)
     )
     scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])

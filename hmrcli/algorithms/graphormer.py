@@ -27,7 +27,7 @@ _JOINTS = 14
 _PELVIS = H36M.names.index("pelvis")
 _GRID = 7 * 7
 _LAYERS = 4
-_HEADS = 4
+HEADS = 4
 _DROPOUT = 0.1
 _MASK_VALUE = 0.01
 
@@ -73,7 +73,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, channels) -> same shape."""
         query, key, value = (
-            layer(x).unflatten(2, (_HEADS, -1)).transpose(1, 2)
+            layer(x).unflatten(2, (HEADS, -1)).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
         dropout = _DROPOUT if self.training else 0.0
